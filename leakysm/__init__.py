@@ -1,0 +1,1 @@
+"""leakysm: the reference implementation of leaky squared Euclidean distance for one-shot classification."""
