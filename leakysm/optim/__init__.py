@@ -1,0 +1,7 @@
+"""Optimizers."""
+
+from leakysm.optim.optimizers import SGD, Adam, Optimizer
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}
+
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer"]

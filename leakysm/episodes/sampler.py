@@ -1,0 +1,79 @@
+"""Draw the few-shot episodes of a run: episode k of a seed and split is the same everywhere.
+
+The random words are those of the counter-based generator Philox4x64-10 (Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", 2011), whose stream NumPy guarantees for good. None of NumPy's
+`Generator` methods is used: they may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.errors import UserError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One task. `support` (way * shot,) and `query` (way * query,) index the images of a class set, class by class;
+    `support_labels` and `query_labels` are the classes' numbers in the episode, 0 to way - 1. All int64."""
+
+    support: Indices
+    query: Indices
+    support_labels: Indices
+    query_labels: Indices
+
+
+def sample(
+    starts: NDArray[np.integer], way: int, shot: int, query: int, *, seed: int, split: str, episode: int
+) -> Episode:
+    """Episode number `episode` of `seed` on the split named `split`.
+
+    starts: (n_classes + 1,) offsets: class i's images are starts[i] to starts[i + 1] - 1. `way` classes are drawn
+    without replacement, then `shot + query` images of each without replacement: the first `shot` are the support.
+    UserError if the split has too few classes, or a class too few images.
+    """
+    check_episode(starts, way, shot, query, split=split)
+    starts = np.asarray(starts, np.int64)
+    counts = np.diff(starts)
+    words = _words(seed, split, episode, len(counts) + way * int(counts.max()))
+
+    classes = np.argsort(words[: len(counts)], kind="stable")[:way]
+    keys = words[len(counts) :].reshape(way, -1)
+    keys[np.arange(keys.shape[1]) >= counts[classes][:, None]] = np.iinfo(np.uint64).max  # places beyond a class's end
+    images = starts[classes][:, None] + np.argsort(keys, axis=1, kind="stable")[:, : shot + query]
+
+    labels = np.arange(way)
+    return Episode(
+        images[:, :shot].ravel(), images[:, shot:].ravel(), np.repeat(labels, shot), np.repeat(labels, query)
+    )
+
+
+def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, *, split: str) -> None:
+    """UserError unless a split with these class offsets can give episodes of this form."""
+    for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
+        if value < least:
+            raise UserError(f"{name} is {value}: an episode needs at least {least}; give {name} {least} or more")
+    counts = np.diff(starts)
+    if way > len(counts):
+        raise UserError(
+            f"way is {way}, but the {split} split has {len(counts)} classes; give a way of {len(counts)} or less"
+        )
+    if shot + query > counts.min():
+        raise UserError(
+            f"shot + query is {shot} + {query} = {shot + query}, but the smallest class of the {split} split has "
+            f"{counts.min()} images; lower shot or query"
+        )
+
+
+def _words(seed: int, split: str, episode: int, n: int) -> NDArray[np.uint64]:
+    """n random 64-bit words, keyed by (seed, split); the episode is the counter's highest word, so that no two
+    episodes' streams can overlap."""
+    key = np.frombuffer(hashlib.sha256(f"{seed}/{split}".encode()).digest()[:16], "<u8").astype(np.uint64)
+    counter = np.array([0, 0, 0, episode], np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(n)

@@ -1,0 +1,103 @@
+"""Adam and SGD with momentum, in place on one flat vector of parameters (NumPy or CuPy)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from leakysm.errors import UserError
+
+Array = Any  # a vector of NumPy's or CuPy's
+
+
+class Optimizer:
+    """What both share: the step count, the decay of the learning rate, and state that a checkpoint can keep.
+
+    learning_rate > 0 is halved after every `halve_every` steps (0: never). `slots` are vectors like the parameters.
+    """
+
+    slot_names: tuple[str, ...]
+
+    def __init__(self, learning_rate: float, *, halve_every: int = 0) -> None:
+        if not 0 < learning_rate < float("inf"):
+            raise UserError(f"learning_rate is {learning_rate}: expected a finite number above 0, 0.001 say")
+        if halve_every < 0:
+            raise UserError(f"halve_every is {halve_every}: expected a number of steps, or 0 for never")
+        self.initial_learning_rate = learning_rate
+        self.halve_every = halve_every
+        self.steps = 0
+        self.slots: dict[str, Array] = {}
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the coming step."""
+        halvings = self.steps // self.halve_every if self.halve_every else 0
+        return self.initial_learning_rate * 0.5**halvings
+
+    def step(self, vector: Array, gradient: Array) -> None:
+        """One update of `vector` (P,) in place; `gradient` (P,) has its dtype and is left as it is."""
+        if not self.slots:
+            xp = array_namespace(vector)
+            self.slots = {name: xp.zeros_like(vector) for name in self.slot_names}
+        self._update(vector, gradient)
+        self.steps += 1
+
+    def _update(self, vector: Array, gradient: Array) -> None:
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Array]:
+        """The slots, on the device they live on, and the number of steps done as `steps`."""
+        return {**self.slots, "steps": np.asarray(self.steps)}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        """Take over what `state` gave; the arrays must live where the parameters do, and are copied."""
+        self.steps = int(state["steps"])
+        self.slots = {name: state[name].copy() for name in self.slot_names if name in state}
+
+
+class Adam(Optimizer):
+    """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1)."""
+
+    slot_names = ("first_moment", "second_moment")
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        *,
+        halve_every: int = 0,
+        decays: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+    ) -> None:
+        super().__init__(learning_rate, halve_every=halve_every)
+        self.decays = decays
+        self.epsilon = epsilon
+
+    def _update(self, vector: Array, gradient: Array) -> None:
+        xp = array_namespace(vector)
+        m, v = (self.slots[name] for name in self.slot_names)
+        decay_m, decay_v = self.decays
+        m += (1 - decay_m) * (gradient - m)
+        v += (1 - decay_v) * (gradient * gradient - v)
+        t = self.steps + 1
+        rate = self.learning_rate / (1 - decay_m**t)
+        vector -= rate * m / (xp.sqrt(v / (1 - decay_v**t)) + self.epsilon)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with heavy-ball momentum (Polyak 1964): u = momentum u + g; w = w - rate u."""
+
+    slot_names = ("velocity",)
+
+    def __init__(self, learning_rate: float = 1e-2, *, halve_every: int = 0, momentum: float = 0.9) -> None:
+        super().__init__(learning_rate, halve_every=halve_every)
+        if not 0 <= momentum < 1:
+            raise UserError(f"momentum is {momentum}: expected 0 <= momentum < 1")
+        self.momentum = momentum
+
+    def _update(self, vector: Array, gradient: Array) -> None:
+        velocity = self.slots["velocity"]
+        velocity *= self.momentum
+        velocity += gradient
+        vector -= self.learning_rate * velocity
