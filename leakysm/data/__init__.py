@@ -1,0 +1,6 @@
+"""Data sets for few-shot learning: images sorted by class, in splits that share no class."""
+
+from leakysm.data.dataset import ClassSet, Dataset
+from leakysm.data.registry import DATASETS, SPLITS, load
+
+__all__ = ["DATASETS", "SPLITS", "ClassSet", "Dataset", "load"]

@@ -1,0 +1,114 @@
+"""Prepared images in one HDF5 file, named by the checksum of what they were made from.
+
+Written beside its place and moved there whole, so that concurrent processes and kills leave a complete file or none;
+its content is checked against its own digest whenever it is read, and a file that fails is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from leakysm.data.dataset import ClassSet
+from leakysm.errors import UserError
+
+_FORMAT = 1
+Splits = dict[str, ClassSet]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Splits, their digest, the file that holds them, and whether it was there already."""
+
+    splits: Splits
+    digest: str
+    file: Path
+    found: bool
+
+
+def cache_folder(folder: str | Path | None = None) -> Path:
+    """The given folder, else LEAKYSM_CACHE, else `leakysm` in the user's cache folder (XDG)."""
+    chosen = folder or os.environ.get("LEAKYSM_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leakysm"
+
+
+def cached(name: str, checksum: str, build: Callable[[], Splits], folder: str | Path | None = None) -> Prepared:
+    """What `build` makes from sources with this checksum, read back when it was made before."""
+    key = digest_of(f"format {_FORMAT}", name, checksum)
+    file = cache_folder(folder) / f"{name}-{key[:16]}.h5"
+    found = _read(file)
+    if found is not None:
+        return Prepared(*found, file, True)
+    splits = build()
+    digest = splits_digest(splits)
+    try:
+        _write(file, splits, digest)
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot write the cache ({error.strerror or error}); "
+            "set LEAKYSM_CACHE to a folder with room that you may write"
+        ) from None
+    return Prepared(splits, digest, file, False)
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256 of a list of strings."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode(errors="surrogateescape")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+def splits_digest(splits: Mapping[str, ClassSet]) -> str:
+    """SHA-256 of names, shapes and pixels: the same wherever they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        one = splits[name]
+        digest.update(digest_of(name, *one.names, str(one.images.shape)).encode())
+        digest.update(one.starts.astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(one.images).data)
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> tuple[Splits, str] | None:
+    """None if there is no such file, or if it does not hold what was once written."""
+    if not file.exists():
+        return None
+    try:
+        with h5py.File(file, "r", locking=False) as h5:
+            digest = str(h5.attrs["digest"])
+            splits = {
+                name: ClassSet(group["images"][...], group["starts"][...], tuple(group["names"].asstr()[...]))
+                for name, group in h5.items()
+            }
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError):
+        return None  # whatever HDF5 says of a damaged file
+    return (splits, digest) if splits_digest(splits) == digest else None
+
+
+def _write(file: Path, splits: Splits, digest: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    name = file.parent / f".{file.stem}-{uuid.uuid4().hex}.tmp"
+    try:
+        with h5py.File(name, "x", locking=False) as h5:
+            h5.attrs["digest"] = digest
+            for split, one in splits.items():
+                group = h5.create_group(split)
+                group["images"], group["starts"] = one.images, one.starts
+                group.create_dataset("names", data=list(one.names), dtype=h5py.string_dtype())
+        os.replace(name, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            name.unlink()
+        raise

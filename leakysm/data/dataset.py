@@ -1,0 +1,121 @@
+"""What every loader returns: splits of images sorted by class, and how pixels become floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.errors import UserError
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """One split: images (n, H, W, C) uint8 sorted by class, starts (n_classes + 1,) int64, one name a class.
+
+    The images of class k are `images[starts[k]:starts[k + 1]]`. Both arrays are read-only.
+    """
+
+    images: Images
+    starts: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        images, starts = self.images, self.starts
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ValueError(f"images: {images.dtype} of shape {images.shape}, expected uint8 (n, H, W, C)")
+        if starts.dtype != np.int64 or starts.shape != (len(self.names) + 1,):
+            raise ValueError(f"starts: {starts.dtype} of shape {starts.shape}, expected int64 ({len(self.names) + 1},)")
+        if starts[0] != 0 or starts[-1] != len(images) or (np.diff(starts) < 1).any():
+            raise ValueError("starts: expected to rise from 0 to the number of images, at least one image a class")
+        images.flags.writeable = False
+        starts.flags.writeable = False
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.names)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Images of each class (n_classes,)."""
+        return np.diff(self.starts)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each image (n,)."""
+        return np.repeat(np.arange(self.n_classes), self.counts)
+
+    def take(self, classes: NDArray[np.int64]) -> ClassSet:
+        """The given classes alone, in the given order."""
+        counts = self.counts[classes]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.starts[classes] - starts[:-1], counts) + np.arange(starts[-1])
+        return ClassSet(self.images[rows], starts, tuple(self.names[k] for k in classes))
+
+    def slice(self, first: int, last: int) -> ClassSet:
+        """Classes first to last - 1, without a copy of their images."""
+        start, stop = self.starts[[first, last]]
+        starts = self.starts[first : last + 1] - start
+        return ClassSet(self.images[start:stop], starts, self.names[first:last])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Splits by name, the constants of `to_float`, and a digest of all of it (hexadecimal SHA-256).
+
+    `ink`: dark strokes on light paper were stored as 255 - grey, as Omniglot's are.
+    """
+
+    name: str
+    splits: dict[str, ClassSet]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    digest: str
+    ink: bool = False
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C), the same in every split."""
+        height, width, channels = next(iter(self.splits.values())).images.shape[1:]
+        return height, width, channels
+
+    def split(self, name: str) -> ClassSet:
+        """The split of that name. UserError if the data set has none."""
+        if name not in self.splits:
+            raise UserError(f"{self.name} has no split '{name}': choose {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def to_float(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """(images / 255 - mean) / std in float32, any leading shape, channels last."""
+        pixels: NDArray[np.float32] = np.divide(images, np.float32(255), dtype=np.float32)
+        if self.mean.any():
+            pixels -= self.mean
+        if (self.std != 1).any():
+            pixels /= self.std
+        return pixels
+
+
+def in_class_order(images: list[Images], names: list[str]) -> ClassSet:
+    """A split from one image array (n_k, H, W, C) for each class."""
+    starts = np.concatenate([[0], np.cumsum([len(one) for one in images])]).astype(np.int64)
+    return ClassSet(np.concatenate(images), starts, tuple(names))
+
+
+def channel_moments(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and (biased) deviation of each channel of images / 255, both (C,) float32; 1 for a constant channel.
+
+    Exact integer sums over a histogram of the 256 values: the same bits on every machine.
+    """
+    values = np.arange(256)
+    moments = []
+    for channel in range(images.shape[-1]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        total, first, second = (int((counts * values**power).sum()) for power in range(3))
+        variance = (total * second - first * first) / total**2
+        moments.append((first / total / 255, variance**0.5 / 255 if variance else 1.0))
+    mean, std = np.asarray(moments, dtype=np.float32).T
+    return np.ascontiguousarray(mean), np.ascontiguousarray(std)

@@ -1,0 +1,104 @@
+"""Image files to uint8 arrays, on several threads; whatever cannot be read faithfully is refused by name."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from leakysm.data.sources import Source
+from leakysm.errors import UserError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+Report = Callable[[int, int], None]  # done, of how many
+T = TypeVar("T")
+R = TypeVar("R")
+_GREY, _COLOUR = ("1", "L"), ("RGB", "P")
+
+
+def decode(data: bytes, where: str) -> Image.Image:
+    """One still 8-bit image in mode L or RGB; a 1-bit image becomes L. UserError says what is wrong with `where`."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        _refuse_unfaithful(image, where)
+        if image.mode in _GREY:
+            return image.convert("L")
+        image.load()
+        return image.convert("RGB") if image.mode == "P" else image
+    except UserError:
+        raise
+    except UnidentifiedImageError:
+        raise UserError(f"{where} is not an image that Pillow can read; remove it, or save it as PNG") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{where} is a damaged image ({error}); save it again as PNG, or remove it") from None
+
+
+def _refuse_unfaithful(image: Image.Image, where: str) -> None:
+    if getattr(image, "n_frames", 1) > 1:
+        raise UserError(f"{where} is animated ({image.n_frames} frames, expected 1); save one frame as PNG")  # type: ignore[attr-defined]
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        raise UserError(
+            f"{where} has transparency (mode {image.mode}); flatten it on a background and save it as RGB or grey"
+        )
+    if image.mode not in _GREY + _COLOUR:
+        depth = "16 bits or more a pixel" if image.mode.startswith(("I", "F")) else "unknown colours"
+        raise UserError(f"{where} has {depth} (mode {image.mode}); save it as 8-bit RGB or grey")
+
+
+def read_images(
+    source: Source, names: Sequence[str], *, channels: int | None = None, report: Report | None = None
+) -> NDArray[np.uint8]:
+    """The named files as one array (n, H, W, C), all of one size.
+
+    channels 3 makes grey images grey RGB; None is 3 if any image has colour, else 1.
+    """
+
+    def read(name: str) -> NDArray[np.uint8]:
+        image = decode(source.read(name), f"{source.path}: {name}")
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
+
+    height, width = read(names[0]).shape[:2]
+    out = np.empty((len(names), height, width, channels or 1), np.uint8)
+    for row, image in enumerate(in_threads(read, names, report)):
+        if image.shape[:2] != (height, width):
+            raise UserError(
+                f"{source.path}: images of mixed sizes: {names[0]} is {width}x{height}, {names[row]} "
+                f"{image.shape[1]}x{image.shape[0]}; resize them all to one size"
+            )
+        if image.shape[2] > out.shape[3]:
+            out = np.repeat(out, 3, axis=3)
+        out[row] = image
+    return out
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | None = None) -> Iterator[R]:
+    """function(item) of each, in order; Pillow and zlib release the lock, so threads help. Few results ever wait."""
+    step = 16
+    slices = [items[i : i + step] for i in range(0, len(items), step)]
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    done = 0
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = deque(pool.submit(_each, function, one) for one in slices[: 4 * workers])
+        for following in [*slices[4 * workers :], *[None] * min(len(slices), 4 * workers)]:
+            try:
+                results = ahead.popleft().result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+            if following is not None:
+                ahead.append(pool.submit(_each, function, following))
+            yield from results
+            done += len(results)
+            if report:
+                report(done, len(items))
+
+
+def _each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    return [function(item) for item in items]

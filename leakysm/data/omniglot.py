@@ -1,0 +1,170 @@
+"""Omniglot (Lake et al., 2015) from its published archives, or the folders that they unpack to.
+
+Every image as 8-bit grey, then rotated by 0, 90, 180 and 270 degrees (counter-clockwise; each rotation of a character
+is a class of its own), then resized to 28x28 (Pillow's bilinear, which averages when it reduces), then stored as
+ink = 255 - grey.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from leakysm.data.cache import Prepared, Splits, cached, digest_of
+from leakysm.data.dataset import ClassSet, Dataset, Images, in_class_order
+from leakysm.data.images import Report, decode, in_threads
+from leakysm.data.sources import Source, ZipSource, open_source
+from leakysm.errors import UserError
+
+BACKGROUND, EVALUATION = "images_background", "images_evaluation"
+SPLITS = {  # part for training, part for testing
+    "lake": (BACKGROUND, EVALUATION),
+    "vinyals": (BACKGROUND, EVALUATION),
+    "minimal1": ("images_background_small1", EVALUATION),
+    "minimal2": ("images_background_small2", EVALUATION),
+}
+PARTS = (BACKGROUND, EVALUATION, "images_background_small1", "images_background_small2")
+SIZE, _SOURCE_SIZE = 28, 105
+_IMAGE = re.compile(r"([^/]+/character\d+)/\d+_\d+\.png")
+
+
+def omniglot(
+    path: Path, *, split: str = "lake", cache_dir: str | Path | None = None, report: Report | None = None
+) -> tuple[Dataset, Prepared]:
+    """`path`: the folder that holds the archives or folders, or one of them.
+
+    lake: train and test are the background and evaluation alphabets. vinyals: train, val, trainval and test by the
+    lists in `splits/vinyals` or `vinyals` beside the data. minimal1, minimal2: train on five alphabets, test on all of
+    evaluation.
+    """
+    root = path.parent if path.is_file() or path.name in PARTS else path
+    sources = {part: _find(root, path, part) for part in SPLITS[split]}
+    lists = _vinyals_lists(root) if split == "vinyals" else {}
+    checksum = digest_of(*(f"{part} {source.checksum()}" for part, source in sources.items()))
+
+    def build() -> Splits:
+        return {part: _read_part(source, part, report) for part, source in sources.items()}
+
+    prepared = cached("omniglot", checksum, build, cache_dir)
+    train, test = (prepared.splits[part] for part in sources)
+    splits = _vinyals(train, test, lists) if split == "vinyals" else {"train": train, "test": test}
+    digest = digest_of(split, prepared.digest, *(f"{name} {one}" for name in lists for one in lists[name]))
+    return Dataset("omniglot", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True), prepared
+
+
+def _find(root: Path, path: Path, part: str) -> Source:
+    if path.is_file() and path.stem not in PARTS:
+        raise UserError(
+            f"{path} is not one of Omniglot's files; expected {BACKGROUND}.zip, or the folder that holds it"
+        )
+    for candidate in (root / f"{part}.zip", root / part):
+        if candidate.exists():
+            return open_source(candidate)
+    raise UserError(
+        f"{root} holds no {part}.zip and no folder {part}; get them with `leakysm data fetch omniglot`, "
+        "or give another --data"
+    )
+
+
+def _read_part(source: Source, part: str, report: Report | None) -> ClassSet:
+    names = [name.removeprefix(f"{part}/") for name in source.names]
+    prefix = f"{part}/" if isinstance(source, ZipSource) else ""
+    characters: dict[str, list[str]] = {}
+    for full, name in zip(source.names, names, strict=True):
+        match = _IMAGE.fullmatch(name)
+        if not match or full != prefix + name:
+            raise UserError(
+                f"{source.path} holds '{full}', which is not Omniglot's {part}: expected only "
+                f"{prefix}<alphabet>/character<NN>/<NNNN>_<NN>.png; download it again"
+            )
+        characters.setdefault(match[1], []).append(full)
+    if not characters:
+        raise UserError(f"{source.path} is empty; expected <alphabet>/character<NN>/<NNNN>_<NN>.png, download it again")
+    images = in_threads(
+        lambda files: _four_rotations([_grey(source, file) for file in files]), [*characters.values()], report
+    )
+    classes = [f"{character}/rot{degrees:03d}" for character in characters for degrees in (0, 90, 180, 270)]
+    return in_class_order([rotation for four in images for rotation in four], classes)
+
+
+def _grey(source: Source, name: str) -> Images:
+    image = decode(source.read(name), f"{source.path}: {name}")
+    if image.mode != "L" or image.size != (_SOURCE_SIZE, _SOURCE_SIZE):
+        raise UserError(
+            f"{source.path}: {name} is {image.width}x{image.height} {image.mode}, expected 105x105 in 1 bit or grey; "
+            "get the published archive"
+        )
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(_SOURCE_SIZE, _SOURCE_SIZE)
+
+
+def _four_rotations(images: Sequence[Images]) -> list[Images]:
+    """Ink (n, 28, 28, 1) of each rotation, from greys (H, W)."""
+    stack = np.stack(images)
+    return [255 - shrink(np.rot90(stack, quarter, axes=(1, 2)))[..., None] for quarter in range(4)]
+
+
+def shrink(images: Images) -> Images:
+    """Pillow's bilinear resize of (n, H, W) to (n, 28, 28), bit for bit, in two calls for all of them.
+
+    Pillow resizes rows, rounds to 8 bits, then resizes columns, and leaves out a direction that keeps its length; so
+    the rows of all images can stand in one tall image, and their columns in one wide image.
+    """
+    n, height, width = images.shape
+    tall = Image.fromarray(np.ascontiguousarray(images).reshape(n * height, width))
+    rows = np.asarray(tall.resize((SIZE, n * height), Image.Resampling.BILINEAR)).reshape(n, height, SIZE)
+    wide = Image.fromarray(np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(height, n * SIZE))
+    columns = np.asarray(wide.resize((n * SIZE, SIZE), Image.Resampling.BILINEAR)).reshape(SIZE, n, SIZE)
+    return np.ascontiguousarray(columns.transpose(1, 0, 2))
+
+
+def _vinyals_lists(root: Path) -> dict[str, list[str]]:
+    """Class names of train, val and test, as the lists have them."""
+    folder = next((f for f in (root / "splits" / "vinyals", root / "vinyals") if f.is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f"{root} has no splits/vinyals/train.txt, val.txt and test.txt; put the lists there, or take --split lake"
+        )
+    lists: dict[str, list[str]] = {}
+    seen: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        file = folder / f"{split}.txt"
+        try:
+            lists[split] = file.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError):
+            raise UserError(
+                f"{file}: no readable text file; the Vinyals split needs train.txt, val.txt and test.txt"
+            ) from None
+        lists[split] = [line.strip() for line in lists[split] if line.strip()]
+        for name in lists[split]:
+            if name in seen:
+                raise UserError(
+                    f"{file} lists {name}, which {seen[name]}.txt has already; a class belongs to one split, once"
+                )
+            seen[name] = split
+    return lists
+
+
+def _vinyals(background: ClassSet, evaluation: ClassSet, lists: dict[str, list[str]]) -> Splits:
+    both = in_class_order([background.images, evaluation.images], ["", ""])
+    starts = np.concatenate([background.starts, len(background.images) + evaluation.starts[1:]])
+    pool = ClassSet(both.images, starts, background.names + evaluation.names)
+    place = {name: k for k, name in enumerate(pool.names)}
+    for split, names in lists.items():
+        absent = [name for name in names if name not in place]
+        if absent or not names:
+            raise UserError(
+                f"the Vinyals list {split}.txt has {len(names)} classes, of which {len(absent)} are not in the images"
+                f"{': ' + ', '.join(absent[:3]) if absent else ''}; expected <alphabet>/character<NN>/rot<NNN>"
+            )
+    trainval = pool.take(np.array([place[name] for name in lists["train"] + lists["val"]]))
+    cut = len(lists["train"])
+    return {
+        "train": trainval.slice(0, cut),
+        "val": trainval.slice(cut, trainval.n_classes),
+        "trainval": trainval,
+        "test": pool.take(np.array([place[name] for name in lists["test"]])),
+    }

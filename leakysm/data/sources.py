@@ -1,0 +1,151 @@
+"""Where files come from: a folder or a zip archive, under one face. Nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from leakysm.errors import UserError
+
+_LARGEST = 1 << 28  # bytes of one file; an archive that claims more is refused before it is inflated
+_JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+class Source(Protocol):
+    """Files below one root, named by relative paths with '/'; hidden files and the system's litter are left out."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Sorted."""
+
+    def read(self, name: str) -> bytes:
+        """UserError if the file cannot be read. Safe from several threads."""
+
+    def checksum(self) -> str:
+        """Changes whenever a file does: of the bytes of a zip, of the paths, sizes and times in a folder."""
+
+
+def open_source(path: Path) -> Source:
+    """A zip archive or a folder. UserError if it is neither."""
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; give the place of the data with --data")
+    return ZipSource(path)
+
+
+class FolderSource:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _stats(self) -> dict[str, os.stat_result]:
+        found: dict[str, os.stat_result] = {}
+        pending = [("", str(self.path))]
+        try:
+            while pending:
+                prefix, folder = pending.pop()
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if _is_litter(entry.name):
+                            continue
+                        if entry.is_dir():
+                            pending.append((f"{prefix}{entry.name}/", entry.path))
+                        else:
+                            found[prefix + entry.name] = entry.stat()
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}; make the folder readable") from None
+        return found
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._stats))
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.path / name}: {error.strerror}; make the file readable") from None
+
+    def checksum(self) -> str:
+        digest = hashlib.sha256()
+        for name in self.names:
+            stats = self._stats[name]
+            digest.update(f"{name}\0{stats.st_size}\0{stats.st_mtime_ns}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+class ZipSource:
+    """Opened when first read: a warm cache needs its checksum alone.
+
+    Refused: no zip, a truncated one, and entries that are encrypted, links, too large, twice there, or climb out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except OSError as error:
+            raise UserError(f"{self.path}: {error.strerror}; give a readable zip file") from None
+        except zipfile.BadZipFile:
+            raise UserError(
+                f"{self.path} is no complete zip archive (wrong file, or cut short); download it again"
+            ) from None
+
+    @cached_property
+    def _entries(self) -> dict[str, zipfile.ZipInfo]:
+        admitted: dict[str, zipfile.ZipInfo] = {}
+        for entry in self._zip.infolist():
+            self._admit(entry, admitted)
+        return admitted
+
+    def _admit(self, entry: zipfile.ZipInfo, admitted: dict[str, zipfile.ZipInfo]) -> None:
+        parts = entry.filename.replace("\\", "/").split("/")
+        where = f"{self.path}: entry '{entry.filename}'"
+        if ".." in parts or parts[0] == "" or parts[0].endswith(":"):
+            raise UserError(f"{where} climbs out of its folder; such an archive is not to be trusted, get it elsewhere")
+        if entry.is_dir() or any(_is_litter(part) for part in parts):
+            return
+        if entry.flag_bits & 1:
+            raise UserError(f"{where} is encrypted; give an archive without a password")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise UserError(f"{where} is a symbolic link; give an archive that holds the files themselves")
+        if entry.file_size > _LARGEST:
+            raise UserError(f"{where} claims {entry.file_size} bytes, more than {_LARGEST}; give single images")
+        name = "/".join(parts)
+        if name in admitted:
+            raise UserError(f"{where} stands there twice; make the archive again")
+        admitted[name] = entry
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._entries))
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self._zip.read(self._entries[name])
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise UserError(f"{self.path}: entry '{name}' is damaged ({error}); download the archive again") from None
+
+    def checksum(self) -> str:
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{self.path}: {error.strerror}; make the file readable") from None
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _JUNK
