@@ -1,0 +1,70 @@
+"""Support sets and whole episodes of embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.verify.cases.numbers import cyclic, noise, single
+from leakysm.verify.registry import Case
+
+METRICS: dict[str, Metric] = {
+    "squared": SquaredEuclidean(),
+    "leaky": LeakySquaredEuclidean(),
+    "leaky-per-coordinate": LeakySquaredEuclidean(threshold=0.25, slope=0.125, per="coordinate"),
+    "scaled": LeakySquaredEuclidean(threshold=0.0, slope=0.1),
+    "euclidean": Euclidean(),
+    "cosine": Cosine(),
+}
+
+
+def prototypes_cases() -> list[Case]:
+    def case(name: str, z: Any, labels: Any, flags: tuple[str, ...], note: str, own: bool = False) -> Case:
+        labels = np.asarray(labels, dtype=np.int64)
+        classes = int(labels.max(initial=-1)) + 1
+        dy = noise("dy " + name, classes, z.shape[1], bits=8)
+        return Case("prototypes", name, (z, labels, classes), dy, {}, flags, note, own)
+
+    return [
+        case("plain", noise("z1", 6, 4), cyclic(6, 3), ("plain",), "two shots, labels interleaved"),
+        case("plain-double", noise("z2", 6, 4, bits=53), cyclic(6, 2), ("plain",), "numbers of float64"),
+        case("plain-half", noise("z3", 6, 4, bits=11), cyclic(6, 2), ("plain",), "numbers of float16"),
+        case("one-shot", noise("z4", 4, 5), [2, 0, 3, 1], ("one",), "one shot: prototypes are the embeddings, in the labels' order"),
+        case("one-class", noise("z5", 5, 3), [0] * 5, ("one",), "one class"),
+        case("unbalanced", noise("z6", 9, 3), [0, 2, 2, 1, 2, 0, 2, 2, 2], ("unbalanced",), "2, 1 and 6 shots, any order"),
+        case("far", single(1e4 + noise("z7", 6, 3)), cyclic(6, 2), ("far",), "1e4 from the origin"),
+        case("cancelling", np.concatenate([noise("z8", 3, 4), -noise("z8", 3, 4)]), [0] * 6, ("mixed",), "a mean of exactly 0"),
+        case("subnormal", single(noise("z9", 4, 3) * 1e-40), cyclic(4, 2), ("subnormal",), "subnormal in float32"),
+        case("large", single(noise("z10", 4, 3) * 3e38), [0, 0, 1, 1], ("large",), "near float32's end"),
+        case("wide", noise("z11", 100, 2), [0] * 100, ("wide",), "a hundred shots"),
+        case("no-coordinate", np.zeros((4, 0)), cyclic(4, 2), ("empty",), "D = 0"),
+        case("no-class", np.zeros((0, 3)), [], ("empty",), "no class, no support", own=True),
+    ]  # fmt: skip
+
+
+def prototypical_loss_cases() -> list[Case]:
+    return [case for name, metric in METRICS.items() for case in _episodes(name, metric)]
+
+
+def _episodes(prefix: str, metric: Metric) -> list[Case]:
+    def case(name: str, s: Any, sl: Any, q: Any, ql: Any, flags: tuple[str, ...], note: str, dy: float = 1.0) -> Case:
+        arguments = (s, np.asarray(sl, dtype=np.int64), q, np.asarray(ql, dtype=np.int64))
+        return Case("prototypical_loss", f"{prefix}-{name}", arguments, np.asarray(dy), {"distance": metric}, flags, note)
+
+    s, q = noise("s" + prefix, 4, 6), noise("q" + prefix, 5, 6)
+    exploded = 64 if metric.operation in ("squared_euclidean", "euclidean") else 8
+    return [
+        case("one-shot", s, cyclic(4, 4), q, cyclic(5, 4), ("plain",), "4-way 1-shot"),
+        case("shots", s, cyclic(4, 2), q, cyclic(5, 2), ("unbalanced",), "2-way 2-shot, labels interleaved"),
+        case("unbalanced", s, [1, 0, 1, 1], q, [1, 0, 0, 1, 1], ("unbalanced",), "1 and 3 shots, dy = -1.5", -1.5),
+        case("double", noise("sd", 3, 4, bits=53), [0, 1, 2], noise("qd", 3, 4, bits=53), [2, 1, 0], ("plain",), "numbers of float64"),
+        case("half", noise("sh", 3, 4, bits=11), [0, 1, 2], noise("qh", 3, 4, bits=11), [2, 1, 0], ("plain",), "numbers of float16"),
+        case("query-on-support", s, cyclic(4, 4), np.stack([s[0], s[2], q[0]]), [0, 1, 2], ("coincident",), "two queries lie on prototypes, one of them the wrong one"),
+        case("exploded", s * exploded, cyclic(4, 4), q * exploded, cyclic(5, 4), ("saturated",), "far apart: a saturated softmax"),
+        case("right", s * exploded, cyclic(4, 4), s * exploded + q[:4] / 64, cyclic(4, 4), ("saturated",), "each query beside its own prototype: a tiny loss"),
+        case("far", single(1000 + s), cyclic(4, 4), single(1000 + q), cyclic(5, 4), ("far",), "1000 from the origin"),
+        case("one-class", s, [0] * 4, q, [0] * 5, ("one",), "one class: loss and gradient 0"),
+        case("episode", noise("se", 5, 64), cyclic(5, 5), noise("qe", 10, 64), cyclic(10, 5), ("wide",), "5-way 1-shot, embeddings of 64 values"),
+    ]  # fmt: skip

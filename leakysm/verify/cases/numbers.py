@@ -1,0 +1,41 @@
+"""Numbers for fixed cases: the same on every machine and with every NumPy, and with as many bits as one asks for."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def noise(name: str, *shape: int, bits: int = 24) -> Floats:
+    """Numbers in [-1, 1) keyed by a name, multiples of 2^(1 - bits): 24 bits fit float32, 11 float16, 53 float64 alone.
+
+    From the generator's raw words, since NumPy may change what its distributions make of them.
+    """
+    words = np.random.Philox(key=zlib.crc32(name.encode())).random_raw(int(np.prod(shape, dtype=int)))
+    integers = (words >> np.uint64(64 - bits)).astype(np.int64) - (1 << (bits - 1))
+    return (integers.astype(np.float64) / (1 << (bits - 1))).reshape(shape)
+
+
+def single(values: Any) -> Floats:
+    """Rounded to float32, kept as float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(values, dtype=np.float32).astype(np.float64)
+
+
+def half(values: Any) -> Floats:
+    """Rounded to float16, kept as float64."""
+    return np.asarray(values, dtype=np.float16).astype(np.float64)
+
+
+def whole(name: str, *shape: int, low: int = -3, high: int = 3) -> Floats:
+    """Integers from low to high, keyed by a name."""
+    return np.floor((noise(name, *shape) + 1) / 2 * (high - low + 1)) + low
+
+
+def cyclic(n: int, classes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Labels 0, 1, ..., classes - 1, 0, 1, ..."""
+    return np.arange(n, dtype=np.int64) % classes

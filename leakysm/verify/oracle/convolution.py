@@ -1,0 +1,93 @@
+"""Convolution, ReLU and max pooling in 50-digit arithmetic. Sums are exact, rounded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.bounds import Exact
+from leakysm.verify.precise import ZERO, Array, exact, matmul, where, zeros
+
+
+def correlate(x: Array, w: Array) -> Array:
+    """x (N, H, W, C) with w (3, 3, C, F), stride 1, zero padding 1 -> (N, H, W, F); cross-correlation."""
+    n, h, width, _ = x.shape
+    return matmul(_windows(x), w.reshape(-1, w.shape[-1])).reshape(n, h, width, w.shape[-1])
+
+
+def _windows(x: Array) -> Array:
+    """(N, H, W, C) -> (N H W, 9 C): the 3x3 window of every pixel, kernel row first, then column, then channel."""
+    n, h, w, c = x.shape
+    padded = zeros((n, h + 2, w + 2, c))
+    padded[:, 1 : h + 1, 1 : w + 1] = x
+    shifted = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    return np.stack(shifted, axis=3).reshape(n * h * w, 9 * c)
+
+
+def correlate_dx(w: Array, dy: Array) -> Array:
+    """dx = dy correlated with w turned by 180 degrees, channels exchanged."""
+    return correlate(dy, w[::-1, ::-1].transpose(0, 1, 3, 2))
+
+
+def correlate_dw(x: Array, dy: Array) -> Array:
+    """dw = sum over images and pixels of window times dy."""
+    return matmul(_windows(x).T, dy.reshape(-1, dy.shape[-1])).reshape(3, 3, x.shape[-1], dy.shape[-1])
+
+
+def conv2d(x: Any, w: Any) -> tuple[Exact, ...]:
+    x, w = exact(x), exact(w)
+    return (Exact(correlate(x, w), correlate(abs(x), abs(w)), 9 * max(x.shape[-1], 1)),)
+
+
+def conv2d_vjp(x: Any, w: Any, dy: Any) -> tuple[Exact, ...]:
+    x, w, dy = exact(x), exact(w), exact(dy)
+    pixels = x.shape[0] * x.shape[1] * x.shape[2]
+    return (
+        Exact(correlate_dx(w, dy), correlate_dx(abs(w), abs(dy)), 9 * max(w.shape[-1], 1)),
+        Exact(correlate_dw(x, dy), correlate_dw(abs(x), abs(dy)), max(pixels, 1)),
+    )
+
+
+def relu(x: Any) -> tuple[Exact, ...]:
+    x = exact(x)
+    return (Exact(where(x > 0, x, ZERO), zeros(x.shape), 1),)
+
+
+def relu_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
+    """dx = dy where x > 0: the gradient at 0 is 0."""
+    return (Exact(where(exact(x) > 0, exact(dy), ZERO), zeros(np.shape(x)), 1),)
+
+
+def pool_windows(x: Array) -> Array:
+    """(N, H, W, C) -> (N, H // 2, W // 2, C, 4): the 2x2 windows in row-major order; an odd last row or column is cut."""
+    n, h, w, c = x.shape
+    even = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
+    return even.transpose(0, 1, 3, 5, 2, 4).reshape(n, h // 2, w // 2, c, 4)
+
+
+def unpool(values: Array, choice: Any, shape: tuple[int, ...]) -> Array:
+    """values (N, H // 2, W // 2, C) put at position `choice` (0 to 3, -1 nowhere) of their windows, 0 elsewhere."""
+    n, h, w, c = shape
+    spread = where(np.arange(4) == choice[..., None], values[..., None], ZERO)
+    full = zeros(shape)
+    inner = spread.reshape(n, h // 2, w // 2, c, 2, 2).transpose(0, 1, 4, 2, 5, 3)
+    full[:, : h // 2 * 2, : w // 2 * 2] = inner.reshape(n, h // 2 * 2, w // 2 * 2, c)
+    return full
+
+
+def first_maximum(windows: Array) -> Any:
+    """The first maximum's position along the last axis."""
+    return np.argmax(windows, axis=-1) if windows.size else np.zeros(windows.shape[:-1], dtype=int)
+
+
+def max_pool2d(x: Any) -> tuple[Exact, ...]:
+    windows = pool_windows(exact(x))
+    value = np.take_along_axis(windows, first_maximum(windows)[..., None], -1)[..., 0]
+    return (Exact(value, zeros(value.shape), 1),)
+
+
+def max_pool2d_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
+    """dy goes to the first maximum of each window in row-major order."""
+    dx = unpool(exact(dy), first_maximum(pool_windows(exact(x))), np.shape(x))
+    return (Exact(dx, zeros(dx.shape), 1),)
