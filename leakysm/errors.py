@@ -17,3 +17,7 @@ class CheckFailed(LeakysmError):
     """A check that the user asked for, or that training makes of itself, did not hold."""
 
     exit_code = 1
+
+
+class ArrayError(UserError, TypeError):
+    """Arrays of a kind that an operation cannot take: mixed namespaces, mixed or non-float dtypes."""

@@ -1,0 +1,139 @@
+"""What all operations share: which arrays they take, exact helpers that give the same bits in every namespace."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from leakysm.errors import ArrayError, UserError
+
+Array = Any  # an array of any array-API namespace
+
+# Overflow to inf and NaN from inf are promised results here, not accidents, so NumPy need not warn of them.
+quiet = np.errstate(all="ignore")
+
+_FLOATS = ("float16", "float32", "float64")
+
+
+def dtype_name(array: Array) -> str:
+    """'float32' for NumPy, 'torch.float32' and 'array_api_strict.float32' alike."""
+    return str(array.dtype).rpartition(".")[2]
+
+
+def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]]:
+    """Check the float arrays of a call; return their namespace, the arrays in the compute dtype, and the way back.
+
+    All must be real floating point (float16, float32 or float64) of one namespace and one dtype: ArrayError otherwise.
+    float16 is computed in float32, and `finish` rounds a result once, back to float16.
+    """
+    for name, a in arrays.items():
+        if not array_api_compat.is_array_api_obj(a):
+            raise ArrayError(f"{name} is a {type(a).__name__}; an array is expected: convert it, for NumPy by np.asarray({name}, dtype=...)")
+    try:
+        xp = array_api_compat.array_namespace(*arrays.values())
+    except TypeError:
+        kinds = ", ".join(f"{name}: {type(a).__module__}.{type(a).__name__}" for name, a in arrays.items())
+        raise ArrayError(f"arrays of different libraries ({kinds}); one library is expected: convert all to one") from None
+    dtypes = {name: dtype_name(a) for name, a in arrays.items()}
+    for name, dtype in dtypes.items():
+        if dtype not in _FLOATS:
+            raise ArrayError(f"{name} has dtype {dtype}; float16, float32 or float64 is expected: convert it")
+    if len(set(dtypes.values())) > 1:
+        listed = ", ".join(f"{name}: {dtype}" for name, dtype in dtypes.items())
+        raise ArrayError(f"mixed dtypes ({listed}); one dtype is expected: convert all to one")
+    given = next(iter(arrays.values())).dtype
+    if dtypes[next(iter(dtypes))] != "float16":
+        return xp, list(arrays.values()), lambda result: result
+    return (
+        xp,
+        [xp.astype(a, xp.float32) for a in arrays.values()],
+        lambda result: xp.astype(result, given),
+    )
+
+
+def require_shape(name: str, array: Array, shape: tuple[int | str, ...]) -> None:
+    """UserError unless `array` has this shape; a string in `shape` names an axis of any length."""
+    found = tuple(array.shape)
+    if len(found) == len(shape) and all(isinstance(s, str) or s == f for s, f in zip(shape, found, strict=True)):
+        return
+    expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    raise UserError(f"{name} has shape {found}; {expected} is expected: reshape or select before the call")
+
+
+def require_same_width(x: Array, c: Array) -> None:
+    """UserError unless x is (N, D) and c is (M, D)."""
+    require_shape("x", x, ("N", "D"))
+    require_shape("c", c, ("M", x.shape[1]))
+
+
+def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, name: str = "labels") -> Array:
+    """Labels as an integer array beside `like`: (n,), every one in [0, n_classes), else UserError, on a GPU too."""
+    if not array_api_compat.is_array_api_obj(labels):
+        labels = xp.asarray(labels, device=array_api_compat.device(like)) if len(labels) else xp.zeros(0, dtype=xp.int64)
+    elif array_api_compat.array_namespace(labels) is not xp:
+        raise ArrayError(f"{name} is an array of another library than the floats; one library is expected: convert it")
+    require_shape(name, labels, (n,))
+    if not xp.isdtype(labels.dtype, "integral"):
+        raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: convert them, they number the classes from 0")
+    if n and (int(xp.min(labels)) < 0 or int(xp.max(labels)) >= n_classes):
+        span = f"{int(xp.min(labels))} to {int(xp.max(labels))}"
+        raise UserError(f"{name} run from {span}; 0 to {n_classes - 1} is expected for {n_classes} classes: number the classes from 0")
+    return labels
+
+
+def class_count(n_classes: Any) -> int:
+    """`n_classes` as an int of at least 0, else UserError."""
+    try:
+        count = operator.index(n_classes)
+    except TypeError:
+        raise UserError(f"n_classes is {n_classes!r}; a whole number is expected: give the number of classes") from None
+    if count < 0:
+        raise UserError(f"n_classes is {count}; at least 0 is expected: give the number of classes")
+    return count
+
+
+def one_hot(xp: Any, labels: Array, n_classes: int) -> Array:
+    """(N,) labels -> (N, n_classes) bool."""
+    classes = xp.arange(n_classes, dtype=labels.dtype, device=array_api_compat.device(labels))
+    return labels[:, None] == classes[None, :]
+
+
+def zeros(xp: Any, shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of a shape, with the dtype and device of `like`."""
+    return xp.zeros(shape, dtype=like.dtype, device=array_api_compat.device(like))
+
+
+def tree_sum(xp: Any, a: Array, axis: int) -> Array:
+    """Sum along one axis by halving it: ceil(log2 n) roundings deep, and the same bits in every namespace."""
+    axis %= a.ndim
+    before: tuple[slice, ...] = (slice(None),) * axis
+    n = a.shape[axis]
+    if n == 0:
+        return zeros(xp, a.shape[:axis] + a.shape[axis + 1 :], a)
+    while n > 1:
+        half = n // 2
+        pairs = a[(*before, slice(0, half), ...)] + a[(*before, slice(half, 2 * half), ...)]
+        a = xp.concat([pairs, a[(*before, slice(2 * half, n), ...)]], axis=axis) if n % 2 else pairs
+        n -= half
+    return a[(*before, 0, ...)]
+
+
+def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
+    """Powers of two s with magnitude * s near 1, so that squares neither overflow nor underflow (0 stays 0).
+
+    Found by comparisons and exact products alone, since log2 and pow are not exact in every namespace.
+    """
+    largest = 64 if magnitude.dtype == xp.float32 else 512
+    scale = xp.ones_like(magnitude)
+    step = largest
+    while step > 1:
+        for power in (2.0**-step, 2.0**step):
+            apart = magnitude >= 1 / power if power < 1 else magnitude < 1 / power
+            magnitude = xp.where(apart, magnitude * power, magnitude)
+            scale = xp.where(apart, scale * power, scale)
+        step //= 2
+    return scale

@@ -1,0 +1,88 @@
+"""Batch norm in training: each channel normalised by the batch's own mean and biased variance.
+
+    x-hat = (x - mean) / sqrt(variance + eps)      y = scale x-hat + shift
+    dshift = sum dy      dscale = sum dy x-hat      dx = scale / sqrt(variance + eps) (dy - dshift / n - x-hat dscale / n)
+
+n = the number of values of a channel. Source: Ioffe & Szegedy (2015).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
+from leakysm.ops.registry import Operation, arrays, register
+
+EPS = 1e-5
+
+
+def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
+    """(..., C) -> (n, C) rows; UserError unless every array in `per_channel` is (C,)."""
+    if x.ndim < 2:
+        raise UserError(f"x has shape {tuple(x.shape)}; (..., channels) with at least 2 axes is expected: add a batch axis")
+    C = x.shape[-1]
+    for name, array in per_channel.items():
+        require_shape(name, array, (C,))
+    return xp.reshape(x, (math.prod(x.shape[:-1]), C))
+
+
+def require_eps(eps: float) -> None:
+    """UserError unless 0 <= eps < inf."""
+    if not 0 <= eps < math.inf:
+        raise UserError(f"eps is {eps}; 0 <= eps < inf is expected: 1e-5 is usual")
+
+
+def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+    """(n, C) -> x-hat (n, C), and 1 / sigma, mean, biased variance (C,)."""
+    n = rows.shape[0]
+    if n < 2:
+        raise UserError(f"batch norm has {n} value(s) a channel; at least 2 are expected to have a variance: use a larger batch, or evaluation")
+    mean = tree_sum(xp, rows, axis=0) / n
+    centred = rows - mean
+    variance = tree_sum(xp, centred * centred, axis=0) / n
+    inverse = 1 / xp.sqrt(variance + eps)
+    return centred * inverse, inverse, mean, variance
+
+
+@quiet
+def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
+    """Batch norm. x (..., C), scale (C,), shift (C,) of one float dtype -> y (..., C), mean (C,), biased variance (C,).
+
+    UserError (a ValueError) for a single value a channel.
+    """
+    require_eps(eps)
+    xp, (x, scale, shift), finish = working(x=x, scale=scale, shift=shift)
+    normalised, _, mean, variance = _normalise(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
+    return finish(xp.reshape(normalised * scale + shift, x.shape)), finish(mean), finish(variance)
+
+
+@quiet
+def batch_norm_vjp(
+    x: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS
+) -> tuple[Array, Array, Array]:
+    """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,)."""
+    require_eps(eps)
+    xp, (x, scale, shift, dy), finish = working(x=x, scale=scale, shift=shift, dy=dy)
+    normalised, inverse, _, _ = _normalise(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
+    require_shape("dy", dy, tuple(x.shape))
+    dy = channel_rows(xp, dy)
+    n = dy.shape[0]
+    dshift = tree_sum(xp, dy, axis=0)
+    dscale = tree_sum(xp, dy * normalised, axis=0)
+    dx = scale * inverse * (dy - dshift / n - normalised * (dscale / n))
+    return finish(xp.reshape(dx, x.shape)), finish(dscale), finish(dshift)
+
+
+register(
+    Operation(
+        "batch_norm",
+        batch_norm,
+        batch_norm_vjp,
+        arrays("x", "scale", "shift"),
+        "x (..., C) with at least 2 values a channel, scale (C,), shift (C,); the sum of a channel's squares finite; eps >= 0",
+        parameters=("eps",),
+        outputs=("y", "mean", "variance"),
+    )
+)

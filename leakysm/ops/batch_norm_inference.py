@@ -1,0 +1,56 @@
+"""Batch norm in evaluation: each channel normalised by a given mean and variance.
+
+    x-hat = (x - mean) / sqrt(variance + eps)      y = scale x-hat + shift
+
+Source: Ioffe & Szegedy (2015). Mean and variance are differentiable arguments like the others.
+"""
+
+from __future__ import annotations
+
+from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
+from leakysm.ops.batch_norm import EPS, channel_rows, require_eps
+from leakysm.ops.registry import Operation, arrays, register
+
+
+@quiet
+def batch_norm_inference(
+    x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = EPS
+) -> Array:
+    """Batch norm with given statistics. x (..., C), the others (C,), of one float dtype -> (..., C)."""
+    require_eps(eps)
+    xp, (x, scale, shift, mean, variance), finish = working(x=x, scale=scale, shift=shift, mean=mean, variance=variance)
+    channel_rows(xp, x, scale=scale, shift=shift, mean=mean, variance=variance)
+    return finish((x - mean) * (1 / xp.sqrt(variance + eps)) * scale + shift)
+
+
+@quiet
+def batch_norm_inference_vjp(
+    x: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Gradients of `batch_norm_inference`. dy (..., C) -> dx (..., C); dscale, dshift, dmean, dvariance (C,)."""
+    require_eps(eps)
+    xp, (x, scale, shift, mean, variance, dy), finish = working(
+        x=x, scale=scale, shift=shift, mean=mean, variance=variance, dy=dy
+    )
+    rows = channel_rows(xp, x, scale=scale, shift=shift, mean=mean, variance=variance)
+    require_shape("dy", dy, tuple(x.shape))
+    dy = channel_rows(xp, dy)
+    inverse = 1 / xp.sqrt(variance + eps)
+    dshift = tree_sum(xp, dy, axis=0)
+    dscale = tree_sum(xp, dy * ((rows - mean) * inverse), axis=0)
+    dx = xp.reshape(dy * (scale * inverse), x.shape)
+    dmean = -scale * inverse * dshift
+    dvariance = -scale * inverse * inverse * dscale / 2
+    return finish(dx), finish(dscale), finish(dshift), finish(dmean), finish(dvariance)
+
+
+register(
+    Operation(
+        "batch_norm_inference",
+        batch_norm_inference,
+        batch_norm_inference_vjp,
+        arrays("x", "scale", "shift", "mean", "variance"),
+        "x (..., C), finite; scale, shift, mean, variance (C,); variance + eps > 0",
+        parameters=("eps",),
+    )
+)

@@ -1,0 +1,74 @@
+"""3x3 convolution, stride 1, zero padding 1, no bias (batch norm follows): cross-correlation, as in every framework.
+
+    y[n, h, w, f] = sum over i, j, c of x[n, h + i - 1, w + j - 1, c] k[i, j, c, f],      x = 0 outside the image
+
+Layout NHWC, kernels HWIO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from leakysm.ops.arrays import Array, quiet, require_shape, working, zeros
+from leakysm.ops.registry import Operation, arrays, register
+
+
+def _pad(xp: Any, x: Array) -> Array:
+    """(N, H, W, C) -> (N, H + 2, W + 2, C), zeros around."""
+    N, H, _, C = x.shape
+    side = zeros(xp, (N, H, 1, C), x)
+    x = xp.concat([side, x, side], axis=2)
+    row = zeros(xp, (N, 1, x.shape[2], C), x)
+    return xp.concat([row, x, row], axis=1)
+
+
+def _windows(xp: Any, x: Array) -> Iterator[tuple[int, int, Array]]:
+    """For each of the nine taps (i, j): the image values it meets, as rows (N H W, C)."""
+    N, H, W, C = x.shape
+    padded = _pad(xp, x)
+    for i in range(3):
+        for j in range(3):
+            yield i, j, xp.reshape(padded[:, i : i + H, j : j + W, :], (N * H * W, C))
+
+
+def _require_kernel(x: Array, w: Array) -> tuple[int, int, int, int, int]:
+    require_shape("x", x, ("N", "H", "W", "C"))
+    require_shape("w", w, (3, 3, x.shape[3], "F"))
+    return (*x.shape, w.shape[3])
+
+
+@quiet
+def conv2d(x: Array, w: Array) -> Array:
+    """Convolution. x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F)."""
+    xp, (x, w), finish = working(x=x, w=w)
+    N, H, W, _, F = _require_kernel(x, w)
+    y = zeros(xp, (N * H * W, F), x)
+    for i, j, rows in _windows(xp, x):
+        y = y + rows @ w[i, j, :, :]
+    return finish(xp.reshape(y, (N, H, W, F)))
+
+
+@quiet
+def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
+    """Gradients of `conv2d`. dy (N, H, W, F) -> dx (N, H, W, C), dw (3, 3, C, F)."""
+    xp, (x, w, dy), finish = working(x=x, w=w, dy=dy)
+    N, H, W, C, F = _require_kernel(x, w)
+    require_shape("dy", dy, (N, H, W, F))
+    dx = zeros(xp, (N * H * W, C), x)
+    for i, j, rows in _windows(xp, dy):  # the same sum, read backwards
+        dx = dx + rows @ xp.matrix_transpose(w[2 - i, 2 - j, :, :])
+    dy_rows = xp.reshape(dy, (N * H * W, F))
+    dw = xp.stack([xp.matrix_transpose(rows) @ dy_rows for _, _, rows in _windows(xp, x)])
+    return finish(xp.reshape(dx, (N, H, W, C))), finish(xp.reshape(dw, (3, 3, C, F)))
+
+
+register(
+    Operation(
+        "conv2d",
+        conv2d,
+        conv2d_vjp,
+        arrays("x", "w"),
+        "x (N, H, W, C), w (3, 3, C, F), finite; N, H, W may be 0",
+    )
+)

@@ -1,0 +1,67 @@
+"""Softmax cross-entropy, the mean over rows.
+
+    loss = sum over rows of (log1p(sum over j != m of exp(a_j)) - a_label) / N,      a = z - max z, m the first maximum
+    dz_j = p_j dy / N for j != label,      dz_label = -(sum over j != label of p_j) dy / N
+
+The label's entry is the sum of the others and not p - 1: a saturated softmax keeps full relative accuracy. The mean of no
+rows is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+
+from leakysm.ops.arrays import Array, integer_labels, one_hot, quiet, require_shape, tree_sum, working, zeros
+from leakysm.ops.log_softmax import softmax_parts
+from leakysm.ops.registry import Argument, Operation, arrays, register
+
+
+@quiet
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """Mean cross-entropy. logits (N, M) float, labels (N,) integers in [0, M) -> scalar (0-d array).
+
+    A row of nothing but -inf, or with +inf or NaN, makes it NaN. UserError (a ValueError) for a label outside.
+    """
+    xp, (logits,), finish = working(logits=logits)
+    require_shape("logits", logits, ("N", "M"))
+    N, M = logits.shape
+    labels = integer_labels(xp, labels, logits, N, M)
+    if N == 0:
+        return finish(zeros(xp, (), logits))
+    parts = softmax_parts(xp, logits)
+    # Halves, so that a row's loss cannot overflow before it is divided by N.
+    half = logits / 2 - parts.largest / 2
+    half_label = xp.sum(xp.where(one_hot(xp, labels, M), half, xp.zeros_like(half)), axis=-1)
+    # A row with +inf or NaN is NaN, whatever its label.
+    return finish(tree_sum(xp, (xp.log1p(parts.others[:, 0]) / 2 - half_label) / (N / 2), axis=0))
+
+
+@quiet
+def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
+    """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M)."""
+    floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
+    xp, (logits, *_), finish = working(logits=logits, **floats)
+    require_shape("logits", logits, ("N", "M"))
+    N, M = logits.shape
+    labels = integer_labels(xp, labels, logits, N, M)
+    if N == 0:
+        return finish(logits)
+    dy = xp.asarray(dy, dtype=logits.dtype, device=array_api_compat.device(logits))
+    require_shape("dy", dy, ())
+    parts = softmax_parts(xp, logits)
+    at_label = one_hot(xp, labels, M)
+    rest = tree_sum(xp, xp.where(at_label, xp.zeros_like(logits), parts.exponentials), axis=-1)[:, None]
+    return finish(xp.where(at_label, -rest, parts.exponentials) / (1 + parts.others) * (dy / N))
+
+
+register(
+    Operation(
+        "cross_entropy",
+        cross_entropy,
+        cross_entropy_vjp,
+        (*arrays("logits"), Argument("labels", "labels")),
+        "logits (N, M), finite or -inf, at least one finite in a row; labels (N,) in [0, M); N may be 0",
+    )
+)

@@ -1,0 +1,66 @@
+"""Euclidean distance, a control.
+
+    d_ij = sqrt(sum_k (x_ik - c_jk)^2)        dd_ij/dx_i = (x_i - c_j) / d_ij        dd_ij/dc_j = -(x_i - c_j) / d_ij
+
+At coincident points the gradient is 0, one of the subgradients. Differences are scaled by a power of two before they are
+squared, so that the result overflows or underflows only where the exact value does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leakysm.ops.arrays import Array, power_of_two_scale, quiet, require_same_width, require_shape, tree_sum, working
+from leakysm.ops.pairs import both_gradients, over_pairs
+from leakysm.ops.registry import Operation, arrays, register
+
+
+def norm_scale(xp: Any, differences: Array) -> Array:
+    """The power of two by which a vector is scaled before it is squared. (..., D) -> (...)."""
+    return power_of_two_scale(xp, xp.max(xp.abs(differences), axis=-1))
+
+
+def scaled_norm(xp: Any, differences: Array) -> Array:
+    """Euclidean norm times `norm_scale`. (..., D) -> (...)."""
+    scaled = differences * norm_scale(xp, differences)[..., None]
+    return xp.sqrt(tree_sum(xp, scaled * scaled, axis=-1))
+
+
+@quiet
+def euclidean(x: Array, c: Array) -> Array:
+    """Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M)."""
+    xp, (x, c), finish = working(x=x, c=c)
+    require_same_width(x, c)
+    return finish(over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b) / norm_scale(xp, a - b)))
+
+
+@quiet
+def euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
+    """Gradients of `euclidean`. dy (N, M) -> dx (N, D), dc (M, D); 0 from a pair of coincident points."""
+    xp, (x, c, dy), finish = working(x=x, c=c, dy=dy)
+    require_same_width(x, c)
+    require_shape("dy", dy, (x.shape[0], c.shape[0]))
+    scale = over_pairs(xp, x, c, lambda a, b: norm_scale(xp, a - b))
+    norm = over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b))
+    norm = xp.where(norm == 0, xp.ones_like(norm), norm)  # coincident: 0 / 1
+    dx, dc = both_gradients(xp, x, c, lambda a, b, g, s, r: g * ((a - b) * s / r), dy, scale, norm)
+    return finish(dx), finish(dc)
+
+
+@quiet
+def coincident(x: Array, c: Array) -> dict[str, Array]:
+    """Where the distance has its corner: pairs of coincident points, (N, M)."""
+    xp, (x, c), _ = working(x=x, c=c)
+    return {"coincident": euclidean(x, c) == 0}
+
+
+register(
+    Operation(
+        "euclidean",
+        euclidean,
+        euclidean_vjp,
+        arrays("x", "c"),
+        "x (N, D), c (M, D), finite; any of N, M, D may be 0",
+        kinks=coincident,
+    )
+)

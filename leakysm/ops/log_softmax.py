@@ -1,0 +1,70 @@
+"""Log-softmax of rows of logits.
+
+    a_j = z_j - max z      y_j = a_j - log1p(sum over j != m of exp(a_j)), m the row's first maximum
+    dz_j = dy_j - p_j sum_i dy_i,      p_j = exp(a_j) / (1 + sum over j != m of exp(a_j))
+
+A logit of -inf is probability 0. A row of nothing but -inf, or with +inf or NaN, gives NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
+from leakysm.ops.registry import Operation, arrays, register
+
+
+class Softmax(NamedTuple):
+    """What log-softmax and cross-entropy share. All (N, M) but `others` (N, 1)."""
+
+    largest: Array  # max z, (N, 1); NaN where the row has no softmax
+    exponentials: Array  # exp(a_j); exactly 1 at the maximum
+    others: Array  # sum over j != m of exp(a_j)
+
+
+def softmax_parts(xp: Any, logits: Array) -> Softmax:
+    """The parts of a softmax of (N, M) logits, M >= 1, without cancellation: 1 + others is the denominator."""
+    largest = xp.max(logits, axis=-1, keepdims=True)
+    largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
+    exponentials = xp.exp(logits - largest)
+    index = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))[None, :]
+    first = xp.min(xp.where(logits == largest, index, logits.shape[-1]), axis=-1, keepdims=True)
+    others = tree_sum(xp, xp.where(index == first, xp.zeros_like(exponentials), exponentials), axis=-1)
+    return Softmax(largest, exponentials, others[:, None])
+
+
+@quiet
+def log_softmax(logits: Array) -> Array:
+    """Log-probabilities. logits (N, M) float -> (N, M)."""
+    xp, (logits,), finish = working(logits=logits)
+    require_shape("logits", logits, ("N", "M"))
+    if 0 in logits.shape:
+        return finish(logits)
+    parts = softmax_parts(xp, logits)
+    return finish((logits - parts.largest) - xp.log1p(parts.others))
+
+
+@quiet
+def log_softmax_vjp(logits: Array, dy: Array) -> Array:
+    """Gradient of `log_softmax`. dy (N, M) -> dlogits (N, M)."""
+    xp, (logits, dy), finish = working(logits=logits, dy=dy)
+    require_shape("logits", logits, ("N", "M"))
+    require_shape("dy", dy, tuple(logits.shape))
+    if 0 in logits.shape:
+        return finish(logits)
+    parts = softmax_parts(xp, logits)
+    probabilities = parts.exponentials / (1 + parts.others)
+    return finish(dy - probabilities * tree_sum(xp, dy, axis=-1)[:, None])
+
+
+register(
+    Operation(
+        "log_softmax",
+        log_softmax,
+        log_softmax_vjp,
+        arrays("logits"),
+        "logits (N, M), finite or -inf, at least one finite in a row; N, M may be 0",
+    )
+)

@@ -1,0 +1,100 @@
+"""Distance metrics as small frozen values that know their parameters: metric(x, c) and metric.vjp(x, c, dy)."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from leakysm.errors import UserError
+from leakysm.ops.arrays import Array
+from leakysm.ops.leaky_squared_euclidean import Per, require_per
+from leakysm.ops.registry import OPERATIONS
+from leakysm.ops.restriction import Leak
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A distance metric. `name` is the command line's, `operation` the registry's, `parameters` its keywords."""
+
+    name: ClassVar[str]
+    operation: ClassVar[str]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keywords of the operation."""
+        return asdict(self)
+
+    def __call__(self, x: Array, c: Array) -> Array:
+        """Distances. x (N, D), c (M, D) -> (N, M)."""
+        return OPERATIONS[self.operation].value(x, c, **self.parameters)
+
+    def vjp(self, x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
+        """Gradients. dy (N, M) -> dx (N, D), dc (M, D)."""
+        dx, dc = OPERATIONS[self.operation].vjp(x, c, dy, **self.parameters)
+        return dx, dc
+
+    def __str__(self) -> str:
+        settings = " ".join(f"{key}={value}" for key, value in self.parameters.items())
+        return f"{self.name} {settings}".rstrip()
+
+
+@dataclass(frozen=True)
+class SquaredEuclidean(Metric):
+    """d = sum_k (x_k - c_k)^2."""
+
+    name = "squared-euclidean"
+    operation = "squared_euclidean"
+
+
+@dataclass(frozen=True)
+class LeakySquaredEuclidean(Metric):
+    """d if d <= threshold, else threshold + slope (d - threshold): of a pair, or of each coordinate's square.
+
+    Our definition; the paper's abstract prints none. UserError unless 0 <= threshold <= inf and 0 < slope <= 1.
+    """
+
+    name = "leaky"
+    operation = "leaky_squared_euclidean"
+    threshold: float = 1.0
+    slope: float = 0.1
+    per: Per = "pair"
+
+    def __post_init__(self) -> None:
+        leak = Leak(self.threshold, self.slope)
+        object.__setattr__(self, "threshold", leak.threshold)
+        object.__setattr__(self, "slope", leak.slope)
+        require_per(self.per)
+
+
+@dataclass(frozen=True)
+class Euclidean(Metric):
+    """d = sqrt(sum_k (x_k - c_k)^2): a control."""
+
+    name = "euclidean"
+    operation = "euclidean"
+
+
+@dataclass(frozen=True)
+class Cosine(Metric):
+    """d = 1 - cos(x, c): a control."""
+
+    name = "cosine"
+    operation = "cosine_distance"
+
+
+METRICS: dict[str, type[Metric]] = {m.name: m for m in (SquaredEuclidean, LeakySquaredEuclidean, Euclidean, Cosine)}
+
+
+def metric_named(name: str, **parameters: Any) -> Metric:
+    """A metric by its command-line name; parameters that it does not have are a UserError, never ignored."""
+    if name not in METRICS:
+        near = difflib.get_close_matches(name, METRICS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "choose one"
+        raise UserError(f"distance is {name!r}; one of {', '.join(METRICS)} is expected: {hint}")
+    metric = METRICS[name]
+    known = metric.__dataclass_fields__
+    for key in parameters:
+        if key not in known:
+            raise UserError(f"distance {name} has no {key}; {', '.join(known) or 'no parameter'} is expected: leave it out")
+    return metric(**parameters)

@@ -1,0 +1,72 @@
+"""The prototypical loss of an episode, on embeddings: cross-entropy of the negative distances to the prototypes.
+
+    c = prototypes(support)      logits = -distance(query, c)      loss = cross_entropy(logits, query_labels)
+
+Source: Snell et al. (2017), equation 2 and algorithm 1. The number of classes is one more than the largest support label.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+
+from leakysm.errors import UserError
+from leakysm.ops.arrays import Array, integer_labels, quiet, require_shape, working
+from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp
+from leakysm.ops.metrics import Metric
+from leakysm.ops.prototypes import prototypes, prototypes_vjp
+from leakysm.ops.registry import Argument, Operation, register
+
+
+def _classes(xp: Any, support: Array, labels: Any) -> tuple[Array, int]:
+    require_shape("support", support, ("N", "D"))
+    if support.shape[0] == 0:
+        raise UserError("support has no examples; at least 1 of each class is expected: give a support example")
+    labels = integer_labels(xp, labels, support, support.shape[0], 1 << 31, name="support_labels")
+    return labels, int(xp.max(labels)) + 1
+
+
+@quiet
+def prototypical_loss(
+    support: Array, support_labels: Array, query: Array, query_labels: Array, *, distance: Metric
+) -> Array:
+    """support (S, D), query (Q, D) float; labels (S,), (Q,) integers from 0 -> scalar (0-d array).
+
+    UserError (a ValueError) for a class without a shot, and for a query label without a class.
+    """
+    xp, (support, query), finish = working(support=support, query=query)
+    support_labels, n_classes = _classes(xp, support, support_labels)
+    centres = prototypes(support, support_labels, n_classes)
+    return finish(cross_entropy(-distance(query, centres), query_labels))
+
+
+@quiet
+def prototypical_loss_vjp(
+    support: Array, support_labels: Array, query: Array, query_labels: Array, dy: Any = 1.0, *, distance: Metric
+) -> tuple[Array, Array]:
+    """Gradients of `prototypical_loss`. dy scalar -> dsupport (S, D), dquery (Q, D)."""
+    floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
+    xp, (support, query, *given), finish = working(support=support, query=query, **floats)
+    support_labels, n_classes = _classes(xp, support, support_labels)
+    centres = prototypes(support, support_labels, n_classes)
+    dlogits = cross_entropy_vjp(-distance(query, centres), query_labels, *(given or [dy]))
+    dquery, dcentres = distance.vjp(query, centres, -dlogits)
+    return finish(prototypes_vjp(support, support_labels, n_classes, dcentres)), finish(dquery)
+
+
+register(
+    Operation(
+        "prototypical_loss",
+        prototypical_loss,
+        prototypical_loss_vjp,
+        (
+            Argument("support"),
+            Argument("support_labels", "labels"),
+            Argument("query"),
+            Argument("query_labels", "labels"),
+        ),
+        "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once",
+        parameters=("distance",),
+    )
+)

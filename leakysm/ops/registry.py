@@ -1,0 +1,55 @@
+"""The operation registry: each operation described once. Checks, tables, vectors and documentation come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A positional argument: "array" is differentiable, "labels" are class numbers, "count" is a whole number."""
+
+    name: str
+    kind: Literal["array", "labels", "count"] = "array"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: a value and its vector-Jacobian product.
+
+    value(*arguments, **parameters) -> the outputs; vjp(*arguments, dy, **parameters) -> one gradient for each array
+    argument, in order, a bare array where there is one; dy is the cotangent of the first output.
+    kinks takes what `value` takes and returns the discrete choices made (masks, argmax): None for a smooth operation.
+    """
+
+    name: str
+    value: Callable[..., Any]
+    vjp: Callable[..., Any]
+    arguments: tuple[Argument, ...]
+    domain: str
+    parameters: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("y",)
+    kinks: Callable[..., dict[str, Any]] | None = None
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def register(operation: Operation) -> Operation:
+    """Add an operation; a name that is taken is a ValueError."""
+    if operation.name in OPERATIONS:
+        raise ValueError(f"operation {operation.name} is registered already; a new name is expected")
+    OPERATIONS[operation.name] = operation
+    return operation
+
+
+def unregister(name: str) -> None:
+    """Take an operation out again (KeyError if it is not there)."""
+    del OPERATIONS[name]
+
+
+def arrays(*names: str) -> tuple[Argument, ...]:
+    """Differentiable arguments by name."""
+    return tuple(Argument(name) for name in names)

@@ -1,0 +1,24 @@
+"""ReLU: y = max(x, 0), with gradient 0 at 0. NaN stays NaN."""
+
+from __future__ import annotations
+
+from leakysm.ops.arrays import Array, quiet, require_shape, working
+from leakysm.ops.registry import Operation, arrays, register
+
+
+@quiet
+def relu(x: Array) -> Array:
+    """x (...) float -> (...)."""
+    xp, (x,), finish = working(x=x)
+    return finish(xp.where(x <= 0, xp.zeros_like(x), x))
+
+
+@quiet
+def relu_vjp(x: Array, dy: Array) -> Array:
+    """Gradient of `relu`. dy (...) -> dx (...): dy where x > 0, else 0."""
+    xp, (x, dy), finish = working(x=x, dy=dy)
+    require_shape("dy", dy, tuple(x.shape))
+    return finish(xp.where(x > 0, dy, xp.zeros_like(dy)))
+
+
+register(Operation("relu", relu, relu_vjp, arrays("x"), "x of any shape", kinks=lambda x: {"positive": x > 0}))
