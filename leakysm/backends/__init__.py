@@ -1,0 +1,37 @@
+"""The engines: the same operations as `forward -> (y, saved)`, `backward(saved, dy)`, by name."""
+
+from __future__ import annotations
+
+from leakysm.backends.protocol import Engine, Pair
+from leakysm.errors import UserError
+
+BACKENDS = ("numpy", "cupy", "reference")
+
+
+def backend(name: str, *, threads: int | None = None, device: str | int | None = None) -> Engine:
+    """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
+
+    threads: for numpy alone; None takes the processors that this process may use.
+    device: for cupy alone, "cuda" or "cuda:N"; None or "cpu" for the others.
+    UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
+    """
+    if name not in BACKENDS:
+        raise UserError(f"backend is {name!r}; one of {', '.join(BACKENDS)} is expected: choose one")
+    if name == "cupy":
+        if device == "cpu":
+            raise UserError("backend cupy runs on a GPU, device is 'cpu'; use device cuda, or the backend numpy")
+        from leakysm.backends.cupy.engine import CupyEngine
+
+        return CupyEngine(device)
+    if device not in (None, "cpu", "auto"):
+        raise UserError(f"backend {name} runs on the CPU, device is {device!r}; use device cpu, or the backend cupy")
+    if name == "numpy":
+        from leakysm.backends.numpy.engine import NumpyEngine
+
+        return NumpyEngine(threads)
+    from leakysm.backends.reference import ReferenceEngine
+
+    return ReferenceEngine()
+
+
+__all__ = ["BACKENDS", "Engine", "Pair", "backend"]

@@ -21,7 +21,9 @@ EPS = 1e-5
 def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
     """(..., C) -> (n, C) rows; UserError unless every array in `per_channel` is (C,)."""
     if x.ndim < 2:
-        raise UserError(f"x has shape {tuple(x.shape)}; (..., channels) with at least 2 axes is expected: add a batch axis")
+        raise UserError(
+            f"x has shape {tuple(x.shape)}; (..., channels) with at least 2 axes is expected: add a batch axis"
+        )
     C = x.shape[-1]
     for name, array in per_channel.items():
         require_shape(name, array, (C,))
@@ -38,7 +40,9 @@ def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, A
     """(n, C) -> x-hat (n, C), and 1 / sigma, mean, biased variance (C,)."""
     n = rows.shape[0]
     if n < 2:
-        raise UserError(f"batch norm has {n} value(s) a channel; at least 2 are expected to have a variance: use a larger batch, or evaluation")
+        raise UserError(
+            f"batch norm has {n} value(s) a channel; at least 2 are expected to have a variance: use a larger batch, or evaluation"
+        )
     mean = tree_sum(xp, rows, axis=0) / n
     centred = rows - mean
     variance = tree_sum(xp, centred * centred, axis=0) / n
@@ -59,9 +63,7 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
 
 
 @quiet
-def batch_norm_vjp(
-    x: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS
-) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(x: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,)."""
     require_eps(eps)
     xp, (x, scale, shift, dy), finish = working(x=x, scale=scale, shift=shift, dy=dy)

@@ -56,5 +56,7 @@ def first_maximum(x: Array) -> dict[str, Array]:
 
 
 register(
-    Operation("max_pool2d", max_pool2d, max_pool2d_vjp, arrays("x"), "x (N, H, W, C); any axis may be 0", kinks=first_maximum)
+    Operation(
+        "max_pool2d", max_pool2d, max_pool2d_vjp, arrays("x"), "x (N, H, W, C); any axis may be 0", kinks=first_maximum
+    )
 )

@@ -96,5 +96,7 @@ def metric_named(name: str, **parameters: Any) -> Metric:
     known = metric.__dataclass_fields__
     for key in parameters:
         if key not in known:
-            raise UserError(f"distance {name} has no {key}; {', '.join(known) or 'no parameter'} is expected: leave it out")
+            raise UserError(
+                f"distance {name} has no {key}; {', '.join(known) or 'no parameter'} is expected: leave it out"
+            )
     return metric(**parameters)

@@ -10,7 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.ops.arrays import Array, class_count, integer_labels, one_hot, quiet, require_shape, tree_sum, working, zeros
+from leakysm.ops.arrays import (
+    Array,
+    class_count,
+    integer_labels,
+    one_hot,
+    quiet,
+    require_shape,
+    tree_sum,
+    working,
+    zeros,
+)
 from leakysm.ops.registry import Argument, Operation, register
 
 
@@ -20,7 +30,9 @@ def _shots(xp: Any, z: Array, labels: Any, n_classes: int) -> tuple[Array, Array
     labels = integer_labels(xp, labels, z, z.shape[0], n_classes)
     shots = xp.sum(xp.astype(one_hot(xp, labels, n_classes), z.dtype), axis=0)
     if n_classes and float(xp.min(shots)) == 0:
-        raise UserError(f"class {int(xp.argmin(shots))} of {n_classes} has no shot; at least 1 is expected: give it a support example")
+        raise UserError(
+            f"class {int(xp.argmin(shots))} of {n_classes} has no shot; at least 1 is expected: give it a support example"
+        )
     return labels, shots[:, None]
 
 
@@ -37,7 +49,8 @@ def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
         return finish(zeros(xp, (0, z.shape[1]), z))
     # Divided before the sum, so that the mean of large values does not overflow.
     means = [
-        tree_sum(xp, xp.where((labels == m)[:, None], z / shots[m, :], xp.zeros_like(z)), axis=0) for m in range(n_classes)
+        tree_sum(xp, xp.where((labels == m)[:, None], z / shots[m, :], xp.zeros_like(z)), axis=0)
+        for m in range(n_classes)
     ]
     return finish(xp.stack(means))
 

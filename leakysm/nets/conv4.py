@@ -1,0 +1,174 @@
+"""Conv4, the embedding net of prototypical networks: four blocks of convolution, batch norm, ReLU and max pool.
+
+Each block: 3x3 convolution (stride 1, zero padding 1, no bias) -> batch norm -> ReLU -> 2x2 max pool (floor). The result is
+flattened in the order (row, column, channel). Source: Vinyals et al. (2016), Snell et al. (2017).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from leakysm.backends import Engine, backend
+from leakysm.errors import UserError
+from leakysm.ops.batch_norm import EPS
+
+Array = Any  # an array of the engine's namespace
+Norm = Literal["running", "episode"]
+
+BLOCKS = 4
+KEEP = 0.9  # running = 0.9 running + 0.1 batch
+
+
+class Conv4:
+    """The net with its parameters, on one engine.
+
+    in_channels: of the images (N, H, W, in_channels). channels: of every block. seed: of the initial weights: Kaiming
+    normal, fan-out, gain sqrt 2; batch norm starts at scale 1, shift 0. dtype: float32 or float64.
+    engine: where it computes; the default is `leakysm.backend("numpy")`.
+
+    `vector` (P,) holds all parameters; `parameters` are its named parts: block1.weight (3, 3, C, F) HWIO, block1.scale
+    (F,), block1.shift (F,), ... block4.shift. `running` holds block1.mean, block1.variance, ... (F,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        *,
+        channels: int = 64,
+        seed: int = 0,
+        dtype: str = "float32",
+        engine: Engine | None = None,
+    ) -> None:
+        for name, value in (("in_channels", in_channels), ("channels", channels)):
+            if value < 1:
+                raise UserError(f"{name} is {value}; at least 1 is expected: give the number of channels")
+        if dtype not in ("float32", "float64"):
+            raise UserError(f"dtype is {dtype!r}; 'float32' or 'float64' is expected: choose one")
+        self.in_channels, self.channels, self.dtype = in_channels, channels, np.dtype(dtype)
+        self.engine = backend("numpy") if engine is None else engine
+        shapes = self._shapes()
+        self.vector: Array = self.engine.asarray(np.zeros(sum(map(math.prod, shapes.values())), self.dtype))
+        self.parameters: dict[str, Array] = self._parts(self.vector, shapes)
+        self.running: dict[str, Array] = {}
+        self.load_state(self._initial_state(seed))
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for b in range(1, BLOCKS + 1):
+            C, F = self.in_channels if b == 1 else self.channels, self.channels
+            shapes |= {f"block{b}.weight": (3, 3, C, F), f"block{b}.scale": (F,), f"block{b}.shift": (F,)}
+        return shapes
+
+    @staticmethod
+    def _parts(vector: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+        """Views into a flat vector, by name."""
+        parts, start = {}, 0
+        for name, shape in shapes.items():
+            parts[name] = vector[start : start + math.prod(shape)].reshape(shape)
+            start += math.prod(shape)
+        return parts
+
+    def _initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        normal = np.random.Generator(np.random.Philox(seed)).standard_normal
+        deviation = math.sqrt(2 / (9 * self.channels))  # gain sqrt 2, fan-out 3 * 3 * F
+        state: dict[str, np.ndarray] = {}
+        for name, shape in self._shapes().items():
+            kind = name.partition(".")[2]
+            state[name] = deviation * normal(shape) if kind == "weight" else np.full(shape, float(kind == "scale"))
+        for b in range(1, BLOCKS + 1):
+            state |= {f"block{b}.mean": np.zeros(self.channels), f"block{b}.variance": np.ones(self.channels)}
+        return state
+
+    def embedding_size(self, image_shape: tuple[int, ...]) -> int:
+        """The embedding's number of values for images (H, W) or (H, W, C): 64 for 28x28, 1,600 for 84x84."""
+        H, W = image_shape[:2]
+        return (H >> BLOCKS) * (W >> BLOCKS) * self.channels
+
+    def __call__(self, x: Array, norm: Norm = "running") -> Array:
+        """`embed`."""
+        return self.embed(x, norm)
+
+    def embed(self, x: Array, norm: Norm = "running") -> Array:
+        """Embeddings in evaluation. x (N, H, W, C) on the engine -> (N, h w F).
+
+        norm: batch norm by the "running" statistics, or by this "episode"'s own.
+        """
+        if norm not in ("running", "episode"):
+            raise UserError(f"norm is {norm!r}; 'running' or 'episode' is expected: choose one")
+        if norm == "episode":
+            return self.forward(x)[0]
+        self._require_images(x)
+        pair = self.engine.operation("conv_block_inference")
+        for b in range(1, BLOCKS + 1):
+            statistics = (self.running[f"block{b}.mean"], self.running[f"block{b}.variance"])
+            x, _ = pair.forward(x, *self._block(self.parameters, b), *statistics, eps=EPS)
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """Embeddings in training, normalised by the batch. x (N, H, W, C) -> z (N, h w F), saved. Changes nothing."""
+        self._require_images(x)
+        pair = self.engine.operation("conv_block")
+        blocks, statistics, counts = [], [], []
+        for b in range(1, BLOCKS + 1):
+            counts.append(math.prod(x.shape[:3]))
+            (x, mean, variance), saved = pair.forward(x, *self._block(self.parameters, b), eps=EPS)
+            blocks.append(saved)
+            statistics.append((mean, variance))
+        return x.reshape(x.shape[0], math.prod(x.shape[1:])), (blocks, statistics, counts, x.shape)
+
+    def backward(self, saved: Any, dz: Array) -> Array:
+        """The gradient of all parameters. dz (N, h w F) -> (P,), laid out like `vector`."""
+        blocks, _, _, shape = saved
+        pair = self.engine.operation("conv_block")
+        gradient = self.engine.xp.empty_like(self.vector)
+        parts = self._parts(gradient, self._shapes())
+        dx = dz.reshape(shape)
+        for b in range(BLOCKS, 0, -1):
+            dx, *gradients = pair.backward(blocks[b - 1], dx, needs_dx=b > 1)
+            for part, value in zip(self._block(parts, b), gradients, strict=True):
+                part[...] = value
+        return gradient
+
+    def update_running(self, saved: Any) -> None:
+        """running = 0.9 running + 0.1 batch, for the mean and for the unbiased variance."""
+        _, statistics, counts, _ = saved
+        for b, ((mean, variance), n) in enumerate(zip(statistics, counts, strict=True), 1):
+            for name, value in ((f"block{b}.mean", mean), (f"block{b}.variance", variance * (n / (n - 1)))):
+                self.running[name] = KEEP * self.running[name] + (1 - KEEP) * value
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters and running statistics on the host, copied."""
+        return {name: self.engine.to_host(a).copy() for name, a in (self.parameters | self.running).items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over parameters and running statistics; UserError unless names and shapes are this net's."""
+        shapes = self._shapes()
+        statistics = {f"block{b}.{s}": (self.channels,) for b in range(1, BLOCKS + 1) for s in ("mean", "variance")}
+        expected = shapes | statistics
+        if unlike := sorted(set(state) ^ set(expected)):
+            raise UserError(
+                f"state of a Conv4: {unlike[0]} is missing or unknown; expected {', '.join(expected)}: load a Conv4"
+            )
+        for name, shape in expected.items():
+            if state[name].shape != shape:
+                raise UserError(
+                    f"state of a Conv4: {name} has shape {state[name].shape}; {shape} is expected: load the same net"
+                )
+        for name in shapes:
+            self.parameters[name][...] = self.engine.asarray(state[name], self.dtype)
+        for name in statistics:  # asarray may give the caller's own array
+            self.running[name] = self.engine.asarray(state[name].copy(), self.dtype)
+
+    @staticmethod
+    def _block(parts: dict[str, Array], b: int) -> tuple[Array, Array, Array]:
+        return parts[f"block{b}.weight"], parts[f"block{b}.scale"], parts[f"block{b}.shift"]
+
+    def _require_images(self, x: Array) -> None:
+        if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << BLOCKS:
+            raise UserError(
+                f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) with H, W of at least {1 << BLOCKS} is "
+                "expected: four poolings halve an image four times"
+            )
