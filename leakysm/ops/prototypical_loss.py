@@ -16,7 +16,7 @@ from leakysm.ops.arrays import Array, integer_labels, quiet, require_shape, work
 from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from leakysm.ops.metrics import Metric
 from leakysm.ops.prototypes import prototypes, prototypes_vjp
-from leakysm.ops.registry import Argument, Operation, register
+from leakysm.ops.registry import OPERATIONS, Argument, Operation, register
 
 
 def _classes(xp: Any, support: Array, labels: Any) -> tuple[Array, int]:
@@ -55,6 +55,17 @@ def prototypical_loss_vjp(
     return finish(prototypes_vjp(support, support_labels, n_classes, dcentres)), finish(dquery)
 
 
+def _kinks(
+    support: Array, support_labels: Any, query: Array, query_labels: Any, *, distance: Metric
+) -> dict[str, Array]:
+    """The distance's own choices, at the distances from queries to prototypes."""
+    choices = OPERATIONS[distance.operation].kinks
+    xp, (support, query), _ = working(support=support, query=query)
+    support_labels, n_classes = _classes(xp, support, support_labels)
+    centres = prototypes(support, support_labels, n_classes)
+    return {} if choices is None else choices(query, centres, **distance.parameters)
+
+
 register(
     Operation(
         "prototypical_loss",
@@ -68,5 +79,6 @@ register(
         ),
         "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once",
         parameters=("distance",),
+        kinks=_kinks,
     )
 )

@@ -1,8 +1,8 @@
-"""Error bounds: |computed - exact| <= k * eps * scale + n * smallest_normal, element by element. There is no other tolerance.
+"""Error bounds: |computed - exact| <= k * eps * scale + n * smallest_normal, element by element.
 
-eps and smallest_normal are those of the compute dtype; scale is the sum of the absolute values of the terms that a result
-adds up, with the condition of the steps before; n is the number of those terms; k counts roundings. The oracle gives
-value, scale and n, `leakysm.verify.table` gives k.
+There is no other tolerance. eps and smallest_normal are those of the compute dtype; scale is the sum of the absolute
+values of the terms that a result adds up, with the condition of the steps before; n is the number of those terms; k
+counts roundings. The oracle gives value, scale and n, `leakysm.verify.table` gives k.
 """
 
 from __future__ import annotations
@@ -137,10 +137,10 @@ def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradi
 
 
 def roundings(computed: Any, truth: Exact, precision: Precision) -> Floats:
-    """|computed - exact| in units of eps * scale, where that is finite and scale is not 0; else 0."""
+    """|computed - exact| in units of eps * scale, eps of the result's dtype; 0 where that is infinite or underflows."""
     found = np.asarray(computed, dtype=np.float64)
     with np.errstate(all="ignore"):
-        unit = precision.eps * truth.scale64
+        unit = float(precision.result.eps) * truth.scale64
         ratio = np.abs((found - truth.high) - truth.low) / unit
     usual = np.isfinite(ratio) & (unit > precision.smallest_normal)
     return np.asarray(np.where(usual, ratio, 0.0))

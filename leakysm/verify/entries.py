@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,13 @@ from leakysm.verify.registry import Case, Entry
 from leakysm.verify.table import BOUNDS
 
 
-def _enter(operation: str, oracle: Any, cases: Callable[[], Sequence[Case]], sizes: Callable[..., Mapping[str, int]], **more: Any) -> None:
+def _enter(
+    operation: str,
+    oracle: Any,
+    cases: Callable[[], Sequence[Case]],
+    sizes: Callable[..., Mapping[str, int]],
+    **more: Any,
+) -> None:
     def strategy() -> Any:
         from leakysm.verify import strategies
 
@@ -53,7 +60,9 @@ def _leaky_choices(tolerance: float, floor: float, x: Any, c: Any, **parameters:
     return [{"within": within} for within in metric.open_choices(tolerance, floor)]
 
 
-def _loss_choices(tolerance: float, floor: float, s: Any, sl: Any, q: Any, ql: Any, *, distance: Any) -> list[dict[str, Any]]:
+def _loss_choices(
+    tolerance: float, floor: float, s: Any, sl: Any, q: Any, ql: Any, *, distance: Any
+) -> list[dict[str, Any]]:
     if distance.operation != "leaky_squared_euclidean":
         return [{}]
     steps = episode.Episode(s, sl, q, ql, distance, None)
@@ -61,7 +70,7 @@ def _loss_choices(tolerance: float, floor: float, s: Any, sl: Any, q: Any, ql: A
 
 
 def _block_choices(tolerance: float, floor: float, *arguments: Any, eps: float = 1e-5) -> list[dict[str, Any]]:
-    kind = block.Training if len(arguments) == 4 else block.Inference
+    kind: Any = block.Training if len(arguments) == 4 else block.Inference
     return [{"route": route} for route in block.open_routes(kind(*arguments, eps), tolerance, floor)]
 
 
@@ -87,9 +96,20 @@ def _channel_sizes(x: Any, *_: Any, **__: Any) -> dict[str, int]:
 
 
 for _operation in ("squared_euclidean", "euclidean", "cosine_distance"):
-    _enter(_operation, _metric(_operation), lambda o=_operation: pair_cases.distance_cases(o), _pair_sizes)
-_enter("leaky_squared_euclidean", _metric("leaky_squared_euclidean"), pair_cases.leaky_cases, _pair_sizes, choices=_leaky_choices)
-_enter("prototypes", _module(episode, "prototypes"), episode_cases.prototypes_cases, lambda z, labels, n: {"K": _shots(labels)})
+    _enter(_operation, _metric(_operation), partial(pair_cases.distance_cases, _operation), _pair_sizes)
+_enter(
+    "leaky_squared_euclidean",
+    _metric("leaky_squared_euclidean"),
+    pair_cases.leaky_cases,
+    _pair_sizes,
+    choices=_leaky_choices,
+)
+_enter(
+    "prototypes",
+    _module(episode, "prototypes"),
+    episode_cases.prototypes_cases,
+    lambda z, labels, n: {"K": _shots(labels)},
+)
 _enter("log_softmax", _module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
 _enter("cross_entropy", _module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)
 _enter(
@@ -101,10 +121,17 @@ _enter(
 )
 _enter("conv2d", _module(convolution, "conv2d"), image_cases.conv2d_cases, _convolution_sizes)
 _enter("batch_norm", _module(normalization, "batch_norm"), image_cases.batch_norm_cases, _channel_sizes)
-_enter("batch_norm_inference", _module(normalization, "batch_norm_inference"), image_cases.batch_norm_inference_cases, _channel_sizes)
+_enter(
+    "batch_norm_inference",
+    _module(normalization, "batch_norm_inference"),
+    image_cases.batch_norm_inference_cases,
+    _channel_sizes,
+)
 _enter("relu", _module(convolution, "relu"), image_cases.relu_cases, _channel_sizes)
 _enter("max_pool2d", _module(convolution, "max_pool2d"), image_cases.max_pool2d_cases, _channel_sizes)
-_enter("conv_block", _module(block, "conv_block"), image_cases.conv_block_cases, _convolution_sizes, choices=_block_choices)
+_enter(
+    "conv_block", _module(block, "conv_block"), image_cases.conv_block_cases, _convolution_sizes, choices=_block_choices
+)
 _enter(
     "conv_block_inference",
     _module(block, "conv_block_inference"),

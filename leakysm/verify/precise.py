@@ -1,8 +1,8 @@
 """50-digit arithmetic on NumPy object arrays: what the oracle is written in.
 
-Every float16, float32 and float64 is one such number exactly. Arithmetic rounds at 50 digits, with no limit of range, so
-nothing overflows, underflows or cancels that does not do so in exact arithmetic. Matrix products are exact integers in
-between, which is both more accurate and ten times faster.
+Every float16, float32 and float64 is one such number exactly. Arithmetic rounds at 50 digits, with no limit of range,
+so nothing overflows, underflows or cancels that does not do so in exact arithmetic. Matrix products are exact integers
+in between, which is both more accurate and ten times faster.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import mpmath
 import numpy as np
 from mpmath.libmp import from_man_exp
 
-Array = np.ndarray[Any, Any]  # of dtype object, holding MP.mpf
+Array = Any  # a NumPy array of dtype object, holding MP.mpf
 
 MP: Any = mpmath.MPContext()  # a context of our own: the user's mpmath.mp keeps its precision
 MP.dps = 50

@@ -43,10 +43,14 @@ class Case:
     def id(self) -> str:
         return f"{self.operation}/{self.name}"
 
+    @property
+    def definition(self) -> Operation:
+        return OPERATIONS[self.operation]
+
     @cached_property
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes in which every number of the case is representable."""
-        kinds = OPERATIONS[self.operation].arguments
+        kinds = self.definition.arguments
         floats = [a for a, kind in zip(self.arguments, kinds, strict=True) if kind.kind == "array"]
         return tuple(dtype for dtype in DTYPES if all(_representable(a, dtype) for a in (*floats, self.dy)))
 
@@ -66,7 +70,7 @@ def _representable(values: Any, dtype: str) -> bool:
 class Entry:
     """One operation's verification.
 
-    value(*arguments, **parameters) and vjp(*arguments, dy, **parameters) give an `Exact` for each output, each gradient;
+    value(*arguments, **parameters) and vjp(*arguments, dy, **parameters) give an `Exact` for each output or gradient;
     bounds: by output name, and "d" + argument name; sizes(*arguments, **parameters): the numbers in the bounds' k.
     choices(tolerance, floor, *arguments, **parameters): further keywords for vjp, one dict for every combination of
     discrete choices open to a computation that knows the choices' arguments to tolerance * scale + floor.

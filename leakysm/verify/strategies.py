@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
 from leakysm.verify.registry import Case
 
-Array = np.ndarray[Any, Any]
+Array = Any  # a NumPy array
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 _WIDTH = {"float16": 16, "float32": 32, "float64": 64}
@@ -49,7 +49,9 @@ PAIR_KINDS = ("ordinary", "coincident", "ulp-apart", "far", "equal-distances", "
 
 
 @st.composite
-def pairs(draw: Draw, dtype: str = "float32", kind: str | None = None, rows: int = 4, columns: int = 6) -> tuple[Array, Array]:
+def pairs(
+    draw: Draw, dtype: str = "float32", kind: str | None = None, rows: int = 4, columns: int = 6
+) -> tuple[Array, Array]:
     """x (N, D) and c (M, D) with 1 <= N, M <= rows, 1 <= D <= columns; kind: one of PAIR_KINDS, any by default."""
     n, m, d = draw(st.integers(1, rows)), draw(st.integers(1, rows)), draw(st.integers(1, columns))
     kind = draw(st.sampled_from(PAIR_KINDS)) if kind is None else kind
@@ -89,7 +91,9 @@ def thresholds(draw: Draw, distances: Array) -> float:
     if kind in ("ordinary", "infinite"):
         return float("inf") if kind == "infinite" else draw(st.floats(0.0625, 16.0, width=16))
     near = np.float32(draw(st.sampled_from(sorted({float(d) for d in distances.flat if d < 1e38}) or [1.0])))
-    step = {"at": near, "below": np.nextafter(near, np.float32(0)), "above": np.nextafter(near, np.float32(np.inf))}[kind]
+    step = {"at": near, "below": np.nextafter(near, np.float32(0)), "above": np.nextafter(near, np.float32(np.inf))}[
+        kind
+    ]
     return float(step)
 
 
@@ -133,7 +137,9 @@ def support_labels(draw: Draw, way: int, most_shots: int = 3) -> Array:
 
 
 @st.composite
-def episodes(draw: Draw, dtype: str = "float32", most_way: int = 4, columns: int = 6) -> tuple[Array, Array, Array, Array]:
+def episodes(
+    draw: Draw, dtype: str = "float32", most_way: int = 4, columns: int = 6
+) -> tuple[Array, Array, Array, Array]:
     """support (S, D), its labels (S,), query (Q, D), its labels (Q,); a query may lie on a support point."""
     way, d, n = draw(st.integers(1, most_way)), draw(st.integers(1, columns)), draw(st.integers(1, 4))
     marks = draw(support_labels(way))
@@ -159,7 +165,11 @@ def metrics() -> st.SearchStrategy[Metric]:
 @st.composite
 def images(draw: Draw, dtype: str = "float32", least: int = 1, most: int = 5, channels: int = 2) -> Array:
     """(N, H, W, C), every side from `least` to `most`; ordinary, small integers (ties), or far from 0."""
-    shape = (draw(st.integers(1, 2)), *(draw(st.integers(least, most)) for _ in range(2)), draw(st.integers(1, channels)))
+    shape = (
+        draw(st.integers(1, 2)),
+        *(draw(st.integers(least, most)) for _ in range(2)),
+        draw(st.integers(1, channels)),
+    )
     kind = draw(st.sampled_from(["ordinary", "integers", "offset"]))
     if kind == "integers":
         return draw(hnp.arrays(np.float64, shape, elements=st.integers(-1, 2).map(float)))
@@ -236,7 +246,9 @@ def _prototypes_case(draw: Draw) -> Case:
 @st.composite
 def _prototypical_loss_case(draw: Draw) -> Case:
     episode = draw(episodes(draw(DTYPES)))
-    return Case("prototypical_loss", "random", episode, draw(cotangents(())), {"distance": draw(metrics())}, ("random",))
+    return Case(
+        "prototypical_loss", "random", episode, draw(cotangents(())), {"distance": draw(metrics())}, ("random",)
+    )
 
 
 @st.composite

@@ -56,7 +56,9 @@ _LOG_SOFTMAX = {
     "dlogits": Bound("3 * log2(M) + 12", "|dy_j| + p_j (1 + |a_j|) sum_m |dy_m|"),
 }
 _CROSS_ENTROPY = {
-    "y": Bound("log2(M) + log2(N) + 10", "mean over rows of |a_label| + log1p(S) + sum over m != max of p_m (1 + |a_m|)"),
+    "y": Bound(
+        "log2(M) + log2(N) + 10", "mean over rows of |a_label| + log1p(S) + sum over m != max of p_m (1 + |a_m|)"
+    ),
     "dlogits": Bound("3 * log2(M) + 12", "|dy| / N p_j (1 + |a_j|); at the label the sum of the others'"),
 }
 _CONV2D = {
@@ -87,27 +89,42 @@ _BATCH_NORM_INFERENCE = {
 }
 _EXACT = "0: the result is a copy or 0"
 _CONV_BLOCK = {
-    "y": Bound("sqrt(9 * C) + 2 * log2(n) + 14", "batch_norm's with V = |x| * |w| for |x|, the largest of the window", "measured"),
+    "y": Bound(
+        "sqrt(9 * C) + 2 * log2(n) + 14",
+        "batch_norm's with V = |x| * |w| for |x|, the largest of the window",
+        "measured",
+    ),
     "mean": Bound("sqrt(9 * C) + log2(n) + 4", "mean of |z| + V", "measured"),
     "variance": Bound("sqrt(9 * C) + 2 * log2(n) + 8", "variance + 2 sigma (mean V + mean(|x-hat| V))", "measured"),
-    "dx": Bound("sqrt(9 * C) + sqrt(9 * F) + 3 * log2(n) + 20", "batch_norm's dx scale, correlated with |w turned|", "measured"),
+    "dx": Bound(
+        "sqrt(9 * C) + sqrt(9 * F) + 3 * log2(n) + 20", "batch_norm's dx scale, correlated with |w turned|", "measured"
+    ),
     "dw": Bound("sqrt(9 * C) + sqrt(n) + 3 * log2(n) + 20", "sum of |window| times batch_norm's dx scale", "measured"),
     "dscale": Bound("sqrt(9 * C) + 3 * log2(n) + 14", "sum of |dy| P", "measured"),
     "dshift": Bound("log2(n) + 1", "sum of |dy|"),
 }
 _CONV_BLOCK_INFERENCE = {
-    "y": Bound("sqrt(9 * C) + 10", "|scale| (|z| + V + |mean|) / sigma + |shift|, the largest of the window", "measured"),
+    "y": Bound(
+        "sqrt(9 * C) + 10", "|scale| (|z| + V + |mean|) / sigma + |shift|, the largest of the window", "measured"
+    ),
     "dx": Bound("sqrt(9 * F) + 8", "|dz| * |w turned|", "measured"),
     "dw": Bound("sqrt(n) + 8", "sum of |window| |dz|", "measured"),
     "dscale": Bound("sqrt(9 * C) + log2(n) + 10", "sum of |dy| (|z| + V + |mean|) / sigma", "measured"),
     "dshift": Bound("log2(n) + 1", "sum of |dy|"),
     "dmean": Bound("log2(n) + 8", "sum of |dy| |scale| / sigma"),
-    "dvariance": Bound("sqrt(9 * C) + log2(n) + 16", "sum of |dy| (|z| + V + |mean|) |scale| / (2 sigma^3)", "measured"),
+    "dvariance": Bound(
+        "sqrt(9 * C) + log2(n) + 16", "sum of |dy| (|z| + V + |mean|) |scale| / (2 sigma^3)", "measured"
+    ),
 }
 # The sum of the steps: prototypes, the most costly metric, cross-entropy, and backwards the same once more.
 _PROTOTYPICAL_LOSS = {
-    "y": Bound("log2(K) + 2 * log2(D) + log2(M) + log2(Q) + 20", "cross_entropy's, plus |onehot - p| times the distances' scale"),
-    "dsupport": Bound("log2(K) + 5 * log2(D) + 3 * log2(M) + log2(Q) + 34", "the metric's, with the scale of dL/dd for |dy|, over K"),
+    "y": Bound(
+        "log2(K) + 2 * log2(D) + log2(M) + log2(Q) + 20",
+        "cross_entropy's, plus |onehot - p| times the distances' scale",
+    ),
+    "dsupport": Bound(
+        "log2(K) + 5 * log2(D) + 3 * log2(M) + log2(Q) + 34", "the metric's, with the scale of dL/dd for |dy|, over K"
+    ),
     "dquery": Bound("log2(K) + 5 * log2(D) + 4 * log2(M) + 32", "the metric's, with the scale of dL/dd for |dy|"),
 }
 

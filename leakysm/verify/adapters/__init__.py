@@ -1,0 +1,12 @@
+"""The one door for everything that is checked: an implementation offers operations, each as a value and a vjp.
+
+`EngineImplementation` presents one of our engines, `ModuleImplementation` anybody's module or object, on NumPy arrays
+or, through `torch_arrays` and `jax_arrays`, on those frameworks' arrays, with gradients by their autodiff.
+Arguments and results are host (NumPy) arrays on this side of the door.
+"""
+
+from leakysm.verify.adapters.engine import EngineImplementation
+from leakysm.verify.adapters.implementation import Implementation, NotOffered
+from leakysm.verify.adapters.module import ModuleImplementation, arrays_named, load
+
+__all__ = ["EngineImplementation", "Implementation", "ModuleImplementation", "NotOffered", "arrays_named", "load"]

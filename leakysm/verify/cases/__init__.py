@@ -1,1 +1,4 @@
-"""The fixed adversarial cases, one file a family of operations. Their names are for ever: reference vectors are known by them."""
+"""The fixed adversarial cases, one file a family of operations.
+
+Their names are for ever: reference vectors are known by them.
+"""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.cases.numbers import Floats, half, noise, single, whole
+from leakysm.verify.cases.numbers import Floats, cotangent, half, noise, single, whole
 from leakysm.verify.registry import Case
 
 Pair = tuple[str, Any, Any, tuple[str, ...], str]
@@ -38,11 +38,23 @@ def _near() -> Iterator[Pair]:
     far = single(1e4 + noise("far", 3, 5))
     yield "far", far, single(1e4 + noise("farc", 4, 5)), ("far",), "1e4 from the origin, differences of 1"
     yield "far-coincident", far, single(far[:2]), ("far", "coincident"), "1e4 from the origin, two on prototypes"
-    yield "far-double", 1e8 + noise("far64", 3, 4), 1e8 + noise("far64c", 2, 4), ("far",), "1e8 from the origin, differences of 1"
+    yield (
+        "far-double",
+        1e8 + noise("far64", 3, 4),
+        1e8 + noise("far64c", 2, 4),
+        ("far",),
+        "1e8 from the origin, differences of 1",
+    )
     many = single(100 + noise("many", 30, 4))
     yield "many-rows", many, many[:5], ("many-rows", "far", "coincident"), "30 queries near 100, five on prototypes"
     close = single(1 + noise("close", 30, 8) / 1024)
-    yield "many-rows-close", close, single(1 + noise("closec", 5, 8) / 1024), ("many-rows", "far"), "30 queries, differences of 1e-3 near 1"
+    yield (
+        "many-rows-close",
+        close,
+        single(1 + noise("closec", 5, 8) / 1024),
+        ("many-rows", "far"),
+        "30 queries, differences of 1e-3 near 1",
+    )
 
 
 def _next_float32(values: Floats) -> Any:
@@ -51,7 +63,13 @@ def _next_float32(values: Floats) -> Any:
 
 def _magnitudes() -> Iterator[Pair]:
     x, c = noise("mx", 3, 4), noise("mc", 2, 4)
-    yield "squares-underflow", single(x * 1e-22), single(c * 1e-22), ("subnormal",), "squares near 1e-44, below float32's normal numbers"
+    yield (
+        "squares-underflow",
+        single(x * 1e-22),
+        single(c * 1e-22),
+        ("subnormal",),
+        "squares near 1e-44, below float32's normal numbers",
+    )
     yield "subnormal", single(x * 1e-40), single(c * 1e-40), ("subnormal",), "coordinates are subnormal in float32"
     yield "subnormal-double", x * 1e-310, c * 1e-310, ("subnormal",), "coordinates are subnormal in float64"
     yield "squares-underflow-double", x * 1e-160, c * 1e-160, ("subnormal",), "squares near 1e-320"
@@ -59,7 +77,13 @@ def _magnitudes() -> Iterator[Pair]:
     yield "overflow", single(x * 1e20), single(c * 1e20), ("overflow",), "squared distances near 1e41, beyond float32"
     yield "large-double", x * 1e153, c * 1e153, ("large",), "squared distances near 1e307, just finite in float64"
     yield "overflow-double", x * 1e200, c * 1e200, ("overflow",), "squared distances beyond float64"
-    yield "half-overflow", half(x * 300), half(c * 300), ("half-overflow",), "squared distances beyond float16, not beyond float32"
+    yield (
+        "half-overflow",
+        half(x * 300),
+        half(c * 300),
+        ("half-overflow",),
+        "squared distances beyond float16, not beyond float32",
+    )
     powers = np.array([1e-12, 1e-6, 1.0, 1e6])
     yield "mixed", single(x * powers), single(c * powers), ("mixed",), "coordinates from 1e-12 to 1e6"
 
@@ -76,20 +100,21 @@ def _shapes() -> Iterator[Pair]:
     x = noise("zv", 3, 4)
     zero = x.copy()
     zero[1] = 0
-    yield "zero-vector", zero, single(np.stack([x[0], np.zeros(4)])), ("zero-vector", "coincident"), "a query and a prototype at the origin"
+    yield (
+        "zero-vector",
+        zero,
+        single(np.stack([x[0], np.zeros(4)])),
+        ("zero-vector", "coincident"),
+        "a query and a prototype at the origin",
+    )
     parallel = single(np.stack([x[0] * 2, -x[0], x[0][[1, 0, 3, 2]] * np.array([1, -1, 1, -1])]))
     yield "parallel", parallel, x[:1], ("parallel",), "a multiple, the opposite, and one at right angles"
-
-
-def cotangent(name: str, n: int, m: int) -> Floats:
-    """Signed cotangents of 8 bits, so that they fit every dtype."""
-    return noise("dy " + name, n, m, bits=8)
 
 
 def distance_cases(operation: str, parameters: Mapping[str, Any] | None = None, suffix: str = "") -> list[Case]:
     """Every pair as a case of one metric."""
     return [
-        Case(operation, name + suffix, (x, c), cotangent(name, len(x), len(c)), parameters or {}, flags, note)
+        Case(operation, name + suffix, (x, c), cotangent(name, (len(x), len(c)), x, c), parameters or {}, flags, note)
         for name, x, c, flags, note in pairs()
     ] + _no_rows(operation, parameters or {}, suffix)
 
@@ -108,7 +133,19 @@ def _no_rows(operation: str, parameters: Mapping[str, Any], suffix: str) -> list
 def leaky_cases() -> list[Case]:
     """The pairs at the default threshold, per pair and per coordinate, and the threshold's own corners."""
     default = {"threshold": 1.0, "slope": 0.1, "per": "pair"}
-    some = {"plain", "plain-half", "coincident-one", "ulp-apart", "far", "many-rows", "subnormal", "large", "overflow", "wide", "no-coordinate"}
+    some = {
+        "plain",
+        "plain-half",
+        "coincident-one",
+        "ulp-apart",
+        "far",
+        "many-rows",
+        "subnormal",
+        "large",
+        "overflow",
+        "wide",
+        "no-coordinate",
+    }
     per_coordinate = [
         case for case in distance_cases("leaky_squared_euclidean", default | {"per": "coordinate"}, "-per-coordinate")
         if case.name.removesuffix("-per-coordinate") in some
@@ -118,7 +155,7 @@ def leaky_cases() -> list[Case]:
 
 def _leaky(name: str, x: Any, c: Any, flags: tuple[str, ...], note: str, own: bool = False, **parameters: Any) -> Case:
     settings = {"threshold": 1.0, "slope": 0.1, "per": "pair"} | parameters
-    dy = cotangent(name, len(x), len(c))
+    dy = cotangent(name, (len(x), len(c)), x, c)
     return Case("leaky_squared_euclidean", name, (x, c), dy, settings, flags, note, own)
 
 
@@ -142,7 +179,7 @@ def _thresholds() -> list[Case]:
 def _limits() -> list[Case]:
     x, c = noise("lx", 3, 4, bits=11), noise("lc", 2, 4, bits=11)
     half_x = half(noise("lhx", 2, 3) * 300)
-    cases = [
+    return [
         _leaky("slope-one", x, c, ("limit",), "slope 1 is squared Euclidean", slope=1.0),
         _leaky("threshold-inf", x, c, ("limit",), "threshold inf is squared Euclidean", threshold=float("inf")),
         _leaky("threshold-zero", x, c, ("limit",), "threshold 0 is pure scaling", threshold=0.0),
@@ -154,4 +191,3 @@ def _limits() -> list[Case]:
         _leaky("slope-one-per-coordinate", x, c, ("limit",), "slope 1, per coordinate", slope=1.0, per="coordinate"),
         _leaky("threshold-zero-per-coordinate", x, c, ("limit",), "threshold 0, per coordinate", threshold=0.0, per="coordinate"),
     ]  # fmt: skip
-    return cases

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
-from leakysm.verify.cases.numbers import cyclic, noise, single
+from leakysm.verify.cases.numbers import cotangent, cyclic, noise, single
 from leakysm.verify.registry import Case
 
 METRICS: dict[str, Metric] = {
@@ -24,7 +24,7 @@ def prototypes_cases() -> list[Case]:
     def case(name: str, z: Any, labels: Any, flags: tuple[str, ...], note: str, own: bool = False) -> Case:
         labels = np.asarray(labels, dtype=np.int64)
         classes = int(labels.max(initial=-1)) + 1
-        dy = noise("dy " + name, classes, z.shape[1], bits=8)
+        dy = cotangent(name, (classes, z.shape[1]), z)
         return Case("prototypes", name, (z, labels, classes), dy, {}, flags, note, own)
 
     return [
@@ -51,7 +51,9 @@ def prototypical_loss_cases() -> list[Case]:
 def _episodes(prefix: str, metric: Metric) -> list[Case]:
     def case(name: str, s: Any, sl: Any, q: Any, ql: Any, flags: tuple[str, ...], note: str, dy: float = 1.0) -> Case:
         arguments = (s, np.asarray(sl, dtype=np.int64), q, np.asarray(ql, dtype=np.int64))
-        return Case("prototypical_loss", f"{prefix}-{name}", arguments, np.asarray(dy), {"distance": metric}, flags, note)
+        return Case(
+            "prototypical_loss", f"{prefix}-{name}", arguments, np.asarray(dy), {"distance": metric}, flags, note
+        )
 
     s, q = noise("s" + prefix, 4, 6), noise("q" + prefix, 5, 6)
     exploded = 64 if metric.operation in ("squared_euclidean", "euclidean") else 8

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.cases.numbers import Floats, half, noise, single, whole
+from leakysm.verify.cases.numbers import Floats, cotangent, half, noise, single, whole
 from leakysm.verify.registry import Case
 
 
 def conv2d_cases() -> list[Case]:
     def case(name: str, x: Any, w: Any, flags: tuple[str, ...], note: str, own: bool = False) -> Case:
-        dy = noise("dy " + name, *x.shape[:3], w.shape[3], bits=8)
+        dy = cotangent(name, (*x.shape[:3], w.shape[3]), x, w)
         return Case("conv2d", name, (x, w), dy, {}, flags, note, own)
 
     def weights(c: int, f: int, bits: int = 24) -> Floats:
@@ -47,7 +47,7 @@ def relu_cases() -> list[Case]:
     tiny = single(np.array([1e-45, -1e-45, 1e-39, -1e-39, 1e-38]))
 
     def case(name: str, values: Any, flags: tuple[str, ...], note: str) -> Case:
-        return Case("relu", name, (values,), noise("dy " + name, *values.shape, bits=8), {}, flags, note)
+        return Case("relu", name, (values,), cotangent(name, values.shape, values), {}, flags, note)
 
     return [
         case("plain", x, ("plain",), "numbers of float32"),
@@ -64,7 +64,7 @@ def relu_cases() -> list[Case]:
 def max_pool2d_cases() -> list[Case]:
     def case(name: str, x: Any, flags: tuple[str, ...], note: str, own: bool = False) -> Case:
         n, h, w, c = x.shape
-        return Case("max_pool2d", name, (x,), noise("dy " + name, n, h // 2, w // 2, c, bits=8), {}, flags, note, own)
+        return Case("max_pool2d", name, (x,), cotangent(name, (n, h // 2, w // 2, c), x), {}, flags, note, own)
 
     pattern = np.array([[1.0, 1.0, 0.0, 2.0], [0.0, 1.0, 2.0, 2.0], [3.0, 0.0, 5.0, 4.0], [3.0, 3.0, 4.0, 5.0]])
     return [
@@ -110,10 +110,12 @@ def _batches() -> list[tuple[str, Any, tuple[str, ...], str, dict[str, Any]]]:
 
 
 def batch_norm_cases() -> list[Case]:
-    def case(name: str, x: Any, flags: tuple[str, ...], note: str, parameters: dict[str, Any], scale: Any = None) -> Case:
+    def case(
+        name: str, x: Any, flags: tuple[str, ...], note: str, parameters: dict[str, Any], scale: Any = None
+    ) -> Case:
         default, shift = _channels(name, x.shape[-1], 11)
         arguments = (x, default if scale is None else np.asarray(scale), shift)
-        return Case("batch_norm", name, arguments, noise("dy " + name, *x.shape, bits=8), parameters, flags, note)
+        return Case("batch_norm", name, arguments, cotangent(name, x.shape, x), parameters, flags, note)
 
     x = noise("bz", 2, 3, 3, 3)
     return [case(*batch) for batch in _batches()] + [
@@ -129,14 +131,18 @@ def batch_norm_inference_cases() -> list[Case]:
         mean = half(noise(name + "mean", x.shape[-1], bits=11) + 0.5)
         variance = half(noise(name + "variance", x.shape[-1], bits=8) + 1.25)
         arguments = (x, scale, shift, mean, variance)
-        cases.append(Case("batch_norm_inference", name, arguments, noise("dy " + name, *x.shape, bits=8), parameters, flags, note))
+        cases.append(
+            Case("batch_norm_inference", name, arguments, cotangent(name, x.shape, x), parameters, flags, note)
+        )
     x = noise("bi", 3, 2, 2, 2)
     start = (x, np.ones(2), np.zeros(2), np.zeros(2), np.ones(2))
     still = (x, np.ones(2), np.zeros(2), np.zeros(2), np.zeros(2))
     dy = noise("dybi", 3, 2, 2, 2, bits=8)
     return [
         *cases,
-        Case("batch_norm_inference", "start", start, dy, {}, ("plain",), "the running statistics as they start: 0 and 1"),
+        Case(
+            "batch_norm_inference", "start", start, dy, {}, ("plain",), "the running statistics as they start: 0 and 1"
+        ),
         Case("batch_norm_inference", "no-variance", still, dy, {}, ("constant",), "variance 0: eps alone"),
     ]
 
@@ -182,4 +188,4 @@ def conv_block_inference_cases() -> list[Case]:
 
 
 def _block_dy(name: str, x: Any, w: Any) -> Floats:
-    return noise("dy " + name, x.shape[0], x.shape[1] // 2, x.shape[2] // 2, w.shape[-1], bits=8)
+    return cotangent(name, (x.shape[0], x.shape[1] // 2, x.shape[2] // 2, w.shape[-1]), x, w)

@@ -28,7 +28,8 @@ def single(values: Any) -> Floats:
 
 def half(values: Any) -> Floats:
     """Rounded to float16, kept as float64."""
-    return np.asarray(values, dtype=np.float16).astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(values, dtype=np.float16).astype(np.float64)
 
 
 def whole(name: str, *shape: int, low: int = -3, high: int = 3) -> Floats:
@@ -39,3 +40,9 @@ def whole(name: str, *shape: int, low: int = -3, high: int = 3) -> Floats:
 def cyclic(n: int, classes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Labels 0, 1, ..., classes - 1, 0, 1, ..."""
     return np.arange(n, dtype=np.int64) % classes
+
+
+def cotangent(name: str, shape: tuple[int, ...], *inputs: Any) -> Floats:
+    """Signed cotangents of as many bits as the inputs have: 11 where float16 holds them, else 24."""
+    narrow = all(np.array_equal(half(a), np.asarray(a, dtype=np.float64), equal_nan=True) for a in inputs)
+    return noise("dy " + name, *shape, bits=11 if narrow else 24)

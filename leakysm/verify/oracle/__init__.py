@@ -1,5 +1,5 @@
-"""The operations' mathematics once more, in 50-digit arithmetic on exactly the given floats, sharing no code with `leakysm.ops`.
+"""The operations' mathematics once more, in 50-digit arithmetic on exactly the given floats.
 
-Every function takes an operation's arguments and parameters and returns, for each output (each gradient, for a `_vjp`),
-an `Exact`: value, scale of the rounding error, number of terms.
+Shares no code with `leakysm.ops`. Every function takes an operation's arguments and parameters and returns, for each
+output (each gradient, for a `_vjp`), an `Exact`: value, scale of the rounding error, number of terms.
 """

@@ -49,7 +49,9 @@ class _Block:
         everything = None if reach is None else largest(reach, 0)
         shared = [None if everything is None else everything + 0 * a for a in (abs(self.x), abs(self.w))]
         return (
-            Exact(correlate_dx(self.w, dz), correlate_dx(abs(self.w), dz_scale), 9 * self.w.shape[-1] + terms, shared[0]),
+            Exact(
+                correlate_dx(self.w, dz), correlate_dx(abs(self.w), dz_scale), 9 * self.w.shape[-1] + terms, shared[0]
+            ),
             Exact(correlate_dw(self.x, dz), correlate_dw(abs(self.x), dz_scale), terms, shared[1]),
         )
 
@@ -69,7 +71,10 @@ class _Block:
         settled = np.asarray(self.scale == 0, dtype=bool)
         possible &= ~settled[:, None]
         dead &= ~settled
-        outcomes = {tuple(at): _outcomes(route[tuple(at)], possible[tuple(at)], dead[tuple(at)]) for at in np.argwhere(possible.sum(-1) + dead > 1)}
+        outcomes = {
+            tuple(at): _outcomes(route[tuple(at)], possible[tuple(at)], dead[tuple(at)])
+            for at in np.argwhere(possible.sum(-1) + dead > 1)
+        }
         if np.prod([len(o) for o in outcomes.values()], dtype=float) > MAX_ROUTES:
             return [route]
         return [_replaced(route, outcomes, chosen) for chosen in itertools.product(*outcomes.values())]
@@ -133,7 +138,9 @@ def conv_block(x: Any, w: Any, scale: Any, shift: Any, *, eps: float = 1e-5) -> 
     return Training(x, w, scale, shift, eps).value()
 
 
-def conv_block_vjp(x: Any, w: Any, scale: Any, shift: Any, dy: Any, *, eps: float = 1e-5, route: Any = None) -> tuple[Exact, ...]:
+def conv_block_vjp(
+    x: Any, w: Any, scale: Any, shift: Any, dy: Any, *, eps: float = 1e-5, route: Any = None
+) -> tuple[Exact, ...]:
     """dx, dw, dscale, dshift."""
     return Training(x, w, scale, shift, eps).vjp(dy, route)
 

@@ -60,7 +60,7 @@ def relu_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
 
 
 def pool_windows(x: Array) -> Array:
-    """(N, H, W, C) -> (N, H // 2, W // 2, C, 4): the 2x2 windows in row-major order; an odd last row or column is cut."""
+    """(N, H, W, C) -> (N, H // 2, W // 2, C, 4): the 2x2 windows in row-major order; an odd last row, column is cut."""
     n, h, w, c = x.shape
     even = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
     return even.transpose(0, 1, 3, 5, 2, 4).reshape(n, h // 2, w // 2, c, 4)

@@ -1,7 +1,7 @@
 """Distances and their gradients in 50-digit arithmetic, with the scale of their rounding errors.
 
-Each metric is a class over one pair of point sets x (N, D), c (M, D): `value` and `scale` (N, M), `jacobian()`, and what a
-perturbation of c does to them, which the prototypical loss needs, since its prototypes are rounded.
+Each metric is a class over one pair of point sets x (N, D), c (M, D): `value` and `scale` (N, M), `jacobian()`, and
+what a perturbation of c does to them, which the prototypical loss needs, since its prototypes are rounded.
 Formulas: leakysm's specification of the distances; Shen & Liu, arXiv:1811.10779, for the idea of the restriction.
 """
 
@@ -37,7 +37,7 @@ class SquaredEuclidean:
         self.difference = self.x[:, None, :] - self.c[None, :, :]  # (N, M, D)
         self.squares = self.difference * self.difference
         self.distance = total(self.squares, -1)  # (N, M)
-        self.terms = self.x.shape[1]
+        self.terms = max(self.x.shape[1], 1)
 
     @property
     def value(self) -> Array:

@@ -23,8 +23,8 @@ def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Array, l
     empty = zeros((0, z.shape[1]))
     means = [total(rows, 0) / len(rows) for rows in members]
     scales = [total(abs(rows), 0) / len(rows) for rows in members]
-    stack = (lambda parts: np.stack(parts) if parts else empty)
-    return stack(means), stack(scales), [len(rows) for rows in members]
+    counts = [len(rows) for rows in members]
+    return (np.stack(means), np.stack(scales), counts) if members else (empty, empty, counts)
 
 
 def prototypes_vjp(z: Any, labels: Any, n_classes: int, dy: Any) -> tuple[Exact, ...]:
@@ -32,7 +32,9 @@ def prototypes_vjp(z: Any, labels: Any, n_classes: int, dy: Any) -> tuple[Exact,
     return (_spread_to_members(np.asarray(labels), n_classes, exact(dy), abs(exact(dy)), 1),)
 
 
-def _spread_to_members(labels: Any, n_classes: int, dy: Array, scale: Array, terms: int, reach: Array | None = None) -> Exact:
+def _spread_to_members(
+    labels: Any, n_classes: int, dy: Array, scale: Array, terms: int, reach: Array | None = None
+) -> Exact:
     shots = np.maximum(np.bincount(labels, minlength=n_classes), 1)[labels]
     share = exact(1.0) / exact(shots.astype(np.float64))[:, None] if len(labels) else zeros((0, 1))
     return Exact(dy[labels] * share, scale[labels] * share, terms, None if reach is None else reach[labels])
@@ -63,7 +65,14 @@ def prototypical_loss(
 
 
 def prototypical_loss_vjp(
-    support: Any, support_labels: Any, query: Any, query_labels: Any, dy: Any = 1.0, *, distance: Any, within: Any = None
+    support: Any,
+    support_labels: Any,
+    query: Any,
+    query_labels: Any,
+    dy: Any = 1.0,
+    *,
+    distance: Any,
+    within: Any = None,
 ) -> tuple[Exact, ...]:
     """dsupport (through the prototypes) and dquery. dL/dd = -dL/dlogits; then the metric's and the mean's vjp."""
     episode = Episode(support, support_labels, query, query_labels, distance, within)

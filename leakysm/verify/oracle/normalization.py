@@ -81,7 +81,11 @@ def batch_norm_vjp(x: Any, scale: Any, shift: Any, dy: Any, *, eps: float = 1e-5
     batch = Normalised(_per_channel(exact(x)), eps)
     dx, dx_scale, dscale, dshift = batch.gradients(exact(scale), _per_channel(exact(dy)))
     shape = np.shape(x)
-    return Exact(dx.reshape(shape), dx_scale.reshape(shape), batch.count + 4, _spread(batch.reach, shape)), dscale, dshift
+    return (
+        Exact(dx.reshape(shape), dx_scale.reshape(shape), batch.count + 4, _spread(batch.reach, shape)),
+        dscale,
+        dshift,
+    )
 
 
 def _spread(per_channel: Array, shape: tuple[int, ...]) -> Array:
@@ -91,7 +95,9 @@ def _spread(per_channel: Array, shape: tuple[int, ...]) -> Array:
 class Given:
     """Normalisation of x (n, C) by a given mean and variance. Terms: scale x / sigma, scale mean / sigma, shift."""
 
-    def __init__(self, x: Array, scale: Any, shift: Any, mean: Any, variance: Any, eps: float, noise: Array | None = None):
+    def __init__(
+        self, x: Array, scale: Any, shift: Any, mean: Any, variance: Any, eps: float, noise: Array | None = None
+    ):
         self.count = x.shape[0]
         self.scale, self.shift, self.mean = exact(scale), exact(shift), exact(mean)
         self.sigma = sqrt(exact(variance) + number(eps))
@@ -117,7 +123,9 @@ class Given:
         )
 
 
-def batch_norm_inference(x: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5) -> tuple[Exact, ...]:
+def batch_norm_inference(
+    x: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5
+) -> tuple[Exact, ...]:
     """y = scale (x - mean) / sqrt(variance + eps) + shift."""
     y, y_scale = Given(_per_channel(exact(x)), scale, shift, mean, variance, eps).output()
     return (Exact(y.reshape(np.shape(x)), y_scale.reshape(np.shape(x)), 3),)

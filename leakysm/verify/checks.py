@@ -1,0 +1,179 @@
+"""One case against one implementation in one dtype: every output and gradient judged by its bound."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.adapters.implementation import HostArray, Implementation, NotOffered, WrongResult
+from leakysm.verify.bounds import Exact, Precision, errors, roundings
+from leakysm.verify.registry import Case, Entry, Truth
+
+PARTS = ("value", "vjp")
+_LAYOUTS = ("reversed", "strided", "transposed", "contiguous")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one output of one call came to. ratio: largest error / bound, inf for what has no error (NaN, an exception).
+
+    `roundings`: the same error in units of eps * scale. `problem`: None if the bound holds, else what is wrong.
+    """
+
+    case: Case
+    dtype: str
+    part: str
+    output: str
+    ratio: float
+    roundings: float
+    problem: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.problem is not None
+
+    @property
+    def id(self) -> str:
+        """operation/case/dtype/output, by which an expected failure is named."""
+        return f"{self.case.id}/{self.dtype}/{self.output}"
+
+
+def arguments_in(case: Case, dtype: str) -> list[Any]:
+    """The case's arguments in a dtype: read-only arrays, of every memory layout in turn."""
+    from leakysm.verify.strategies import arranged
+
+    kinds = [a.kind for a in case.definition.arguments]
+    turn = len(case.name)
+    return [
+        arranged(np.asarray(a, dtype=dtype), _LAYOUTS[(turn + i) % len(_LAYOUTS)]) if kind == "array" else a
+        for i, (a, kind) in enumerate(zip(case.arguments, kinds, strict=True))
+    ]
+
+
+def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *, strict: bool) -> Iterator[Outcome]:
+    """One outcome for each output of the value, or each gradient. NotOffered passes through.
+
+    strict: hold it to what only this package promises as well: the same bits twice, exact zeros where every term is 0,
+    and the left derivative where a distance is exactly at the threshold.
+    """
+    case, precision = truth.case, Precision(dtype)
+    definition = truth.entry.definition
+    names = definition.outputs if part == "value" else truth.entry.gradients
+    candidates = _candidates(truth, part, precision, strict)
+    try:
+        results = _call(implementation, case, dtype, part)
+        again = _call(implementation, case, dtype, part) if strict else results
+        _require_shapes(results, candidates[0], names, dtype)
+    except NotOffered:
+        raise
+    except Exception as problem:
+        text = str(problem) if isinstance(problem, WrongResult) else _raised(problem)
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text)
+        return
+    ks = [truth.factor(name) for name in names]
+    gradient = part == "vjp"
+    ratios = [
+        [errors(r, e, k, precision, gradient=gradient) for r, e, k in zip(results, exacts, ks, strict=True)]
+        for exacts in candidates
+    ]
+    best = min(range(len(candidates)), key=lambda i: max((float(r.max(initial=0)) for r in ratios[i]), default=0.0))
+    for name, found, repeat, exact, ratio in zip(names, results, again, candidates[best], ratios[best], strict=True):
+        problem_text = _problem(found, exact, ratio)
+        if strict and problem_text is None:
+            problem_text = _own_promise(found, repeat, exact)
+        worst, units = float(ratio.max(initial=0)), float(roundings(found, exact, precision).max(initial=0))
+        yield Outcome(case, dtype, part, name, worst, units, problem_text)
+
+
+def _candidates(truth: Truth, part: str, precision: Precision, strict: bool) -> Sequence[tuple[Exact, ...]]:
+    if part == "value":
+        return [truth.value]
+    return [truth.vjp] if strict and "kink" in truth.case.flags else truth.vjps(precision)
+
+
+def _call(implementation: Implementation, case: Case, dtype: str, part: str) -> tuple[HostArray, ...]:
+    arguments = arguments_in(case, dtype)
+    dy = np.asarray(case.dy, dtype=dtype)
+    before = [np.array(a) for a in (*arguments, dy)]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        if part == "value":
+            results = implementation.value(case.operation, arguments, case.parameters)
+        else:
+            results = implementation.vjp(case.operation, arguments, dy, case.parameters)
+    if any(
+        not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, (*arguments, dy), strict=True)
+    ):
+        raise WrongResult("changed its arguments; they are expected to stay as they were")
+    return results
+
+
+def _require_shapes(results: Sequence[HostArray], exacts: Sequence[Exact], names: Sequence[str], dtype: str) -> None:
+    if len(results) != len(exacts):
+        raise WrongResult(f"returned {len(results)} arrays; {len(exacts)} are expected ({', '.join(names)})")
+    for name, result, exact in zip(names, results, exacts, strict=True):
+        if result.shape != exact.shape:
+            raise WrongResult(f"{name} has shape {result.shape}; {exact.shape} is expected")
+        if result.dtype != np.dtype(dtype):
+            raise WrongResult(f"{name} has dtype {result.dtype}; {dtype} is expected")
+
+
+def _raised(problem: Exception) -> str:
+    first = next(iter(str(problem).splitlines()), "")
+    return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
+
+
+def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
+    if not ratio.size or ratio.max() <= 1:
+        return None
+    at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    place = f"[{', '.join(str(int(i)) for i in at)}]" if at else ""
+    size = f"{ratio[at]:.3g} times the bound" if np.isfinite(ratio[at]) else "beyond any bound"
+    return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
+
+
+def _own_promise(found: HostArray, repeat: HostArray, exact: Exact) -> str | None:
+    if found.tobytes() != repeat.tobytes():
+        return "the same call gave other bits the second time"
+    if np.any((exact.scale64 == 0) & (exact.high == 0) & (found != 0)):
+        return "is not exactly 0 where every term is 0"
+    return None
+
+
+def search(entry: Entry, fails: Callable[[Case], bool], *, examples: int, seconds: float, seed: int = 0) -> None:
+    """Try the strategy on `fails`, then shrink what failed, for about `seconds`. `fails` keeps what it wants."""
+    import hypothesis
+    from hypothesis.errors import NoSuchExample
+
+    started: list[float] = []
+
+    def condition(case: Case) -> bool:
+        if started and time.monotonic() - started[0] > seconds:
+            raise _Enough
+        failed = fails(case)
+        if failed and not started:
+            started.append(time.monotonic())
+        return failed
+
+    settings = hypothesis.settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+        report_multiple_bugs=False,
+    )
+    with contextlib.suppress(NoSuchExample, _Enough):
+        hypothesis.find(entry.strategy(), condition, settings=settings, random=random.Random(seed))
+
+
+class _Enough(KeyboardInterrupt):
+    """Shrinking has had its time. Of this kind, since Hypothesis takes any other exception for a failure."""

@@ -1,0 +1,254 @@
+"""Conformance: all operations that an implementation offers, held to the bounds, and a report with a row for each.
+
+`conform(implementation)` is what `leakysm conform`, `leakysm verify` and the pytest plugin run. It raises for nothing
+that an implementation does: whatever goes wrong is a row of the report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from leakysm.errors import UserError
+from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
+from leakysm.verify.adapters.implementation import Implementation, NotOffered
+from leakysm.verify.adapters.module import ModuleImplementation, arrays_named, load
+from leakysm.verify.checks import PARTS, Outcome, judge, search
+from leakysm.verify.counterexample import code
+from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
+
+OTHERS_DTYPES = ("float32", "float64")
+OWN_DTYPES = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is checked. strict: also what only this package promises, float16 included."""
+
+    dtypes: tuple[str, ...] = OTHERS_DTYPES
+    strict: bool = False
+    examples: int = 25
+    shrink_seconds: float = 1.5
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The largest error of one dtype and output: error / bound, error / (eps scale), and in which case."""
+
+    dtype: str
+    output: str
+    ratio: float
+    roundings: float
+    case: str
+
+
+@dataclass
+class Row:
+    """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked)."""
+
+    operation: str
+    status: str = "not offered"
+    cases: int = 0
+    not_offered: tuple[str, ...] = ()
+    failures: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, str] = field(default_factory=dict)
+    worst: list[Worst] = field(default_factory=list)
+    problem: str | None = None
+    counterexample: str | None = None
+
+
+@dataclass
+class Report:
+    """The rows, and what was checked. `unmatched`: expected failures that did not happen."""
+
+    name: str
+    versions: Mapping[str, str]
+    rows: list[Row]
+    unmatched: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """At least one operation is offered, none fails, and every expected failure happened."""
+        statuses = [row.status for row in self.rows]
+        return "passed" in statuses and not {"failed", "broken"} & set(statuses) and not self.unmatched
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An expected failure: outcomes whose id, operation/case/dtype/output, matches a shell pattern; and the reason."""
+
+    pattern: str
+    reason: str
+
+    def matches(self, outcome: Outcome) -> bool:
+        return fnmatchcase(outcome.id, self.pattern)
+
+
+def read_expected(text: str) -> list[Expected]:
+    """Lines `PATTERN  # reason`; empty lines and lines of comment are skipped. UserError for a line without reason."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        pattern, mark, reason = line.partition("#")
+        if not pattern.strip():
+            continue
+        if not mark or not reason.strip():
+            raise UserError(
+                f"expected failures, line {number}: {line.strip()!r} gives no reason; add it: PATTERN # REASON"
+            )
+        found.append(Expected(pattern.strip(), reason.strip()))
+    return found
+
+
+def conform(
+    implementation: Implementation,
+    *,
+    operations: Sequence[str] | None = None,
+    settings: Settings | None = None,
+    expected: Sequence[Expected] = (),
+    progress: Callable[[str], None] = lambda operation: None,
+) -> Report:
+    """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows."""
+    settings = settings or Settings()
+    for name in operations or ():
+        if name not in ENTRIES:
+            raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+    rows, met = [], set()
+    for name in operations or tuple(ENTRIES):
+        progress(name)
+        row, used = check_operation(implementation, ENTRIES[name], settings, expected)
+        rows.append(row)
+        met |= used
+    unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
+    return Report(implementation.name, implementation.versions, rows, unmatched)
+
+
+def fixed_case(case_id: str) -> Case:
+    """A fixed case by its id, operation/name; UserError if there is none."""
+    operation, _, name = case_id.partition("/")
+    found = [c for c in (ENTRIES[operation].cases() if operation in ENTRIES else ()) if c.name == name]
+    if not found:
+        raise UserError(
+            f"case is {case_id!r}; an id such as squared_euclidean/plain is expected: `leakysm vectors list` shows them"
+        )
+    return found[0]
+
+
+def check_operation(
+    implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[Expected] = ()
+) -> tuple[Row, set[Expected]]:
+    """One row, and which of the expected failures were met."""
+    row = Row(entry.operation)
+    if not implementation.offers(entry.operation, "value"):
+        row.not_offered = PARTS
+        return row, set()
+    row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
+    run = _Run(implementation, settings, [part for part in PARTS if part not in row.not_offered], expected)
+    for truth in entry.truths:
+        if settings.strict or not truth.case.own:
+            run.check(truth)
+    if settings.examples:
+        search(
+            entry,
+            lambda case: run.check(Truth(entry, case)),
+            examples=settings.examples,
+            seconds=settings.shrink_seconds,
+        )
+    run.fill(row)
+    return row, run.met
+
+
+class _Run:
+    """The outcomes of one operation, gathered."""
+
+    def __init__(
+        self, implementation: Implementation, settings: Settings, parts: Sequence[str], expected: Sequence[Expected]
+    ):
+        self.implementation, self.settings, self.parts, self.expected = implementation, settings, parts, expected
+        self.cases = 0
+        self.met: set[Expected] = set()
+        self.reasons: dict[str, str] = {}
+        self.failures: Counter[str] = Counter()
+        self.worst: dict[tuple[str, str], Worst] = {}
+        self.smallest: tuple[Truth, Outcome] | None = None
+
+    def check(self, truth: Truth) -> bool:
+        """Judge a case in every dtype and part; whether anything failed unexpectedly."""
+        outcomes = [
+            o
+            for dtype in self.settings.dtypes
+            if dtype in truth.case.dtypes
+            for part in self.parts
+            for o in self._judged(truth, dtype, part)
+        ]
+        self.cases += bool(outcomes)
+        failed = [o for o in outcomes if o.failed and not self._is_expected(o)]
+        for outcome in outcomes:
+            if not outcome.failed:
+                self._remember_worst(outcome)
+        if failed:
+            self.failures.update(truth.case.flags or ("plain",))
+            if self.smallest is None or truth.case.size < self.smallest[0].case.size:
+                self.smallest = truth, failed[0]
+        return bool(failed)
+
+    def _judged(self, truth: Truth, dtype: str, part: str) -> list[Outcome]:
+        try:
+            return list(judge(self.implementation, truth, dtype, part, strict=self.settings.strict))
+        except NotOffered:
+            return []
+
+    def _is_expected(self, outcome: Outcome) -> bool:
+        matching = [e for e in self.expected if e.matches(outcome)]
+        self.met.update(matching)
+        self.reasons.update({e.pattern: e.reason for e in matching})
+        return bool(matching)
+
+    def _remember_worst(self, outcome: Outcome) -> None:
+        key = outcome.dtype, outcome.output
+        if key not in self.worst or outcome.ratio > self.worst[key].ratio:
+            self.worst[key] = Worst(*key, outcome.ratio, outcome.roundings, outcome.case.id)
+
+    def fill(self, row: Row) -> None:
+        row.cases, row.failures, row.expected = self.cases, dict(self.failures), self.reasons
+        row.worst = sorted(self.worst.values(), key=lambda w: (w.dtype, w.output))
+        row.status = "failed" if self.failures else "passed" if self.cases else "not offered"
+        if self.smallest is not None:
+            truth, outcome = self.smallest
+            row.problem = f"{outcome.id}: {outcome.problem}"
+            row.counterexample = code(self.implementation, truth, outcome)
+
+
+def conform_module(
+    target: str,
+    *,
+    array: str | None = None,
+    operations: Sequence[str] | None = None,
+    settings: Settings | None = None,
+    expected: Sequence[Expected] = (),
+    progress: Callable[[str], None] = lambda operation: None,
+) -> Report:
+    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report."""
+    try:
+        offered, kind = load(target)
+    except UserError:
+        if array is None:
+            raise
+        return Report(target, {}, [])
+    except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt):
+            raise
+        return _broken(target, f"cannot be imported: {type(problem).__name__}: {problem}")
+    implementation = ModuleImplementation(offered, arrays_named(array or kind), target)
+    report = conform(implementation, operations=operations, settings=settings, expected=expected, progress=progress)
+    if all(row.status == "not offered" for row in report.rows):
+        names = ", ".join(operations or ENTRIES)
+        report.rows.insert(
+            0, Row(target, "broken", problem=f"offers no operation; at least one function is expected of: {names}")
+        )
+    return report
+
+
+def _broken(target: str, problem: str) -> Report:
+    return Report(target, {}, [Row(target, "broken", problem=" ".join(problem.split()))])

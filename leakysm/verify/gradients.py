@@ -1,0 +1,221 @@
+"""Gradients without the oracle's formulas: numerical derivatives in float64, and the laws that every vjp obeys.
+
+Five-point differences: f'(0) ~ (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / (12 h). Their error is bounded by 1.5 / h times
+that of f: its own bound, the rounding of the sum, and the rounding of x + h v, which the gradient carries on; plus the
+truncation, for which the change from step 2h to step h stands with a margin of 15.
+Where a discrete choice (mask, argmax) differs between the five points there is a kink between them: the step is
+made smaller, and a direction that still crosses one is left out and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.bounds import Precision, tolerance
+from leakysm.verify.cases.numbers import noise
+from leakysm.verify.registry import Case, Entry, Truth
+
+STEPS = (1e-3, 1e-4, 1e-5)
+MOST_JACOBIAN_NUMBERS = 200
+_FLOAT64 = Precision("float64")
+_Kinks = dict[str, Any]
+
+
+@dataclass
+class Checks:
+    """What was checked of one operation, how many directions crossed a kink, the largest error / bound, problems."""
+
+    operation: str
+    directions: int = 0
+    entries: int = 0
+    laws: int = 0
+    crossed: int = 0
+    worst: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+def check_gradients(implementation: Implementation, entry: Entry) -> Checks:
+    """Directional derivatives of every plain or wide case, the full Jacobian of the smallest, and the laws of all."""
+    found = Checks(entry.operation)
+    truths = [t for t in entry.truths if "float64" in t.case.dtypes and not t.case.own]
+    ordinary = [t for t in truths if {"plain", "wide"} & set(t.case.flags)]
+    try:
+        for truth in ordinary:
+            _check_directions(implementation, truth, found)
+        _check_jacobian(implementation, min(ordinary, key=lambda t: t.case.size, default=None), found)
+        for truth in truths:
+            _check_laws(implementation, truth, found)
+    except Exception as problem:  # whatever an implementation raises is a finding
+        found.problems.append(f"raised {type(problem).__name__}: {problem}")
+    return found
+
+
+class _Call:
+    """A case's float arrays as one tuple, and the operation as a function of them."""
+
+    def __init__(self, implementation: Implementation, truth: Truth):
+        self.implementation, self.truth, self.case = implementation, truth, truth.case
+        self.places = [i for i, a in enumerate(truth.entry.definition.arguments) if a.kind == "array"]
+        self.arrays = [np.array(truth.case.arguments[i], dtype=np.float64) for i in self.places]
+
+    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
+        full = list(self.case.arguments)
+        for place, array in zip(self.places, arrays, strict=True):
+            full[place] = array
+        return full
+
+    def value(self, arrays: Sequence[Any]) -> Any:
+        return self.implementation.value(self.case.operation, self.arguments(arrays), self.case.parameters)[0]
+
+    def vjp(self, dy: Any) -> tuple[Any, ...]:
+        dy = np.asarray(dy, dtype=np.float64)
+        return self.implementation.vjp(self.case.operation, self.arguments(self.arrays), dy, self.case.parameters)
+
+    def kinks(self, arrays: Sequence[Any]) -> _Kinks:
+        choose = self.truth.entry.definition.kinks
+        return {} if choose is None else choose(*self.arguments(arrays), **self.case.parameters)
+
+    def moved(self, directions: Sequence[Any], by: float) -> list[Any]:
+        return [a + by * v for a, v in zip(self.arrays, directions, strict=True)]
+
+
+def _derivative(call: _Call, directions: Sequence[Any], h: float) -> tuple[Any, Any] | None:
+    """dy/dh along the directions and its truncation error; None if a discrete choice changes on the way."""
+    points = {m: call.moved(directions, m * h) for m in (-4, -2, -1, 1, 2, 4)}
+    here = call.kinks(call.arrays)
+    if any(not _same(here, call.kinks(p)) for p in points.values()):
+        return None
+    f = {m: call.value(p) for m, p in points.items()}
+    fine = (f[-2] - 8 * f[-1] + 8 * f[1] - f[2]) / (12 * h)
+    coarse = (f[-4] - 8 * f[-2] + 8 * f[2] - f[4]) / (24 * h)
+    return fine, np.abs(fine - coarse)
+
+
+def _same(a: _Kinks, b: _Kinks) -> bool:
+    return all(np.array_equal(np.asarray(a[key]), np.asarray(b[key])) for key in a)
+
+
+def _first_smooth(call: _Call, directions: Sequence[Any]) -> tuple[Any, Any, float] | None:
+    for h in STEPS:
+        found = _derivative(call, directions, h)
+        if found is not None:
+            return (*found, h)
+    return None
+
+
+def _check_directions(implementation: Implementation, truth: Truth, found: Checks) -> None:
+    """One random signed direction for each argument, and a joint one, against the vjp for the case's cotangent."""
+    call = _Call(implementation, truth)
+    gradients = call.vjp(truth.case.dy)
+    slack = [_vjp_tolerance(truth, i) for i in range(len(gradients))]
+    randoms = [noise(f"{truth.case.id} direction {i}", *a.shape, bits=53) for i, a in enumerate(call.arrays)]
+    single = [[v if i == j else 0 * v for j, v in enumerate(randoms)] for i in range(len(randoms))]
+    for directions in (*single, randoms):
+        derivative = _first_smooth(call, directions)
+        if derivative is None:
+            found.crossed += 1
+            continue
+        slope, truncation, h = derivative
+        weight = np.abs(truth.case.dy)
+        bound = _total(weight * (truncation + 1.5 / h * _value_tolerance(truth)))
+        bound += 1.5 / h * _FLOAT64.eps * _total(*(np.abs(g * a) for g, a in zip(gradients, call.arrays, strict=True)))
+        bound += _total(*(np.abs(v) * s for v, s in zip(directions, slack, strict=True)))
+        expected = _total(truth.case.dy * slope)
+        got = _total(*(g * v for g, v in zip(gradients, directions, strict=True)))
+        found.directions += 1
+        _note(found, truth.case, "directional derivative", abs(got - expected), bound)
+
+
+def _value_tolerance(truth: Truth) -> Any:
+    """The bound of a value, and two roundings for the sum of the five."""
+    truth_y = truth.value[0]
+    return tolerance(truth_y, truth.factor("y"), _FLOAT64) + 2 * _FLOAT64.eps * np.abs(truth_y.high)
+
+
+def _vjp_tolerance(truth: Truth, i: int) -> Any:
+    return tolerance(truth.vjp[i], truth.factor(truth.entry.gradients[i]), _FLOAT64)
+
+
+def _total(*parts: Any) -> float:
+    return math.fsum(float(value) for part in parts for value in np.ravel(part))
+
+
+def _note(found: Checks, case: Case, what: str, error: float, bound: float) -> None:
+    ratio = error / bound if bound else math.inf * error if error else 0.0
+    found.worst = max(found.worst, ratio)
+    if not ratio <= 1:
+        found.problems.append(f"{case.id}: the {what} is off by {error:.3g}, {ratio:.3g} times its bound")
+
+
+def _check_jacobian(implementation: Implementation, truth: Truth | None, found: Checks) -> None:
+    """Every entry of the Jacobian: rows by the vjp of unit cotangents, columns by numerical derivatives."""
+    if truth is None or truth.case.size > MOST_JACOBIAN_NUMBERS:
+        return
+    call, value_slack = _Call(implementation, truth), _value_tolerance(truth)
+    rows = [_unit_vjp(call, unit) for unit in _units(truth.value[0].shape)]
+    for i, array in enumerate(call.arrays):
+        for k, unit in enumerate(_units(array.shape)):
+            derivative = _first_smooth(call, [unit if i == j else 0 * a for j, a in enumerate(call.arrays)])
+            if derivative is None:
+                found.crossed += 1
+                continue
+            slope, truncation, h = (np.ravel(part) for part in derivative)
+            column = np.array([row[0][i].ravel()[k] for row in rows])
+            slack = np.array([row[1][i].ravel()[k] for row in rows])
+            moved = _FLOAT64.eps * np.abs(column * array.ravel()[k])
+            bound = truncation + 1.5 / h * (value_slack.ravel() + moved) + slack
+            error = np.abs(column - slope)
+            worst = int(np.argmax(error / bound))
+            found.entries += len(column)
+            _note(
+                found,
+                truth.case,
+                f"Jacobian by {truth.entry.gradients[i][1:]}",
+                float(error[worst]),
+                float(bound[worst]),
+            )
+
+
+def _units(shape: tuple[int, ...]) -> Iterator[Any]:
+    for at in np.ndindex(shape):
+        unit = np.zeros(shape)
+        unit[at] = 1
+        yield unit
+
+
+def _unit_vjp(call: _Call, unit: Any) -> tuple[tuple[Any, ...], list[Any]]:
+    """The vjp for one cotangent and the bound of every entry."""
+    truth = Truth(call.truth.entry, replace(call.case, dy=unit))
+    return call.vjp(unit), [_vjp_tolerance(truth, i) for i in range(len(truth.vjp))]
+
+
+def _check_laws(implementation: Implementation, truth: Truth, found: Checks) -> None:
+    """A vjp is linear: zero of zero, minus of minus, exactly; of a sum the sum, within the bounds of the three."""
+    call, dy = _Call(implementation, truth), np.asarray(truth.case.dy, dtype=np.float64)
+    other = noise(truth.case.id + " other", *dy.shape, bits=20)
+    first, second, both = call.vjp(dy), call.vjp(other), call.vjp(dy + other)
+    finite = [np.isfinite(t.high) & (t.reach64 <= _FLOAT64.largest) for t in truth.vjp]
+    zero, negative = call.vjp(0 * dy), call.vjp(-dy)
+    for i, name in enumerate(truth.entry.gradients):
+        good = finite[i]
+        laws = {
+            "zero for a zero cotangent": not np.any(zero[i][good]),
+            "negated for a negated cotangent": np.array_equal(negative[i][good], -first[i][good]),
+            "additive in the cotangent": _additive(truth, other, i, good, first[i] + second[i], both[i]),
+        }
+        found.laws += len(laws)
+        found.problems += [f"{truth.case.id}: {name} is not {law}" for law, holds in laws.items() if not holds]
+
+
+def _additive(truth: Truth, other: Any, i: int, finite: Any, separate: Any, together: Any) -> bool:
+    """|separate - together| within the bounds of the two vjps and that of their sum."""
+    size = np.abs(np.asarray(truth.case.dy)) + np.abs(other)
+    widest = Truth(truth.entry, replace(truth.case, dy=size)).vjp[i]
+    slack = 2 * tolerance(widest, truth.factor(truth.entry.gradients[i]) + 1, _FLOAT64)
+    return bool(np.all((np.abs(separate - together) <= slack)[finite]))
