@@ -1,0 +1,78 @@
+"""Settings as text: what is read is what is written, and mistakes are named."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from leakysm.errors import UserError
+from leakysm.experiments.settings import DEFAULT, label, metric_of, parse_setting, parse_settings, value_of
+from leakysm.ops.metrics import METRICS, LeakySquaredEuclidean, SquaredEuclidean
+
+leaky = st.builds(
+    dict,
+    distance=st.just("leaky"),
+    threshold=st.floats(0, math.inf),
+    slope=st.floats(0, 1, exclude_min=True),
+    per=st.sampled_from(["pair", "coordinate"]),
+)
+settings = leaky | st.sampled_from(sorted(set(METRICS) - {"leaky"})).map(lambda name: {"distance": name})
+rates = st.floats(1e-6, 1)
+KEYS = ("distance", "threshold", "slope", "per", "learning_rate")
+
+
+@given(settings, st.none() | rates)
+@example({"distance": "leaky", "threshold": 1e16, "slope": 0.1 + 2**-40, "per": "pair"}, None)
+def test_a_label_reads_back_as_its_setting(setting: dict, rate: float | None) -> None:
+    if rate is not None:
+        setting = {**setting, "learning_rate": rate}
+    assert parse_setting(label(setting), KEYS) == setting
+
+
+@given(leaky)
+def test_the_metric_has_the_parameters(setting: dict) -> None:
+    assert metric_of(setting) == LeakySquaredEuclidean(setting["threshold"], setting["slope"], setting["per"])
+
+
+def test_the_default_is_the_papers_pair_at_the_packages_defaults() -> None:
+    parsed = parse_settings(DEFAULT)
+    assert [metric_of(setting) for setting in parsed.values()] == [SquaredEuclidean(), LeakySquaredEuclidean()]
+    assert list(parsed) == ["squared-euclidean", "leaky,threshold=1,slope=0.1"]
+
+
+def test_the_order_of_keys_does_not_make_two_settings_of_one() -> None:
+    with pytest.raises(UserError, match=r"leaky,threshold=2,slope=0\.5 is given twice"):
+        parse_settings(["leaky,threshold=2,slope=0.5", "slope=0.5,threshold=2,distance=leaky"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("leeky", "did you mean leaky"),
+        ("leaky,slop=0.1", "'slop' cannot be compared; choose of distance, threshold"),
+        ("leaky,slope", "'slope' is no key=value"),
+        ("leaky,slope=2", "slope"),
+        ("leaky,slope=nan", "slope"),
+        ("leaky,slope=steep", "slope is 'steep': expected a number"),
+        ("leaky,slope=0.1,slope=0.2", "slope is given twice"),
+        ("squared-euclidean,threshold=1", "squared-euclidean has no threshold"),
+        ("threshold=1", "names no distance"),
+        ("leaky,seed=1", "'seed' cannot be compared"),
+        ("", "distance is ''"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parse_setting(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("0.5", 0.5), ("inf", math.inf), ("pair", "pair"), ("[5, 20]", [5, 20]), ("1 = 2", "1 = 2")],
+)
+def test_values_are_read_as_toml_or_as_text(text: str, value: object) -> None:
+    assert value_of(text) == value
