@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from block_cases import SHAPES, assert_close, block, block_scales
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm import ops
 from leakysm.backends.cupy.plain import plain_pairs
 from leakysm.errors import UserError
+from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
 
 PAIRS = plain_pairs(np)
 batches = st.sampled_from([s for s in SHAPES if s[0] * s[1] * s[2] > 1])

@@ -1,0 +1,173 @@
+"""The fused pairs: conv2d, and convolution, batch norm, ReLU and max pool in three kernels forward.
+
+What goes where, per block: `convolve` also gathers the batch's statistics while its tile is at hand; `pool` reads the
+result once, picks each window's winner before it normalises (see norm_pool.cu) and keeps the winners; backward,
+`pool_sums` needs only the winners, and `unpool` reads the convolution's result once and writes its gradient once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from leakysm.backends.cupy.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
+from leakysm.backends.cupy.convolution import (
+    Statistics,
+    ceil_div,
+    contiguous,
+    convolve,
+    image_gradient,
+    weight_gradient,
+)
+from leakysm.backends.cupy.kernels import Kernels
+from leakysm.backends.protocol import Pair
+from leakysm.ops.arrays import Array
+from leakysm.ops.batch_norm import EPS
+
+THREADS, LANES, TILE = 256, 16, 256  # as in norm_pool.cu
+
+
+class Saved(NamedTuple):
+    """What a block's backward pass needs. z: the convolution's result; winner: each window's chosen z."""
+
+    x: Array
+    w: Array
+    channels: tuple[Array, Array, Array, Array]  # mean, 1 / sigma, scale, shift
+    z: Array
+    winner: Array
+
+
+def batch_statistics(kernels: Kernels, tiles: Statistics, n: int, eps: float) -> tuple[Array, Array, Array]:
+    """Mean, biased variance and 1 / sigma of each channel, (F,), over n pixels."""
+    F, count = tiles.mean.shape
+    mean, variance, inverse = (kernels.xp.empty(F, tiles.mean.dtype) for _ in range(3))
+    kernels.launch(
+        f"finish_statistics<{kernels.c_type(mean)}>",
+        (F,), THREADS,
+        tiles.mean, tiles.square, mean, variance, inverse, count, tiles.rows, n, mean.dtype.type(eps),
+    )  # fmt: skip
+    return mean, variance, inverse
+
+
+def pool(kernels: Kernels, z: Array, channels: tuple[Array, ...]) -> tuple[Array, Array]:
+    """y and the winners' z, (N, H // 2, W // 2, F)."""
+    N, H, W, F = z.shape
+    y = kernels.xp.empty((N, H // 2, W // 2, F), z.dtype)
+    winner = kernels.xp.empty_like(y)
+    v = kernels.width(z, y, winner, *channels)
+    grid = (ceil_div(y.size // v, THREADS),)
+    kernels.launch(f"pool<{kernels.c_type(z)}, {v}>", grid, THREADS, z, *channels, y, winner, N, H, W, F)
+    return y, winner
+
+
+def channel_gradients(kernels: Kernels, saved: Saved, dy: Array) -> tuple[Array, Array]:
+    """dscale and dshift, (F,)."""
+    F = dy.shape[3]
+    rows = dy.size // F
+    tiles = ceil_div(rows, TILE)
+    sums = kernels.xp.empty((2, F, tiles), dy.dtype)
+    dscale, dshift = kernels.xp.empty(F, dy.dtype), kernels.xp.empty(F, dy.dtype)
+    c, v = kernels.c_type(dy), kernels.width(dy, saved.winner, *saved.channels)
+    grid = (tiles, ceil_div(F, LANES * v))
+    kernels.launch(f"pool_sums<{c}, {v}>", grid, THREADS, dy, saved.winner, *saved.channels, sums, rows, F)
+    kernels.launch(f"finish_sums<{c}>", (F,), THREADS, sums, dscale, dshift, tiles, F)
+    return dscale, dshift
+
+
+def convolution_gradient(
+    kernels: Kernels, saved: Saved, dy: Array, dscale: Array, dshift: Array, *, training: bool
+) -> Array:
+    """dz (N, H, W, F). In training the statistics depend on z too."""
+    N, H, W, F = saved.z.shape
+    dz = kernels.xp.empty_like(saved.z)
+    v = kernels.width(saved.z, dy, *saved.channels, dscale, dshift)
+    grid = (ceil_div(N * ceil_div(H, 2) * ceil_div(W, 2) * (F // v), THREADS),)
+    n = N * H * W if training else 0
+    kernels.launch(
+        f"unpool<{kernels.c_type(dz)}, {v}>",
+        grid, THREADS,
+        saved.z, dy, *saved.channels, dscale, dshift, dz, N, H, W, F, n,
+    )  # fmt: skip
+    return dz
+
+
+def conv2d_pair(kernels: Kernels) -> Pair:
+    """conv2d by the implicit matrix product."""
+
+    def forward(x: Array, w: Array) -> tuple[Array, Any]:
+        check_convolution(x, w)
+        x, w = contiguous(kernels.xp, x, w)
+        return convolve(kernels, x, w)[0], (x, w)
+
+    def backward(saved: Any, dy: Array) -> tuple[Array, Array]:
+        x, w = saved
+        check_cotangent(dy, x, (*x.shape[:3], w.shape[3]))
+        (dy,) = contiguous(kernels.xp, dy)
+        return image_gradient(kernels, w, dy), weight_gradient(kernels, x, dy)
+
+    return Pair(forward, backward)
+
+
+def conv_block_pair(kernels: Kernels) -> Pair:
+    """max_pool2d(relu(batch_norm(conv2d(x, w)))) with the batch's own statistics."""
+
+    def forward(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Any, Any]:
+        check_block(eps, x, w, scale=scale, shift=shift)
+        check_batch(x)
+        x, w, scale, shift = contiguous(kernels.xp, x, w, scale, shift)
+        z, tiles = convolve(kernels, x, w, statistics=True)
+        assert tiles is not None
+        mean, variance, inverse = batch_statistics(kernels, tiles, z.size // z.shape[3], eps)
+        channels = (mean, inverse, scale, shift)
+        y, winner = pool(kernels, z, channels)
+        return (y, mean, variance), Saved(x, w, channels, z, winner)
+
+    def backward(saved: Saved, dy: Array, needs_dx: bool = True) -> tuple[Array | None, ...]:
+        check_cotangent(dy, saved.x, saved.winner.shape)
+        (dy,) = contiguous(kernels.xp, dy)
+        dscale, dshift = channel_gradients(kernels, saved, dy)
+        dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
+        dx = image_gradient(kernels, saved.w, dz) if needs_dx else None
+        return dx, weight_gradient(kernels, saved.x, dz), dscale, dshift
+
+    return Pair(forward, backward)
+
+
+def conv_block_inference_pair(kernels: Kernels) -> Pair:
+    """The block with given statistics."""
+
+    def forward(
+        x: Array, w: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = EPS
+    ) -> tuple[Array, Any]:
+        check_block(eps, x, w, scale=scale, shift=shift, mean=mean, variance=variance)
+        x, w, scale, shift, mean, variance = contiguous(kernels.xp, x, w, scale, shift, mean, variance)
+        F = w.shape[3]
+        inverse = kernels.xp.empty_like(variance)
+        name = f"invert_deviation<{kernels.c_type(x)}>"
+        kernels.launch(name, (ceil_div(F, THREADS),), THREADS, variance, inverse, F, x.dtype.type(eps))
+        channels = (mean, inverse, scale, shift)
+        z, _ = convolve(kernels, x, w)
+        y, winner = pool(kernels, z, channels)
+        return y, Saved(x, w, channels, z, winner)
+
+    def backward(saved: Saved, dy: Array) -> tuple[Array, ...]:
+        check_cotangent(dy, saved.x, saved.winner.shape)
+        (dy,) = contiguous(kernels.xp, dy)
+        dscale, dshift = channel_gradients(kernels, saved, dy)
+        dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=False)
+        _, inverse, scale, _ = saved.channels
+        dmean = -scale * inverse * dshift
+        dvariance = -scale * inverse * inverse * dscale / 2
+        dx, dw = image_gradient(kernels, saved.w, dz), weight_gradient(kernels, saved.x, dz)
+        return dx, dw, dscale, dshift, dmean, dvariance
+
+    return Pair(forward, backward)
+
+
+def block_pairs(kernels: Kernels) -> dict[str, Pair]:
+    """The pairs of this file, by operation."""
+    pairs = {
+        "conv2d": conv2d_pair(kernels),
+        "conv_block": conv_block_pair(kernels),
+        "conv_block_inference": conv_block_inference_pair(kernels),
+    }
+    return {name: single_or_double(name, pair) for name, pair in pairs.items()}

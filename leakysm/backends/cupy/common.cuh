@@ -1,0 +1,86 @@
+// What all kernels share. Compiled by nvrtc (through CuPy), by nvcc, and by a plain C++ compiler for the tests without a
+// GPU, where a header of the tests comes first and stands in for CUDA's own words.
+#pragma once
+
+#ifndef LEAKYSM_HOST
+#define SHARED(name, ...) __shared__ __VA_ARGS__ name  // one block's shared memory: a name and its type
+#endif
+
+// V values that are loaded and stored in one access.
+template <class T, int V>
+struct alignas(sizeof(T) * V) Pack {
+    T v[V];
+};
+
+template <int V, class T>
+__device__ inline Pack<T, V> load(const T* from) {
+    return *reinterpret_cast<const Pack<T, V>*>(from);
+}
+
+template <int V, class T>
+__device__ inline void store(T* to, const Pack<T, V>& pack) {
+    *reinterpret_cast<Pack<T, V>*>(to) = pack;
+}
+
+// Division of 0 <= n < 2^31 by a divisor that is fixed for the kernel: a product and a shift (Granlund & Montgomery 1994).
+struct Divider {
+    unsigned divisor, magic, shift;
+
+    __device__ explicit Divider(int d) : divisor(d), shift(0) {
+        while ((1ull << shift) < divisor) ++shift;
+        magic = static_cast<unsigned>(((1ull << 32) * ((1ull << shift) - divisor)) / divisor + 1);
+    }
+
+    __device__ int quotient(int n) const {
+        const unsigned high = static_cast<unsigned>((static_cast<unsigned long long>(n) * magic) >> 32);
+        return static_cast<int>((high + static_cast<unsigned>(n)) >> shift);
+    }
+
+    // n becomes n / divisor, the remainder is returned.
+    __device__ int split(int& n) const {
+        const int q = quotient(n), r = n - q * static_cast<int>(divisor);
+        n = q;
+        return r;
+    }
+};
+
+// BYTES bytes from global to shared memory, zeros where not valid, without waiting: see copies_commit and copies_wait.
+template <int BYTES>
+__device__ inline void copy_async(void* shared, const void* global, bool valid) {
+#if defined(LEAKYSM_HOST)
+    host_copy_async(shared, global, valid, BYTES);
+#elif __CUDA_ARCH__ >= 800
+    const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global), "n"(BYTES),
+                 "r"(valid ? BYTES : 0)
+                 : "memory");
+#else
+    using Word = Pack<unsigned, BYTES / 4>;
+    *static_cast<Word*>(shared) = valid ? *static_cast<const Word*>(global) : Word{};
+#endif
+}
+
+// Close the group of copies begun since the last call.
+__device__ inline void copies_commit() {
+#if defined(LEAKYSM_HOST)
+    host_copies_commit();
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Wait until at most GROUPS of the calling thread's groups are still under way.
+template <int GROUPS>
+__device__ inline void copies_wait() {
+#if defined(LEAKYSM_HOST)
+    host_copies_wait(GROUPS);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+#endif
+}
+
+// 1 where a value is inf or NaN.
+template <class T>
+__device__ inline bool not_finite(T value) {
+    return !(value - value == T(0));
+}

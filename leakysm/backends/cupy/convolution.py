@@ -1,0 +1,84 @@
+"""Convolution and its gradients by our own kernels (convolution.cu): implicit matrix products, no atomics."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from leakysm.backends.cupy.kernels import Kernels
+from leakysm.ops.arrays import Array
+
+COLUMNS = 64  # output channels of a tile, as in gemm.cuh
+LARGE_ROWS, SMALL_ROWS = 128, 32  # pixels of a tile
+ENOUGH_TILES = 256  # as many large tiles keep a large GPU busy; below, small tiles do it better
+SLICES, SHORTEST = 176, 128  # a weight gradient's sum over pixels: at most so many slices, of at least so many pixels
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+class Statistics(NamedTuple):
+    """Every tile's mean and squared deviations of each channel, (F, tiles), and how many pixels a tile has."""
+
+    mean: Array
+    square: Array
+    rows: int
+
+
+def convolve(kernels: Kernels, x: Array, w: Array, *, statistics: bool = False) -> tuple[Array, Statistics | None]:
+    """x (N, H, W, C), w (3, 3, C, F), both contiguous -> y (N, H, W, F); with the tiles' statistics if asked for."""
+    N, H, W, C = x.shape
+    F = w.shape[3]
+    xp, pixels, c = kernels.xp, N * H * W, kernels.c_type(x)
+    y = xp.empty((N, H, W, F), x.dtype)
+    va, vb = kernels.width(x), kernels.width(w, y)
+    large = c == "float" and ceil_div(pixels, LARGE_ROWS) >= ENOUGH_TILES
+    rows = LARGE_ROWS if large else SMALL_ROWS
+    tiles = ceil_div(pixels, rows)
+    found = None
+    if statistics:
+        found = Statistics(xp.empty((F, tiles), x.dtype), xp.empty((F, tiles), x.dtype), rows)
+    if c == "double" or vb == 1:
+        va = vb = 1
+    tf32 = str(kernels.tf32 and c == "float").lower()
+    kernels.launch(
+        f"convolve<{c}, {rows}, {va}, {vb}, {tf32}>",
+        (tiles, ceil_div(F, COLUMNS)), 128,
+        x, w, y, found and found.mean, found and found.square, N, H, W, C, F,
+    )  # fmt: skip
+    return y, found
+
+
+def image_gradient(kernels: Kernels, w: Array, dy: Array) -> Array:
+    """dx (N, H, W, C): the convolution of dy (N, H, W, F) with the kernel turned by 180 degrees, channels exchanged."""
+    C, F = w.shape[2:]
+    turned = kernels.xp.empty((3, 3, F, C), w.dtype)
+    kernels.launch(f"turn_kernel<{kernels.c_type(w)}>", (ceil_div(w.size, 256),), 256, w, turned, C, F)
+    return convolve(kernels, dy, turned)[0]
+
+
+def weight_gradient(kernels: Kernels, x: Array, dy: Array) -> Array:
+    """dw (3, 3, C, F) from x (N, H, W, C) and dy (N, H, W, F): partial sums over slices of pixels, added in order."""
+    N, H, W, C = x.shape
+    F = dy.shape[3]
+    xp, pixels, c = kernels.xp, N * H * W, kernels.c_type(x)
+    length = max(SHORTEST, ceil_div(ceil_div(pixels, SLICES), 16) * 16)
+    slices = ceil_div(pixels, length)
+    partial = xp.empty((slices, 9 * C, F), x.dtype)
+    dw = xp.empty((3, 3, C, F), x.dtype)
+    rows, threads, va, vb = 32, 128, 1, 1
+    if c == "float" and (vb := kernels.width(dy, dw)) > 1 and kernels.width(x) > 1:
+        rows, threads, va = 96, 96, 4
+    tf32 = str(kernels.tf32 and c == "float").lower()
+    kernels.launch(
+        f"weight_gradient<{c}, {rows}, {threads}, {va}, {vb}, {tf32}>",
+        (ceil_div(9 * C, rows), ceil_div(F, COLUMNS), slices), threads,
+        x, dy, partial, N, H, W, C, F, length,
+    )  # fmt: skip
+    kernels.launch(f"sum_slices<{c}>", (ceil_div(dw.size, 256),), 256, partial, dw, dw.size, slices)
+    return dw
+
+
+def contiguous(xp: Any, *arrays: Array) -> list[Array]:
+    """The arrays as the kernels read them: C order, copied only if need be."""
+    return [xp.ascontiguousarray(a) for a in arrays]

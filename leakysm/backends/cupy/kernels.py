@@ -1,0 +1,125 @@
+"""The CUDA kernels of this folder: which there are, how they are compiled, how one is launched."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakysm.errors import UserError
+from leakysm.ops.arrays import dtype_name
+
+FOLDER = Path(__file__).parent
+MOST_THREADS = 2**31 - 1  # along a grid's first axis: thread numbers are 32-bit ints
+MOST_ROWS = 65535  # blocks along its other axes
+C_NAMES = {"float32": "float", "float64": "double"}
+
+
+def instances(tf32: bool) -> dict[str, list[str]]:
+    """Every kernel that is launched, as a C++ name, by file. tf32: float matrix products on the tensor cores."""
+    flag = str(tf32).lower()
+    both: dict[str, list[str]] = {
+        "convolution.cu": [
+            *(
+                f"convolve<float, {rows}, {va}, {vb}, {flag}>"
+                for rows in (128, 32)
+                for va, vb in ((4, 4), (1, 4), (1, 1))
+            ),
+            "convolve<double, 32, 1, 1, false>",
+            f"weight_gradient<float, 96, 96, 4, 4, {flag}>",
+            *(f"weight_gradient<float, 32, 128, 1, {vb}, {flag}>" for vb in (4, 1)),
+            "weight_gradient<double, 32, 128, 1, 1, false>",
+        ],
+        "norm_pool.cu": [],
+    }
+    for c in C_NAMES.values():
+        both["convolution.cu"] += [f"sum_slices<{c}>", f"turn_kernel<{c}>"]
+        both["norm_pool.cu"] += [f"{name}<{c}>" for name in ("finish_statistics", "invert_deviation", "finish_sums")]
+        both["norm_pool.cu"] += [
+            f"{name}<{c}, {v}>" for name in ("pool", "pool_sums", "unpool") for v in (1, 16 // size(c))
+        ]
+    return both
+
+
+def size(c_name: str) -> int:
+    """Bytes of a value."""
+    return {"float": 4, "double": 8}[c_name]
+
+
+@functools.cache
+def sources_digest() -> str:
+    """A digest of all kernel sources: CuPy's cache of compiled kernels does not see what a file includes."""
+    digest = hashlib.sha256()
+    for path in sorted([*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Kernels:
+    """Launches kernels on arrays of `xp`. Subclasses start them: on a GPU here, on the CPU in the tests."""
+
+    xp: Any
+    tf32: bool
+
+    def width(self, *arrays: Any) -> int:
+        """Values a thread reads at once: 16 bytes if every array's last axis and address allow it, else 1."""
+        values = 16 // arrays[0].dtype.itemsize
+        fit = all(a.shape[-1] % values == 0 and self.address(a) % 16 == 0 for a in arrays)
+        return values if fit else 1
+
+    def c_type(self, array: Any) -> str:
+        """The C name of an array's dtype, as the kernels' names have it."""
+        return C_NAMES[dtype_name(array)]
+
+    def address(self, array: Any) -> int:
+        """Where an array begins in memory."""
+        raise NotImplementedError
+
+    def launch(self, name: str, grid: tuple[int, ...], block: int, *arguments: Any) -> None:
+        """Start kernel `name` on a grid of blocks of `block` threads; nothing for an empty grid.
+
+        Arguments: contiguous arrays, None for a null pointer, NumPy scalars, Python ints as 32-bit ints.
+        """
+        if 0 in grid:
+            return
+        if grid[0] * block > MOST_THREADS or max(grid[1:], default=0) > MOST_ROWS:
+            raise UserError(f"an array is too large for one launch of {name}: use fewer or smaller images at a time")
+        given = tuple(np.int32(a) if isinstance(a, int) else a for a in arguments)
+        self.start(name, (*grid, 1, 1)[:3], (block, 1, 1), given)
+
+    def start(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        raise NotImplementedError
+
+
+class CudaKernels(Kernels):
+    """Kernels on the current CUDA device, compiled at first use by nvrtc and kept in CuPy's cache on disk."""
+
+    def __init__(self, cupy: Any, *, tf32: bool = False) -> None:
+        self.xp = cupy
+        self.tf32 = tf32
+        self.names = instances(tf32)
+        self.files = {name: file for file, names in self.names.items() for name in names}
+        self.modules: dict[str, Any] = {}
+        self.functions: dict[str, Any] = {}
+
+    def module(self, file: str) -> Any:
+        """The compiled file."""
+        if file not in self.modules:
+            self.modules[file] = self.xp.RawModule(
+                code=(FOLDER / file).read_text(),
+                options=("-std=c++17", f"-I{FOLDER}", f"-DLEAKYSM_SOURCES=0x{sources_digest()}"),
+                name_expressions=self.names[file],
+            )
+        return self.modules[file]
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+    def start(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        if name not in self.functions:
+            self.functions[name] = self.module(self.files[name]).get_function(name)
+        null = np.uint64(0)
+        self.functions[name](grid, block, tuple(null if a is None else a for a in arguments))

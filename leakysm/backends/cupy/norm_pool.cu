@@ -1,0 +1,201 @@
+// Batch norm, ReLU and 2x2 max pool of a convolution's result z, in one pass forward and two back. The pool comes first:
+// x-hat -> scale x-hat + shift -> ReLU is monotone, so the window's winner is its largest z (scale > 0), its smallest
+// (scale < 0) or its first (scale 0), and all that follows touches a quarter of the data. NHWC, V values an access.
+#include "common.cuh"
+
+constexpr int THREADS = 256;
+constexpr int LANES = 16;               // of a tile of pooled pixels: lanes along the channels
+constexpr int ROWS = THREADS / LANES;   // and along the pixels
+constexpr int TILE = 256;               // pooled pixels of a tile
+
+// Sum over a block, in a fixed order; every thread gets it.
+template <class T>
+__device__ inline T block_sum(T value, T (&shared)[THREADS]) {
+    const int tid = threadIdx.x;
+    __syncthreads();
+    shared[tid] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (tid < half) shared[tid] += shared[tid + half];
+        __syncthreads();
+    }
+    return shared[0];
+}
+
+// Mean, biased variance and 1 / sigma of each channel from the tiles' means and squared deviations (F, tiles): Chan's rule
+// with the mean known first. Tiles have `length` values, the last one what is left of n. Grid: channels.
+template <class T>
+__global__ void finish_statistics(const T* tile_mean, const T* tile_square, T* mean, T* variance, T* inverse, int tiles,
+                                  int length, int n, T eps) {
+    SHARED(shared, Pack<T, THREADS>);
+    const int f = blockIdx.x;
+    tile_mean += static_cast<long long>(f) * tiles;
+    tile_square += static_cast<long long>(f) * tiles;
+    T sum = 0, square = 0;
+    for (int i = threadIdx.x; i < tiles; i += THREADS) sum += tile_mean[i] * (T(min(length, n - i * length)) / n);
+    const T centre = block_sum(sum, shared.v);
+    for (int i = threadIdx.x; i < tiles; i += THREADS) {
+        const T d = tile_mean[i] - centre;
+        square += tile_square[i] + min(length, n - i * length) * d * d;
+    }
+    const T spread = block_sum(square, shared.v) / n;
+    if (threadIdx.x == 0) {
+        mean[f] = centre;
+        variance[f] = spread;
+        inverse[f] = 1 / sqrt(spread + eps);
+    }
+}
+
+// inverse = 1 / sqrt(variance + eps), for statistics that are given.
+template <class T>
+__global__ void invert_deviation(const T* variance, T* inverse, int F, T eps) {
+    const int f = blockIdx.x * blockDim.x + threadIdx.x;
+    if (f < F) inverse[f] = 1 / sqrt(variance[f] + eps);
+}
+
+// The four values per channel that normalise it. The same expression forward and back: the same bits.
+template <class T, int V>
+struct Channels {
+    Pack<T, V> mean, inverse, scale, shift;
+
+    __device__ Channels(const T* m, const T* i, const T* s, const T* b, int c)
+        : mean(load<V>(m + c)), inverse(load<V>(i + c)), scale(load<V>(s + c)), shift(load<V>(b + c)) {}
+    __device__ T normal(int v, T z) const { return (z - mean.v[v]) * inverse.v[v]; }
+    __device__ T value(int v, T z) const { return fma(normal(v, z), scale.v[v], shift.v[v]); }
+};
+
+// Does z beat the best so far? A NaN beats every number; at scale 0, where 0 inf is NaN, inf does too.
+template <class T>
+__device__ inline bool beats(T z, T best, T scale) {
+    if (z != z) return best == best;
+    if (scale > 0) return z > best;
+    if (scale < 0) return z < best;
+    return not_finite(z) && !not_finite(best);
+}
+
+// y = max_pool2d(relu(batch_norm(z))), and the winners' z. z (N, H, W, F) -> y, winner (N, H / 2, W / 2, F).
+template <class T, int V>
+__global__ void pool(const T* z, const T* mean, const T* inverse, const T* scale, const T* shift, T* y, T* winner, int N,
+                     int H, int W, int F) {
+    const int h = H / 2, w = W / 2, packs = F / V, i = blockIdx.x * THREADS + threadIdx.x;
+    if (i >= N * h * w * packs) return;
+    const Divider by_packs(packs), by_w(w), by_h(h);
+    int n = i;
+    const int c = by_packs.split(n) * V, column = by_w.split(n), row = by_h.split(n);
+    const Channels<T, V> channels(mean, inverse, scale, shift, c);
+    const T* corner = z + ((static_cast<long long>(n) * H + 2 * row) * W + 2 * column) * F + c;
+    Pack<T, V> corners[4], best, out;
+    for (int q = 0; q < 4; ++q) corners[q] = load<V>(corner + (static_cast<long long>(q / 2) * W + q % 2) * F);
+    for (int v = 0; v < V; ++v) {
+        best.v[v] = corners[0].v[v];
+        for (int q = 1; q < 4; ++q)
+            if (beats(corners[q].v[v], best.v[v], channels.scale.v[v])) best.v[v] = corners[q].v[v];
+        const T value = channels.value(v, best.v[v]);
+        out.v[v] = value <= 0 ? T(0) : value;
+    }
+    store<V>(y + static_cast<long long>(i) * V, out);
+    store<V>(winner + static_cast<long long>(i) * V, best);
+}
+
+// Sums over each tile of pooled pixels: of d = dy where ReLU passes, and of d x-hat. dy, winner (rows, F) -> sums
+// (2, F, tiles). Grid: tiles of pixels, tiles of LANES packs of channels.
+template <class T, int V>
+__global__ void pool_sums(const T* dy, const T* winner, const T* mean, const T* inverse, const T* scale, const T* shift,
+                          T* sums, int rows, int F) {
+    struct Sums {
+        T d[ROWS][LANES * V], dn[ROWS][LANES * V];
+    };
+    SHARED(shared, Sums);
+    const int lane = threadIdx.x % LANES, row = threadIdx.x / LANES, f0 = blockIdx.y * LANES * V, c = f0 + lane * V;
+    Pack<T, V> d{}, dn{};
+    if (c < F) {
+        const Channels<T, V> channels(mean, inverse, scale, shift, c);
+        const int last = min(rows, static_cast<int>(blockIdx.x + 1) * TILE);
+        for (int r = blockIdx.x * TILE + row; r < last; r += ROWS) {
+            const Pack<T, V> g = load<V>(dy + static_cast<long long>(r) * F + c);
+            const Pack<T, V> z = load<V>(winner + static_cast<long long>(r) * F + c);
+            for (int v = 0; v < V; ++v) {
+                const T passed = channels.value(v, z.v[v]) > 0 ? g.v[v] : T(0);
+                d.v[v] += passed;
+                dn.v[v] += passed * channels.normal(v, z.v[v]);
+            }
+        }
+    }
+    for (int v = 0; v < V; ++v) {
+        shared.d[row][lane * V + v] = d.v[v];
+        shared.dn[row][lane * V + v] = dn.v[v];
+    }
+    __syncthreads();
+    const int f = threadIdx.x;
+    if (f >= LANES * V || f0 + f >= F) return;
+    T total = 0, total_n = 0;
+    for (int r = 0; r < ROWS; ++r) {
+        total += shared.d[r][f];
+        total_n += shared.dn[r][f];
+    }
+    sums[static_cast<long long>(f0 + f) * gridDim.x + blockIdx.x] = total;
+    sums[static_cast<long long>(F + f0 + f) * gridDim.x + blockIdx.x] = total_n;
+}
+
+// dshift and dscale (F) from the tiles' sums (2, F, tiles). Grid: channels.
+template <class T>
+__global__ void finish_sums(const T* sums, T* dscale, T* dshift, int tiles, int F) {
+    SHARED(shared, Pack<T, THREADS>);
+    const int f = blockIdx.x;
+    T total[2];
+    for (int which = 0; which < 2; ++which) {
+        const T* from = sums + static_cast<long long>(which * F + f) * tiles;
+        T sum = 0;
+        for (int i = threadIdx.x; i < tiles; i += THREADS) sum += from[i];
+        total[which] = block_sum(sum, shared.v);
+    }
+    if (threadIdx.x == 0) {
+        dshift[f] = total[0];
+        dscale[f] = total[1];
+    }
+}
+
+// dz = scale / sigma (d - dshift / n - x-hat dscale / n), d at the winners of their windows and 0 elsewhere; n = 0 drops
+// the last two terms (statistics that are given). z, dz (N, H, W, F), dy (N, H / 2, W / 2, F). A thread owns a window,
+// or what an odd height or width leaves of one.
+template <class T, int V>
+__global__ void unpool(const T* z, const T* dy, const T* mean, const T* inverse, const T* scale, const T* shift,
+                       const T* dscale, const T* dshift, T* dz, int N, int H, int W, int F, int n) {
+    const int h = (H + 1) / 2, w = (W + 1) / 2, packs = F / V, i = blockIdx.x * THREADS + threadIdx.x;
+    if (i >= N * h * w * packs) return;
+    const Divider by_packs(packs), by_w(w), by_h(h);
+    int image = i;
+    const int c = by_packs.split(image) * V, column = by_w.split(image), row = by_h.split(image);
+    const int right = 2 * column + 1 < W ? 2 : 1, below = 2 * row + 1 < H ? 2 : 1;
+    const bool whole = right + below == 4;
+    const Channels<T, V> channels(mean, inverse, scale, shift, c);
+    const long long corner = ((static_cast<long long>(image) * H + 2 * row) * W + 2 * column) * F + c;
+    Pack<T, V> corners[4] = {}, g{}, ds{}, db{};
+    if (n) {
+        ds = load<V>(dscale + c);
+        db = load<V>(dshift + c);
+    }
+    if (whole) g = load<V>(dy + ((static_cast<long long>(image) * (H / 2) + row) * (W / 2) + column) * F + c);
+    for (int q = 0; q < 4; ++q)
+        if (q % 2 < right && q / 2 < below)
+            corners[q] = load<V>(z + corner + (static_cast<long long>(q / 2) * W + q % 2) * F);
+    for (int v = 0; v < V; ++v) {
+        int winner = 0;
+        T best = corners[0].v[v];
+        for (int q = 1; q < 4; ++q)
+            if (beats(corners[q].v[v], best, channels.scale.v[v])) {
+                winner = q;
+                best = corners[q].v[v];
+            }
+        const T d = channels.value(v, best) > 0 ? g.v[v] : T(0);
+        const T factor = channels.scale.v[v] * channels.inverse.v[v];
+        const T centre = n ? db.v[v] / n : T(0), along = n ? ds.v[v] / n : T(0);
+        for (int q = 0; q < 4; ++q) {
+            const T normal = channels.normal(v, corners[q].v[v]);
+            corners[q].v[v] = factor * ((q == winner ? d : T(0)) - centre - normal * along);
+        }
+    }
+    for (int q = 0; q < 4; ++q)
+        if (q % 2 < right && q / 2 < below)
+            store<V>(dz + corner + (static_cast<long long>(q / 2) * W + q % 2) * F, corners[q]);
+}
