@@ -1,0 +1,30 @@
+"""Training a few-shot classifier, testing it, and the folder in which a run lives."""
+
+from leakysm.training.checkpoint import Checkpoint, load_checkpoint
+from leakysm.training.config import TrainConfig
+from leakysm.training.evaluation import Accuracy, embedder, evaluate
+from leakysm.training.images import SplitImages
+from leakysm.training.restore import Restored, restore
+from leakysm.training.results import Summary, Tested
+from leakysm.training.run import Progress, train
+from leakysm.training.run_folder import RunFolder
+from leakysm.training.trainer import Step, Trainer
+
+__all__ = [
+    "Accuracy",
+    "Checkpoint",
+    "Progress",
+    "Restored",
+    "RunFolder",
+    "SplitImages",
+    "Step",
+    "Summary",
+    "Tested",
+    "TrainConfig",
+    "Trainer",
+    "embedder",
+    "evaluate",
+    "load_checkpoint",
+    "restore",
+    "train",
+]

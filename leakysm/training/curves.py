@@ -1,0 +1,53 @@
+"""curves.png: how a run went, drawn from its metrics.csv."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.files import write_atomically
+
+EARLY = 200  # steps in the panels on sparsity
+
+
+def draw_curves(metrics: Path, picture: Path, title: str) -> None:
+    """Loss; training and validation accuracy; vanished gradients and mean distance of the first steps."""
+    from matplotlib.figure import Figure
+
+    rows = read_metrics(metrics)
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    figure.suptitle(title)
+    (loss, accuracy), (vanished, distance) = figure.subplots(2, 2)
+    _line(loss, rows["episode"], rows["loss"], "loss")
+    _line(accuracy, rows["episode"], 100 * rows["accuracy"], "accuracy, percent")
+    validated = ~np.isnan(rows["validation_accuracy"])
+    if validated.any():
+        accuracy.plot(rows["episode"][validated], rows["validation_accuracy"][validated], "o-", label="validation")
+        accuracy.legend()
+    early = {key: column[:EARLY] for key, column in rows.items()}
+    vanished.plot(early["episode"], 100 * early["vanished_distance_gradients"])
+    vanished.set(xlabel="episode", ylabel="N |dL/dd| below 0.001, percent", ylim=(0, 100))
+    distance.plot(early["episode"], early["mean_distance"])
+    distance.set(xlabel="episode", ylabel="mean distance")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(picture, buffer.getvalue())
+
+
+def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
+    """The columns of metrics.csv by name; an empty field is NaN."""
+    names = path.read_text("utf-8").split("\n", 1)[0].split(",")
+    table = np.genfromtxt(path, delimiter=",", skip_header=1, ndmin=2)
+    return dict(zip(names, table.T, strict=True))
+
+
+def _line(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], label: str) -> None:
+    """Every step faintly, and the mean of a window over it."""
+    window = max(1, len(y) // 50)
+    axes.plot(x, y, alpha=0.3)
+    axes.plot(x[window - 1 :], np.convolve(y, np.full(window, 1 / window), "valid"), color="C0")
+    axes.set(xlabel="episode", ylabel=label)

@@ -1,0 +1,73 @@
+"""The settings of a run that nobody gave: by data set, and by what its classes allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leakysm.data import Dataset
+from leakysm.episodes import check_episode
+from leakysm.errors import UserError
+from leakysm.training.config import METRIC_PARAMETERS, TrainConfig, checked
+
+GENERAL: dict[str, Any] = {
+    "dataset": "strokes",
+    "shot": 1,
+    "test_query": 15,
+    "test_episodes": 1000,
+    "distance": "leaky",
+    "norm": "running",
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "halve_every": 2000,
+    "seed": 0,
+    "checkpoint_every": 200,
+}
+BY_DATASET: dict[str, dict[str, Any]] = {
+    "strokes": {"way": 20, "query": 5, "episodes": 400, "halve_every": 200, "checkpoint_every": 100},
+    # Snell et al. 2017, section 3.1 and 3.2
+    "omniglot": {"way": 60, "query": 5, "episodes": 10_000, "split": "lake"},
+    "miniimagenet": {"query": 15, "episodes": 10_000, "test_episodes": 600},
+    "caltech101": {"query": 15, "episodes": 10_000, "test_episodes": 600},
+    "folder": {"episodes": 1000},
+}
+LEAKY: dict[str, Any] = {"threshold": 1.0, "slope": 0.1, "per": "pair"}
+TEST_WAYS = (5, 20)
+
+
+def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given settings, checked, and every default that needs no look at the data. None counts as not given."""
+    given = {key: checked(key, value) for key, value in given.items() if value is not None}
+    dataset = given.get("dataset", GENERAL["dataset"])
+    settings = {**GENERAL, **BY_DATASET[dataset], **given}
+    if settings["distance"] == "leaky":
+        settings = {**LEAKY, **settings}
+    for key in METRIC_PARAMETERS:
+        if key in settings and settings["distance"] != "leaky":
+            raise UserError(
+                f"{key} is given, but the distance is {settings['distance']}; leave it out, or choose leaky"
+            )
+    if "split" in settings and dataset != "omniglot":
+        raise UserError(f"split is given, but {dataset} has no choice of splits; leave it out")
+    if "data" in settings:
+        settings["data"] = str(Path(settings["data"]).expanduser().absolute())
+    return settings
+
+
+def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
+    """The whole configuration: what was left open is chosen so that the data's classes suffice.
+
+    UserError if a given way, shot or query asks for more than there is, in training or in the test.
+    """
+    train, test = data.split("train"), data.split("test")
+    settings = dict(settings)
+    settings.setdefault("test_shot", settings["shot"])
+    settings.setdefault("test_way", tuple(w for w in TEST_WAYS if w <= test.n_classes) or (test.n_classes,))
+    settings.setdefault("way", min(20 if settings["shot"] > 1 else 30, train.n_classes))
+    settings.setdefault("query", max(1, min(5, int(train.counts.min()) - settings["shot"])))
+    config = TrainConfig(**settings)
+    check_episode(train.starts, config.way, config.shot, config.query, split="train")
+    for way in config.test_way:
+        check_episode(test.starts, way, config.test_shot, config.test_query, split="test")
+    return config

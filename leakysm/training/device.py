@@ -1,0 +1,41 @@
+"""From `--device` and `--backend` to an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from leakysm.backends import backend as open_backend
+from leakysm.errors import UserError
+
+
+def choose(device: str | None, backend: str | None) -> tuple[str, str]:
+    """(device, backend) in full: "cpu" or "cuda:N", and the device's fast engine where none is named.
+
+    "auto", and None, is the first GPU where CuPy and a GPU are there, else the CPU. A device that was named is never
+    exchanged for another. UserError if there is no such device, or the two do not go together.
+    """
+    if device in (None, "auto"):
+        device = _auto(backend)
+    if device != "cpu":
+        from leakysm.backends.cupy.engine import device_number
+
+        device = f"cuda:{device_number(device)}"
+    backend = backend or ("numpy" if device == "cpu" else "cupy")
+    if (backend == "cupy") != (device != "cpu"):
+        fitting = "cuda" if backend == "cupy" else "cpu"
+        raise UserError(
+            f"backend {backend} does not run on device {device}; choose device {fitting}, or leave backend out"
+        )
+    return device, backend
+
+
+def _auto(backend: str | None) -> str:
+    if backend == "cupy":
+        return "cuda"
+    if backend is not None or importlib.util.find_spec("cupy") is None:
+        return "cpu"
+    try:
+        open_backend("cupy")
+    except UserError:
+        return "cpu"
+    return "cuda"

@@ -1,0 +1,39 @@
+"""The images of one split, on an engine's device, as the net takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.backends.protocol import Engine
+from leakysm.data import Dataset
+from leakysm.episodes import Indices
+
+Array = Any
+
+
+class SplitImages:
+    """The pixels go to the device once, as bytes; an episode is an index vector."""
+
+    def __init__(self, engine: Engine, data: Dataset, split: str) -> None:
+        """UserError if the data set has no such split."""
+        class_set = data.split(split)
+        self.engine = engine
+        self.split = split
+        self.starts = class_set.starts
+        self._images = engine.asarray(class_set.images)
+        self._data = replace(data, splits={}, mean=engine.asarray(data.mean), std=engine.asarray(data.std))
+
+    def __len__(self) -> int:
+        return int(self._images.shape[0])
+
+    def __call__(self, indices: Indices) -> Array:
+        """Those images, float32 (n, H, W, C)."""
+        return self._data.to_float(self._images[self.engine.asarray(indices)])
+
+    @property
+    def pixels(self) -> int:
+        """Of one image: H W."""
+        return int(np.prod(self._images.shape[1:3]))

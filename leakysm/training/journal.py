@@ -1,0 +1,71 @@
+"""metrics.csv and timing.csv: rows appended as training goes on, cut back to a checkpoint when a run is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from leakysm.errors import UserError
+
+
+class Journal:
+    """A CSV file that knows its length and SHA-256 at every row.
+
+    Numbers are written to 9 significant digits, by which a float32 is read back exactly; None is an empty field.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
+        """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`."""
+        kept = path.read_bytes()[:size] if size else b""
+        self._sha = hashlib.sha256(kept)
+        if size and self._sha.hexdigest() != digest:
+            raise UserError(
+                f"{path} does not go with the checkpoint: its first {size} bytes are cut short or altered; "
+                "put back an undamaged copy, or train again into another folder"
+            )
+        self._file = path.open("r+b" if size else "wb", buffering=0)
+        self._file.truncate(size)
+        self._file.seek(size)
+        self.size = size
+        if not size:
+            self._write(",".join(columns))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything written so far."""
+        return self._sha.hexdigest()
+
+    def append(self, row: Sequence[float | int | None]) -> None:
+        """One row; it survives a kill of this process as soon as this returns."""
+        self._write(",".join("" if value is None else f"{value:.9g}" for value in row))
+
+    def sync(self) -> None:
+        """Everything written so far reaches the disk."""
+        os.fsync(self._file.fileno())
+
+    def _write(self, line: str) -> None:
+        content = f"{line}\n".encode()
+        self._file.write(content)
+        self._sha.update(content)
+        self.size += len(content)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def rows_up_to(path: Path, episode: int) -> tuple[int, str]:
+    """(bytes, SHA-256) of a journal's header and its whole rows up to that episode (the first field)."""
+    kept = b""
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else []):
+        if not line.endswith(b"\n") or (number and int(line.split(b",")[0]) > episode):
+            break
+        kept += line
+    return (len(kept), hashlib.sha256(kept).hexdigest()) if kept else (0, "")

@@ -1,0 +1,46 @@
+"""The prototypical loss of an episode and its gradient, written once over an engine's pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from leakysm.backends.protocol import Engine
+from leakysm.ops.metrics import Metric
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class EpisodeLoss:
+    """loss (): mean cross-entropy over N queries. accuracy (): part of them nearest to their own prototype.
+    distances (N, way); and the mean loss's gradients: ddistances (N, way), dz (n_support + N, D)."""
+
+    loss: Array
+    accuracy: Array
+    distances: Array
+    ddistances: Array
+    dz: Array
+
+
+def episode_loss(
+    engine: Engine, metric: Metric, z: Array, support_labels: Array, query_labels: Array, way: int
+) -> EpisodeLoss:
+    """z (n_support + N, D): embeddings of the support images, then the queries; labels are the engine's arrays."""
+    xp = array_namespace(z)
+    n_support = support_labels.shape[0]
+    prototypes, distance, cross_entropy = map(engine.operation, ("prototypes", metric.operation, "cross_entropy"))
+
+    centres, saved_centres = prototypes.forward(z[:n_support], support_labels, way)
+    distances, saved_distances = distance.forward(z[n_support:], centres, **metric.parameters)
+    loss, saved_loss = cross_entropy.forward(-distances, query_labels)
+
+    ddistances = -cross_entropy.backward(saved_loss)
+    dquery, dcentres = distance.backward(saved_distances, ddistances)
+    dsupport = prototypes.backward(saved_centres, dcentres)
+    right = xp.argmin(distances, axis=1) == query_labels
+    return EpisodeLoss(
+        loss, xp.mean(xp.astype(right, z.dtype)), distances, ddistances, xp.concat([dsupport, dquery], axis=0)
+    )

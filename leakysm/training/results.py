@@ -1,0 +1,73 @@
+"""What a run's test says: summary.json, and each episode's accuracy for paired comparisons."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.files import write_atomically
+from leakysm.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One test setting and its result; accuracy and interval (95 %, of this one trained net) in percent."""
+
+    way: int
+    shot: int
+    query: int
+    norm: str
+    accuracy: float
+    interval: float
+    episodes: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.way}-way {self.shot}-shot"
+
+    def __str__(self) -> str:
+        return f"{self.name} accuracy {self.accuracy:.2f} % +- {self.interval:.2f} % ({self.episodes} episodes)"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The end of a run. checkpoint: the tested one's file name, after checkpoint_episode episodes; validation_accuracy
+    in percent, None where the data has no validation split and the last checkpoint counts as the best."""
+
+    config: TrainConfig
+    checkpoint: str
+    checkpoint_episode: int
+    validation_accuracy: float | None
+    tests: tuple[Tested, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        config = self.config
+        return {
+            "dataset": config.dataset,
+            "distance": {"name": config.distance, **config.metric.parameters},
+            "seed": config.seed,
+            "training_episodes": config.episodes,
+            "checkpoint": self.checkpoint,
+            "checkpoint_episode": self.checkpoint_episode,
+            "validation_accuracy": self.validation_accuracy,
+            "tests": [asdict(tested) for tested in self.tests],
+        }
+
+
+def write_test_episodes(path: Path, results: Iterable[tuple[Tested, NDArray[np.float64]]]) -> None:
+    """One dataset a test setting, "5-way 1-shot" say: the accuracy (0 to 1) of each episode, (episodes,) float64."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for tested, per_episode in results:
+            file[tested.name] = per_episode
+            file[tested.name].attrs["query"] = tested.query
+            file[tested.name].attrs["norm"] = tested.norm
+    write_atomically(path, buffer.getvalue())

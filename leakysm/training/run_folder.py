@@ -1,0 +1,99 @@
+"""The folder of a run: its files' names, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.files import write_atomically
+from leakysm.training.config import TrainConfig, differing, read_settings
+
+FILES = {
+    "config": "config.toml",
+    "environment": "environment.json",
+    "metrics": "metrics.csv",
+    "timing": "timing.csv",
+    "last": "checkpoint-last.h5",
+    "best": "checkpoint-best.h5",
+    "summary": "summary.json",
+    "test_episodes": "test-episodes.h5",
+    "curves": "curves.png",
+}
+
+
+class RunFolder:
+    """Paths by what they are for: `folder.config`, `folder.metrics` and so on."""
+
+    config: Path
+    environment: Path
+    metrics: Path
+    timing: Path
+    last: Path
+    best: Path
+    summary: Path
+    test_episodes: Path
+    curves: Path
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        for purpose, name in FILES.items():
+            setattr(self, purpose, self.path / name)
+
+    def begin(self, config: TrainConfig, *, resume: bool) -> None:
+        """Make the folder and write config.toml, or see that a run to resume is this one.
+
+        UserError if it holds a run and `resume` is false, or if that run's configuration is another.
+        """
+        self.refuse_a_run(resume=resume)
+        stored = self.stored_config()
+        if stored:
+            self.refuse_another(stored, asdict(config))
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path}: {error.strerror}; choose another --out") from None
+        write_atomically(self.config, config.to_toml().encode())
+
+    def refuse_a_run(self, *, resume: bool) -> None:
+        """UserError if there is a run, or a part of one, that must not be written over."""
+        found = [name for name in FILES.values() if (self.path / name).exists()]
+        if found and not resume:
+            raise UserError(
+                f"{self.path} already holds a run ({found[0]}); choose another --out, or go on with --resume"
+            )
+        if found and not self.config.exists():
+            raise UserError(f"{self.path} holds {found[0]} but no config.toml; choose another --out")
+        if self.metrics.exists() and not self.last.exists():
+            raise UserError(
+                f"{self.path} holds metrics.csv but no checkpoint-last.h5; put it back, or choose another --out"
+            )
+
+    def stored_config(self) -> TrainConfig | None:
+        """The configuration of the run in this folder; None if there is no run. UserError if the file is damaged."""
+        if not self.config.exists():
+            return None
+        settings = read_settings(self.config)
+        try:
+            return TrainConfig(**settings)
+        except TypeError:  # a key is missing
+            raise UserError(
+                f"{self.config} is not whole; put back an undamaged copy, or choose another --out"
+            ) from None
+
+    def refuse_another(self, stored: TrainConfig, given: Mapping[str, Any]) -> None:
+        """UserError that names the first given setting that is not the stored run's."""
+        key = differing(stored, given)
+        if key:
+            raise UserError(
+                f"{self.path}: {key} is {getattr(stored, key)!r} in the run to resume, but {given[key]!r} is given; "
+                f"leave {key} out, or choose another --out"
+            )
+
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Atomically, for people to read."""
+        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

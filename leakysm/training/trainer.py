@@ -1,0 +1,97 @@
+"""One training step after another, and the state from which they go on exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.backends import Engine
+from leakysm.data import Dataset
+from leakysm.episodes import sample
+from leakysm.errors import CheckFailed
+from leakysm.nets import Conv4
+from leakysm.optim import OPTIMIZERS
+from leakysm.training.config import TrainConfig
+from leakysm.training.images import SplitImages
+from leakysm.training.loss import EpisodeLoss, episode_loss
+from leakysm.training.sparsity import FIGURES, sparsity
+
+STEP_COLUMNS = ("loss", "accuracy", *FIGURES)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step showed, before its update: loss, accuracy (0 to 1) and the sparsity FIGURES."""
+
+    loss: float
+    accuracy: float
+    figures: tuple[float, ...]
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """In the order of STEP_COLUMNS."""
+        return (self.loss, self.accuracy, *self.figures)
+
+
+class Trainer:
+    """Net, optimizer and training images of a run. `episode` counts the steps done; each is a function of the state."""
+
+    def __init__(self, config: TrainConfig, data: Dataset, engine: Engine) -> None:
+        self.config = config
+        self.engine = engine
+        self.metric = config.metric
+        self.images = SplitImages(engine, data, "train")
+        self.net = Conv4(data.image_shape[2], seed=config.seed, engine=engine)
+        self.optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
+        self.episode = 0
+
+    def step(self) -> Step:
+        """Train on the next episode. CheckFailed, with everything left as it was, if loss or gradient is not finite."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at here
+            saved, result = self.forward()
+            figures = sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :])
+            numbers = [result.loss, result.accuracy, *figures]
+            row = tuple(map(float, self.engine.to_host(self.engine.xp.stack(numbers))))
+            self._require_finite("loss", row[0])
+            gradient = self.net.backward(saved, result.dz)
+            self._require_finite("gradient", float(self.engine.xp.max(self.engine.xp.abs(gradient))))
+        self.optimizer.step(self.net.vector, gradient)
+        self.net.update_running(saved)
+        self.episode += 1
+        return Step(row[0], row[1], row[2:])
+
+    def forward(self) -> tuple[Any, EpisodeLoss]:
+        """What the net keeps for its backward pass, and the loss of the next episode. Changes nothing."""
+        config = self.config
+        episode = sample(
+            self.images.starts,
+            config.way,
+            config.shot,
+            config.query,
+            seed=config.seed,
+            split=self.images.split,
+            episode=self.episode,
+        )
+        z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
+        support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
+        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, config.way)
+
+    def _require_finite(self, what: str, value: float) -> None:
+        if not np.isfinite(value):
+            raise CheckFailed(
+                f"the {what} is {value:g} at episode {self.episode + 1}, expected a finite number; training stopped "
+                "before the update: lower the learning rate or the slope"
+            )
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The net's and the optimizer's, on the host."""
+        optimizer = {name: self.engine.to_host(a) for name, a in self.optimizer.state().items()}
+        return self.net.state(), optimizer
+
+    def load_state(self, net: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], episode: int) -> None:
+        """Take over what `state` gave after `episode` steps."""
+        self.net.load_state(net)
+        self.optimizer.load_state({name: self.engine.asarray(a) for name, a in optimizer.items()})
+        self.episode = episode
