@@ -1,4 +1,4 @@
-"""What can go wrong in a user's hands. The command line prints these in one line; nothing else may reach a user as a traceback."""
+"""What can go wrong in a user's hands. The command line prints these in one line; no traceback may reach a user."""
 
 
 class LeakysmError(Exception):
@@ -13,7 +13,7 @@ class UserError(LeakysmError, ValueError):
     exit_code = 2
 
 
-class CheckFailed(LeakysmError):
+class CheckFailed(LeakysmError):  # noqa: N818  (a finding, not a fault)
     """A check that the user asked for, or that training makes of itself, did not hold."""
 
     exit_code = 1

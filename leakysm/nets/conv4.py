@@ -1,7 +1,7 @@
 """Conv4, the embedding net of prototypical networks: four blocks of convolution, batch norm, ReLU and max pool.
 
-Each block: 3x3 convolution (stride 1, zero padding 1, no bias) -> batch norm -> ReLU -> 2x2 max pool (floor). The result is
-flattened in the order (row, column, channel). Source: Vinyals et al. (2016), Snell et al. (2017).
+Each block: 3x3 convolution (stride 1, zero padding 1, no bias) -> batch norm -> ReLU -> 2x2 max pool (floor). The
+result is flattened in the order (row, column, channel). Source: Vinyals et al. (2016), Snell et al. (2017).
 """
 
 from __future__ import annotations
@@ -169,6 +169,6 @@ class Conv4:
     def _require_images(self, x: Array) -> None:
         if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << BLOCKS:
             raise UserError(
-                f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) with H, W of at least {1 << BLOCKS} is "
-                "expected: four poolings halve an image four times"
+                f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) is expected, H and W at least "
+                f"{1 << BLOCKS}: four poolings halve an image four times"
             )

@@ -1,4 +1,4 @@
-"""The reference itself: one short file an operation, value `f` and vector-Jacobian product `f_vjp`, in array-API calls."""
+"""The reference itself: one short file an operation, value `f` and vector-Jacobian product `f_vjp`."""
 
 from leakysm.ops.batch_norm import batch_norm, batch_norm_vjp
 from leakysm.ops.batch_norm_inference import batch_norm_inference, batch_norm_inference_vjp

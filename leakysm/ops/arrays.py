@@ -32,16 +32,12 @@ def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]
     """
     for name, a in arrays.items():
         if not array_api_compat.is_array_api_obj(a):
-            raise ArrayError(
-                f"{name} is a {type(a).__name__}; an array is expected: convert it, for NumPy by np.asarray({name}, dtype=...)"
-            )
+            raise ArrayError(f"{name} is a {type(a).__name__}; an array is expected: convert it, say by numpy.asarray")
     try:
         xp = array_api_compat.array_namespace(*arrays.values())
     except TypeError:
         kinds = ", ".join(f"{name}: {type(a).__module__}.{type(a).__name__}" for name, a in arrays.items())
-        raise ArrayError(
-            f"arrays of different libraries ({kinds}); one library is expected: convert all to one"
-        ) from None
+        raise ArrayError(f"arrays of different libraries ({kinds}); one is expected: convert all to one") from None
     dtypes = {name: dtype_name(a) for name, a in arrays.items()}
     for name, dtype in dtypes.items():
         if dtype not in _FLOATS:
@@ -84,14 +80,10 @@ def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, na
         raise ArrayError(f"{name} is an array of another library than the floats; one library is expected: convert it")
     require_shape(name, labels, (n,))
     if not xp.isdtype(labels.dtype, "integral"):
-        raise UserError(
-            f"{name} has dtype {dtype_name(labels)}; integers are expected: convert them, they number the classes from 0"
-        )
+        raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: number the classes from 0")
     if n and (int(xp.min(labels)) < 0 or int(xp.max(labels)) >= n_classes):
         span = f"{int(xp.min(labels))} to {int(xp.max(labels))}"
-        raise UserError(
-            f"{name} run from {span}; 0 to {n_classes - 1} is expected for {n_classes} classes: number the classes from 0"
-        )
+        raise UserError(f"{name} run from {span}; 0 to {n_classes - 1} is expected: number the classes from 0")
     return labels
 
 

@@ -1,7 +1,8 @@
 """Batch norm in training: each channel normalised by the batch's own mean and biased variance.
 
     x-hat = (x - mean) / sqrt(variance + eps)      y = scale x-hat + shift
-    dshift = sum dy      dscale = sum dy x-hat      dx = scale / sqrt(variance + eps) (dy - dshift / n - x-hat dscale / n)
+    dshift = sum dy      dscale = sum dy x-hat
+    dx = scale / sqrt(variance + eps) (dy - dshift / n - x-hat dscale / n)
 
 n = the number of values of a channel. Source: Ioffe & Szegedy (2015).
 """
@@ -41,7 +42,7 @@ def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, A
     n = rows.shape[0]
     if n < 2:
         raise UserError(
-            f"batch norm has {n} value(s) a channel; at least 2 are expected to have a variance: use a larger batch, or evaluation"
+            f"batch norm has {n} value(s) a channel; at least 2 are expected: use a larger batch, or evaluation"
         )
     mean = tree_sum(xp, rows, axis=0) / n
     centred = rows - mean
@@ -83,7 +84,7 @@ register(
         batch_norm,
         batch_norm_vjp,
         arrays("x", "scale", "shift"),
-        "x (..., C) with at least 2 values a channel, scale (C,), shift (C,); the sum of a channel's squares finite; eps >= 0",
+        "x (..., C), at least 2 values a channel, the sum of their squares finite; scale, shift (C,); eps >= 0",
         parameters=("eps",),
         outputs=("y", "mean", "variance"),
     )

@@ -18,7 +18,7 @@ from leakysm.ops.relu import relu, relu_vjp
 
 @quiet
 def conv_block(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
-    """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, H // 2, W // 2, F), mean (F,), biased variance (F,)."""
+    """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, H // 2, W // 2, F); mean, biased variance (F,)."""
     _, (x, w, scale, shift), finish = working(x=x, w=w, scale=scale, shift=shift)
     normalised, mean, variance = batch_norm(conv2d(x, w), scale, shift, eps=eps)
     return finish(max_pool2d(relu(normalised))), finish(mean), finish(variance)

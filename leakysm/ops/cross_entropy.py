@@ -3,8 +3,8 @@
     loss = sum over rows of (log1p(sum over j != m of exp(a_j)) - a_label) / N,      a = z - max z, m the first maximum
     dz_j = p_j dy / N for j != label,      dz_label = -(sum over j != label of p_j) dy / N
 
-The label's entry is the sum of the others and not p - 1: a saturated softmax keeps full relative accuracy. The mean of no
-rows is 0.
+The label's entry is the sum of the others and not p - 1: a saturated softmax keeps full relative accuracy. The mean of
+no rows is 0.
 """
 
 from __future__ import annotations

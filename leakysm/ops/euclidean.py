@@ -2,8 +2,8 @@
 
     d_ij = sqrt(sum_k (x_ik - c_jk)^2)        dd_ij/dx_i = (x_i - c_j) / d_ij        dd_ij/dc_j = -(x_i - c_j) / d_ij
 
-At coincident points the gradient is 0, one of the subgradients. Differences are scaled by a power of two before they are
-squared, so that the result overflows or underflows only where the exact value does.
+At coincident points the gradient is 0, one of the subgradients. Differences are scaled by a power of two before they
+are squared, so that the result overflows or underflows only where the exact value does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
 @quiet
 def coincident(x: Array, c: Array) -> dict[str, Array]:
     """Where the distance has its corner: pairs of coincident points, (N, M)."""
-    xp, (x, c), _ = working(x=x, c=c)
+    _, (x, c), _ = working(x=x, c=c)
     return {"coincident": euclidean(x, c) == 0}
 
 

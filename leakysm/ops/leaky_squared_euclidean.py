@@ -68,7 +68,7 @@ def leaky_squared_euclidean_vjp(
 @quiet
 def within_threshold(x: Array, c: Array, *, threshold: float, slope: float, per: Per = "pair") -> dict[str, Array]:
     """The choices made at the kink: (N, M) for pairs; for coordinates (N, M, D), so for small cases only."""
-    xp, (x, c), _ = working(x=x, c=c)
+    _, (x, c), _ = working(x=x, c=c)
     leak = Leak(threshold, slope)
     if per == "pair":
         return {"within_threshold": leak.within(squared_euclidean(x, c))}

@@ -31,7 +31,7 @@ def _shots(xp: Any, z: Array, labels: Any, n_classes: int) -> tuple[Array, Array
     shots = xp.sum(xp.astype(one_hot(xp, labels, n_classes), z.dtype), axis=0)
     if n_classes and float(xp.min(shots)) == 0:
         raise UserError(
-            f"class {int(xp.argmin(shots))} of {n_classes} has no shot; at least 1 is expected: give it a support example"
+            f"class {int(xp.argmin(shots))} of {n_classes} has no shot; at least 1 is expected: give it an example"
         )
     return labels, shots[:, None]
 

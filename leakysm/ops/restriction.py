@@ -22,15 +22,13 @@ class Leak:
     slope: float
 
     def __post_init__(self) -> None:
-        for name, value, holds, span in (
-            ("threshold", self.threshold, lambda v: v >= 0, "0 <= threshold <= inf"),
-            ("slope", self.slope, lambda v: 0 < v <= 1, "0 < slope <= 1"),
-        ):
+        for name, span in (("threshold", "0 <= threshold <= inf"), ("slope", "0 < slope <= 1")):
+            value = getattr(self, name)
             try:
                 number = float(value)
             except (TypeError, ValueError):
                 raise UserError(f"{name} is {value!r}; a number with {span} is expected") from None
-            if not holds(number):
+            if not (number >= 0 if name == "threshold" else 0 < number <= 1):
                 raise UserError(f"{name} is {number}; {span} is expected: choose a value in this range")
             object.__setattr__(self, name, number)
 

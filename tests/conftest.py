@@ -1,0 +1,43 @@
+"""Where the real images are, and how hard Hypothesis looks."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No test depends on the clock; examples are drawn anew on each machine but from fixed seeds, so that main stays green.
+settings.register_profile(
+    "leakysm", deadline=None, max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", deadline=None, max_examples=1000)  # --hypothesis-profile=search: by hand
+settings.load_profile("leakysm")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def real_images(variable: str, name: str) -> Path:
+    """The folder that the environment variable names, or `name` in the folder `shared` beside the repository."""
+    folder = Path(os.environ.get(variable, SHARED / name))
+    if not folder.is_dir():
+        pytest.skip(f"no real images: {variable} names no folder and there is no ../shared/{name}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def omniglot_path() -> Path:
+    return real_images("LEAKYSM_OMNIGLOT", "omniglot")
+
+
+@pytest.fixture(scope="session")
+def caltech101_path() -> Path:
+    return real_images("LEAKYSM_CALTECH101", "caltech101")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run when asked for by name (-m slow) alone."""
+    if "slow" in (config.option.markexpr or ""):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: run by hand with -m slow"))

@@ -1,0 +1,118 @@
+"""Laws of convolution, batch norm, ReLU and max pool."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import leakysm as lk
+from leakysm.verify.strategies import arrays, cotangents, images
+
+EPS = np.finfo(np.float64).eps
+
+
+def direct_convolution(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The formula, read out loud."""
+    N, H, W, _ = x.shape
+    y = np.zeros((N, H, W, w.shape[3]))
+    for n, h, v, i, j in np.ndindex(N, H, W, 3, 3):
+        if 0 <= h + i - 1 < H and 0 <= v + j - 1 < W:
+            y[n, h, v] += x[n, h + i - 1, v + j - 1] @ w[i, j]
+    return y
+
+
+@given(images("float32"), st.data())
+def test_convolution_is_the_formula(x, data):
+    w = data.draw(arrays((3, 3, x.shape[3], 2), "float32"))
+    bound = 8 * np.sqrt(9 * x.shape[3]) * EPS * direct_convolution(abs(x), abs(w))
+    assert np.all(np.abs(lk.conv2d(x, w) - direct_convolution(x, w)) <= bound)
+
+
+@given(images("float32"), st.data())
+def test_convolution_and_its_vjp_are_adjoint(x, data):
+    w = data.draw(arrays((3, 3, x.shape[3], 2), "float32"))
+    dy = data.draw(cotangents((*x.shape[:3], 2)))
+    dx, dw = lk.conv2d_vjp(x, w, dy)
+    value, scale = np.sum(lk.conv2d(x, w) * dy), np.sum(lk.conv2d(abs(x), abs(w)) * abs(dy))
+    assert abs(value - np.sum(dx * x)) <= 64 * EPS * scale
+    assert abs(value - np.sum(dw * w)) <= 64 * EPS * scale
+
+
+@given(images("float32", least=2), st.data())
+def test_batch_norm_normalises_and_its_gradient_obeys_the_two_laws(x, data):
+    C = x.shape[3]
+    scale, shift = data.draw(arrays((C,), "float32")), data.draw(arrays((C,), "float32"))
+    eps = 1e-5
+    _, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    rows = x.reshape(-1, C)
+    n = len(rows)
+    condition = 1 + np.abs(rows).max() / np.sqrt(variance + eps)
+    assert np.all(np.abs(mean - rows.mean(0)) <= 16 * EPS * np.abs(rows).max())
+    assert np.all(np.abs(variance - rows.var(0)) <= 64 * EPS * condition * np.abs(rows).max() ** 2)
+    dy = data.draw(cotangents(x.shape))
+    dx, dscale, dshift = (g.reshape(-1, C) for g in lk.batch_norm_vjp(x, scale, shift, dy, eps=eps))
+    sigma = np.sqrt(variance + eps)
+    normalised = (rows - mean) / sigma
+    terms = np.abs(scale / sigma) * (np.abs(dy).reshape(-1, C).sum(0) + np.abs(dscale[0]) + np.abs(dshift[0])) + 1e-300
+    slack = 64 * n * EPS * terms * condition**3
+    assert np.all(np.abs(dx.sum(0)) <= slack)
+    law = scale / sigma * dscale[0] * eps / (variance + eps)
+    assert np.all(np.abs((dx * normalised).sum(0) - law) <= slack)
+
+
+def test_batch_norm_of_a_single_value_a_channel():
+    with pytest.raises(ValueError, match=r"1 value\(s\) a channel"):
+        lk.batch_norm(np.ones((1, 1, 1, 3)), np.ones(3), np.ones(3))
+    with pytest.raises(ValueError, match="eps is -1"):
+        lk.batch_norm(np.ones((2, 3)), np.ones(3), np.ones(3), eps=-1)
+
+
+@given(images("float32", least=2), st.data())
+def test_inference_with_the_batchs_own_statistics_is_training(x, data):
+    scale, shift = (data.draw(arrays((x.shape[3],), "float32")) for _ in range(2))
+    y, mean, variance = lk.batch_norm(x, scale, shift)
+    np.testing.assert_allclose(
+        lk.batch_norm_inference(x, scale, shift, mean, variance), y, rtol=0, atol=64 * EPS * (np.abs(y).max() + 300)
+    )
+
+
+@given(images("float32"))
+def test_relu(x):
+    np.testing.assert_array_equal(lk.relu(x), np.maximum(x, 0))
+    np.testing.assert_array_equal(lk.relu_vjp(x, np.ones_like(x)), x > 0)
+    assert np.isnan(lk.relu(np.array([np.nan]))[0])
+
+
+@given(images("float32"), st.data())
+def test_max_pool_takes_the_maximum_and_sends_each_gradient_to_the_first_one(x, data):
+    N, H, W, C = x.shape
+    dy = data.draw(cotangents((N, H // 2, W // 2, C)))
+    y, dx = lk.max_pool2d(x), lk.max_pool2d_vjp(x, dy)
+    expected = np.zeros_like(x)
+    for n, h, w, c in np.ndindex(*y.shape):
+        window = x[n, 2 * h : 2 * h + 2, 2 * w : 2 * w + 2, c]
+        assert y[n, h, w, c] == window.max()
+        i, j = divmod(int(np.argmax(window)), 2)
+        expected[n, 2 * h + i, 2 * w + j, c] = dy[n, h, w, c]
+    np.testing.assert_array_equal(dx, expected)
+
+
+def test_max_pool_keeps_nan():
+    for k in range(4):
+        x = np.arange(4.0).reshape(1, 2, 2, 1)
+        x.flat[k] = np.nan
+        assert np.isnan(lk.max_pool2d(x).item())
+        assert lk.max_pool2d_vjp(x, np.ones((1, 1, 1, 1))).flat[k] == 1
+
+
+@given(images("float32", least=2, most=4), st.data())
+def test_the_block_is_its_four_operations(x, data):
+    assume(x.size > x.shape[3])
+    w = data.draw(arrays((3, 3, x.shape[3], 2), "float32"))
+    scale, shift = (data.draw(arrays((2,), "float32")) for _ in range(2))
+    y, mean, variance = lk.conv_block(x, w, scale, shift)
+    normalised, *statistics = lk.batch_norm(lk.conv2d(x, w), scale, shift)
+    np.testing.assert_array_equal(y, lk.max_pool2d(lk.relu(normalised)))
+    np.testing.assert_array_equal((mean, variance), statistics)
+    dy = data.draw(cotangents(y.shape))
+    assert lk.conv_block_vjp(x, w, scale, shift, dy, needs_dx=False)[0] is None
