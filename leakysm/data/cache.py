@@ -11,7 +11,6 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -24,16 +23,6 @@ _FORMAT = 1
 Splits = dict[str, ClassSet]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Splits, their digest, the file that holds them, and whether it was there already."""
-
-    splits: Splits
-    digest: str
-    file: Path
-    found: bool
-
-
 def cache_folder(folder: str | Path | None = None) -> Path:
     """The given folder, else LEAKYSM_CACHE, else `leakysm` in the user's cache folder (XDG)."""
     chosen = folder or os.environ.get("LEAKYSM_CACHE")
@@ -42,13 +31,15 @@ def cache_folder(folder: str | Path | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leakysm"
 
 
-def cached(name: str, checksum: str, build: Callable[[], Splits], folder: str | Path | None = None) -> Prepared:
-    """What `build` makes from sources with this checksum, read back when it was made before."""
+def cached(
+    name: str, checksum: str, build: Callable[[], Splits], folder: str | Path | None = None
+) -> tuple[Splits, str]:
+    """What `build` makes from sources with this checksum, read back when it was made before; and its digest."""
     key = digest_of(f"format {_FORMAT}", name, checksum)
     file = cache_folder(folder) / f"{name}-{key[:16]}.h5"
     found = _read(file)
     if found is not None:
-        return Prepared(*found, file, True)
+        return found
     splits = build()
     digest = splits_digest(splits)
     try:
@@ -58,7 +49,7 @@ def cached(name: str, checksum: str, build: Callable[[], Splits], folder: str | 
             f"{file}: cannot write the cache ({error.strerror or error}); "
             "set LEAKYSM_CACHE to a folder with room that you may write"
         ) from None
-    return Prepared(splits, digest, file, False)
+    return splits, digest
 
 
 def digest_of(*parts: str) -> str:
@@ -99,9 +90,9 @@ def _read(file: Path) -> tuple[Splits, str] | None:
 
 def _write(file: Path, splits: Splits, digest: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    name = file.parent / f".{file.stem}-{uuid.uuid4().hex}.tmp"
+    name = file.parent / f".{file.stem}-{uuid.uuid4().hex}.tmp"  # several processes may write the same cache
     try:
-        with h5py.File(name, "x", locking=False) as h5:
+        with h5py.File(name, "x", locking=False, track_order=True) as h5:
             h5.attrs["digest"] = digest
             for split, one in splits.items():
                 group = h5.create_group(split)

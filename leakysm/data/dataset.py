@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 
 Images = NDArray[np.uint8]
+Report = Callable[[int, int], None]  # done, of how many
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,25 @@ def in_class_order(images: list[Images], names: list[str]) -> ClassSet:
     return ClassSet(np.concatenate(images), starts, tuple(names))
 
 
+def normalised(name: str, splits: dict[str, ClassSet], digest: str) -> Dataset:
+    """Pixels scaled by mean and deviation of the training split, or of the first split where there is none."""
+    basis = splits.get("train") or next(iter(splits.values()))
+    return Dataset(name, splits, *channel_moments(basis.images), digest)
+
+
 def channel_moments(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and (biased) deviation of each channel of images / 255, both (C,) float32; 1 for a constant channel.
 
-    Exact integer sums over a histogram of the 256 values: the same bits on every machine.
+    The sums are exact integers: the same bits on every machine.
     """
-    values = np.arange(256)
-    moments = []
-    for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
-        total, first, second = (int((counts * values**power).sum()) for power in range(3))
-        variance = (total * second - first * first) / total**2
-        moments.append((first / total / 255, variance**0.5 / 255 if variance else 1.0))
-    mean, std = np.asarray(moments, dtype=np.float32).T
-    return np.ascontiguousarray(mean), np.ascontiguousarray(std)
+    n, height, width, channels = images.shape
+    sums = np.zeros((2, height * width * channels), np.int64)
+    for start in range(0, n, 256):
+        chunk = images[start : start + 256].reshape(-1, height * width * channels)
+        sums[0] += chunk.sum(axis=0, dtype=np.uint32)
+        sums[1] += np.multiply(chunk, chunk, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    first, second = (list(map(int, one.reshape(-1, channels).sum(axis=0))) for one in sums)
+    count = n * height * width
+    mean = [a / count / 255 for a in first]
+    std = [(count * b - a * a) ** 0.5 / count / 255 or 1.0 for a, b in zip(first, second, strict=True)]
+    return np.array(mean, np.float32), np.array(std, np.float32)

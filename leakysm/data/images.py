@@ -7,17 +7,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from leakysm.data.dataset import Images, Report
 from leakysm.data.sources import Source
 from leakysm.errors import UserError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-Report = Callable[[int, int], None]  # done, of how many
 T = TypeVar("T")
 R = TypeVar("R")
 _GREY, _COLOUR = ("1", "L"), ("RGB", "P")
@@ -54,13 +54,13 @@ def _refuse_unfaithful(image: Image.Image, where: str) -> None:
 
 def read_images(
     source: Source, names: Sequence[str], *, channels: int | None = None, report: Report | None = None
-) -> NDArray[np.uint8]:
+) -> Images:
     """The named files as one array (n, H, W, C), all of one size.
 
     channels 3 makes grey images grey RGB; None is 3 if any image has colour, else 1.
     """
 
-    def read(name: str) -> NDArray[np.uint8]:
+    def read(name: str) -> Images:
         image = decode(source.read(name), f"{source.path}: {name}")
         return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
 
@@ -76,6 +76,27 @@ def read_images(
             out = np.repeat(out, 3, axis=3)
         out[row] = image
     return out
+
+
+def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], ink: bool) -> Images:
+    """A user's own images as a net takes them (n, H, W, C): resized (bilinear) where the size differs, grey for C = 1,
+    255 - grey where the net was trained on ink.
+
+    The steps and their order are those of the data sets: 8 bits first, then the size.
+    """
+    height, width, channels = image_shape
+
+    def read(file: Path) -> Images:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{file}: {error.strerror}; give a readable image file") from None
+        image = decode(data, str(file)).convert("L" if channels == 1 else "RGB")
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(image_shape)
+
+    pixels = np.stack([*in_threads(read, files)])
+    return 255 - pixels if ink else pixels
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | None = None) -> Iterator[R]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from leakysm.data.cache import Prepared, Splits, cached, digest_of
-from leakysm.data.dataset import ClassSet, Dataset, Images, in_class_order
-from leakysm.data.images import Report, decode, in_threads
+from leakysm.data.cache import Splits, cached, digest_of
+from leakysm.data.dataset import ClassSet, Dataset, Images, Report, in_class_order
+from leakysm.data.images import decode, in_threads
 from leakysm.data.sources import Source, ZipSource, open_source
 from leakysm.errors import UserError
 
@@ -34,7 +34,7 @@ _IMAGE = re.compile(r"([^/]+/character\d+)/\d+_\d+\.png")
 
 def omniglot(
     path: Path, *, split: str = "lake", cache_dir: str | Path | None = None, report: Report | None = None
-) -> tuple[Dataset, Prepared]:
+) -> Dataset:
     """`path`: the folder that holds the archives or folders, or one of them.
 
     lake: train and test are the background and evaluation alphabets. vinyals: train, val, trainval and test by the
@@ -49,11 +49,11 @@ def omniglot(
     def build() -> Splits:
         return {part: _read_part(source, part, report) for part, source in sources.items()}
 
-    prepared = cached("omniglot", checksum, build, cache_dir)
-    train, test = (prepared.splits[part] for part in sources)
+    parts, digest = cached("omniglot", checksum, build, cache_dir)
+    train, test = (parts[part] for part in sources)
     splits = _vinyals(train, test, lists) if split == "vinyals" else {"train": train, "test": test}
-    digest = digest_of(split, prepared.digest, *(f"{name} {one}" for name in lists for one in lists[name]))
-    return Dataset("omniglot", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True), prepared
+    digest = digest_of(split, digest, *(f"{name} {one}" for name in lists for one in lists[name]))
+    return Dataset("omniglot", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True)
 
 
 def _find(root: Path, path: Path, part: str) -> Source:
@@ -85,13 +85,14 @@ def _read_part(source: Source, part: str, report: Report | None) -> ClassSet:
     if not characters:
         raise UserError(f"{source.path} is empty; expected <alphabet>/character<NN>/<NNNN>_<NN>.png, download it again")
     images = in_threads(
-        lambda files: _four_rotations([_grey(source, file) for file in files]), [*characters.values()], report
+        lambda files: _four_rotations([grey_drawing(source, file) for file in files]), [*characters.values()], report
     )
     classes = [f"{character}/rot{degrees:03d}" for character in characters for degrees in (0, 90, 180, 270)]
     return in_class_order([rotation for four in images for rotation in four], classes)
 
 
-def _grey(source: Source, name: str) -> Images:
+def grey_drawing(source: Source, name: str) -> Images:
+    """One drawing as 8-bit grey (105, 105)."""
     image = decode(source.read(name), f"{source.path}: {name}")
     if image.mode != "L" or image.size != (_SOURCE_SIZE, _SOURCE_SIZE):
         raise UserError(
@@ -104,19 +105,24 @@ def _grey(source: Source, name: str) -> Images:
 def _four_rotations(images: Sequence[Images]) -> list[Images]:
     """Ink (n, 28, 28, 1) of each rotation, from greys (H, W)."""
     stack = np.stack(images)
-    return [255 - shrink(np.rot90(stack, quarter, axes=(1, 2)))[..., None] for quarter in range(4)]
+    return [ink(np.rot90(stack, quarter, axes=(1, 2))) for quarter in range(4)]
+
+
+def ink(greys: Images) -> Images:
+    """Greys (n, H, W) to ink (n, 28, 28, 1)."""
+    return 255 - shrink(greys)[..., None]
 
 
 def shrink(images: Images) -> Images:
-    """Pillow's bilinear resize of (n, H, W) to (n, 28, 28), bit for bit, in two calls for all of them.
+    """Pillow's bilinear resize of squares (n, S, S) to (n, 28, 28), bit for bit, in two calls for all of them.
 
-    Pillow resizes rows, rounds to 8 bits, then resizes columns, and leaves out a direction that keeps its length; so
-    the rows of all images can stand in one tall image, and their columns in one wide image.
+    Pillow resizes a square's rows, rounds to 8 bits, then resizes the columns, and leaves out a direction that keeps
+    its length; so the rows of all images can stand in one tall image, and their columns in one wide image.
     """
-    n, height, width = images.shape
-    tall = Image.fromarray(np.ascontiguousarray(images).reshape(n * height, width))
-    rows = np.asarray(tall.resize((SIZE, n * height), Image.Resampling.BILINEAR)).reshape(n, height, SIZE)
-    wide = Image.fromarray(np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(height, n * SIZE))
+    n, side, _ = images.shape
+    tall = Image.fromarray(np.ascontiguousarray(images).reshape(n * side, side))
+    rows = np.asarray(tall.resize((SIZE, n * side), Image.Resampling.BILINEAR)).reshape(n, side, SIZE)
+    wide = Image.fromarray(np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(side, n * SIZE))
     columns = np.asarray(wide.resize((n * SIZE, SIZE), Image.Resampling.BILINEAR)).reshape(SIZE, n, SIZE)
     return np.ascontiguousarray(columns.transpose(1, 0, 2))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from leakysm.data.dataset import Dataset
+from leakysm.data.dataset import Dataset, Report
 from leakysm.errors import UserError
 
 DATASETS = ("strokes", "omniglot", "miniimagenet", "caltech101", "folder")
@@ -19,12 +18,13 @@ def load(
     split: str = "lake",
     seed: int = 0,
     cache_dir: str | Path | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> Dataset:
     """The data set of that name, one of DATASETS.
 
     path: the folder that holds the published files, or one of them; strokes needs none, omniglot is looked for where
-    `leakysm data fetch` puts it. split: one of SPLITS, for omniglot alone. seed: of strokes.
+    `leakysm data fetch` puts it. split: one of SPLITS, for omniglot alone. seed: of strokes, and of the
+    deal of a folder's classes to splits.
     report(done, total): called while images are read for the first time. UserError for whatever is amiss.
     """
     if name not in DATASETS:
@@ -33,6 +33,8 @@ def load(
         raise UserError(f"unknown split '{split}': choose {', '.join(SPLITS)}")
     if name != "omniglot" and split != "lake":
         raise UserError(f"the split '{split}' is Omniglot's; leave --split out for {name}")
+    if not 0 <= seed < 2**64:
+        raise UserError(f"seed {seed} is out of range; give one from 0 to 2**64 - 1")
     if name == "strokes":
         from leakysm.data.strokes import strokes
 
@@ -44,14 +46,34 @@ def load(
     if name == "omniglot":
         from leakysm.data.omniglot import omniglot
 
-        return omniglot(_existing(name, path), split=split, cache_dir=cache_dir, report=report)[0]
-    raise UserError(f"{name}: not there yet")
+        return omniglot(_existing(name, path), split=split, cache_dir=cache_dir, report=report)
+    if name == "folder":
+        from leakysm.data.folder import folder_dataset
+
+        return folder_dataset(_existing(name, path), seed=seed, cache_dir=cache_dir, report=report)
+    return _photographs(name, _existing(name, path), cache_dir, report)
+
+
+def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Report | None) -> Dataset:
+    from leakysm.data.pickles import has_caches, pickle_dataset
+    from leakysm.data.tables import table_dataset
+
+    root = path.parent if path.is_file() else path
+    if name == "miniimagenet" and has_caches(root):
+        return pickle_dataset(root)
+    return table_dataset(name, path, cache_dir=cache_dir, report=report)
 
 
 def _existing(name: str, path: str | Path | None) -> Path:
-    if path is None:
-        raise UserError(f"{name} needs its files: give their folder with --data")
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; give the place of {name}'s files with --data")
-    return path
+    """Where the files are: as given, or where `leakysm data fetch` puts them."""
+    if path is not None:
+        path = Path(path).expanduser()
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder; give the place of {name}'s files with --data")
+        return path
+    from leakysm.data.cache import cache_folder
+
+    if name == "omniglot" and (fetched := cache_folder() / "omniglot").is_dir():
+        return fetched
+    fetch = ", or run `leakysm data fetch omniglot`" if name == "omniglot" else ""
+    raise UserError(f"{name} needs its files: give the folder that holds them with --data{fetch}")

@@ -44,8 +44,11 @@ def open_source(path: Path) -> Source:
 
 
 class FolderSource:
+    """`empty_folders`: relative paths of the folders that hold neither files nor folders."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.empty_folders: list[str] = []
 
     @cached_property
     def _stats(self) -> dict[str, os.stat_result]:
@@ -54,14 +57,15 @@ class FolderSource:
         try:
             while pending:
                 prefix, folder = pending.pop()
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        if _is_litter(entry.name):
-                            continue
-                        if entry.is_dir():
-                            pending.append((f"{prefix}{entry.name}/", entry.path))
-                        else:
-                            found[prefix + entry.name] = entry.stat()
+                with os.scandir(folder) as listing:
+                    entries = [entry for entry in listing if not _is_litter(entry.name)]
+                if not entries:
+                    self.empty_folders.append(prefix)
+                for entry in entries:
+                    if entry.is_dir():
+                        pending.append((f"{prefix}{entry.name}/", entry.path))
+                    else:
+                        found[prefix + entry.name] = entry.stat()
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; make the folder readable") from None
         return found

@@ -1,0 +1,159 @@
+"""`leakysm data`: fetch, prepare, look at and look into the data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from leakysm.data import Dataset
+
+app = typer.Typer(help="Fetch, prepare and show the data sets.", no_args_is_help=True)
+
+DatasetName = Annotated[str, typer.Option("--dataset", help="strokes, omniglot, miniimagenet, caltech101 or folder.")]
+DataPath = Annotated[Path | None, typer.Option("--data", help="Folder that holds the published files, or one of them.")]
+Split = Annotated[str, typer.Option(help="Omniglot's: lake, vinyals, minimal1 or minimal2.")]
+Seed = Annotated[int, typer.Option(help="Of strokes, of the deal of a folder's classes, and of the episode shown.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def info(
+    dataset: DatasetName = "strokes",
+    data: DataPath = None,
+    split: Split = "lake",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Print the splits of a data set: classes, images, images a class, size; and its checksum.
+
+    Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
+    """
+    loaded = _load(dataset, data, split, seed)
+    if json:
+        from json import dumps
+
+        print(dumps(_description(loaded), indent=2))
+        return
+    print(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
+    print(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
+    for name, one in loaded.splits.items():
+        fewest, most = one.counts.min(), one.counts.max()
+        print(f"{name:10}{one.n_classes:9}{len(one.images):9}  {fewest if fewest == most else f'{fewest} to {most}'}")
+    print(f"checksum  {loaded.digest}")
+
+
+@app.command()
+def prepare(dataset: DatasetName = "omniglot", data: DataPath = None, split: Split = "lake", seed: Seed = 0) -> None:
+    """Read a data set once, so that training starts at once: the images are kept in one file in the cache folder.
+
+    The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
+
+    Example: leakysm data prepare --dataset omniglot --data ../shared/omniglot
+    """
+    from time import perf_counter
+
+    from leakysm.data.cache import cache_folder
+
+    start = perf_counter()
+    loaded = _load(dataset, data, split, seed)
+    images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
+    print(f"{dataset}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
+
+
+@app.command()
+def show(
+    dataset: DatasetName = "strokes",
+    data: DataPath = None,
+    split: Split = "lake",
+    part: Annotated[str, typer.Option(help="Which split's images: train, val or test.")] = "test",
+    classes: Annotated[int, typer.Option(min=1, help="Classes on the sheet.")] = 10,
+    samples: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 10,
+    way: Annotated[int, typer.Option(min=2, help="Classes of the episode.")] = 5,
+    shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 1,
+    query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 5,
+    episode: Annotated[int, typer.Option(min=0, help="Number of the episode.")] = 0,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for classes.png and episode.png.")] = Path(),
+) -> None:
+    """Draw two pictures: a contact sheet of classes, and one episode with its support and queries.
+
+    Example: leakysm data show --dataset omniglot --data ../shared/omniglot --way 5 --out pictures
+    """
+    from leakysm.data.sheet import class_sheet, episode_sheet, save
+    from leakysm.episodes import sample
+
+    loaded = _load(dataset, data, split, seed)
+    starts = loaded.split(part).starts
+    drawn = sample(starts, way, shot, query, seed=seed, split=part, episode=episode)
+    pictures = {
+        "classes.png": class_sheet(loaded, part, classes=classes, samples=samples),
+        "episode.png": episode_sheet(loaded, part, drawn.support, drawn.query, way=way, number=episode),
+    }
+    for name, figure in pictures.items():
+        save(figure, out / name)
+        print(out / name)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="omniglot, the only one that is published for download.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where --dataset looks.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Address that serves the archives instead of the published.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the minimal background sets and the within-alphabet runs.")
+    ] = False,
+) -> None:
+    """Download the published archives, checked by their checksums; a transfer that broke off is resumed.
+
+    Example: leakysm data fetch omniglot
+    """
+    from leakysm_cli.progress import transfers
+
+    from leakysm.data.cache import cache_folder
+    from leakysm.data.fetch import ARCHIVES, EXTRAS, PUBLISHED, fetch
+    from leakysm.errors import UserError
+
+    if dataset != "omniglot":
+        raise UserError(f"cannot fetch '{dataset}': only omniglot is published for download; give others with --data")
+    with transfers() as progress:
+        files = fetch(
+            out or cache_folder() / dataset,
+            ARCHIVES + EXTRAS if everything else ARCHIVES,
+            mirror=mirror or PUBLISHED,
+            progress=progress,
+        )
+    for file in files:
+        print(file)
+
+
+def _load(dataset: str, data: Path | None, split: str, seed: int) -> Dataset:
+    from leakysm_cli.progress import counted
+
+    from leakysm.data import load
+
+    with counted(f"reading {dataset}") as report:
+        return load(dataset, data, split=split, seed=seed, report=report)
+
+
+def _description(data: Dataset) -> dict[str, object]:
+    return {
+        "dataset": data.name,
+        "image_shape": data.image_shape,
+        "mean": data.mean.tolist(),
+        "std": data.std.tolist(),
+        "digest": data.digest,
+        "splits": {
+            name: {
+                "classes": one.n_classes,
+                "images": len(one.images),
+                "fewest_images_a_class": int(one.counts.min()),
+                "most_images_a_class": int(one.counts.max()),
+            }
+            for name, one in data.splits.items()
+        },
+    }

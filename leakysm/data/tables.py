@@ -1,0 +1,115 @@
+"""Photographs with `filename,label` tables: miniImageNet (Ravi and Larochelle's split), Caltech 101 in the same form.
+
+84x84x3; images in `images.zip`, in a folder `images`, or beside the tables, each flat or in one folder a class.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from leakysm.data.cache import Splits, cached, digest_of
+from leakysm.data.dataset import ClassSet, Dataset, Report, normalised
+from leakysm.data.images import read_images
+from leakysm.data.sources import Source, open_source
+from leakysm.errors import UserError
+
+SPLITS = ("train", "val", "test")
+SIZE = 84
+Rows = list[tuple[str, str]]  # file, class
+
+
+def table_dataset(
+    name: str, path: Path, *, cache_dir: str | Path | None = None, report: Report | None = None
+) -> Dataset:
+    """`path`: the folder that holds tables and images, or one of these files. Splits train, val, test."""
+    root = path.parent if path.is_file() else path
+    tables = _find_tables(name, root)
+    source = _find_images(root, path)
+    rows = {split: _read_table(file) for split, file in tables.items()}
+    _refuse_shared_classes(rows, tables)
+    checksum = digest_of(source.checksum(), *(digest_of(split, *sum(rows[split], ())) for split in SPLITS))
+
+    def build() -> Splits:
+        return {split: _read_split(source, tables[split], rows[split], report) for split in SPLITS}
+
+    return normalised(name, *cached(name, checksum, build, cache_dir))
+
+
+def _find_tables(name: str, root: Path) -> dict[str, Path]:
+    for folder in (root, root / "ravi", root / "splits" / "ravi", root / "splits"):
+        files = {split: folder / f"{split}.csv" for split in SPLITS}
+        there = [split for split in SPLITS if files[split].is_file()]
+        if len(there) == len(SPLITS):
+            return files
+        if there:
+            raise UserError(f"{folder} has {', '.join(there)} of train.csv, val.csv and test.csv; add the others")
+    raise UserError(
+        f"{root} has no train.csv, val.csv and test.csv; give the folder that holds {name}'s tables and images"
+    )
+
+
+def _find_images(root: Path, path: Path) -> Source:
+    if path.suffix == ".zip":
+        return open_source(path)
+    return open_source(next((p for p in (root / "images.zip", root / "images") if p.exists()), root))
+
+
+def _read_table(file: Path) -> Rows:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            lines = [line for line in csv.reader(text) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: no readable table ({error}); expected lines `filename,label`") from None
+    if not lines or lines[0] != ["filename", "label"]:
+        raise UserError(f"{file} begins with {lines[0] if lines else 'nothing'}; expected the line filename,label")
+    if len(lines) == 1:
+        raise UserError(f"{file} lists no images; expected lines filename,label")
+    wrong = next((line for line in lines if len(line) != 2 or not all(line)), None)
+    if wrong:
+        raise UserError(f"{file} has the line {','.join(wrong)!r}; expected filename,label")
+    rows = [(name, label) for name, label in lines[1:]]
+    (commonest, times), *_ = Counter(name for name, _ in rows).most_common(1)
+    if times > 1:
+        raise UserError(f"{file} lists {commonest} {times} times; leave one line of them")
+    return sorted(rows, key=lambda row: row[1])
+
+
+def _refuse_shared_classes(rows: dict[str, Rows], tables: dict[str, Path]) -> None:
+    seen: dict[str, str] = {}
+    for split in SPLITS:
+        for label in dict.fromkeys(label for _, label in rows[split]):
+            if label in seen:
+                raise UserError(
+                    f"{tables[split]} has the class {label}, which {seen[label]}.csv has too; "
+                    "few-shot splits share no class"
+                )
+            seen[label] = split
+
+
+def _read_split(source: Source, table: Path, rows: Rows, report: Report | None) -> ClassSet:
+    there = set(source.names)
+    places = {name: _place(name, label, there) for name, label in rows}
+    absent = [name for name, place in places.items() if place is None]
+    if absent:
+        raise UserError(
+            f"{table} names {len(absent)} of {len(rows)} files that {source.path} does not hold: "
+            f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}; give the folder that holds the images"
+        )
+    files = [place for place in places.values() if place is not None]
+    images = read_images(source, files, channels=3, report=report)
+    if images.shape[1:3] != (SIZE, SIZE):
+        raise UserError(
+            f"{source.path}: images are {images.shape[2]}x{images.shape[1]}, expected 84x84; resize them first"
+        )
+    names, starts = np.unique([label for _, label in rows], return_index=True)
+    return ClassSet(images, np.append(starts, len(rows)).astype(np.int64), tuple(map(str, names)))
+
+
+def _place(name: str, label: str, there: set[str]) -> str | None:
+    """The file's place in the source, in any of the forms that are about."""
+    places = (f"images/{name}", name, f"images/{label}/{name}", f"{label}/{name}")
+    return next((place for place in places if place in there), None)

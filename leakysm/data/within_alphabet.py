@@ -1,0 +1,72 @@
+"""Omniglot's within-alphabet task (Lake et al., 2015): 20 runs of 20-way 1-shot classification, from `all_runs.zip`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.data.dataset import Images
+from leakysm.data.omniglot import grey_drawing, ink
+from leakysm.data.sources import Source, open_source
+from leakysm.errors import UserError
+
+RUNS, WAYS = 20, 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """training, test: ink uint8 (20, 28, 28, 1), an image a class and one an item; answers (20,): each item's class."""
+
+    name: str
+    training: Images
+    test: Images
+    answers: NDArray[np.int64]
+
+
+def within_alphabet(path: Path) -> list[Run]:
+    """`path`: all_runs.zip, the folder that it unpacks to, or the folder that holds either."""
+    source = _find(path)
+    prefix = "all_runs/" if any(name.startswith("all_runs/") for name in source.names) else ""
+    return [_run(source, prefix, f"run{number:02d}") for number in range(1, RUNS + 1)]
+
+
+def _find(path: Path) -> Source:
+    if path.is_file() or (path / "run01").is_dir():
+        return open_source(path)
+    for candidate in (path / "all_runs.zip", path / "all_runs"):
+        if candidate.exists():
+            return open_source(candidate)
+    raise UserError(
+        f"{path} holds no all_runs.zip and no run01 to run20; get it with `leakysm data fetch omniglot --all`"
+    )
+
+
+def _run(source: Source, prefix: str, run: str) -> Run:
+    training = [f"{run}/training/class{k:02d}.png" for k in range(1, WAYS + 1)]
+    test = [f"{run}/test/item{k:02d}.png" for k in range(1, WAYS + 1)]
+    labels = f"{run}/class_labels.txt"
+    there = set(source.names)
+    absent = [name for name in [labels, *training, *test] if prefix + name not in there]
+    if absent:
+        raise UserError(
+            f"{source.path} lacks {absent[0]}{f' and {len(absent) - 1} more of {run}' if len(absent) > 1 else ''}; "
+            "expected Omniglot's all_runs.zip, download it again"
+        )
+    pairs = [
+        line.split() for line in source.read(prefix + labels).decode(errors="replace").splitlines() if line.strip()
+    ]
+    answer = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    if len(pairs) != WAYS or sorted(answer) != test or not set(answer.values()) <= set(training):
+        raise UserError(
+            f"{source.path}: {labels} does not give each of the 20 test items a training class; expected lines such as "
+            f"'{test[0]} {training[7]}', download it again"
+        )
+
+    def read(names: list[str]) -> Images:
+        return ink(np.stack([grey_drawing(source, prefix + name) for name in names]))
+
+    answers = np.array([training.index(answer[name]) for name in test], np.int64)
+    return Run(run, read(training), read(test), answers)
