@@ -66,18 +66,6 @@ def _kinks(
     return {} if choices is None else choices(query, centres, **distance.parameters)
 
 
-def choices(
-    support: Array, support_labels: Array, query: Array, query_labels: Array, *, distance: Metric
-) -> dict[str, Array]:
-    """The discrete choices of the distance metric between the queries and the prototypes."""
-    kinks = OPERATIONS[distance.operation].kinks
-    if kinks is None:
-        return {}
-    xp, (support, query), _ = working(support=support, query=query)
-    support_labels, n_classes = _classes(xp, support, support_labels)
-    return kinks(query, prototypes(support, support_labels, n_classes), **distance.parameters)
-
-
 register(
     Operation(
         "prototypical_loss",
@@ -91,7 +79,6 @@ register(
         ),
         "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once",
         parameters=("distance",),
-        kinks=choices,
         kinks=_kinks,
     )
 )
