@@ -2,8 +2,10 @@
 
 from leakysm.training.checkpoint import Checkpoint, load_checkpoint
 from leakysm.training.config import TrainConfig
+from leakysm.training.evaluate_run import evaluate_run
 from leakysm.training.evaluation import Accuracy, embedder, evaluate
 from leakysm.training.images import SplitImages
+from leakysm.training.prepare import prepare
 from leakysm.training.restore import Restored, restore
 from leakysm.training.results import Summary, Tested
 from leakysm.training.run import Progress, train
@@ -24,7 +26,9 @@ __all__ = [
     "Trainer",
     "embedder",
     "evaluate",
+    "evaluate_run",
     "load_checkpoint",
+    "prepare",
     "restore",
     "train",
 ]

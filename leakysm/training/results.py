@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from leakysm.files import write_atomically
 from leakysm.training.config import TrainConfig
+from leakysm.training.evaluation import Accuracy
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,17 @@ class Tested:
     interval: float
     episodes: int
 
+    @classmethod
+    def of(cls, result: Accuracy, form: Mapping[str, int], norm: str) -> Tested:
+        """form: way, shot and query."""
+        return cls(**form, norm=norm, accuracy=result.accuracy, interval=result.interval, episodes=result.episodes)
+
     @property
     def name(self) -> str:
         return f"{self.way}-way {self.shot}-shot"
 
     def __str__(self) -> str:
-        return f"{self.name} accuracy {self.accuracy:.2f} % +- {self.interval:.2f} % ({self.episodes} episodes)"
+        return f"{self.name}, {self.episodes} test episodes: accuracy {self.accuracy:.2f} % +- {self.interval:.2f} %"
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,4 @@ class _Run:
             seed=config.seed,
             report=lambda done, total: self.report(Progress("test", done, total)),
         )
-        tested = Tested(
-            **form, norm=config.norm, accuracy=accuracy.accuracy, interval=accuracy.interval, episodes=accuracy.episodes
-        )
-        return tested, accuracy
+        return Tested.of(accuracy, form, config.norm), accuracy

@@ -1,0 +1,63 @@
+"""The command `leakysm`: one Typer app, its commands, and errors in one line.
+
+Nothing heavy is imported here or at the top of a command's file: `leakysm --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from leakysm_cli import evaluate, info, train
+from typer.core import TyperGroup
+
+
+class OneLineErrors(TyperGroup):
+    """Whatever goes wrong in a user's hands is told in one line on standard error, with its exit status."""
+
+    def main(self, args: Sequence[str] | None = None, *arguments: Any, **keywords: Any) -> Any:
+        args = (sys.argv[1:] if args is None else list(args)) or ["--help"]
+        keywords["standalone_mode"] = False
+        try:
+            code = super().main(args, *arguments, **keywords)
+        except typer.Abort:
+            fail("stopped", 1)
+        except Exception as error:
+            fail(*told(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def told(error: Exception) -> tuple[str, int]:
+    """(message, exit status) of an error that a user can cause; any other is raised on, with its traceback."""
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # bad use of options: Typer's own errors
+        context = getattr(error, "ctx", None)
+        where = f"; see {context.command_path} --help" if context else ""
+        return " ".join(error.format_message().split()).rstrip(".") + where, error.exit_code
+    from leakysm.errors import LeakysmError  # imports NumPy: here, where the time no longer matters
+
+    if isinstance(error, LeakysmError):
+        return " ".join(str(error).split()), error.exit_code
+    raise error
+
+
+def fail(message: str, code: int) -> None:
+    typer.echo(f"leakysm: {message}", err=True)
+    sys.exit(code)
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    help="Few-shot classification with leaky squared Euclidean distance: train, test, check, compare.",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(info.info)
+
+
+def main() -> None:
+    """The entry point of the command `leakysm`."""
+    app(prog_name="leakysm")

@@ -1,0 +1,107 @@
+"""Options that several commands share: names, choices and help, each stated once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+DATA, NET, TEST, MACHINE = "Data", "Training", "Test", "Machine"
+
+Dataset = Annotated[
+    Literal["strokes", "omniglot", "miniimagenet", "caltech101", "folder"] | None,
+    typer.Option("--dataset", help="Data set; strokes is built in.", show_default="strokes", rich_help_panel=DATA),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the published files, or one of them.", rich_help_panel=DATA),
+]
+Split = Annotated[
+    Literal["lake", "vinyals", "minimal1", "minimal2"] | None,
+    typer.Option("--split", help="Omniglot's training and test classes.", show_default="lake", rich_help_panel=DATA),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Of initial weights and episodes.", show_default="0", rich_help_panel=NET),
+]
+Way = Annotated[int | None, typer.Option("--way", help="Classes of a training episode.", rich_help_panel=NET)]
+Shot = Annotated[
+    int | None,
+    typer.Option("--shot", help="Support images of a class.", show_default="1", rich_help_panel=NET),
+]
+Query = Annotated[int | None, typer.Option("--query", help="Query images of a class.", rich_help_panel=NET)]
+Episodes = Annotated[int | None, typer.Option("--episodes", help="Training episodes.", rich_help_panel=NET)]
+Distance = Annotated[
+    Literal["squared-euclidean", "leaky", "euclidean", "cosine"] | None,
+    typer.Option("--distance", help="Between query and prototype.", show_default="leaky", rich_help_panel=NET),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", help="Leaky distance: 0 <= t <= inf.", show_default="1, if leaky", rich_help_panel=NET),
+]
+Slope = Annotated[
+    float | None,
+    typer.Option("--slope", help="Leaky distance: 0 < s <= 1.", show_default="0.1, if leaky", rich_help_panel=NET),
+]
+Per = Annotated[
+    Literal["pair", "coordinate"] | None,
+    typer.Option("--per", help="What the leaky distance restricts.", show_default="pair", rich_help_panel=NET),
+]
+Norm = Annotated[
+    Literal["running", "episode"] | None,
+    typer.Option(
+        "--norm", help="Batch norm in the test: statistics of training, or of the episode.", rich_help_panel=TEST
+    ),
+]
+Optimizer = Annotated[
+    Literal["adam", "sgd"] | None,
+    typer.Option("--optimizer", help="SGD has momentum 0.9.", show_default="adam", rich_help_panel=NET),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Of the first step.", show_default="0.001", rich_help_panel=NET),
+]
+HalveEvery = Annotated[
+    int | None,
+    typer.Option("--halve-every", help="Episodes between halvings of the rate; 0: never.", rich_help_panel=NET),
+]
+CheckpointEvery = Annotated[
+    int | None,
+    typer.Option("--checkpoint-every", help="Episodes between checkpoints and validations.", rich_help_panel=NET),
+]
+TestWay = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--test-way", help="Classes of a test episode; may be repeated.", show_default="5 and 20", rich_help_panel=TEST
+    ),
+]
+TestShot = Annotated[
+    int | None, typer.Option("--test-shot", help="Support images.", show_default="--shot", rich_help_panel=TEST)
+]
+TestQuery = Annotated[
+    int | None, typer.Option("--test-query", help="Query images.", show_default="15", rich_help_panel=TEST)
+]
+TestEpisodes = Annotated[int | None, typer.Option("--test-episodes", help="Test episodes.", rich_help_panel=TEST)]
+Backend = Annotated[
+    Literal["reference", "numpy", "cupy"] | None,
+    typer.Option("--backend", help="Engine.", show_default="the device's fast one", rich_help_panel=MACHINE),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="cpu, cuda, cuda:N or auto.", show_default="auto", rich_help_panel=MACHINE),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", help="On the CPU.", show_default="one for each core", rich_help_panel=MACHINE),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file of settings; explicit options win.", show_default=False),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder of the run.", show_default="runs/<time>-<dataset>"),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out that was cut off.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]

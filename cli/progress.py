@@ -1,0 +1,70 @@
+"""Progress on a terminal, and silence elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leakysm.training import Progress
+
+LABELS = {"train": "training", "validate": "validating", "test": "testing"}
+
+
+@contextmanager
+def shown_run() -> Iterator[Callable[[Progress], None]]:
+    """A bar for each phase of a run: loss and accuracy (a moving average), episodes a second, time left."""
+    with _bars() as bars:
+        tasks: dict[str, Any] = {}
+        recent = {"loss": 0.0, "accuracy": 0.0}
+
+        def report(progress: Progress) -> None:
+            phase = progress.phase
+            if phase not in tasks or (bars.tasks[tasks[phase]].finished and progress.done < progress.total):
+                tasks[phase] = bars.add_task(LABELS[phase], total=progress.total, figures="")
+            figures = ""
+            if progress.loss is not None and progress.accuracy is not None:
+                keep = min(0.95, 1 - 1 / max(progress.done, 1))
+                for name, value in (("loss", progress.loss), ("accuracy", progress.accuracy)):
+                    recent[name] = keep * recent[name] + (1 - keep) * value
+                figures = f"loss {recent['loss']:.3f}  accuracy {recent['accuracy']:.1f} %"
+            bars.update(tasks[phase], completed=progress.done, figures=figures)
+
+        yield report
+
+
+@contextmanager
+def shown_count(label: str) -> Iterator[Callable[[int, int], None]]:
+    """One bar for report(done, total), which may be called as often as one likes."""
+    with _bars() as bars:
+        tasks: list[Any] = []
+
+        def report(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(bars.add_task(label, total=total, figures=""))
+            bars.update(tasks[0], completed=done, total=total)
+
+        yield report
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.1f}/s" if speed else "")
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[figures]}"),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal)

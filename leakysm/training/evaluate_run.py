@@ -1,0 +1,49 @@
+"""Test a finished run again, by other settings if wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from leakysm.backends import backend
+from leakysm.errors import UserError
+from leakysm.training.device import choose
+from leakysm.training.evaluation import Report, embedder, evaluate
+from leakysm.training.images import SplitImages
+from leakysm.training.prepare import load_data
+from leakysm.training.restore import restore
+from leakysm.training.results import Tested
+
+
+def evaluate_run(
+    run: Path | str,
+    settings: Mapping[str, Any],
+    *,
+    device: str | None = None,
+    name: str | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Tested:
+    """The test accuracy of a run's best checkpoint, on the backend `name`.
+
+    settings: by TrainConfig's names, test_way (one number), test_shot, test_query, test_episodes, seed, norm, data; what
+    is None or missing is the run's own. UserError if run, checkpoint, data or settings do not serve.
+    """
+    device, name = choose(device, name)
+    restored = restore(run, backend(name, threads=threads, device=device))
+    config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
+    data = load_data(config.settings())
+    if data.digest != restored.checkpoint.data_digest:
+        raise UserError(
+            f"{config.data or config.dataset}: not the data of {run} (checksum {data.digest[:12]}, expected "
+            f"{restored.checkpoint.data_digest[:12]}); give the same data with --data"
+        )
+    images = SplitImages(restored.net.engine, data, "test")
+    embed = embedder(restored.net, images, config.norm)
+    form = {"way": config.test_way[0], "shot": config.test_shot, "query": config.test_query}
+    result = evaluate(
+        embed, images, config.metric, **form, episodes=config.test_episodes, seed=config.seed, report=report
+    )
+    return Tested.of(result, form, config.norm)
