@@ -1,0 +1,67 @@
+"""Per-channel arithmetic and sums on rows (m, F): what batch norm needs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from leakysm.backends.numpy.threads import Workers
+from leakysm.backends.numpy.windows import cut
+from leakysm.ops.arrays import tree_sum
+
+TILE = 4096  # values of a repeated channel vector: long inner loops, still in the nearest cache
+RUN = 32  # rows, or images, that are added one after another; their sums are then added pairwise, in float64
+
+
+@lru_cache(maxsize=512)
+def _repeats(rows: int, channels: int) -> int:
+    """How often a channel vector is repeated: the largest divisor of `rows` that keeps within a tile."""
+    fits = range(1, max(1, min(rows, TILE // max(1, channels))) + 1)
+    return max(k for k in fits if rows % k == 0) if rows else 1
+
+
+class PerChannel:
+    """A channel vector (F,), repeated so that NumPy's loops over rows (m, F) are long ones and not m of length F."""
+
+    def __init__(self, vector: np.ndarray) -> None:
+        self._vector = vector
+        self._tiles: dict[int, np.ndarray] = {}
+
+    def apply(self, ufunc: np.ufunc, rows: np.ndarray, out: np.ndarray) -> None:
+        """out = ufunc(rows, vector), both (m, F) and contiguous."""
+        m, F = rows.shape
+        k = _repeats(m, F)
+        if k not in self._tiles:
+            self._tiles[k] = np.tile(self._vector, k)
+        ufunc(rows.reshape(m // k, k * F), self._tiles[k], out=out.reshape(m // k, k * F))
+
+
+def run_sums(rows: np.ndarray) -> np.ndarray:
+    """(m, F) -> (m / RUN, F) in the rows' dtype: sums of runs of a few rows, one matrix-vector product each."""
+    m, F = rows.shape
+    full, rest = divmod(m, RUN)
+    sums = np.empty((full + (rest > 0), F), rows.dtype)
+    ones = np.ones(RUN, rows.dtype)
+    np.matmul(ones, rows[: full * RUN].reshape(full, RUN, F), out=sums[:full])
+    if rest:
+        np.matmul(ones[:rest], rows[full * RUN :], out=sums[full])
+    return sums
+
+
+def total(run_sums: list[np.ndarray]) -> np.ndarray:
+    """The sum of many `run_sums`, (F,) in float64."""
+    summed: np.ndarray = tree_sum(np, np.concatenate(run_sums).astype(np.float64), axis=0)
+    return summed
+
+
+def tap_sums(x: np.ndarray, workers: Workers) -> np.ndarray:
+    """Column sums of the batch's im2col matrix, without making it. x (N, H, W, C) -> (9 C,) in float64.
+
+    With it the mean of the convolution's outputs is known before the outputs are.
+    """
+    N, H, W, C = x.shape
+    runs = workers.map(lambda run: np.add.reduce(x[slice(*run)], axis=0, dtype=np.float64), cut(N, RUN))
+    padded = np.pad(tree_sum(np, np.stack(runs), axis=0), ((1, 1), (1, 1), (0, 0)))
+    taps = [padded[i : i + H, j : j + W].reshape(H * W, C) for i in range(3) for j in range(3)]
+    return np.concatenate([tree_sum(np, tap, axis=0) for tap in taps])

@@ -1,0 +1,75 @@
+"""A block of Conv4 in evaluation: as in training, with given statistics, and nothing kept but the arguments.
+
+The backward pass is the reference's: nothing trains through given statistics, so it is not tuned.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leakysm.backends.cupy.checks import check_block
+from leakysm.backends.numpy.channels import PerChannel
+from leakysm.backends.numpy.pooling import pool_values
+from leakysm.backends.numpy.scratch import Scratch, aligned
+from leakysm.backends.numpy.threads import Workers
+from leakysm.backends.numpy.windows import Task, columns_of, padded_images, plan, rows_of_chunk, windows_of
+from leakysm.backends.protocol import Pair
+from leakysm.ops.arrays import quiet
+from leakysm.ops.batch_norm import EPS
+from leakysm.ops.conv_block import conv_block_inference_vjp
+
+
+class ConvBlockInference:
+    """The pair `conv_block_inference`, on a set of threads."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._scratch = Scratch()
+
+    def pair(self) -> Pair:
+        """The pair for the engine's table."""
+        return Pair(self.forward, self.backward)
+
+    @quiet
+    def forward(
+        self,
+        x: np.ndarray,
+        w: np.ndarray,
+        scale: np.ndarray,
+        shift: np.ndarray,
+        mean: np.ndarray,
+        variance: np.ndarray,
+        *,
+        eps: float = EPS,
+    ) -> tuple[np.ndarray, Any]:
+        """x (N, H, W, C), w (3, 3, C, F), the others (F,) -> y (N, H // 2, W // 2, F)."""
+        check_block(eps, x, w, scale=scale, shift=shift, mean=mean, variance=variance)
+        (N, H, W, C), F = x.shape, w.shape[3]
+        sign = np.where(scale < 0, -1, 1).astype(x.dtype)
+        given, signed = np.ascontiguousarray(x), (w * sign).reshape(9 * C, F)
+        inverse = 1 / np.sqrt(variance.astype(np.float64) + eps)
+        factors, centre = PerChannel((np.abs(scale) * inverse).astype(x.dtype)), PerChannel(mean * sign)
+        shifts, y = PerChannel(shift), aligned((N * (H // 2) * (W // 2), F), x.dtype)
+
+        def convolve(task: Task) -> None:
+            windows = windows_of(padded_images(given, task, self._scratch))
+            for chunk in task:
+                columns = columns_of(windows, chunk, self._scratch)
+                rows, largest = self._scratch("outputs", (len(columns), F), x.dtype), y[chunk.pooled]
+                np.matmul(columns, signed, out=rows)
+                pool_values(rows[: 4 * chunk.corners].reshape(4, chunk.corners, F), largest)
+                centre.apply(np.subtract, largest, largest)
+                factors.apply(np.multiply, largest, largest)
+                shifts.apply(np.add, largest, largest)
+                np.maximum(largest, 0, out=largest)
+
+        self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype)))
+        return y.reshape(N, H // 2, W // 2, F), ((x, w, scale, shift, mean, variance), eps)
+
+    def backward(self, saved: Any, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+        """dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift, dmean, dvariance."""
+        arguments, eps = saved
+        gradients: tuple[np.ndarray, ...] = conv_block_inference_vjp(*arguments, dy, eps=eps)
+        return gradients

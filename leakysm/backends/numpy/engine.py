@@ -1,0 +1,41 @@
+"""The NumPy engine: fused, cache-blocked and threaded forms of the operations that training spends its time in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leakysm.backends.cupy.checks import single_or_double
+from leakysm.backends.numpy.conv_block import Forward
+from leakysm.backends.numpy.conv_block_backward import Backward
+from leakysm.backends.numpy.conv_block_inference import ConvBlockInference
+from leakysm.backends.numpy.threads import Workers
+from leakysm.backends.protocol import Array, Engine, Pair
+
+
+class NumpyEngine(Engine):
+    """The operations on this machine's processor. threads: None for every core at hand; results do not depend on it."""
+
+    name = "numpy"
+    xp = np
+
+    def __init__(self, threads: int | None = None) -> None:
+        workers = Workers(threads)
+        self.threads = workers.threads
+        pairs = {
+            "conv_block": Pair(Forward(workers), Backward(workers)),
+            "conv_block_inference": ConvBlockInference(workers).pair(),
+        }
+        self.pairs = {name: single_or_double(name, pair) for name, pair in pairs.items()}
+
+    def asarray(self, host: Any, dtype: Any = None) -> Array:
+        """A NumPy array, in `dtype` if given."""
+        return np.asarray(host, dtype)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """The array itself."""
+        return np.asarray(array)
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: every call has finished when it returns."""

@@ -1,0 +1,44 @@
+"""Arrays that start on a cache line, and buffers that a thread uses again and again so that they stay in cache."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+LINE = 64  # bytes of a cache line; a wide load that straddles two costs twice
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised C-contiguous array that starts on a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return np.ndarray(shape, dtype, raw, start)
+
+
+class Scratch(threading.local):
+    """Each thread's own buffers, by name. A buffer's content lasts until the thread asks for the same name again."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, np.ndarray] = {}
+        self._padded: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An uninitialised C-contiguous array in buffer `name`."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[name] = aligned((size,), np.uint8)
+        return np.ndarray(shape, dtype, buffer)
+
+    def padded(self, name: str, shape: tuple[int, int, int, int], dtype: Any) -> np.ndarray:
+        """(n, H, W, C) -> an array (n, H + 2, W + 2, C) with a border of zeros, which the caller must leave alone."""
+        n, H, W, C = shape
+        buffer = self._padded.get(name)
+        if buffer is None or buffer.dtype != dtype or buffer.shape[1:] != (H + 2, W + 2, C) or len(buffer) < n:
+            buffer = self._padded[name] = aligned((n, H + 2, W + 2, C), dtype)
+            buffer[...] = 0
+        return buffer[:n]

@@ -1,0 +1,113 @@
+"""Threads for chunks of work: NumPy releases the interpreter lock inside its loops, so copies and sums scale too.
+
+BLAS is held to one thread meanwhile: the parallel work is over chunks, and two schemes would fight for the same cores.
+The cutting of the work into chunks, and the order in which partial results are added, never depend on the number of
+threads: so the results do not either, bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from leakysm.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+GROUPS = 64  # partial sums of a call: enough to share among many threads, few enough to add up quickly
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _SingleThreadedBlas:
+    """Holds BLAS to one thread while anyone is inside. The limit is the process's, so that entries are counted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._controller: ThreadpoolController | None = None
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                if self._controller is None:  # finding the libraries takes milliseconds, a limit microseconds
+                    self._controller = ThreadpoolController().select(user_api="blas")
+                self._limit = self._controller.limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+single_threaded_blas = _SingleThreadedBlas()
+
+
+def _take(pending: deque[int]) -> int | None:
+    """The next number, or None: threads may race for the last one."""
+    try:
+        return pending.popleft()
+    except IndexError:
+        return None
+
+
+class Workers:
+    """`threads` threads that work through lists of chunks, the caller's among them. None: one for each core at hand."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise UserError(
+                f"threads is {threads!r}; a whole number of at least 1 is expected: leave it out to use every core"
+            )
+        self.threads = threads or available_cores()
+        self._process: int | None = None
+        self._helpers: ThreadPoolExecutor | None = None
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._helpers is None or self._process != os.getpid():  # threads do not survive a fork
+            self._helpers = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="leakysm")
+            self._process = os.getpid()
+        return self._helpers
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """[function(item) for item in items], shared among the threads, floating-point warnings off."""
+        results: list[Any] = [None] * len(items)
+        pending = deque(range(len(items)))
+
+        def work() -> None:
+            with np.errstate(all="ignore"):
+                while (i := _take(pending)) is not None:
+                    results[i] = function(items[i])
+
+        with single_threaded_blas:
+            helpers = [self._executor().submit(work) for _ in range(min(self.threads, len(items)) - 1)]
+            try:
+                work()
+            finally:
+                pending.clear()
+                wait(helpers)
+        for helper in helpers:
+            helper.result()
+        return results
+
+
+def in_groups(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """At most GROUPS runs of neighbours, as equal as can be."""
+    n = min(GROUPS, len(items))
+    return [items[len(items) * k // n : len(items) * (k + 1) // n] for k in range(n)]
