@@ -38,6 +38,7 @@ class Worst:
     """The largest error of one dtype and output: error / bound, error / (eps scale), and in which case."""
 
     dtype: str
+    part: str
     output: str
     ratio: float
     roundings: float
@@ -107,16 +108,16 @@ def conform(
     operations: Sequence[str] | None = None,
     settings: Settings | None = None,
     expected: Sequence[Expected] = (),
-    progress: Callable[[str], None] = lambda operation: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows."""
     settings = settings or Settings()
     for name in operations or ():
         if name not in ENTRIES:
             raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
-    rows, met = [], set()
-    for name in operations or tuple(ENTRIES):
-        progress(name)
+    rows, met, names = [], set(), operations or tuple(ENTRIES)
+    for done, name in enumerate(names):
+        progress(done, len(names))
         row, used = check_operation(implementation, ENTRIES[name], settings, expected)
         rows.append(row)
         met |= used
@@ -140,21 +141,16 @@ def check_operation(
 ) -> tuple[Row, set[Expected]]:
     """One row, and which of the expected failures were met."""
     row = Row(entry.operation)
-    if not implementation.offers(entry.operation, "value"):
-        row.not_offered = PARTS
-        return row, set()
     row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
-    run = _Run(implementation, settings, [part for part in PARTS if part not in row.not_offered], expected)
+    if row.not_offered == PARTS:
+        return row, set()
+    offered = [part for part in PARTS if part not in row.not_offered]
+    run = _Run(implementation, entry, settings, offered, expected)
     for truth in entry.truths:
         if settings.strict or not truth.case.own:
             run.check(truth)
     if settings.examples:
-        search(
-            entry,
-            lambda case: run.check(Truth(entry, case)),
-            examples=settings.examples,
-            seconds=settings.shrink_seconds,
-        )
+        search(entry, run.try_random, examples=settings.examples, seconds=settings.shrink_seconds)
     run.fill(row)
     return row, run.met
 
@@ -163,9 +159,16 @@ class _Run:
     """The outcomes of one operation, gathered."""
 
     def __init__(
-        self, implementation: Implementation, settings: Settings, parts: Sequence[str], expected: Sequence[Expected]
+        self,
+        implementation: Implementation,
+        entry: Entry,
+        settings: Settings,
+        parts: Sequence[str],
+        expected: Sequence[Expected],
     ):
-        self.implementation, self.settings, self.parts, self.expected = implementation, settings, parts, expected
+        self.implementation, self.entry, self.settings = implementation, entry, settings
+        self.parts, self.expected = parts, expected
+        self.shrinking = False
         self.cases = 0
         self.met: set[Expected] = set()
         self.reasons: dict[str, str] = {}
@@ -174,24 +177,35 @@ class _Run:
         self.smallest: tuple[Truth, Outcome] | None = None
 
     def check(self, truth: Truth) -> bool:
-        """Judge a case in every dtype and part; whether anything failed unexpectedly."""
-        outcomes = [
-            o
-            for dtype in self.settings.dtypes
-            if dtype in truth.case.dtypes
-            for part in self.parts
-            for o in self._judged(truth, dtype, part)
-        ]
+        """Judge a case in every dtype and part and count it; whether anything failed unexpectedly."""
+        outcomes = self._outcomes(truth)
         self.cases += bool(outcomes)
-        failed = [o for o in outcomes if o.failed and not self._is_expected(o)]
-        for outcome in outcomes:
-            if not outcome.failed:
-                self._remember_worst(outcome)
+        failed = self._failed(truth, outcomes)
         if failed:
-            self.failures.update(truth.case.flags or ("plain",))
-            if self.smallest is None or truth.case.size < self.smallest[0].case.size:
-                self.smallest = truth, failed[0]
+            self.failures.update(truth.case.flags)
+        for outcome in outcomes:
+            if not outcome.failed or outcome in failed:
+                self._remember_worst(outcome)
         return bool(failed)
+
+    def try_random(self, case: Case) -> bool:
+        """The same for a drawn case; once one has failed, the smaller ones that follow it are not counted."""
+        truth = Truth(self.entry, case)
+        if not self.shrinking:
+            self.shrinking = self.check(truth)
+            return self.shrinking
+        return bool(self._failed(truth, self._outcomes(truth)))
+
+    def _outcomes(self, truth: Truth) -> list[Outcome]:
+        dtypes = [dtype for dtype in self.settings.dtypes if dtype in truth.case.dtypes]
+        return [outcome for dtype in dtypes for part in self.parts for outcome in self._judged(truth, dtype, part)]
+
+    def _failed(self, truth: Truth, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """The unexpected failures among the outcomes; the smallest case that has one is kept."""
+        failed = [outcome for outcome in outcomes if outcome.failed and not self._is_expected(outcome)]
+        if failed and (self.smallest is None or truth.case.size < self.smallest[0].case.size):
+            self.smallest = truth, failed[0]
+        return failed
 
     def _judged(self, truth: Truth, dtype: str, part: str) -> list[Outcome]:
         try:
@@ -208,7 +222,8 @@ class _Run:
     def _remember_worst(self, outcome: Outcome) -> None:
         key = outcome.dtype, outcome.output
         if key not in self.worst or outcome.ratio > self.worst[key].ratio:
-            self.worst[key] = Worst(*key, outcome.ratio, outcome.roundings, outcome.case.id)
+            found = outcome.ratio, outcome.roundings, outcome.case.id
+            self.worst[key] = Worst(outcome.dtype, outcome.part, outcome.output, *found)
 
     def fill(self, row: Row) -> None:
         row.cases, row.failures, row.expected = self.cases, dict(self.failures), self.reasons
@@ -227,7 +242,7 @@ def conform_module(
     operations: Sequence[str] | None = None,
     settings: Settings | None = None,
     expected: Sequence[Expected] = (),
-    progress: Callable[[str], None] = lambda operation: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report."""
     try:

@@ -39,6 +39,11 @@ class Checks:
     worst: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def result(self) -> str:
+        """passed or failed."""
+        return "failed" if self.problems else "passed"
+
 
 def check_gradients(implementation: Implementation, entry: Entry) -> Checks:
     """Directional derivatives of every plain or wide case, the full Jacobian of the smallest, and the laws of all."""

@@ -45,7 +45,7 @@ def cotangents(shape: tuple[int, ...]) -> st.SearchStrategy[Array]:
     return hnp.arrays(np.float64, shape, elements=st.integers(-32, 32).map(lambda value: value / 16))
 
 
-PAIR_KINDS = ("ordinary", "coincident", "ulp-apart", "far", "equal-distances", "subnormal", "large")
+PAIR_KINDS = ("plain", "coincident", "ulp-apart", "far", "equal-distances", "subnormal", "large")
 
 
 @st.composite
@@ -102,7 +102,7 @@ def slopes() -> st.SearchStrategy[float]:
     return st.one_of(st.just(0.1), st.just(1.0), st.floats(2.0**-10, 1.0, width=16))
 
 
-LOGIT_KINDS = ("ordinary", "saturated", "exploded", "offset", "equal", "infinite")
+LOGIT_KINDS = ("plain", "saturated", "exploded", "offset", "equal", "infinite")
 
 
 @st.composite
@@ -113,7 +113,7 @@ def logits(draw: Draw, dtype: str = "float32", kind: str | None = None, rows: in
     z = draw(arrays(shape, dtype))
     if kind == "equal":
         return np.full(shape, z[0, 0])
-    scale = {"ordinary": 1.0, "infinite": 1.0, "saturated": 16.0, "exploded": -4096.0 if dtype == "float16" else -1e5}
+    scale = {"plain": 1.0, "infinite": 1.0, "saturated": 16.0, "exploded": -4096.0 if dtype == "float16" else -1e5}
     z = _round(z * scale.get(kind, 1.0), dtype)
     if kind == "offset":
         z = _round(z + draw(st.sampled_from([-1e3, 1e3, 1e4] if dtype == "float16" else [-1e6, 1e4, 1e6])), dtype)
@@ -208,8 +208,17 @@ def layouts(draw: Draw, values: st.SearchStrategy[Array]) -> Array:
 @st.composite
 def _distance_case(draw: Draw, operation: str) -> Case:
     dtype = draw(DTYPES)
-    x, c = draw(pairs(dtype))
-    return Case(operation, "random", (x, c), draw(cotangents((len(x), len(c)))), {}, ("random",))
+    kind = draw(st.sampled_from(PAIR_KINDS))
+    x, c = draw(pairs(dtype, kind))
+    return Case(operation, "random", (x, c), draw(cotangents((len(x), len(c)))), {}, _flags(kind))
+
+
+def _flags(kind: str) -> tuple[str, ...]:
+    """Drawn, and what of; an infinite logit's flag is named in full."""
+    return (
+        "random",
+        {"infinite": "infinite-logit", "equal": "equal-distances", "exploded": "saturated"}.get(kind, kind),
+    )
 
 
 @st.composite
@@ -225,14 +234,16 @@ def _leaky_case(draw: Draw) -> Case:
 
 @st.composite
 def _log_softmax_case(draw: Draw) -> Case:
-    z = draw(logits(draw(DTYPES)))
-    return Case("log_softmax", "random", (z,), draw(cotangents(z.shape)), {}, ("random",))
+    kind = draw(st.sampled_from(LOGIT_KINDS))
+    z = draw(logits(draw(DTYPES), kind))
+    return Case("log_softmax", "random", (z,), draw(cotangents(z.shape)), {}, _flags(kind))
 
 
 @st.composite
 def _cross_entropy_case(draw: Draw) -> Case:
-    z = draw(logits(draw(DTYPES)))
-    return Case("cross_entropy", "random", (z, draw(labels(*z.shape))), draw(cotangents(())), {}, ("random",))
+    kind = draw(st.sampled_from(LOGIT_KINDS))
+    z = draw(logits(draw(DTYPES), kind))
+    return Case("cross_entropy", "random", (z, draw(labels(*z.shape))), draw(cotangents(())), {}, _flags(kind))
 
 
 @st.composite

@@ -115,6 +115,14 @@ def array_kind(module: ModuleType) -> str:
     return frameworks[0] if frameworks else "numpy"
 
 
+def _versions(offered: Any) -> dict[str, str]:
+    """The versions of the packages that the module, or the object's module, imports."""
+    module = offered if isinstance(offered, ModuleType) else sys.modules.get(getattr(offered, "__module__", ""))
+    roots = sorted({_root(value) for value in vars(module).values()}) if module else []
+    found = {root: getattr(sys.modules.get(root), "__version__", None) for root in roots}
+    return {root: str(version) for root, version in found.items() if version is not None}
+
+
 def _root(value: Any) -> str:
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) or ""
     return str(name).partition(".")[0]
@@ -125,7 +133,7 @@ class ModuleImplementation:
 
     def __init__(self, offered: Any, arrays: Arrays, name: str):
         self.offered, self.arrays, self.name = offered, arrays, name
-        self.versions = arrays.versions
+        self.versions: Mapping[str, str] = {**arrays.versions, **_versions(offered)}
 
     def _function(self, name: str) -> Callable[..., Any] | None:
         function = getattr(self.offered, name, None)

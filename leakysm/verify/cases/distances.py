@@ -114,7 +114,16 @@ def _shapes() -> Iterator[Pair]:
 def distance_cases(operation: str, parameters: Mapping[str, Any] | None = None, suffix: str = "") -> list[Case]:
     """Every pair as a case of one metric."""
     return [
-        Case(operation, name + suffix, (x, c), cotangent(name, (len(x), len(c)), x, c), parameters or {}, flags, note)
+        Case(
+            operation,
+            name + suffix,
+            (x, c),
+            cotangent(name, (len(x), len(c)), x, c),
+            parameters or {},
+            flags,
+            note,
+            "empty" in flags,
+        )
         for name, x, c, flags, note in pairs()
     ] + _no_rows(operation, parameters or {}, suffix)
 

@@ -37,9 +37,9 @@ def prototypes_cases() -> list[Case]:
         case("far", single(1e4 + noise("z7", 6, 3)), cyclic(6, 2), ("far",), "1e4 from the origin"),
         case("cancelling", np.concatenate([noise("z8", 3, 4), -noise("z8", 3, 4)]), [0] * 6, ("mixed",), "a mean of exactly 0"),
         case("subnormal", single(noise("z9", 4, 3) * 1e-40), cyclic(4, 2), ("subnormal",), "subnormal in float32"),
-        case("large", single(noise("z10", 4, 3) * 3e38), [0, 0, 1, 1], ("large",), "near float32's end"),
+        case("large", single(noise("z10", 4, 3) * 3e38), [0, 0, 1, 1], ("large",), "near float32's end: the mean is finite, the sum is not", own=True),
         case("wide", noise("z11", 100, 2), [0] * 100, ("wide",), "a hundred shots"),
-        case("no-coordinate", np.zeros((4, 0)), cyclic(4, 2), ("empty",), "D = 0"),
+        case("no-coordinate", np.zeros((4, 0)), cyclic(4, 2), ("empty",), "D = 0", own=True),
         case("no-class", np.zeros((0, 3)), [], ("empty",), "no class, no support", own=True),
     ]  # fmt: skip
 

@@ -46,14 +46,14 @@ def relu_cases() -> list[Case]:
     zeros = np.array([[-1.0, 0.0, -0.0, 1.0, 2.0, -3.0]])
     tiny = single(np.array([1e-45, -1e-45, 1e-39, -1e-39, 1e-38]))
 
-    def case(name: str, values: Any, flags: tuple[str, ...], note: str) -> Case:
-        return Case("relu", name, (values,), cotangent(name, values.shape, values), {}, flags, note)
+    def case(name: str, values: Any, flags: tuple[str, ...], note: str, own: bool = False) -> Case:
+        return Case("relu", name, (values,), cotangent(name, values.shape, values), {}, flags, note, own)
 
     return [
         case("plain", x, ("plain",), "numbers of float32"),
         case("plain-double", noise("r2", 5, bits=53), ("plain",), "numbers of float64"),
         case("zero", zeros, ("ties",), "the gradient at 0 is 0"),
-        case("subnormal", tiny, ("subnormal",), "subnormal numbers of float32, both signs"),
+        case("subnormal", tiny, ("subnormal",), "subnormal numbers of float32, both signs", own=True),
         case("large", single(np.array([3e38, -3e38, 1e38])), ("large",), "near float32's end"),
         case("image", noise("r3", 2, 4, 4, 3), ("plain",), "four axes"),
         case("cut-off", -abs(noise("r4", 3, 3)) - 1, ("cut-off",), "nothing is positive"),
@@ -79,7 +79,7 @@ def max_pool2d_cases() -> list[Case]:
         case("one-window", noise("m7", 3, 2, 2, 2), ("one",), "2x2"),
         case("one-row", noise("m8", 1, 1, 4, 2), ("empty",), "height 1: no window at all", own=True),
         case("large", single(noise("m9", 1, 4, 4, 1) * 3e38), ("large",), "near float32's end"),
-        case("subnormal", single(noise("m10", 1, 4, 4, 1) * 1e-40), ("subnormal",), "subnormal in float32"),
+        case("subnormal", single(noise("m10", 1, 4, 4, 1) * 1e-40), ("subnormal",), "subnormal in float32", own=True),
     ]  # fmt: skip
 
 

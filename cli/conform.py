@@ -1,0 +1,67 @@
+"""`leakysm conform`: somebody else's functions, held to the same bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def conform(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE[:NAME]", help="What offers the functions: a module, a .py file, or an object in it."
+        ),
+    ],
+    array: Annotated[
+        str | None, typer.Option(help="Its arrays: numpy, torch or jax. Default: told from what the module imports.")
+    ] = None,
+    operation: Annotated[
+        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+    ] = None,
+    expected: Annotated[Path | None, typer.Option(help="File of expected failures, lines PATTERN  # REASON.")] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Also what only leakysm promises: float16, exact zeros, the left derivative at the kink."
+        ),
+    ] = False,
+    examples: Annotated[int, typer.Option(min=0, help="Random cases for each operation, beside the fixed ones.")] = 25,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Hold the functions of a module to leakysm's error bounds: those that it offers under their public names.
+
+    Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. Exit 0 if at least
+    one operation is offered and none fails; a failure is shown with its smallest counterexample as code.
+
+    Example: leakysm conform my_losses --array torch --operation cross_entropy
+    """
+    from leakysm_cli.progress import shown_count
+    from leakysm_cli.verify import dumps, print_lines
+
+    from leakysm.errors import UserError
+    from leakysm.verify import report as reports
+    from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform_module, read_expected
+
+    if expected is not None and not expected.is_file():
+        raise UserError(f"--expected is {expected}; a file is expected: give its path")
+    failures = read_expected(expected.read_text()) if expected else []
+    settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict, examples=examples)
+    with shown_count("checking") as bar:
+        report = conform_module(
+            target, array=array, operations=operation, settings=settings, expected=failures, progress=bar
+        )
+    if json:
+        print(dumps(reports.as_json(report)))
+    else:
+        print_lines(reports.columns(reports.SUMMARY_HEADER, reports.summary_rows(report)))
+        print_lines(reports.problems(report))
+        offered = [row for row in report.rows if row.status in ("passed", "failed")]
+        failed = [row.operation for row in offered if row.status == "failed"]
+        verdict = f"failed: {', '.join(failed)}" if failed else "none fails" if offered else "nothing was checked"
+        versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+        print_lines(["", f"{target} ({versions}): {len(offered)} of {len(report.rows)} operations offered: {verdict}"])
+    if not report.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,70 @@
+"""`leakysm verify`: error table and gradient checks of a backend, on this very machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    backend: Annotated[str, typer.Option(help="The engine to check: reference, numpy or cupy.")] = "numpy",
+    operation: Annotated[
+        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+    ] = None,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Many more random cases: takes minutes.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Threads of the numpy engine.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device of the cupy engine, such as cuda:0.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
+
+    Prints the largest error of each operation and dtype against its bound, then what numerical differentiation and
+    the laws of gradients found. Exit 1, with the smallest failing example as code, if a bound breaks.
+
+    Example: leakysm verify --backend numpy --operation conv_block
+    """
+    import numpy as np
+    from leakysm_cli.progress import shown_count
+
+    import leakysm as lk
+    from leakysm.verify import report as reports
+    from leakysm.verify.adapters import EngineImplementation
+    from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
+    from leakysm.verify.gradients import check_gradients
+    from leakysm.verify.registry import ENTRIES
+
+    implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
+    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 25)
+    names = operation or list(ENTRIES)
+    with shown_count("checking") as bar, np.errstate(all="ignore"):
+        report = conform(
+            implementation, operations=names, settings=settings, progress=lambda done, total: bar(done, 2 * total)
+        )
+        checks = []
+        for done, name in enumerate(names, len(names)):
+            bar(done, 2 * len(names))
+            checks.append(check_gradients(implementation, ENTRIES[name]))
+    failed = [row.operation for row in report.rows if row.status != "passed"]
+    failed += [f"gradients of {c.operation}" for c in checks if c.problems]
+    if json:
+        print(dumps(reports.as_json(report, checks)))
+    else:
+        print_lines(reports.columns(reports.ERROR_HEADER, reports.error_rows(report)))
+        print_lines(["", *reports.columns(reports.GRADIENT_HEADER, reports.gradient_rows(checks))])
+        print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
+        cases = sum(row.cases for row in report.rows)
+        verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
+        print_lines(["", f"{implementation.name}: {len(report.rows)} operations, {cases} cases: {verdict}"])
+    if failed:
+        raise typer.Exit(1)
+
+
+def print_lines(lines: list[str]) -> None:
+    print(*lines, sep="\n")
+
+
+def dumps(report: object) -> str:
+    import json
+
+    return json.dumps(report, indent=1)

@@ -1,0 +1,107 @@
+"""Reports as text and as JSON. Plain strings: who prints them, and in which colours, is not decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from leakysm.verify.conformance import Report, Row, Worst
+from leakysm.verify.gradients import Checks
+
+VERSION = 1
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as aligned lines; numbers are what the caller made of them."""
+    table = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The same table for a page."""
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag")
+
+
+def summary_rows(report: Report) -> list[list[str]]:
+    """An operation a row: what came of it."""
+    return [_summary(row) for row in report.rows]
+
+
+def _summary(row: Row) -> list[str]:
+    worst = max(row.worst, key=lambda w: w.ratio, default=None)
+    largest = f"{worst.ratio:.2f} ({worst.output}, {worst.dtype}, {worst.case.partition('/')[2]})" if worst else ""
+    failures = ", ".join(f"{flag} {count}" for flag, count in sorted(row.failures.items()))
+    expected = ", ".join(f"expected: {reason}" for reason in row.expected.values())
+    status = row.status + (" (value only)" if row.not_offered == ("vjp",) else "")
+    return [row.operation, status, str(row.cases or ""), largest, "; ".join(filter(None, (failures, expected)))]
+
+
+ERROR_HEADER = ("operation", "dtype", "part", "error / bound", "error in eps * scale", "worst output", "worst case")
+
+
+def error_rows(report: Report) -> list[list[str]]:
+    """The largest errors seen: a row for each operation, dtype and part, value or vjp."""
+    rows = []
+    for row in report.rows:
+        for (dtype, part), worst in sorted(_by_part(row).items()):
+            numbers = [f"{worst.ratio:.3f}", f"{worst.roundings:.2f}"]
+            rows.append([row.operation, dtype, part, *numbers, worst.output, worst.case.partition("/")[2]])
+    return rows
+
+
+def _by_part(row: Row) -> dict[tuple[str, str], Worst]:
+    found: dict[tuple[str, str], Worst] = {}
+    for worst in row.worst:
+        if (worst.dtype, worst.part) not in found or worst.ratio > found[worst.dtype, worst.part].ratio:
+            found[worst.dtype, worst.part] = worst
+    return found
+
+
+GRADIENT_HEADER = (
+    "operation",
+    "directions",
+    "Jacobian entries",
+    "laws",
+    "crossed a kink",
+    "largest error / bound",
+    "result",
+)
+
+
+def gradient_rows(checks: Sequence[Checks]) -> list[list[str]]:
+    """Numerical derivatives and laws: an operation a row."""
+    return [
+        [c.operation, str(c.directions), str(c.entries), str(c.laws), str(c.crossed), f"{c.worst:.3f}", c.result]
+        for c in checks
+    ]
+
+
+def problems(report: Report) -> list[str]:
+    """What went wrong, each with the smallest counterexample as code."""
+    lines = []
+    for row in report.rows:
+        if row.problem is not None:
+            lines += ["", f"{row.operation}: {row.problem}"]
+        if row.counterexample is not None:
+            lines += [*(f"    {line}" for line in row.counterexample.splitlines())]
+    lines += [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]
+    return lines
+
+
+def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str, Any]:
+    """Everything, for a program. `version` changes when a key does."""
+    return {
+        "version": VERSION,
+        "name": report.name,
+        "versions": dict(report.versions),
+        "ok": report.ok and not any(c.problems for c in checks or ()),
+        "operations": [asdict(row) for row in report.rows],
+        "unmatched": report.unmatched,
+        **({} if checks is None else {"gradients": [asdict(c) for c in checks]}),
+    }
