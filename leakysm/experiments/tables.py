@@ -1,10 +1,12 @@
-"""Tables as CSV and as Markdown."""
+"""Tables as CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 Cell = str | int | float
 
@@ -25,3 +27,8 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     lines.insert(1, " | ".join("-" * width for width in widths))
     return "".join(f"| {line} |\n" for line in lines)
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """JSON for people to read: infinity as Python's json reads and writes it, no other liberty."""
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,222 @@
+"""`leakysm gradients`: the early-sparsity experiment, and the threshold and slope that one's own data ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from leakysm_cli import options as o
+
+if TYPE_CHECKING:
+    from leakysm.backends import Engine
+    from leakysm.experiments.gradients import Traces
+    from leakysm.experiments.suggest import Embedded
+    from leakysm.ops.metrics import Metric
+
+EPISODES = 3  # first ones, that a suggestion looks at
+FIGURE_NAMES = {
+    "vanished_distance_gradients": "gradient entries below 1e-3",
+    "vanished_query_gradients": "queries with a faint gradient",
+    "mean_query_gradient": "mean gradient norm of a query",
+    "mean_distance": "mean distance",
+    "mean_max_probability": "mean largest probability",
+}
+
+
+def gradients(
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A distance, DISTANCE[,key=value...]; give it several times. Default: squared-euclidean and leaky."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each run.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from --seed on.")] = 3,
+    histogram: Annotated[
+        str | None, typer.Option(help="Steps whose distances and gradients to draw as histograms: 0,10,49 say.")
+    ] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Only tell the threshold and slope that keep the early gradients alive.")
+    ] = False,
+    target: Annotated[
+        float, typer.Option(help="With --suggest: the part of the gradient entries that may vanish, 0 to 1.")
+    ] = 0.1,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="With --embeddings X.npy (n, D): the classes, an .npy (n,).")
+    ] = None,
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    split: o.Split = None,
+    way: o.Way = None,
+    shot: o.Shot = None,
+    query: o.Query = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    seed: o.Seed = None,
+    backend: o.Backend = None,
+    device: o.Device = None,
+    threads: o.Threads = None,
+    out: Annotated[Path, typer.Option(help="Folder for gradients.csv and .png, histogram.csv and .png.")] = Path(
+        "gradients"
+    ),
+    json: o.Json = False,
+) -> None:
+    """Show how many gradients vanish in the first steps of training, distance by distance.
+
+    Every distance starts at the same weights and sees the same episodes. With --suggest: which threshold and slope
+    keep the gradients alive on your own data, or on your own net's embeddings.
+
+    Example: leakysm gradients --dataset omniglot --data ../shared/omniglot --histogram 0,49
+
+    Example: leakysm gradients --suggest --embeddings mine.npy --labels classes.npy --way 10
+    """
+    given: dict[str, Any] = {
+        "dataset": dataset,
+        "split": split,
+        "way": way,
+        "shot": shot,
+        "query": query,
+        "optimizer": optimizer,
+    }
+    given |= {
+        "learning_rate": learning_rate,
+        "seed": seed or 0,
+        "backend": backend,
+        "device": device,
+        "threads": threads,
+    }
+    given |= {"data": str(data) if data else None}
+    given = {key: value for key, value in given.items() if value is not None}
+    if suggest:
+        _suggest(given, target, embeddings, labels, seeds, json)
+    else:
+        _refuse_without_suggest(embeddings=embeddings, labels=labels)
+        _gradients(given, setting, steps, seeds, _numbers(histogram, steps), out, json)
+
+
+def _gradients(
+    given: dict[str, Any], texts: list[str] | None, steps: int, seeds: int, watch: list[int], out: Path, as_json: bool
+) -> None:
+    from leakysm_cli.progress import shown_count
+
+    from leakysm.experiments import settings
+    from leakysm.experiments.gradient_files import summary, write
+    from leakysm.experiments.gradients import compare_early_steps
+    from leakysm.experiments.resolve import configurations, engine_of, load_for
+    from leakysm.experiments.tables import json_text
+
+    parsed = settings.parse_settings(texts or settings.DEFAULT)
+    with shown_count("reading images") as report:
+        data = load_for(given, report)
+    configs = configurations(given, parsed, data)
+    first = next(iter(configs.values()))
+    numbers = range(first.seed, first.seed + seeds)
+    with shown_count("training steps") as report:
+        traces = compare_early_steps(configs, numbers, data, engine_of(first), steps, watch=watch, report=report)
+    title = f"{data.name}, {first.way}-way {first.shot}-shot, {first.query} queries a class"
+    result = summary(configs, traces)
+    write(out, result, title, traces, watch)
+    print(json_text(result), end="") if as_json else _print_traces(title, traces, out)
+
+
+def _print_traces(title: str, traces: Traces, out: Path) -> None:
+    last = traces.figures.shape[2] - 1
+    print(f"{title}; mean over seeds {', '.join(map(str, traces.seeds))}")
+    for step in sorted({0, last}):
+        print(f"\nstep {step:<26}" + "".join(f"  {label}" for label in traces.labels))
+        for name, words in FIGURE_NAMES.items():
+            means = traces.figure(name)[:, :, step].mean(axis=1)
+            cells = (_shown(name, mean).rjust(len(label)) for label, mean in zip(traces.labels, means, strict=True))
+            print(f"{words:31}" + "".join(f"  {cell}" for cell in cells))
+    vanished = traces.figure("vanished_distance_gradients")[:, :, 0].mean(axis=1)
+    parts = (f"{label} {100 * mean:.1f} %" for label, mean in zip(traces.labels, vanished, strict=True))
+    print(f"\n{out}")
+    print(f"gradient entries below 1e-3 at step 0: {', '.join(parts)} ({len(traces.seeds)} seeds)")
+
+
+def _suggest(
+    given: dict[str, Any], target: float, embeddings: Path | None, labels: Path | None, seeds: int, as_json: bool
+) -> None:
+    from leakysm.errors import UserError
+    from leakysm.experiments.suggest import suggest
+    from leakysm.experiments.tables import json_text
+
+    if not 0 < target < 1:
+        raise UserError(f"target is {target:g}: expected a part between 0 and 1, 0.1 say")
+    if labels and not embeddings:
+        raise UserError("--labels goes with --embeddings; give both, or leave it out")
+    engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)
+    suggestion = suggest(engine, embedded, target)
+    command = _command(given, suggestion.metric)
+    if as_json:
+        print(json_text(suggestion.to_json() | {"command": command}), end="")
+        return
+    names = ["squared-euclidean", str(suggestion.metric)]
+    one = embedded[0]
+    print(f"{len(embedded)} first episodes, {one.way}-way {one.shot}-shot, embeddings of {one.z.shape[1]} values")
+    print(f"{'':31}" + "".join(f"  {name}" for name in names))
+    for (name, words), *values in zip(FIGURE_NAMES.items(), suggestion.before, suggestion.after, strict=True):
+        print(f"{words:31}" + "".join(f"  {_shown(name, v).rjust(len(c))}" for v, c in zip(values, names, strict=True)))
+    print(f"\n{command}")
+
+
+def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
+    from leakysm.errors import UserError
+    from leakysm.experiments.embeddings import episodes_of, read_embeddings
+    from leakysm.experiments.resolve import engine_for
+
+    if unused := [key for key in ("dataset", "data", "split", "optimizer", "learning_rate") if key in given]:
+        raise UserError(f"--{unused[0]} has no meaning with --embeddings; leave one of the two out")
+    z, starts = read_embeddings(embeddings, labels)
+    form = {"way": given.get("way"), "shot": given.get("shot", 1), "query": given.get("query")}
+    return engine_for(given), list(episodes_of(z, starts, **form, seed=given["seed"], episodes=EPISODES))
+
+
+def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded]]:
+    from dataclasses import replace
+
+    from leakysm_cli.progress import shown_count
+
+    from leakysm.experiments.resolve import configurations, engine_of, load_for
+    from leakysm.experiments.suggest import embedded_by_new_net
+    from leakysm.training import SplitImages
+
+    with shown_count("reading images") as report:
+        data = load_for(given, report)
+    (config,) = configurations(given, {"": {}}, data).values()
+    images = SplitImages(engine_of(config), data, "train")
+    nets = (replace(config, seed=config.seed + i) for i in range(seeds))
+    return images.engine, [episode for net in nets for episode in embedded_by_new_net(net, images, EPISODES)]
+
+
+def _command(given: dict[str, Any], metric: Metric) -> str:
+    """`leakysm train` with what was given and the metric."""
+    from shlex import join
+
+    options = {**given, "distance": metric.name, **metric.parameters}
+    return join(["leakysm", "train", *(f"--{key.replace('_', '-')}={value}" for key, value in options.items())])
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name.startswith("vanished") else f"{value:.4g}"
+
+
+def _numbers(text: str | None, steps: int) -> list[int]:
+    """The steps of --histogram. UserError unless they are steps of the run."""
+    from leakysm.errors import UserError
+
+    numbers = [int(part) if part.strip().isdecimal() else -1 for part in text.split(",")] if text else []
+    if any(not 0 <= number < steps for number in numbers):
+        raise UserError(f"histogram is {text!r}: expected steps from 0 to {steps - 1}, 0,{steps - 1} say")
+    return sorted(set(numbers))
+
+
+def _refuse_without_suggest(**options: Path | None) -> None:
+    from leakysm.errors import UserError
+
+    if given := [name for name, value in options.items() if value]:
+        raise UserError(f"--{given[0]} goes with --suggest; add --suggest, or leave it out")

@@ -1,0 +1,58 @@
+"""What the early-sparsity experiment leaves in its folder: tables, pictures, and a summary that names every setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.experiments import histogram
+from leakysm.experiments.gradient_plots import histogram_figure, traces_figure
+from leakysm.experiments.gradients import Traces
+from leakysm.experiments.tables import csv_table, json_text
+from leakysm.files import write_atomically
+from leakysm.training.config import TrainConfig
+from leakysm.training.trainer import STEP_COLUMNS
+
+USED = ("dataset", "data", "split", "way", "shot", "query", "distance", "threshold", "slope", "per") + (
+    ("optimizer", "learning_rate", "halve_every", "backend", "device")
+)
+
+
+def summary(configs: Mapping[str, TrainConfig], traces: Traces) -> dict[str, Any]:
+    """Settings in full, and their figures at the first and the last step: mean over the seeds, and of each seed."""
+    last = traces.figures.shape[2] - 1
+    return {
+        "seeds": list(traces.seeds),
+        "steps": last + 1,
+        "settings": [
+            {
+                "setting": label,
+                "config": {key: value for key, value in configs[label].settings().items() if key in USED},
+                **{
+                    when: {
+                        name: {"mean": float(values.mean()), "seeds": values.tolist()}
+                        for name, values in zip(STEP_COLUMNS, traces.figures[i, :, step].T, strict=True)
+                    }
+                    for when, step in (("first", 0), ("last", last))
+                },
+            }
+            for i, label in enumerate(traces.labels)
+        ],
+    }
+
+
+def write(out: Path, result: dict[str, Any], title: str, traces: Traces, watch: Sequence[int]) -> None:
+    """gradients.csv, .png and .json; with steps to watch, histogram.csv and .png. UserError if that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: {error.strerror}; choose another --out") from None
+    write_atomically(out / "gradients.csv", csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows()))
+    write_atomically(out / "gradients.png", traces_figure(traces, title))
+    if watch:
+        columns = ("setting", "seed", "step", "quantity", "low", "high", "count")
+        write_atomically(out / "histogram.csv", csv_table(columns, histogram.rows(traces.watched)))
+        write_atomically(out / "histogram.png", histogram_figure(traces, watch))
+    write_atomically(out / "gradients.json", json_text(result).encode())

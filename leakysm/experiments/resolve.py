@@ -1,0 +1,40 @@
+"""From what a user gives to whole configurations, one a setting, and the data they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from leakysm.backends import Engine, backend
+from leakysm.data import Dataset, load
+from leakysm.experiments.settings import Setting
+from leakysm.training.config import TrainConfig
+from leakysm.training.defaults import fit, with_defaults
+from leakysm.training.device import choose
+
+Report = Callable[[int, int], None]
+
+
+def load_for(given: Mapping[str, Any], report: Report | None = None) -> Dataset:
+    """The data set that the given settings name. UserError for whatever is amiss."""
+    settings = with_defaults({key: given.get(key) for key in ("dataset", "data", "split")})
+    split = {"split": settings["split"]} if "split" in settings else {}
+    return load(settings["dataset"], settings.get("data"), **split, report=report)
+
+
+def configurations(given: Mapping[str, Any], settings: Mapping[str, Setting], data: Dataset) -> dict[str, TrainConfig]:
+    """A whole configuration for each setting by label: alike in everything but the setting's own keys."""
+    device, backend_name = choose(given.get("device"), given.get("backend"))
+    common = {**given, "device": device, "backend": backend_name}
+    return {label: fit(with_defaults({**common, **setting}), data) for label, setting in settings.items()}
+
+
+def engine_of(config: TrainConfig) -> Engine:
+    """The engine that the configuration names."""
+    return backend(config.backend, threads=config.threads, device=config.device)
+
+
+def engine_for(given: Mapping[str, Any]) -> Engine:
+    """The engine that the given settings name or, unnamed, the fast one of the device."""
+    device, name = choose(given.get("device"), given.get("backend"))
+    return backend(name, threads=given.get("threads"), device=device)

@@ -1,0 +1,85 @@
+"""`leakysm gradients` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.experiments.command import leakysm, refused
+
+SMALL = ("--way", 5, "--query", 2, "--steps", 2, "--seeds", 2, "--device", "cpu")
+
+
+def test_it_ends_with_the_folder_and_the_effect(tmp_path: Path) -> None:
+    outcome = leakysm("gradients", *SMALL, "--out", tmp_path / "g")
+    assert outcome.code == 0
+    *_, folder, last = outcome.out.splitlines()
+    assert folder == str(tmp_path / "g")
+    assert last.startswith("gradient entries below 1e-3 at step 0: squared-euclidean ")
+    assert last.endswith("(2 seeds)")
+    assert sorted(path.name for path in (tmp_path / "g").iterdir()) == [
+        "gradients.csv",
+        "gradients.json",
+        "gradients.png",
+    ]
+
+
+def test_json_is_the_file_and_histograms_are_drawn_when_asked_for(tmp_path: Path) -> None:
+    settings = ("--setting", "euclidean", "--setting", "leaky,threshold=0,slope=0.1")
+    outcome = leakysm("gradients", *SMALL, *settings, "--histogram", "1,0", "--json", "--out", tmp_path)
+    printed = json.loads(outcome.out)
+    assert printed == json.loads((tmp_path / "gradients.json").read_text())
+    assert [one["setting"] for one in printed["settings"]] == ["euclidean", "leaky,threshold=0,slope=0.1"]
+    assert (printed["seeds"], printed["steps"]) == ([0, 1], 2)
+    header, *rows = (tmp_path / "histogram.csv").read_text().splitlines()
+    assert header == "setting,seed,step,quantity,low,high,count"
+    assert {row.split('"')[-1].split(",")[-5] for row in rows} == {"0", "1"}
+    assert (tmp_path / "histogram.png").exists()
+
+
+def test_a_suggestion_from_ones_own_data_is_a_command_line() -> None:
+    outcome = leakysm("gradients", "--suggest", "--way", 5, "--seeds", 1, "--device", "cpu", "--seed", 3)
+    assert outcome.code == 0
+    command = outcome.out.splitlines()[-1].split()
+    assert command[:3] == ["leakysm", "train", "--way=5"]
+    assert "--distance=leaky" in command
+    as_json = json.loads(leakysm("gradients", "--suggest", "--way", 5, "--seeds", 1, "--seed", 3, "--json").out)
+    assert as_json["distance"]["name"] == "leaky"
+    assert f"--slope={as_json['distance']['slope']}" in command
+    assert as_json["after"]["vanished_distance_gradients"] <= 0.1 < as_json["before"]["vanished_distance_gradients"]
+
+
+@pytest.mark.parametrize("form", ["npy", "h5"])
+def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> None:
+    z = 20 * np.random.default_rng(0).standard_normal((60, 16))
+    labels = np.arange(60) % 6
+    if form == "npy":
+        np.save(tmp_path / "z.npy", z)
+        np.save(tmp_path / "labels.npy", labels)
+        source = ("--embeddings", tmp_path / "z.npy", "--labels", tmp_path / "labels.npy")
+    else:
+        with h5py.File(tmp_path / "z.h5", "w") as file:
+            file["embeddings"], file["labels"] = z, labels
+        source = ("--embeddings", tmp_path / "z.h5")
+    found = json.loads(leakysm("gradients", "--suggest", *source, "--json").out)
+    assert found["after"]["vanished_distance_gradients"] <= 0.1
+    assert found["distance"]["slope"] < 0.05
+
+
+def test_bad_use_is_one_line(tmp_path: Path) -> None:
+    assert "expected steps from 0 to 1" in refused("gradients", *SMALL, "--histogram", "2")
+    assert "expected steps from 0 to 1" in refused("gradients", *SMALL, "--histogram", "first")
+    assert "did you mean leaky?" in refused("gradients", *SMALL, "--setting", "leeky")
+    assert "goes with --suggest" in refused("gradients", *SMALL, "--embeddings", "z.npy")
+    assert "goes with --embeddings" in refused("gradients", "--suggest", "--labels", "z.npy")
+    assert "expected a part between 0 and 1" in refused("gradients", "--suggest", "--target", "10")
+    assert "--dataset has no meaning" in refused(
+        "gradients", "--suggest", "--embeddings", "z.npy", "--dataset", "strokes"
+    )
+    assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path)
+    (tmp_path / "file").write_text("")
+    assert "choose another --out" in refused("gradients", *SMALL, "--out", tmp_path / "file")
