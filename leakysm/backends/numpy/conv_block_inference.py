@@ -66,10 +66,10 @@ class ConvBlockInference:
                 np.maximum(largest, 0, out=largest)
 
         self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype)))
-        return y.reshape(N, H // 2, W // 2, F), ((x, w, scale, shift, mean, variance), eps)
+        return y.reshape(N, H // 2, W // 2, F), (x, w, scale, shift, mean, variance, eps)
 
     def backward(self, saved: Any, dy: np.ndarray) -> tuple[np.ndarray, ...]:
         """dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift, dmean, dvariance."""
-        arguments, eps = saved
-        gradients: tuple[np.ndarray, ...] = conv_block_inference_vjp(*arguments, dy, eps=eps)
+        x, w, scale, shift, mean, variance, eps = saved
+        gradients: tuple[np.ndarray, ...] = conv_block_inference_vjp(x, w, scale, shift, mean, variance, dy, eps=eps)
         return gradients

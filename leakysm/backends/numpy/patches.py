@@ -50,5 +50,5 @@ class Patches:
 
     def everywhere(self, w: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """X^T (a o + b) with o = X w centred, (9 C, F) in float64. w (9 C, F), a, b (F,)."""
-        products: np.ndarray = self.centred() @ w.astype(np.float64)
-        return products * a + self.sums[:, None] * b
+        summed: np.ndarray = self.centred() @ w.astype(np.float64) * a + self.sums[:, None] * b
+        return summed
