@@ -2,13 +2,16 @@
 
 The least restriction that meets the target: the largest slope of 1, 0.5, 0.2, 0.1, ... at which, with threshold 1, at
 most the target's fraction of the entries of dL/dd vanishes; then, at that slope, the largest threshold of 1, 2, 5, 10,
-... before the fraction exceeds the target. Only the start of training is looked at: no promise of accuracy.
+... before the fraction exceeds the target, but no more than slope times the mean distance: the unrestricted part of a
+distance shall not outweigh the restricted one, which training would bring into play later. Only the start of training
+is looked at: no promise of accuracy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -81,7 +84,8 @@ def suggest(engine: Engine, episodes: Sequence[Embedded], target: float) -> Sugg
         if slope is None:
             raise CheckFailed(_out_of_reach(episodes, target, min(tried[m][_VANISHED] for m in tried)))
         chosen = LeakySquaredEuclidean(1.0, slope)
-        for threshold in _thresholds():
+        most = slope * float(tried[squared][FIGURES.index("mean_distance")])
+        for threshold in takewhile(lambda t: t <= most, _thresholds()):
             if vanished(wider := LeakySquaredEuclidean(threshold, slope)) > target:
                 break
             chosen = wider

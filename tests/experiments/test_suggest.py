@@ -49,6 +49,8 @@ def test_the_target_is_met_and_no_less_would_do(seed: int, scale: float, target:
     assert result.metric.slope == min(slopes)
     for slope in {s for s in slopes if s > result.metric.slope}:
         assert vanished(LeakySquaredEuclidean(1.0, slope), made) > target
+    mean = float(result.before[FIGURES.index("mean_distance")])
+    assert 1 <= result.metric.threshold <= max(1, result.metric.slope * mean)
     wider = max(m.threshold for m, _ in result.tried if isinstance(m, LeakySquaredEuclidean))
     assert (
         wider == result.metric.threshold or vanished(LeakySquaredEuclidean(wider, result.metric.slope), made) > target
