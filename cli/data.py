@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from leakysm_cli import options as o
+from leakysm_cli.progress import shown_count
 
 if TYPE_CHECKING:
     from leakysm.data import Dataset
 
-app = typer.Typer(help="Fetch, prepare and show the data sets.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, prepare and show the data sets.")
 
-DatasetName = Annotated[str, typer.Option("--dataset", help="strokes, omniglot, miniimagenet, caltech101 or folder.")]
-DataPath = Annotated[Path | None, typer.Option("--data", help="Folder that holds the published files, or one of them.")]
-Split = Annotated[str, typer.Option(help="Omniglot's: lake, vinyals, minimal1 or minimal2.")]
 Seed = Annotated[int, typer.Option(help="Of strokes, of the deal of a folder's classes, and of the episode shown.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def info(
-    dataset: DatasetName = "strokes",
-    data: DataPath = None,
-    split: Split = "lake",
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    split: o.Split = None,
     seed: Seed = 0,
-    json: Json = False,
+    json: o.Json = False,
 ) -> None:
     """Print the splits of a data set: classes, images, images a class, size; and its checksum.
 
@@ -35,18 +35,20 @@ def info(
     if json:
         from json import dumps
 
-        print(dumps(_description(loaded), indent=2))
+        typer.echo(dumps(_description(loaded), indent=2))
         return
-    print(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
-    print(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
+    typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
+    typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
     for name, one in loaded.splits.items():
         fewest, most = one.counts.min(), one.counts.max()
-        print(f"{name:10}{one.n_classes:9}{len(one.images):9}  {fewest if fewest == most else f'{fewest} to {most}'}")
-    print(f"checksum  {loaded.digest}")
+        typer.echo(
+            f"{name:10}{one.n_classes:9}{len(one.images):9}  {fewest if fewest == most else f'{fewest} to {most}'}"
+        )
+    typer.echo(f"checksum  {loaded.digest}")
 
 
 @app.command()
-def prepare(dataset: DatasetName = "omniglot", data: DataPath = None, split: Split = "lake", seed: Seed = 0) -> None:
+def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = None, seed: Seed = 0) -> None:
     """Read a data set once, so that training starts at once: the images are kept in one file in the cache folder.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
@@ -60,14 +62,14 @@ def prepare(dataset: DatasetName = "omniglot", data: DataPath = None, split: Spl
     start = perf_counter()
     loaded = _load(dataset, data, split, seed)
     images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
-    print(f"{dataset}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
+    typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
 
 
 @app.command()
 def show(
-    dataset: DatasetName = "strokes",
-    data: DataPath = None,
-    split: Split = "lake",
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    split: o.Split = None,
     part: Annotated[str, typer.Option(help="Which split's images: train, val or test.")] = "test",
     classes: Annotated[int, typer.Option(min=1, help="Classes on the sheet.")] = 10,
     samples: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 10,
@@ -94,7 +96,7 @@ def show(
     }
     for name, figure in pictures.items():
         save(figure, out / name)
-        print(out / name)
+        typer.echo(str(out / name))
 
 
 @app.command()
@@ -112,15 +114,13 @@ def fetch(
 
     Example: leakysm data fetch omniglot
     """
-    from leakysm_cli.progress import transfers
-
     from leakysm.data.cache import cache_folder
     from leakysm.data.fetch import ARCHIVES, EXTRAS, PUBLISHED, fetch
     from leakysm.errors import UserError
 
     if dataset != "omniglot":
         raise UserError(f"cannot fetch '{dataset}': only omniglot is published for download; give others with --data")
-    with transfers() as progress:
+    with _shown_transfer() as progress:
         files = fetch(
             out or cache_folder() / dataset,
             ARCHIVES + EXTRAS if everything else ARCHIVES,
@@ -128,16 +128,14 @@ def fetch(
             progress=progress,
         )
     for file in files:
-        print(file)
+        typer.echo(str(file))
 
 
-def _load(dataset: str, data: Path | None, split: str, seed: int) -> Dataset:
-    from leakysm_cli.progress import counted
-
+def _load(dataset: str | None, data: Path | None, split: str | None, seed: int) -> Dataset:
     from leakysm.data import load
 
-    with counted(f"reading {dataset}") as report:
-        return load(dataset, data, split=split, seed=seed, report=report)
+    with shown_count("reading images") as report:
+        return load(dataset or "strokes", data, split=split or "lake", seed=seed, report=report)
 
 
 def _description(data: Dataset) -> dict[str, object]:
@@ -157,3 +155,22 @@ def _description(data: Dataset) -> dict[str, object]:
             for name, one in data.splits.items()
         },
     }
+
+
+@contextmanager
+def _shown_transfer() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for each archive, in bytes; nothing where nobody watches a terminal."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def report(archive: str, done: int, total: int | None) -> None:
+            if archive not in tasks:
+                tasks[archive] = bars.add_task(archive)
+            bars.update(tasks[archive], completed=done, total=total)
+
+        yield report

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from leakysm_cli import evaluate, gradients, info, train
+from leakysm_cli import data, evaluate, export, gradients, info, train
 from typer.core import TyperGroup
 
 
@@ -34,9 +34,8 @@ def told(error: Exception) -> tuple[str, int]:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # bad use of options: Typer's own errors
         context = getattr(error, "ctx", None)
         where = f"; see {context.command_path} --help" if context else ""
-        return " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(
-            "."
-        ) + where, error.exit_code
+        message = " ".join(error.format_message().replace("Value error, ", "").split())
+        return message.rstrip(".") + where, error.exit_code
     from leakysm.errors import LeakysmError  # imports NumPy: here, where the time no longer matters
 
     if isinstance(error, LeakysmError):
@@ -59,6 +58,8 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(info.info)
 app.command()(gradients.gradients)
+app.command()(export.export)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from leakysm.errors import UserError
 
 SPLITS = ("train", "val", "test")
 _LEAST_CLASSES = 4
+_ALL = "all"
 _FORMS = "expected <class>/<image>, or <split>/<class>/<image> with the splits train, val and test"
 Classes = dict[str, list[str]]
 
@@ -41,13 +42,13 @@ def folder_dataset(
         return splits
 
     splits, digest = cached("folder", source.checksum(), build, cache_dir)
-    if "" in splits:
-        return normalised("folder", _deal(path, splits[""], seed), digest_of(digest, f"seed {seed}"))
+    if _ALL in splits:
+        return normalised("folder", deal(path, splits[_ALL], seed), digest_of(digest, f"seed {seed}"))
     return normalised("folder", {split: splits[split] for split in SPLITS if split in splits}, digest)
 
 
 def _sort(source: FolderSource) -> dict[str, Classes]:
-    """Files by split and class; without splits, one split named ''."""
+    """Files by split and class; without splits, one split of all."""
     if not source.names:
         raise UserError(f"{source.path} is an empty folder; {_FORMS}")
     _refuse_empty_folders(source)
@@ -64,7 +65,7 @@ def _sort(source: FolderSource) -> dict[str, Classes]:
             raise UserError(f"{source.path}: {name} lies at no class's place; {_FORMS}")
         if not is_image:
             raise UserError(f"{source.path}: {name} is not an image by its name; remove it, or save it as PNG")
-        split = folders[0] if with_splits else ""
+        split = folders[0] if with_splits else _ALL
         if owner.setdefault(folders[-1], split) != split:
             raise UserError(
                 f"{source.path} has the class {folders[-1]} in {owner[folders[-1]]} and {split}; "
@@ -81,7 +82,7 @@ def _refuse_empty_folders(source: FolderSource) -> None:
         raise UserError(f"{source.path / folder} is an empty folder; put images in it, or remove it")
 
 
-def _deal(path: Path, pool: ClassSet, seed: int) -> Splits:
+def deal(path: Path, pool: ClassSet, seed: int) -> Splits:
     n = pool.n_classes
     if n < _LEAST_CLASSES:
         raise UserError(

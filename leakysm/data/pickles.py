@@ -115,9 +115,7 @@ class _Dtype:
         return np.dtype(self._code).newbyteorder(order)  # type: ignore[arg-type]
 
 
-_CODES = {
-    f"{kind}{size}" for kind, sizes in {"iu": (1, 2, 4, 8), "f": (2, 4, 8)}.items() for size in sizes for kind in kind
-}
+_CODES = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
 class _Named:

@@ -1,0 +1,100 @@
+"""`leakysm data`, through its Typer application."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from leakysm_cli.data import app
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from leakysm.data import load
+from leakysm.data.fetch import ARCHIVES
+from leakysm.errors import UserError
+from tests.data.test_fetch import Server, server
+
+__all__ = ["server"]
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.parametrize("command", ["info", "prepare", "show", "fetch"])
+def test_help_has_an_example(command: str) -> None:
+    assert f"Example: leakysm data {command}" in run(command, "--help").output
+
+
+def test_info_prints_the_splits() -> None:
+    lines = [line.split() for line in run("info").output.splitlines()]
+    assert ["train", "300", "6000", "20"] in lines
+    assert ["checksum", load("strokes").digest] in lines
+
+
+def test_info_as_json(zips: Path) -> None:
+    found = json.loads(run("info", "--dataset", "omniglot", "--data", zips, "--json").output)
+    assert found["digest"] == load("omniglot", zips).digest
+    assert found["image_shape"] == [28, 28, 1]
+    assert found["splits"]["test"] == {
+        "classes": 12,
+        "images": 36,
+        "fewest_images_a_class": 3,
+        "most_images_a_class": 3,
+    }
+
+
+def test_prepare_fills_the_cache_and_says_where(zips: Path, own_cache: Path) -> None:
+    output = run("prepare", "--dataset", "omniglot", "--data", zips).output
+    assert "omniglot: 96 images ready" in output
+    assert str(own_cache) in output.replace("\n", "")
+    assert len([*own_cache.iterdir()]) == 1
+
+
+def test_show_draws_classes_and_an_episode(tmp_path: Path) -> None:
+    output = run("show", "--part", "val", "--classes", "3", "--shot", "2", "--out", tmp_path).output
+    for name in ("classes.png", "episode.png"):
+        assert name in output
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 100
+
+
+def test_show_refuses_episodes_that_the_data_cannot_give(zips: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"shot \+ query is 1 \+ 5 = 6"):
+        run("show", "--dataset", "omniglot", "--data", zips, "--out", tmp_path)
+    assert not (tmp_path / "classes.png").exists()
+
+
+def test_fetch_puts_the_archives_where_omniglot_is_looked_for(
+    server: Server, omniglot_path: Path, own_cache: Path
+) -> None:
+    for archive in ARCHIVES:
+        server.files[f"base/{archive.name}"] = (omniglot_path / archive.name).read_bytes()
+    output = run("fetch", "omniglot", "--mirror", server.address).output
+    for archive in ARCHIVES:
+        assert (own_cache / "omniglot" / archive.name).exists()
+        assert archive.name in output
+    assert [path for path, _ in server.requests] == [f"/base/{archive.name}" for archive in ARCHIVES]
+
+
+def test_fetch_all_asks_for_the_rest_too(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"images_background\.zip: the server answers 404"):
+        run("fetch", "omniglot", "--all", "--mirror", server.address, "--out", tmp_path)
+
+
+def test_nothing_else_can_be_fetched() -> None:
+    with pytest.raises(UserError, match="cannot fetch 'miniimagenet': only omniglot"):
+        run("fetch", "miniimagenet")
+
+
+@pytest.mark.parametrize("command", ["info", "prepare", "show"])
+def test_errors_of_the_data_come_through(command: str) -> None:
+    with pytest.raises(UserError, match=r"omniglot needs its files: .*--data, or run `leakysm data fetch omniglot`"):
+        run(command, "--dataset", "omniglot")
+    assert CliRunner().invoke(app, [command, "--dataset", "mnist"]).exit_code == 2

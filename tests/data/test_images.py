@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from leakysm.data.images import decode, in_threads, read_for_net, read_images
+from leakysm.data.sources import open_source
+from leakysm.errors import UserError
+from tests.data.conftest import noise, png, write_files
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+FRAMES = [Image.fromarray(noise(seed, 8, 8)) for seed in range(3)]
+RGBA = Image.fromarray(noise(0, 8, 8, 4))
+PALETTE = FRAMES[0].convert("RGB").quantize(8)
+
+REFUSED = {
+    "no image": (b"not an image", "is not an image that Pillow can read"),
+    "empty": (b"", "is not an image that Pillow can read"),
+    "web page": (b"<!doctype html><html></html>", "is not an image that Pillow can read"),
+    "cut short": (png(noise(0, 84, 84))[:2000], "is a damaged image"),
+    "animated gif": (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
+    "animated png": (encoded(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
+    "pages": (encoded(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
+    "16 bit": (png(np.arange(64, dtype=np.uint16).reshape(8, 8)), "has 16 bits or more a pixel"),
+    "32 bit": (encoded(FRAMES[0].convert("F"), "TIFF"), "has 16 bits or more a pixel"),
+    "RGBA": (encoded(RGBA, "PNG"), r"has transparency \(mode RGBA\)"),
+    "grey and alpha": (encoded(RGBA.convert("LA"), "PNG"), r"has transparency \(mode LA\)"),
+    "transparent colour": (encoded(PALETTE, "PNG", transparency=0), r"has transparency \(mode P\)"),
+    "print colours": (encoded(RGBA.convert("CMYK"), "JPEG"), r"has unknown colours \(mode CMYK\)"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_read_faithfully_is_refused_in_one_line(case: str) -> None:
+    data, message = REFUSED[case]
+    with pytest.raises(UserError, match=f"some/place.png {message}") as caught:
+        decode(data, "some/place.png")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "mode"),
+    [
+        (FRAMES[0], "L"),
+        (FRAMES[0].convert("1"), "L"),
+        (FRAMES[0].convert("RGB"), "RGB"),
+        (PALETTE, "RGB"),
+    ],
+)
+def test_pixels_come_out_as_they_were_written(image: Image.Image, mode: str) -> None:
+    decoded = decode(encoded(image, "PNG"), "x")
+    assert decoded.mode == mode
+    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(image.convert(mode)))
+
+
+def test_grey_and_colour_together_are_colour(tmp_path: Path) -> None:
+    grey, colour = noise(0, 6, 5), noise(1, 6, 5, 3)
+    source = open_source(write_files(tmp_path, {"a.png": png(grey), "b.png": png(colour), "c.png": png(grey)}))
+    both = read_images(source, ["a.png", "b.png", "c.png"])
+    assert both.shape == (3, 6, 5, 3)
+    for k, expected in enumerate((grey[..., None], colour, grey[..., None])):
+        np.testing.assert_array_equal(both[k], np.broadcast_to(expected, (6, 5, 3)))
+    assert read_images(source, ["a.png", "c.png"]).shape == (2, 6, 5, 1)
+    assert read_images(source, ["a.png"], channels=3).shape == (1, 6, 5, 3)
+
+
+def test_mixed_sizes_name_two_files(tmp_path: Path) -> None:
+    source = open_source(write_files(tmp_path, {"a.png": png(noise(0, 6, 5)), "b.png": png(noise(0, 5, 6))}))
+    with pytest.raises(UserError, match=r"mixed sizes: a\.png is 5x6, b\.png 6x5; resize them"):
+        read_images(source, ["a.png", "b.png"])
+
+
+@given(st.integers(0, 100), st.data())
+def test_threads_keep_the_order_and_report_the_end(n: int, data: st.DataObject) -> None:
+    calls: list[tuple[int, int]] = []
+    results = in_threads(lambda item: item * item, range(n), lambda *call: calls.append(call))
+    assert list(results) == [k * k for k in range(n)]
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert not n or calls[-1] == (n, n)
+
+
+@given(st.integers(1, 200), st.data())
+def test_the_first_error_comes_through(n: int, data: st.DataObject) -> None:
+    bad = data.draw(st.sets(st.integers(0, n - 1), min_size=1))
+
+    def work(item: int) -> int:
+        if item in bad:
+            raise UserError(f"bad {item}")
+        return item
+
+    with pytest.raises(UserError, match=f"bad {min(bad)}$"):
+        list(in_threads(work, range(n)))
+
+
+def test_own_images_become_what_the_net_was_trained_on(tmp_path: Path) -> None:
+    pixels = noise(0, 105, 105)
+    write_files(
+        tmp_path, {"grey.png": png(pixels), "bit.png": png(pixels, "1"), "colour.png": png(noise(1, 84, 84, 3))}
+    )
+    files = [tmp_path / name for name in ("grey.png", "bit.png", "colour.png")]
+    ink = read_for_net(files, image_shape=(28, 28, 1), ink=True)
+    plain = read_for_net(files, image_shape=(28, 28, 1), ink=False)
+    assert ink.shape == (3, 28, 28, 1)
+    np.testing.assert_array_equal(ink, 255 - plain)
+    smaller = Image.fromarray(pixels).resize((28, 28), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(plain[0, :, :, 0], np.asarray(smaller))
+    assert len(np.unique(plain[1])) > 2  # a 1-bit image is grey before it shrinks
+    same = read_for_net(files[2:], image_shape=(84, 84, 3), ink=False)
+    np.testing.assert_array_equal(same[0], noise(1, 84, 84, 3))
+
+
+def test_own_images_that_are_missing_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no\.png: No such file"):
+        read_for_net([tmp_path / "no.png"], image_shape=(28, 28, 1), ink=True)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import os
+import pickle
+import pickletools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from leakysm.data import load
+from leakysm.data.pickles import read_cache
+from leakysm.errors import UserError
+from tests.data.conftest import noise
+
+IMAGES = {split: noise(k, 6, 84, 84, 3) for k, split in enumerate(("train", "val", "test"))}
+CLASSES = {split: {f"{split}-b": [0, 2, 4], f"{split}-a": [5, 1, 3]} for split in IMAGES}
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+def python2(images: np.ndarray, classes: dict[str, list[int]]) -> bytes:
+    """As Python 2 and its NumPy wrote it: byte strings everywhere, protocol 2."""
+    out = io.BytesIO()
+
+    def text(value: bytes) -> None:
+        out.write(b"T" + len(value).to_bytes(4, "little") + value)
+
+    def number(value: int) -> None:
+        out.write(b"J" + value.to_bytes(4, "little", signed=True))
+
+    out.write(b"\x80\x02}")
+    text(b"image_data")
+    out.write(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n(")
+    number(0)
+    out.write(b"t")
+    text(b"b")
+    out.write(b"\x87R(")
+    number(1)
+    out.write(b"(")
+    for side in images.shape:
+        number(side)
+    out.write(b"tcnumpy\ndtype\n")
+    text(b"u1")
+    number(0)
+    number(1)
+    out.write(b"\x87R(")
+    number(3)
+    text(b"|")
+    out.write(b"NNN")
+    for value in (-1, -1, 0):
+        number(value)
+    out.write(b"tb\x89")
+    text(images.tobytes())
+    out.write(b"tbs")
+    text(b"class_dict")
+    out.write(b"}")
+    for name, indices in classes.items():
+        text(name.encode())
+        out.write(b"](")
+        for index in indices:
+            number(index)
+        out.write(b"es")
+    out.write(b"s.")
+    return out.getvalue()
+
+
+def write(folder: Path, contents: dict[str, bytes]) -> Path:
+    for split, content in contents.items():
+        (folder / f"mini-imagenet-cache-{split}.pkl").write_bytes(content)
+    return folder
+
+
+def plain(split: str, protocol: int = 4) -> bytes:
+    return pickle.dumps({"image_data": IMAGES[split], "class_dict": CLASSES[split]}, protocol)
+
+
+FORMS = {
+    **{f"protocol {number}": lambda split, n=number: plain(split, n) for number in PROTOCOLS},
+    "python 2": lambda split: python2(IMAGES[split], CLASSES[split]),
+    "index arrays": lambda split: pickle.dumps(
+        {"class_dict": {k: np.array(v) for k, v in CLASSES[split].items()}, "image_data": IMAGES[split]}
+    ),
+    "numpy numbers": lambda split: pickle.dumps(
+        {"class_dict": {k: [*np.array(v)] for k, v in CLASSES[split].items()}, "image_data": IMAGES[split]}
+    ),
+    "column order": lambda split: pickle.dumps(
+        {"class_dict": CLASSES[split], "image_data": np.asfortranarray(IMAGES[split])}
+    ),
+    "big endian indices": lambda split: pickle.dumps(
+        {"class_dict": {k: np.array(v, ">i4") for k, v in CLASSES[split].items()}, "image_data": IMAGES[split]}, 2
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_that_is_about_gives_the_same_images(tmp_path: Path, form: str) -> None:
+    data = load("miniimagenet", write(tmp_path, {split: FORMS[form](split) for split in IMAGES}))
+    for split, one in data.splits.items():
+        assert one.names == (f"{split}-a", f"{split}-b")
+        np.testing.assert_array_equal(one.images, IMAGES[split][[5, 1, 3, 0, 2, 4]])
+        assert one.starts.tolist() == [0, 3, 6]
+    assert load("miniimagenet", tmp_path / "mini-imagenet-cache-val.pkl").digest == data.digest
+
+
+class Harm:
+    """Would create a file when unpickled."""
+
+    def __init__(self, call: Any, *arguments: Any) -> None:
+        self.call = (call, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (os.mkdir, "posix.mkdir"),
+        (eval, "builtins.eval"),
+        (getattr, "builtins.getattr"),
+        (collections.OrderedDict, "collections.OrderedDict"),
+        (np.load, "numpy.load"),
+        (np.arange, "numpy.arange"),
+        (Path, "pathlib.Path"),
+    ],
+)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_any_other_name_is_refused_and_runs_nothing(tmp_path: Path, call: Any, name: str, protocol: int) -> None:
+    target = tmp_path / "harm"
+    arguments = {"posix.mkdir": (str(target),), "builtins.eval": (f"__import__('os').mkdir({str(target)!r})",)}
+    harm = Harm(call, *arguments.get(name, ()))
+    content = pickle.dumps({"image_data": IMAGES["train"], "class_dict": {"a": harm}}, protocol)
+    write(tmp_path, {"train": content, "val": plain("val"), "test": plain("test")})
+    with pytest.raises(UserError, match=r"cache-train\.pkl names .*nothing was run") as caught:
+        load("miniimagenet", tmp_path)
+    assert name.split(".")[-1] in str(caught.value) or protocol < 2
+    assert "\n" not in str(caught.value)
+    assert not target.exists()
+
+
+def test_hidden_in_an_array_of_objects_it_is_refused_too(tmp_path: Path) -> None:
+    target = tmp_path / "harm"
+    objects = np.array([Harm(os.mkdir, str(target))], object)
+    file = tmp_path / "x.pkl"
+    file.write_bytes(pickle.dumps({"image_data": objects, "class_dict": {}}))
+    with pytest.raises(UserError, match=r"names posix\.mkdir"):
+        read_cache(file)
+    file.write_bytes(pickle.dumps({"image_data": np.array([1, "a"], object), "class_dict": {}}))
+    with pytest.raises(UserError, match="does not hold miniImageNet"):
+        read_cache(file)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"image_data": IMAGES["train"]},
+        {"class_dict": CLASSES["train"]},
+        {"image_data": IMAGES["train"][..., 0], "class_dict": CLASSES["train"]},
+        {"image_data": IMAGES["train"][:, :28], "class_dict": CLASSES["train"]},
+        {"image_data": IMAGES["train"].astype(np.float32), "class_dict": CLASSES["train"]},
+        {"image_data": IMAGES["train"].tolist()[0], "class_dict": CLASSES["train"]},
+        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2], "b": [3, 4]}},
+        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2], "b": [3, 4, 4]}},
+        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2], "b": [3, 4, 6]}},
+        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2, 3, 4, 5], "b": []}},
+        {"image_data": IMAGES["train"], "class_dict": {"a": "012345"}},
+        {"image_data": IMAGES["train"], "class_dict": {"a": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]}},
+        {"image_data": IMAGES["train"], "class_dict": {}},
+        {"image_data": IMAGES["train"], "class_dict": {1: [0, 1, 2, 3, 4, 5]}},
+    ],
+)
+def test_other_content_says_what_was_expected(tmp_path: Path, content: Any) -> None:
+    file = tmp_path / "x.pkl"
+    file.write_bytes(pickle.dumps(content))
+    with pytest.raises(UserError, match=r"expected a dict of image_data, uint8 \(n, 84, 84, 3\), and class_dict"):
+        read_cache(file)
+
+
+SMALL = pickle.dumps({"image_data": noise(0, 1, 84, 84, 3), "class_dict": {"a": [0]}}, 2)
+HEADS = [position for opcode, _, position in pickletools.genops(SMALL) if position is not None]
+
+
+@given(place=st.sampled_from(HEADS), byte=st.integers(0, 255), cut=st.booleans())
+@example(place=0, byte=0, cut=True)
+def test_damaged_pickles_give_an_error_or_the_data(
+    tmp_path_factory: pytest.TempPathFactory, place: int, byte: int, cut: bool
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "damaged.pkl"
+    file.write_bytes(SMALL[:place] if cut else SMALL[:place] + bytes([byte]) + SMALL[place + 1 :])
+    with contextlib.suppress(UserError):
+        assert read_cache(file).images.shape == (1, 84, 84, 3)
+
+
+def test_all_three_are_needed(tmp_path: Path) -> None:
+    write(tmp_path, {"train": plain("train"), "test": plain("test")})
+    with pytest.raises(UserError, match=r"cache-val\.pkl: No such file.*\{train,val,test\}\.pkl are needed"):
+        load("miniimagenet", tmp_path)

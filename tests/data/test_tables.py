@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leakysm.data import load
+from leakysm.data.sources import open_source
+from leakysm.errors import UserError
+from tests.data.conftest import noise, png, write_files, write_zip
+
+NAMES = ["miniimagenet", "caltech101"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_give_the_splits_and_their_classes(photographs: Path, name: str) -> None:
+    data = load(name, photographs)
+    assert data.name == name
+    assert {split: one.names for split, one in data.splits.items()} == {
+        "train": ("cat", "dog", "eel"),
+        "val": ("fox", "gnu"),
+        "test": ("hen", "jay"),
+    }
+    assert all((one.counts == 4).all() for one in data.splits.values())
+    expected = [noise(number, 84, 84, 3) for number in range(1, 29)]
+    np.testing.assert_array_equal(np.concatenate([one.images for one in data.splits.values()]), expected)
+    again = load(name, photographs)
+    assert again.digest == data.digest
+    assert list(again.splits) == list(data.splits)
+
+
+def test_normalised_by_the_training_split(photographs: Path) -> None:
+    data = load("caltech101", photographs)
+    floats = data.to_float(data.splits["train"].images).astype(np.float64)
+    allowed = 8 * np.finfo(np.float32).eps
+    assert (abs(floats.mean(axis=(0, 1, 2))) <= allowed).all()
+    assert (abs(floats.std(axis=(0, 1, 2)) - 1) <= allowed).all()
+    assert not data.ink
+
+
+def test_other_places_of_images_and_tables_give_the_same(photographs: Path, tmp_path: Path) -> None:
+    expected = load("miniimagenet", photographs).digest
+    for file in ("images.zip", "train.csv"):
+        assert load("miniimagenet", photographs / file).digest == expected
+    archive = open_source(photographs / "images.zip")
+    files = {name.removeprefix("images/"): archive.read(name) for name in archive.names}
+    tables = {f"{split}.csv": (photographs / f"{split}.csv").read_bytes() for split in ("train", "val", "test")}
+    by_class = {f"{name[:3]}/{name}": content for name, content in files.items()}
+    forms = {
+        "folder": {**{f"images/{name}": content for name, content in files.items()}, **tables},
+        "flat": {**files, **{f"ravi/{name}": content for name, content in tables.items()}},
+        "classes": {**by_class, **tables},
+    }
+    for form, content in forms.items():
+        assert load("miniimagenet", write_files(tmp_path / form, content)).digest == expected
+
+
+def test_rows_in_any_order_with_windows_line_ends(photographs: Path) -> None:
+    expected = load("caltech101", photographs)
+    head, *rows = (photographs / "train.csv").read_text().splitlines()
+    mixed = [head, *sorted(rows, key=lambda row: row[::-1][5:])]
+    (photographs / "train.csv").write_bytes(("\ufeff" + "\r\n".join(mixed) + "\r\n\r\n").encode())
+    assert load("caltech101", photographs).splits["train"].names == expected.splits["train"].names
+
+
+def test_absent_files_are_counted_and_the_first_few_named(photographs: Path) -> None:
+    with (photographs / "val.csv").open("a") as table:
+        table.write("\n" + "\n".join(f"gone{k}.jpg,gnu" for k in range(7)))
+    with pytest.raises(UserError, match=r"val\.csv names 7 of 15 .*hold: gone0\.jpg, gone1\.jpg, gone2\.jpg \.\.\.;"):
+        load("caltech101", photographs)
+
+
+@pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd"])
+def test_a_table_cannot_name_files_elsewhere(photographs: Path, name: str) -> None:
+    with (photographs / "val.csv").open("a") as table:
+        table.write(f"\n{name},gnu")
+    with pytest.raises(UserError, match=r"val\.csv names 1 of 9 files"):
+        load("caltech101", photographs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "begins with nothing"),
+        (b"cat01.png,cat\n", r"begins with \['cat01.png', 'cat'\]; expected the line filename,label"),
+        (b"filename,label\n", "lists no images"),
+        (b"filename,label\ncat01.png\n", "has the line 'cat01.png'; expected filename,label"),
+        (b"filename,label\ncat01.png,\n", "has the line 'cat01.png,'; expected filename,label"),
+        (b"filename,label\ncat01.png,cat\ncat01.png,dog\n", "lists cat01.png 2 times"),
+        (b"filename,label\nfox13.png,fox\n", r"val\.csv has the class fox, which train\.csv has too"),
+        (b"\xff\xfe\x00", "no readable table"),
+    ],
+)
+def test_bad_tables_are_refused(photographs: Path, content: bytes, message: str) -> None:
+    write_files(photographs, {"train.csv": content})
+    with pytest.raises(UserError, match=message):
+        load("caltech101", photographs)
+
+
+def test_missing_tables_are_named(photographs: Path) -> None:
+    (photographs / "val.csv").unlink()
+    with pytest.raises(UserError, match=r"has train, test of train\.csv, val\.csv and test\.csv; add the others"):
+        load("caltech101", photographs)
+    for split in ("train", "test"):
+        (photographs / f"{split}.csv").unlink()
+    with pytest.raises(UserError, match=r"has no train\.csv, val\.csv and test\.csv; .* caltech101's"):
+        load("caltech101", photographs)
+
+
+def test_images_of_another_size_are_refused(photographs: Path) -> None:
+    archive = open_source(photographs / "images.zip")
+    write_zip(photographs / "images.zip", {name: png(noise(0, 32, 48, 3)) for name in archive.names})
+    with pytest.raises(UserError, match="images are 48x32, expected 84x84"):
+        load("caltech101", photographs)
+
+
+def test_an_image_that_is_none_is_named_with_its_archive(photographs: Path) -> None:
+    archive = open_source(photographs / "images.zip")
+    files = {name: archive.read(name) for name in archive.names}
+    write_zip(photographs / "images.zip", {**files, "images/dog06.png": b"404: Not Found"})
+    with pytest.raises(UserError, match=r"images\.zip: images/dog06\.png is not an image"):
+        load("caltech101", photographs)
+
+
+def test_changed_images_are_read_anew(photographs: Path) -> None:
+    before = load("caltech101", photographs).digest
+    archive = open_source(photographs / "images.zip")
+    files = {name: archive.read(name) for name in archive.names}
+    write_zip(photographs / "images.zip", {**files, "images/dog06.png": png(noise(99, 84, 84, 3))})
+    assert load("caltech101", photographs).digest != before
+
+
+def test_real_photographs(caltech101_path: Path) -> None:
+    data = load("caltech101", caltech101_path)
+    assert {name: one.n_classes for name, one in data.splits.items()} == {"train": 64, "val": 16, "test": 20}
+    assert {name: len(one.images) for name, one in data.splits.items()} == {"train": 3912, "val": 1078, "test": 1208}
+    assert data.image_shape == (84, 84, 3)
