@@ -51,7 +51,8 @@ def _sort(source: FolderSource) -> dict[str, Classes]:
     """Files by split and class; without splits, one split of all."""
     if not source.names:
         raise UserError(f"{source.path} is an empty folder; {_FORMS}")
-    _refuse_empty_folders(source)
+    for folder in source.empty_folders:
+        raise UserError(f"{source.path / folder} is an empty folder; put images in it, or remove it")
     parts = [name.split("/") for name in source.names if "/" in name]
     with_splits = all(part[0] in SPLITS and len(part) == 3 for part in parts)
     found: dict[str, Classes] = {}
@@ -77,12 +78,8 @@ def _sort(source: FolderSource) -> dict[str, Classes]:
     return found
 
 
-def _refuse_empty_folders(source: FolderSource) -> None:
-    for folder in source.empty_folders:
-        raise UserError(f"{source.path / folder} is an empty folder; put images in it, or remove it")
-
-
 def deal(path: Path, pool: ClassSet, seed: int) -> Splits:
+    """A fifth of the classes to val and to test each, at least two to test; no val where a fifth is less than two."""
     n = pool.n_classes
     if n < _LEAST_CLASSES:
         raise UserError(

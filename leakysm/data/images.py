@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from leakysm.data.dataset import Images, Report
 from leakysm.data.sources import Source
@@ -40,16 +41,17 @@ def decode(data: bytes, where: str) -> Image.Image:
         raise UserError(f"{where} is a damaged image ({error}); save it again as PNG, or remove it") from None
 
 
-def _refuse_unfaithful(image: Image.Image, where: str) -> None:
+def _refuse_unfaithful(image: ImageFile, where: str) -> None:
     if getattr(image, "n_frames", 1) > 1:
         raise UserError(f"{where} is animated ({image.n_frames} frames, expected 1); save one frame as PNG")  # type: ignore[attr-defined]
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         raise UserError(
             f"{where} has transparency (mode {image.mode}); flatten it on a background and save it as RGB or grey"
         )
+    if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):  # Pillow opens 16-bit RGB as if it were 8-bit
+        raise UserError(f"{where} has 16 bits or more a channel (mode {image.mode}); save it as 8-bit RGB or grey")
     if image.mode not in _GREY + _COLOUR:
-        depth = "16 bits or more a pixel" if image.mode.startswith(("I", "F")) else "unknown colours"
-        raise UserError(f"{where} has {depth} (mode {image.mode}); save it as 8-bit RGB or grey")
+        raise UserError(f"{where} has unknown colours (mode {image.mode}); save it as 8-bit RGB or grey")
 
 
 def read_images(

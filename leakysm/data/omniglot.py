@@ -155,9 +155,9 @@ def _vinyals_lists(root: Path) -> dict[str, list[str]]:
 
 
 def _vinyals(background: ClassSet, evaluation: ClassSet, lists: dict[str, list[str]]) -> Splits:
-    both = in_class_order([background.images, evaluation.images], ["", ""])
+    images = np.concatenate([background.images, evaluation.images])
     starts = np.concatenate([background.starts, len(background.images) + evaluation.starts[1:]])
-    pool = ClassSet(both.images, starts, background.names + evaluation.names)
+    pool = ClassSet(images, starts, background.names + evaluation.names)
     place = {name: k for k, name in enumerate(pool.names)}
     for split, names in lists.items():
         absent = [name for name in names if name not in place]

@@ -57,7 +57,8 @@ def episode_sheet(
 def _figure(columns: Sequence[int], rows: int, data: Dataset) -> tuple[Figure, list[Axes]]:
     cell = 0.45 if data.image_shape[0] <= 32 else 0.8  # inches
     figure = Figure(figsize=(2.5 + cell * sum(columns), 0.9 + cell * rows), layout="constrained")
-    panels = figure.subplots(1, len(columns), squeeze=False, width_ratios=columns, gridspec_kw={"wspace": 0.1})
+    widths = [count * (data.image_shape[1] + _GAP) - _GAP for count in columns]  # so that all panels have one scale
+    panels = figure.subplots(1, len(columns), squeeze=False, width_ratios=widths, gridspec_kw={"wspace": 0.1})
     return figure, list(panels[0])
 
 

@@ -44,15 +44,14 @@ def open_source(path: Path) -> Source:
 
 
 class FolderSource:
-    """`empty_folders`: relative paths of the folders that hold neither files nor folders."""
-
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.empty_folders: list[str] = []
 
     @cached_property
-    def _stats(self) -> dict[str, os.stat_result]:
+    def _content(self) -> tuple[dict[str, os.stat_result], list[str]]:
+        """Every file's state, and the folders that hold neither files nor folders."""
         found: dict[str, os.stat_result] = {}
+        empty: list[str] = []
         pending = [("", str(self.path))]
         try:
             while pending:
@@ -60,7 +59,7 @@ class FolderSource:
                 with os.scandir(folder) as listing:
                     entries = [entry for entry in listing if not _is_litter(entry.name)]
                 if not entries:
-                    self.empty_folders.append(prefix)
+                    empty.append(prefix)
                 for entry in entries:
                     if entry.is_dir():
                         pending.append((f"{prefix}{entry.name}/", entry.path))
@@ -68,11 +67,15 @@ class FolderSource:
                         found[prefix + entry.name] = entry.stat()
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; make the folder readable") from None
-        return found
+        return found, empty
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._stats))
+        return tuple(sorted(self._content[0]))
+
+    @property
+    def empty_folders(self) -> list[str]:
+        return self._content[1]
 
     def read(self, name: str) -> bytes:
         try:
@@ -83,7 +86,7 @@ class FolderSource:
     def checksum(self) -> str:
         digest = hashlib.sha256()
         for name in self.names:
-            stats = self._stats[name]
+            stats = self._content[0][name]
             digest.update(f"{name}\0{stats.st_size}\0{stats.st_mtime_ns}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
 

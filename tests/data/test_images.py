@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,20 @@ FRAMES = [Image.fromarray(noise(seed, 8, 8)) for seed in range(3)]
 RGBA = Image.fromarray(noise(0, 8, 8, 4))
 PALETTE = FRAMES[0].convert("RGB").quantize(8)
 
+
+def deep_png() -> bytes:
+    """16 bits in each of three channels, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes(range(48))) * 8
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 REFUSED = {
+    "16 bit colour": (deep_png(), r"has 16 bits or more a channel \(mode RGB\)"),
     "no image": (b"not an image", "is not an image that Pillow can read"),
     "empty": (b"", "is not an image that Pillow can read"),
     "web page": (b"<!doctype html><html></html>", "is not an image that Pillow can read"),
@@ -33,8 +48,8 @@ REFUSED = {
     "animated gif": (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
     "animated png": (encoded(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
     "pages": (encoded(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
-    "16 bit": (png(np.arange(64, dtype=np.uint16).reshape(8, 8)), "has 16 bits or more a pixel"),
-    "32 bit": (encoded(FRAMES[0].convert("F"), "TIFF"), "has 16 bits or more a pixel"),
+    "16 bit": (png(np.arange(64, dtype=np.uint16).reshape(8, 8)), "has 16 bits or more a channel"),
+    "32 bit": (encoded(FRAMES[0].convert("F"), "TIFF"), "has 16 bits or more a channel"),
     "RGBA": (encoded(RGBA, "PNG"), r"has transparency \(mode RGBA\)"),
     "grey and alpha": (encoded(RGBA.convert("LA"), "PNG"), r"has transparency \(mode LA\)"),
     "transparent colour": (encoded(PALETTE, "PNG", transparency=0), r"has transparency \(mode P\)"),
