@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from leakysm_cli import options as o
@@ -24,6 +24,10 @@ def evaluate(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
+    protocol: Annotated[
+        Literal["episodes", "within-alphabet"],
+        typer.Option(help="Random episodes, or the 20 tasks of Omniglot's all_runs.zip (--data says where)."),
+    ] = "episodes",
     json: o.Json = False,
 ) -> None:
     """Test a trained net on classes that it has never seen.
@@ -33,10 +37,27 @@ def evaluate(
     import json as writer
     from dataclasses import asdict
 
-    from leakysm.training import evaluate_run
-
     settings = {"test_shot": shot, "test_query": query, "test_episodes": episodes, "seed": seed, "norm": norm}
     settings |= {"test_way": None if way is None else (way,), "data": None if data is None else str(data.absolute())}
+    machine = {"device": device, "name": backend, "threads": threads}
+    run_it = _within_alphabet if protocol == "within-alphabet" else _episodes
+    result = run_it(run, settings, machine)
+    typer.echo(writer.dumps(asdict(result)) if json else result)
+
+
+def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any]) -> Any:
+    from leakysm.training import evaluate_run
+
     with shown_count("testing") as report:
-        tested = evaluate_run(run, settings, device=device, name=backend, threads=threads, report=report)
-    typer.echo(writer.dumps(asdict(tested)) if json else tested)
+        return evaluate_run(run, settings, **machine, report=report)
+
+
+def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any]) -> Any:
+    from leakysm.errors import UserError
+    from leakysm.training import evaluate_within_alphabet
+
+    data, norm = settings.pop("data"), settings.pop("norm")
+    given = ["--" + name.removeprefix("test_") for name, value in settings.items() if value is not None]
+    if given:
+        raise UserError(f"{given[0]} is given, but the within-alphabet protocol fixes its tasks; leave it out")
+    return evaluate_within_alphabet(run, data=data, norm=norm, **machine)

@@ -63,9 +63,8 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     folder.refuse_a_run(resume=resume)
     with shown_count("reading images") as report:
         config, data = prepare(given, folder, report)
-    typer.echo(
-        f"{config.dataset}, {config.way}-way {config.shot}-shot, {config.metric}, on {config.device} ({config.backend})"
-    )
+    where = f"{config.device} ({config.backend} backend)"
+    typer.echo(f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {config.metric}, on {where}")
     try:
         with shown_run() as report_run:
             summary = train(config, data=data, out=folder.path, resume=resume, report=report_run)

@@ -58,7 +58,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             if name not in GROUPS:
                 file.attrs[name] = value
                 continue
-            for key, array in value.items():
+            for key, array in sorted(value.items()):  # the same state, the same bytes
                 file[f"{name}/{key}"] = array
     content = buffer.getvalue()[BLOCK:]
     write_atomically(path, _block(content) + content)
@@ -92,5 +92,5 @@ def _read(file: Any) -> Checkpoint:
 
 
 def _block(content: bytes) -> bytes:
-    line = f"leakysm checkpoint {VERSION}; SHA-256 of the bytes after {BLOCK}: {hashlib.sha256(content).hexdigest()}\n"
+    line = f"leakysm checkpoint; SHA-256 of the bytes after {BLOCK}: {hashlib.sha256(content).hexdigest()}\n"
     return line.encode().ljust(BLOCK, b"\0")

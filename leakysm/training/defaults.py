@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leakysm.data import Dataset
+from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
 from leakysm.training.config import METRIC_PARAMETERS, TrainConfig, checked
@@ -14,7 +14,6 @@ from leakysm.training.config import METRIC_PARAMETERS, TrainConfig, checked
 GENERAL: dict[str, Any] = {
     "dataset": "strokes",
     "shot": 1,
-    "test_query": 15,
     "test_episodes": 1000,
     "distance": "leaky",
     "norm": "running",
@@ -25,15 +24,17 @@ GENERAL: dict[str, Any] = {
     "checkpoint_every": 200,
 }
 BY_DATASET: dict[str, dict[str, Any]] = {
-    "strokes": {"way": 20, "query": 5, "episodes": 400, "halve_every": 200, "checkpoint_every": 100},
-    # Snell et al. 2017, section 3.1 and 3.2
-    "omniglot": {"way": 60, "query": 5, "episodes": 10_000, "split": "lake"},
-    "miniimagenet": {"query": 15, "episodes": 10_000, "test_episodes": 600},
-    "caltech101": {"query": 15, "episodes": 10_000, "test_episodes": 600},
+    "strokes": {"episodes": 300, "halve_every": 150, "checkpoint_every": 100},
+    "omniglot": {"episodes": 10_000, "split": "lake"},
+    "miniimagenet": {"episodes": 10_000, "test_episodes": 600},
+    "caltech101": {"episodes": 10_000, "test_episodes": 600},
     "folder": {"episodes": 1000},
 }
 LEAKY: dict[str, Any] = {"threshold": 1.0, "slope": 0.1, "per": "pair"}
-TEST_WAYS = (5, 20)
+# Of an episode, as far as the classes suffice; of the published sets by Snell et al. 2017, sections 3.1 and 3.2.
+WAYS = {"omniglot": 60, "miniimagenet": 30, "caltech101": 30}
+QUERIES = {"miniimagenet": 15, "caltech101": 15}
+WAY, QUERY, TEST_WAYS, TEST_QUERY = 20, 5, (5, 20), 15
 
 
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,13 +62,23 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
     UserError if a given way, shot or query asks for more than there is, in training or in the test.
     """
     train, test = data.split("train"), data.split("test")
-    settings = dict(settings)
-    settings.setdefault("test_shot", settings["shot"])
-    settings.setdefault("test_way", tuple(w for w in TEST_WAYS if w <= test.n_classes) or (test.n_classes,))
-    settings.setdefault("way", min(20 if settings["shot"] > 1 else 30, train.n_classes))
-    settings.setdefault("query", max(1, min(5, int(train.counts.min()) - settings["shot"])))
-    config = TrainConfig(**settings)
+    name, shot = settings["dataset"], settings["shot"]
+    test_shot = settings.get("test_shot", shot)
+    way = WAY if shot > 1 and name != "omniglot" else WAYS.get(name, WAY)
+    chosen = {
+        "way": min(way, train.n_classes),
+        "query": _fewest(QUERIES.get(name, QUERY), train, shot),
+        "test_way": tuple(w for w in TEST_WAYS if w <= test.n_classes) or (test.n_classes,),
+        "test_shot": test_shot,
+        "test_query": _fewest(TEST_QUERY, test, test_shot),
+    }
+    config = TrainConfig(**chosen | dict(settings))
     check_episode(train.starts, config.way, config.shot, config.query, split="train")
     for way in config.test_way:
         check_episode(test.starts, way, config.test_shot, config.test_query, split="test")
     return config
+
+
+def _fewest(query: int, classes: ClassSet, shot: int) -> int:
+    """That many queries, or what the smallest class leaves beside the support images: at least 1."""
+    return max(1, min(query, int(classes.counts.min()) - shot))

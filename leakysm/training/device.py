@@ -26,6 +26,8 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
         raise UserError(
             f"backend {backend} does not run on device {device}; choose device {fitting}, or leave backend out"
         )
+    if device != "cpu":
+        open_backend(backend, device=device)  # tells at once what is missing
     return device, backend
 
 

@@ -28,8 +28,8 @@ def evaluate_run(
 ) -> Tested:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
-    settings: by TrainConfig's names, test_way (one number), test_shot, test_query, test_episodes, seed, norm, data; what
-    is None or missing is the run's own. UserError if run, checkpoint, data or settings do not serve.
+    settings: by TrainConfig's names: test_way (its first is used), test_shot, test_query, test_episodes, seed, norm,
+    data. What is None or missing is the run's own. UserError if run, checkpoint, data or settings do not serve.
     """
     device, name = choose(device, name)
     restored = restore(run, backend(name, threads=threads, device=device))

@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from leakysm.backends import Engine
 from leakysm.episodes import Indices, sample
 from leakysm.errors import CheckFailed
 from leakysm.nets import Conv4
@@ -65,23 +66,31 @@ def evaluate(
     for i in range(episodes):
         episode = sample(images.starts, way, shot, query, seed=seed, split=images.split, episode=i)
         z = embed(np.concatenate([episode.support, episode.query]))
-        nearest = _nearest(z, images, metric, episode.support_labels, way)
+        nearest = nearest_prototypes(images.engine, metric, z, episode.support_labels, way)
         per_episode[i] = np.mean(nearest == episode.query_labels)
         if report:
             report(i + 1, episodes)
-    error = np.std(per_episode, ddof=1) / np.sqrt(episodes)
-    return Accuracy(100 * float(per_episode.mean()), 100 * 1.96 * float(error), episodes, per_episode)
+    return Accuracy(*mean_and_interval(per_episode), episodes, per_episode)
 
 
-def _nearest(z: Array, images: SplitImages, metric: Metric, support_labels: Indices, way: int) -> NDArray[np.int64]:
-    """The nearest prototype of each query, on the host. z: embeddings of the support images, then the queries."""
-    engine, n = images.engine, len(support_labels)
+def nearest_prototypes(
+    engine: Engine, metric: Metric, z: Array, support_labels: Indices, way: int
+) -> NDArray[np.int64]:
+    """The class of each query's nearest prototype, on the host. z: the support images' embeddings, then the queries'.
+
+    CheckFailed if a distance is NaN: an embedding is not finite.
+    """
+    n = len(support_labels)
     centres, _ = engine.operation("prototypes").forward(z[:n], engine.asarray(support_labels), way)
     distances, _ = engine.operation(metric.operation).forward(z[n:], centres, **metric.parameters)
     host = engine.to_host(distances)
     if np.isnan(host).any():
-        raise CheckFailed(
-            "the net gives embeddings that are not finite; use a checkpoint from before training went wrong"
-        )
+        raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
     nearest: NDArray[np.int64] = np.argmin(host, axis=1)
     return nearest
+
+
+def mean_and_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """(mean, 1.96 standard errors) in percent of at least two values between 0 and 1."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return 100 * float(values.mean()), 100 * 1.96 * float(error)

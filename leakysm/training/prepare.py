@@ -16,7 +16,7 @@ from leakysm.training.run_folder import RunFolder
 def prepare(
     given: Mapping[str, Any], folder: RunFolder | None = None, report: Callable[[int, int], None] | None = None
 ) -> tuple[TrainConfig, Dataset]:
-    """The configuration and the loaded data of a run with the given settings, by TrainConfig's names; None is not given.
+    """The configuration and the loaded data of a run with the given settings (by TrainConfig's names, None: not given).
 
     If `folder` holds a run its settings are the configuration, and UserError if a given one is another. device may be
     "auto", "cuda" and so on. report(done, total) hears of images being read. UserError for whatever does not fit.

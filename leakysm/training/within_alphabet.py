@@ -1,0 +1,73 @@
+"""Test a run by Omniglot's within-alphabet protocol: 20 given tasks of 20-way 1-shot (Lake et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leakysm.backends import backend
+from leakysm.data import Dataset
+from leakysm.data.within_alphabet import Run, within_alphabet
+from leakysm.errors import UserError
+from leakysm.training.device import choose
+from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
+from leakysm.training.restore import Restored, restore
+
+
+@dataclass(frozen=True)
+class WithinAlphabet:
+    """The error rate over the 20 tasks, in percent, with its 95 % interval (1.96 standard errors over the tasks)."""
+
+    way: int
+    shot: int
+    norm: str
+    error: float
+    interval: float
+    episodes: int
+
+    def __str__(self) -> str:
+        return (
+            f"within alphabet, {self.way}-way {self.shot}-shot, {self.episodes} runs: error {self.error:.2f} % "
+            f"+- {self.interval:.2f} %"
+        )
+
+
+def evaluate_within_alphabet(
+    run: Path | str,
+    *,
+    data: str | None = None,
+    norm: str | None = None,
+    device: str | None = None,
+    name: str | None = None,
+    threads: int | None = None,
+) -> WithinAlphabet:
+    """data: all_runs.zip, what it unpacks to, or the folder that holds either; None is where the run's own data lies.
+
+    UserError if those files, the run or its checkpoint do not serve, or the net was made for images of another kind.
+    """
+    device, name = choose(device, name)
+    restored = restore(run, backend(name, threads=threads, device=device))
+    inputs, place = restored.checkpoint.inputs, data or restored.config.data
+    if tuple(inputs["image_shape"]) != (28, 28, 1) or not inputs["ink"]:
+        raise UserError(
+            f"{run} was trained on images {inputs['image_shape'].tolist()} of {restored.config.dataset}; the "
+            "within-alphabet protocol needs a net for drawings [28, 28, 1]: train on omniglot"
+        )
+    if place is None:
+        raise UserError("the within-alphabet protocol needs Omniglot's all_runs.zip; give the place with --data")
+    norm = norm or restored.config.norm
+    errors = [1 - _accuracy(restored, task, norm) for task in within_alphabet(Path(place))]
+    error, interval = mean_and_interval(np.asarray(errors))
+    return WithinAlphabet(20, 1, norm, error, interval, len(errors))
+
+
+def _accuracy(restored: Restored, task: Run, norm: str) -> float:
+    net, inputs = restored.net, restored.checkpoint.inputs
+    pixels = Dataset("omniglot", {}, inputs["mean"], inputs["std"], "", ink=True)
+    x = pixels.to_float(np.concatenate([task.training, task.test]))
+    z = net.embed(net.engine.asarray(x), norm="episode" if norm == "episode" else "running")
+    way = len(task.training)
+    nearest = nearest_prototypes(net.engine, restored.config.metric, z, np.arange(way), way)
+    return float(np.mean(nearest == task.answers))
