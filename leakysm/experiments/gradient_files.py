@@ -10,14 +10,14 @@ from leakysm.errors import UserError
 from leakysm.experiments import histogram
 from leakysm.experiments.gradient_plots import histogram_figure, traces_figure
 from leakysm.experiments.gradients import Traces
+from leakysm.experiments.settings import METRIC_KEYS
 from leakysm.experiments.tables import csv_table, json_text
 from leakysm.files import write_atomically
 from leakysm.training.config import TrainConfig
 from leakysm.training.trainer import STEP_COLUMNS
 
-USED = ("dataset", "data", "split", "way", "shot", "query", "distance", "threshold", "slope", "per") + (
-    ("optimizer", "learning_rate", "halve_every", "backend", "device")
-)
+USED = frozenset(METRIC_KEYS) | {"dataset", "data", "split", "way", "shot", "query", "backend", "device"}
+USED |= {"optimizer", "learning_rate", "halve_every"}
 
 
 def summary(configs: Mapping[str, TrainConfig], traces: Traces) -> dict[str, Any]:

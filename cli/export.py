@@ -1,0 +1,67 @@
+"""`leakysm export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a run; or a .safetensors or .npz file of a Conv4's weights."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write, *.safetensors or *.npz.", show_default="RUN/conv4.safetensors"),
+    ] = None,
+    layout: Annotated[
+        Literal["leakysm", "torch"], typer.Option(help="Our names and layout, or those of a PyTorch state dict.")
+    ] = "leakysm",
+    prefix: Annotated[str, typer.Option(help="Before PyTorch's names.")] = "encoder.",
+    bias: Annotated[
+        bool, typer.Option("--bias/--no-bias", help="With --layout torch: the convolutions' biases, which are 0.")
+    ] = True,
+) -> None:
+    """Write a trained net's weights for other programs, or take over a PyTorch net's.
+
+    A PyTorch state dict is read from .safetensors or .npz, whatever its names; a convolution's bias is folded into
+    the running mean.
+
+    Example: leakysm export runs/20260101-120000-omniglot --layout torch --out conv4.safetensors
+
+    Example: leakysm export their-conv4.safetensors --out ours.npz
+    """
+    from leakysm.errors import UserError
+    from leakysm.experiments.torch_layout import to_torch
+    from leakysm.experiments.weights import require_suffix, write_weights
+
+    if out is None:
+        if not source.is_dir():
+            raise UserError("--out is missing; name the file to write, conv4.safetensors say")
+        out = source / "conv4.safetensors"
+    require_suffix(out)
+    state, about, episodes = _loaded(source, layout)
+    arrays = to_torch(state, prefix=prefix, bias=bias, batches=episodes) if layout == "torch" else state
+    write_weights(out, arrays, about)
+    values = sum(array.size for array in arrays.values())
+    print(f"{out}: {len(arrays)} arrays, {values} values, {layout} layout")
+
+
+def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:
+    """State, what to tell of it, and its training episodes."""
+    from leakysm.experiments.weights import FLATTENED, metadata, read_weights
+
+    if not source.is_dir():
+        about = {"format": "pt" if layout == "torch" else "np", "net": "Conv4", "embedding_order": FLATTENED[layout]}
+        return read_weights(source), about, 0
+    from leakysm.backends import backend
+    from leakysm.training import restore
+
+    run = restore(source, backend("reference"))
+    return run.checkpoint.net, metadata(run, layout), run.checkpoint.episode

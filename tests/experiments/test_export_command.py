@@ -1,0 +1,100 @@
+"""`leakysm export` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leakysm.backends import backend
+from leakysm.data import load
+from leakysm.experiments import safetensors
+from leakysm.experiments.torch_layout import from_torch, to_torch
+from leakysm.experiments.weights import read_weights
+from leakysm.training import restore, train
+from leakysm.training.defaults import fit, with_defaults
+from tests.experiments.command import leakysm, refused
+from tests.experiments.test_torch_layout import random_state
+
+SMALL = {"way": 3, "query": 1, "episodes": 2, "test_way": 3, "test_query": 2, "test_episodes": 3}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "run"
+    data = load("strokes")
+    train(fit(with_defaults({**SMALL, "backend": "numpy", "device": "cpu", "threads": 1}), data), data=data, out=folder)
+    return folder
+
+
+def trained(run: Path) -> dict[str, np.ndarray]:
+    return restore(run, backend("reference")).net.state()
+
+
+def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_default_is_a_safetensors_file_in_the_run(run: Path) -> None:
+    outcome = leakysm("export", run)
+    values = sum(array.size for array in trained(run).values())
+    assert outcome.out == f"{run / 'conv4.safetensors'}: 20 arrays, {values} values, leakysm layout\n"
+    arrays, about = safetensors.load((run / "conv4.safetensors").read_bytes(), "it")
+    assert equal(arrays, trained(run))
+    assert json.loads(about["image_shape"]) == [28, 28, 1]
+    assert (json.loads(about["mean"]), json.loads(about["std"]), json.loads(about["ink"])) == ([0.0], [1.0], True)
+    assert about["config"] == (run / "config.toml").read_text()
+    assert about["embedding_order"] == "row, column, channel"
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("layout", ["leakysm", "torch"])
+def test_every_form_leads_back_to_the_net(run: Path, tmp_path: Path, suffix: str, layout: str) -> None:
+    file = tmp_path / f"net.{suffix}"
+    assert leakysm("export", run, "--layout", layout, "--out", file).code == 0
+    assert equal(read_weights(file), trained(run))
+    again = tmp_path / "again.npz"
+    assert leakysm("export", file, "--out", again).code == 0
+    assert equal(dict(np.load(again)), trained(run))
+
+
+def test_the_torch_layout_has_the_names_and_biases_that_are_asked_for(run: Path, tmp_path: Path) -> None:
+    for options, expected in (
+        (("--prefix", "f."), to_torch(trained(run), prefix="f.", batches=2)),
+        (("--no-bias",), to_torch(trained(run), bias=False, batches=2)),
+    ):
+        leakysm("export", run, "--layout", "torch", "--out", tmp_path / "net.npz", *options)
+        assert equal(dict(np.load(tmp_path / "net.npz")), expected)
+
+
+def test_a_pytorch_file_is_taken_over_with_its_biases_folded(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state_dict = {f"net.{name}": array for name, array in to_torch(random_state(5)).items()}
+    state_dict["net.encoder.1.0.bias"] = np.array([1.0, 2.0, 3.0])
+    np.savez(tmp_path / "theirs.npz", **{name: torch.from_numpy(array).numpy() for name, array in state_dict.items()})
+    assert leakysm("export", tmp_path / "theirs.npz", "--out", tmp_path / "ours.npz").code == 0
+    ours = dict(np.load(tmp_path / "ours.npz"))
+    assert equal(ours, from_torch(state_dict))
+    assert not np.array_equal(ours["block2.mean"], random_state(5)["block2.mean"])
+
+
+def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    np.savez(tmp_path / "pickled.npz", x=np.array([{}], dtype=object))
+    spoilt = random_state(0)
+    spoilt["block1.scale"][1] = np.nan
+    np.savez(tmp_path / "nan.npz", **spoilt)
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "empty").mkdir()
+    out = ("--out", tmp_path / "x.npz")
+    assert "expected a name that ends in .safetensors or .npz" in refused("export", run, "--out", tmp_path / "x.pt")
+    assert "--out is missing" in refused("export", tmp_path / "other.npz")
+    assert "0 convolutions and 0 batch norms" in refused("export", tmp_path / "other.npz", *out)
+    assert "no whole npz file of numbers" in refused("export", tmp_path / "pickled.npz", *out)
+    assert "no whole npz file" in refused("export", tmp_path / "text.npz", *out)
+    assert "block1.scale holds numbers that are not finite" in refused("export", tmp_path / "nan.npz", *out)
+    assert "No such file" in refused("export", tmp_path / "missing.npz", *out)
+    assert "holds no run" in refused("export", tmp_path / "empty", *out)
+    assert not (tmp_path / "x.npz").exists()
