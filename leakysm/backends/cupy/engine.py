@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.backends.cupy.fused import fused_pairs
+from leakysm.backends.cupy.kernels import CudaKernels
 from leakysm.backends.cupy.plain import plain_pairs
 from leakysm.backends.protocol import Array, Engine, Pair
 from leakysm.errors import UserError
 
 OLDEST = (7, 5)  # the oldest compute capability that the compilers of both CUDA 12 and CUDA 13 build for
+OLDEST_TF32 = (8, 0)
 NO_DEVICE = {35: "cudaErrorInsufficientDriver", 100: "cudaErrorNoDevice"}  # what a machine without a GPU answers
 
 
@@ -51,8 +54,8 @@ def device_count(cupy: Any) -> int:
         ) from None
 
 
-def open_device(cupy: Any, number: int) -> None:
-    """Make device `number` the current one; UserError if it is not there or too old."""
+def open_device(cupy: Any, number: int, oldest: tuple[int, int] = OLDEST) -> None:
+    """Make device `number` the current one; UserError if it is not there or older than compute capability `oldest`."""
     count = device_count(cupy)
     if count == 0:
         raise UserError(
@@ -63,10 +66,11 @@ def open_device(cupy: Any, number: int) -> None:
         raise UserError(f"device cuda:{number}: {count} CUDA device(s) were found; expected a number below {count}")
     capability = cupy.cuda.Device(number).compute_capability  # "90" for 9.0
     found = (int(capability[:-1]), int(capability[-1]))
-    if found < OLDEST:
+    if found < oldest:
+        purpose = " for TF32" if oldest > OLDEST else ""
         raise UserError(
-            f"device cuda:{number}: compute capability {found[0]}.{found[1]}; {OLDEST[0]}.{OLDEST[1]} or newer is "
-            "expected: use another GPU, or --device cpu"
+            f"device cuda:{number}: compute capability {found[0]}.{found[1]}; {oldest[0]}.{oldest[1]} or newer is "
+            f"expected{purpose}: use another GPU, {'no --tf32, ' if purpose else ''}or --device cpu"
         )
     cupy.cuda.Device(number).use()
 
@@ -106,20 +110,22 @@ class CupyEngine(Engine):
     """The operations on one CUDA device.
 
     device: None, "cuda", "cuda:N" or N. tf32: matrix products may round their factors to TF32 (off: strict float32);
-    CuPy reads its own flag once, so choose before the process's first product.
+    CuPy reads its own flag once, so choose before the process's first product. fused: our own kernels; without them the
+    plain path, which the tests compare them with.
     UserError, in one line: no CuPy, no device, a device that is too old, no memory left.
     """
 
     name = "cupy"
 
-    def __init__(self, device: str | int | None = None, *, tf32: bool = False) -> None:
+    def __init__(self, device: str | int | None = None, *, tf32: bool = False, fused: bool = True) -> None:
         number = device_number(device)
         os.environ["CUPY_TF32"] = str(int(tf32))
         cupy = import_cupy()
-        open_device(cupy, number)
+        open_device(cupy, number, oldest=OLDEST_TF32 if tf32 else OLDEST)
         self.xp = cupy
         self.tf32 = tf32
-        self.pairs = plain_pairs(cupy)
+        self.kernels = CudaKernels(cupy, tf32=tf32)
+        self.pairs = fused_pairs(self.kernels) if fused else plain_pairs(cupy)
 
     def operation(self, name: str) -> Pair:
         pair = super().operation(name)

@@ -20,33 +20,42 @@ C_NAMES = {"float32": "float", "float64": "double"}
 
 def instances(tf32: bool) -> dict[str, list[str]]:
     """Every kernel that is launched, as a C++ name, by file. tf32: float matrix products on the tensor cores."""
-    flag = str(tf32).lower()
-    both: dict[str, list[str]] = {
-        "convolution.cu": [
-            *(
-                f"convolve<float, {rows}, {va}, {vb}, {flag}>"
-                for rows in (128, 32)
-                for va, vb in ((4, 4), (1, 4), (1, 1))
-            ),
-            "convolve<double, 32, 1, 1, false>",
-            f"weight_gradient<float, 96, 96, 4, 4, {flag}>",
-            *(f"weight_gradient<float, 32, 128, 1, {vb}, {flag}>" for vb in (4, 1)),
-            "weight_gradient<double, 32, 128, 1, 1, false>",
+    return {
+        "convolution.cu": [*_products(str(tf32).lower()), *_for_both("sum_slices", "turn_kernel")],
+        "norm_pool.cu": [
+            *_for_both("finish_statistics", "invert_deviation", "finish_sums"),
+            *(f"{name}<{c}, {v}>" for name in ("pool", "pool_sums", "unpool") for c, n in WIDTHS for v in (1, n)),
         ],
-        "norm_pool.cu": [],
+        "distances.cu": [
+            *_for_both("unit_rows"),
+            *(f"{name}<{c}, {kind}>" for name in DISTANCES for kind in KINDS for c, _ in WIDTHS),
+        ],
+        "loss.cu": _for_both("prototypes", "prototypes_gradient", "cross_entropy", "row_lengths", "total", "summarise"),
+        "training.cu": [
+            "gather<float>",
+            *_for_both("largest_magnitude", "judge", "adam", "momentum", "update_running"),
+        ],
     }
-    for c in C_NAMES.values():
-        both["convolution.cu"] += [f"sum_slices<{c}>", f"turn_kernel<{c}>"]
-        both["norm_pool.cu"] += [f"{name}<{c}>" for name in ("finish_statistics", "invert_deviation", "finish_sums")]
-        both["norm_pool.cu"] += [
-            f"{name}<{c}, {v}>" for name in ("pool", "pool_sums", "unpool") for v in (1, 16 // size(c))
-        ]
-    return both
 
 
-def size(c_name: str) -> int:
-    """Bytes of a value."""
-    return {"float": 4, "double": 8}[c_name]
+WIDTHS = (("float", 4), ("double", 2))  # values in 16 bytes
+DISTANCES = ("distances", "distances_gradient")
+KINDS = ("SQUARED", "COORDINATE", "EUCLIDEAN", "COSINE")  # as in distances.cu
+
+
+def _for_both(*names: str) -> list[str]:
+    return [f"{name}<{c}>" for name in names for c, _ in WIDTHS]
+
+
+def _products(tf32: str) -> list[str]:
+    """The matrix products: float in the tiles and widths that are used, double in the simplest."""
+    return [
+        *(f"convolve<float, {rows}, {va}, {vb}, {tf32}>" for rows in (128, 32) for va, vb in ((4, 4), (1, 4), (1, 1))),
+        "convolve<double, 32, 1, 1, false>",
+        f"weight_gradient<float, 96, 96, 4, 4, {tf32}>",
+        *(f"weight_gradient<float, 32, 128, 1, {vb}, {tf32}>" for vb in (4, 1)),
+        "weight_gradient<double, 32, 128, 1, 1, false>",
+    ]
 
 
 @functools.cache
@@ -56,6 +65,11 @@ def sources_digest() -> str:
     for path in sorted([*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def compile_options() -> tuple[str, ...]:
+    """What nvrtc is told. CuPy adds -ftz=true: numbers below the smallest normal one become 0."""
+    return "-std=c++17", f"-I{FOLDER}", f"-DLEAKYSM_SOURCES=0x{sources_digest()}"
 
 
 class Kernels:
@@ -110,7 +124,7 @@ class CudaKernels(Kernels):
         if file not in self.modules:
             self.modules[file] = self.xp.RawModule(
                 code=(FOLDER / file).read_text(),
-                options=("-std=c++17", f"-I{FOLDER}", f"-DLEAKYSM_SOURCES=0x{sources_digest()}"),
+                options=compile_options(),
                 name_expressions=self.names[file],
             )
         return self.modules[file]

@@ -1,44 +1,29 @@
 // Batch norm, ReLU and 2x2 max pool of a convolution's result z, in one pass forward and two back. The pool comes first:
 // x-hat -> scale x-hat + shift -> ReLU is monotone, so the window's winner is its largest z (scale > 0), its smallest
 // (scale < 0) or its first (scale 0), and all that follows touches a quarter of the data. NHWC, V values an access.
-#include "common.cuh"
+#include "sums.cuh"
 
-constexpr int THREADS = 256;
 constexpr int LANES = 16;               // of a tile of pooled pixels: lanes along the channels
 constexpr int ROWS = THREADS / LANES;   // and along the pixels
 constexpr int TILE = 256;               // pooled pixels of a tile
-
-// Sum over a block, in a fixed order; every thread gets it.
-template <class T>
-__device__ inline T block_sum(T value, T (&shared)[THREADS]) {
-    const int tid = threadIdx.x;
-    __syncthreads();
-    shared[tid] = value;
-    __syncthreads();
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        if (tid < half) shared[tid] += shared[tid + half];
-        __syncthreads();
-    }
-    return shared[0];
-}
 
 // Mean, biased variance and 1 / sigma of each channel from the tiles' means and squared deviations (F, tiles): Chan's rule
 // with the mean known first. Tiles have `length` values, the last one what is left of n. Grid: channels.
 template <class T>
 __global__ void finish_statistics(const T* tile_mean, const T* tile_square, T* mean, T* variance, T* inverse, int tiles,
                                   int length, int n, T eps) {
-    SHARED(shared, Pack<T, THREADS>);
+    SHARED(shared, PerThread<T>);
     const int f = blockIdx.x;
     tile_mean += static_cast<long long>(f) * tiles;
     tile_square += static_cast<long long>(f) * tiles;
     T sum = 0, square = 0;
     for (int i = threadIdx.x; i < tiles; i += THREADS) sum += tile_mean[i] * (T(min(length, n - i * length)) / n);
-    const T centre = block_sum(sum, shared.v);
+    const T centre = block_sum(sum, shared);
     for (int i = threadIdx.x; i < tiles; i += THREADS) {
         const T d = tile_mean[i] - centre;
         square += tile_square[i] + min(length, n - i * length) * d * d;
     }
-    const T spread = block_sum(square, shared.v) / n;
+    const T spread = block_sum(square, shared) / n;
     if (threadIdx.x == 0) {
         mean[f] = centre;
         variance[f] = spread;
@@ -140,14 +125,14 @@ __global__ void pool_sums(const T* dy, const T* winner, const T* mean, const T* 
 // dshift and dscale (F) from the tiles' sums (2, F, tiles). Grid: channels.
 template <class T>
 __global__ void finish_sums(const T* sums, T* dscale, T* dshift, int tiles, int F) {
-    SHARED(shared, Pack<T, THREADS>);
+    SHARED(shared, PerThread<T>);
     const int f = blockIdx.x;
     T total[2];
     for (int which = 0; which < 2; ++which) {
         const T* from = sums + static_cast<long long>(which * F + f) * tiles;
         T sum = 0;
         for (int i = threadIdx.x; i < tiles; i += THREADS) sum += from[i];
-        total[which] = block_sum(sum, shared.v);
+        total[which] = block_sum(sum, shared);
     }
     if (threadIdx.x == 0) {
         dshift[f] = total[0];

@@ -1,7 +1,8 @@
 // CUDA's words for a plain C++ compiler, so that the tests run the very kernels without a GPU. A block's threads are fibers
-// (ucontext) on one CPU thread that switch at every barrier, in ascending or descending order: a missing barrier then gives
-// other results in one of the orders. Shared memory and skipped copies hold NaN until they are written.
+// on one CPU thread that switch at every barrier, in ascending or descending order: a missing barrier then gives other
+// results in one of the orders. Shared memory, and the target of a copy under way, hold NaN until they are written.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -23,10 +24,13 @@ struct dim3 {
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 using std::exp;
+using std::fabs;
 using std::fma;
+using std::frexp;
+using std::ldexp;
 using std::log1p;
-using std::min;
 using std::max;
+using std::min;
 using std::sqrt;
 
 namespace host {
@@ -43,7 +47,9 @@ struct Copy {
 };
 
 struct Fiber {
-    ucontext_t context;
+    ucontext_t begin;                        // enters it for the first time; from then on _longjmp is far cheaper
+    jmp_buf resume;
+    bool begun;
     int line;                                // of the barrier that it waits at; 0: it has ended
     size_t used;                             // shared memory named so far
     std::vector<std::vector<Copy>> copies;   // its groups of asynchronous copies, oldest first; the last one is open
@@ -51,7 +57,8 @@ struct Fiber {
 
 static std::vector<Fiber> fibers(MOST_THREADS);
 static std::vector<char> stacks(MOST_THREADS* STACK);
-static ucontext_t scheduler;
+static ucontext_t unused;
+static jmp_buf scheduler;
 static int current;
 static void (*body)(void**);
 static void** body_arguments;
@@ -66,24 +73,34 @@ T& shared() {
     return *reinterpret_cast<T*>(shared_memory + at);
 }
 
-inline void barrier(int line) {
+inline void to_scheduler(int line) {
     fibers[current].line = line;
-    swapcontext(&fibers[current].context, &scheduler);
+    if (_setjmp(fibers[current].resume) == 0) _longjmp(scheduler, 1);
+}
+
+inline void barrier(int line) { to_scheduler(line); }
+
+inline void to_fiber() {
+    if (_setjmp(scheduler) != 0) return;  // it came back
+    Fiber& fiber = fibers[current];
+    if (fiber.begun) _longjmp(fiber.resume, 1);
+    fiber.begun = true;
+    swapcontext(&unused, &fiber.begin);
 }
 
 inline void enter() {
     body(body_arguments);
-    fibers[current].line = 0;
-    swapcontext(&fibers[current].context, &scheduler);
+    to_scheduler(0);
 }
 
 inline void start(int thread) {
     Fiber& fiber = fibers[thread];
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stacks.data() + thread * STACK;
-    fiber.context.uc_stack.ss_size = STACK;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, enter, 0);
+    getcontext(&fiber.begin);
+    fiber.begin.uc_stack.ss_sp = stacks.data() + thread * STACK;
+    fiber.begin.uc_stack.ss_size = STACK;
+    fiber.begin.uc_link = nullptr;
+    makecontext(&fiber.begin, enter, 0);
+    fiber.begun = false;
     fiber.used = 0;
     fiber.copies.assign(1, {});
 }
@@ -98,7 +115,7 @@ inline bool run_block(bool descending) {
             current = descending ? n - 1 - i : i;
             const unsigned rest = current / blockDim.x;
             threadIdx = {current % blockDim.x, rest % blockDim.y, rest / blockDim.y};
-            swapcontext(&scheduler, &fibers[current].context);
+            to_fiber();
         }
         for (int t = 1; t < n; ++t)
             if (fibers[t].line != fibers[0].line) return false;

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
-import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from leakysm.backends.cupy.fused import fused_pairs
 from leakysm.backends.cupy.kernels import FOLDER, Kernels, instances, sources_digest
+from leakysm.backends.protocol import Engine
 
 HEADER = Path(__file__).with_name("host_cuda.h")
 FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
 C_TYPES = {"int32": ctypes.c_int, "float32": ctypes.c_float, "float64": ctypes.c_double, "int64": ctypes.c_longlong}
 
 
-def build(file: str, names: list[str], folder: Path) -> Path:
+def compile_library(file: Path, names: list[str], folder: Path) -> Path:
     """The shared library of one .cu file, compiled once and kept by the digest of all that goes into it."""
-    unit = f'#include "{HEADER}"\n#include "{FOLDER / file}"\n'
+    unit = f'#include "{HEADER}"\n#include "{file}"\n'
     unit += "".join(f"HOST_LAUNCH({i}, {name})\n" for i, name in enumerate(names))
-    digest = hashlib.sha256((unit + HEADER.read_text() + sources_digest()).encode()).hexdigest()[:16]
-    library = folder / f"{Path(file).stem}-{digest}.so"
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            source, made = Path(scratch, "unit.cpp"), Path(scratch, "unit.so")
+    digest = hashlib.sha256((unit + file.read_text() + HEADER.read_text() + sources_digest()).encode()).hexdigest()
+    library = folder / f"{file.stem}-{digest[:16]}.so"
+    with Path(folder, "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at it
+        if not library.exists():
+            source = library.with_suffix(".cpp")
             source.write_text(unit)
-            done = subprocess.run(["g++", *FLAGS, "-o", made, source], capture_output=True, text=True, check=False)
+            command = ["g++", *FLAGS, f"-I{FOLDER}", "-o", library.with_suffix(".part"), source]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert not done.stderr, f"g++ warns:\n{done.stderr}"
-            os.replace(made, library)
+            library.with_suffix(".part").rename(library)
     return library
 
 
@@ -49,6 +52,11 @@ class HostKernels(Kernels):
         self.functions: dict[str, Any] = {}
         self.files = {name: file for file, names in instances(tf32).items() for name in names}
 
+    @classmethod
+    def nowhere(cls) -> HostKernels:
+        """Kernels that are never launched."""
+        return cls(Path())
+
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
 
@@ -56,7 +64,7 @@ class HostKernels(Kernels):
         if name not in self.functions:
             file = self.files[name]
             names = instances(self.tf32)[file]
-            library = ctypes.CDLL(str(build(file, names, self.folder)))
+            library = ctypes.CDLL(str(compile_library(FOLDER / file, names, self.folder)))
             self.functions.update({n: library[f"launch_{i}"] for i, n in enumerate(names)})
         return self.functions[name]
 
@@ -75,3 +83,20 @@ def _c_value(argument: Any) -> Any:
         assert argument.flags.c_contiguous, "a kernel's array is not contiguous"
         return ctypes.c_void_p(argument.ctypes.data)
     return C_TYPES[argument.dtype.name](argument)
+
+
+class HostEngine(Engine):
+    """The CuPy engine's fused pairs on NumPy arrays."""
+
+    name = "cupy"
+    xp = np
+
+    def __init__(self, kernels: HostKernels) -> None:
+        self.kernels = kernels
+        self.pairs = fused_pairs(kernels)
+
+    def asarray(self, host: Any, dtype: Any = None) -> np.ndarray:
+        return np.asarray(host, dtype)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        return np.asarray(array)

@@ -1,0 +1,57 @@
+"""Every kernel compiles for real GPUs: by nvcc where it is installed, and by nvrtc, as CuPy does it, where that is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from leakysm.backends.cupy.kernels import FOLDER, compile_options, instances
+
+FILES = sorted(instances(tf32=False))
+NVCC = shutil.which("nvcc")
+
+
+def test_every_file_has_instances():
+    assert sorted(path.name for path in FOLDER.glob("*.cu")) == FILES
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])
+@pytest.mark.parametrize("file", FILES)
+def test_nvcc_compiles(tmp_path, file, architecture):
+    """To machine code, without a warning, with nothing spilled to local memory and no more shared memory than 48 KB."""
+    if NVCC is None:
+        pytest.skip("nvcc is not installed: the kernels are not compiled for a GPU")
+    names = instances(tf32=False)[file]
+    if architecture == "sm_75":  # without asynchronous copies and TF32; a few kernels show that the other path compiles
+        names = names[::5]
+    else:
+        names = [*names, *(n for n in instances(tf32=True)[file] if n.endswith("true>"))]
+    unit = tmp_path / "unit.cu"
+    kept = ", ".join(f"(const void*)&{name}" for name in names)
+    unit.write_text(f'#include "{FOLDER / file}"\nextern const void* const kept[] = {{{kept}}};\n')
+    command = [NVCC, "-std=c++17", f"-arch={architecture}", "-cubin", "-Werror", "all-warnings", "-Xptxas", "-v"]
+    done = subprocess.run([*command, "-o", tmp_path / "unit.cubin", unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Compiling entry function") == len(names)
+    assert done.stderr.count(" 0 bytes spill stores") == len(names), done.stderr
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("file", FILES)
+def test_nvrtc_compiles(file, tf32):
+    nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
+    try:
+        nvrtc.getVersion()
+    except Exception as error:  # CuPy tells a missing library in several ways
+        pytest.skip(f"nvrtc is not installed ({error})")
+    program = nvrtc.createProgram((FOLDER / file).read_text(), file, [], [])
+    for name in instances(tf32)[file]:
+        nvrtc.addNameExpression(program, name)
+    try:
+        nvrtc.compileProgram(program, [*compile_options(), "-arch=sm_90", "-ftz=true"])
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    assert nvrtc.getCUBIN(program)
+    assert all(nvrtc.getLoweredName(program, name) for name in instances(tf32)[file])

@@ -1,0 +1,39 @@
+"""The kernels, run on the CPU, held to the same bounds as every other implementation, adversarial cases included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leakysm.backends.cupy.fused import fused_pairs
+from leakysm.verify.adapters.engine import EngineImplementation
+from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
+from tests.backends.cupy.host_kernels import HostEngine, HostKernels
+
+STRICT = Settings(dtypes=OWN_DTYPES, strict=True, examples=4)
+
+
+@pytest.mark.parametrize("operation", sorted(fused_pairs(HostKernels.nowhere())))
+def test_within_the_bounds(host_kernels, operation):
+    """Read-only and strided arrays, exact zeros, the left derivative at the threshold; float16 by the reference."""
+    engine = HostEngine(host_kernels)
+    report = conform(EngineImplementation(engine), operations=[operation], settings=STRICT)
+    assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
+    assert engine.kernels.launched
+
+
+@pytest.mark.parametrize("operation", ["squared_euclidean", "leaky_squared_euclidean", "cross_entropy", "prototypes"])
+def test_the_order_of_threads_and_blocks_does_not_matter(kernel_folder, operation):
+    random = np.random.default_rng(0)
+    x, c = (random.normal(size=(n, 37)).astype("float32") for n in (19, 35))
+    arguments = {"cross_entropy": (x, np.arange(19)), "prototypes": (x, np.arange(19) % 7, 7)}.get(operation, (x, c))
+    parameters = {"threshold": 60.0, "slope": 0.1} if operation.startswith("leaky") else {}
+    results = []
+    for descending in (False, True):
+        pair = HostEngine(HostKernels(kernel_folder, descending=descending)).operation(operation)
+        y, saved = pair.forward(*arguments, **parameters)
+        dy = random.normal(size=y.shape).astype("float32") if not results else results[0][0]
+        gradients = pair.backward(saved, dy)
+        results.append((dy, y, *(gradients if isinstance(gradients, tuple) else (gradients,))))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)

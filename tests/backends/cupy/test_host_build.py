@@ -1,0 +1,91 @@
+"""The stand-in for a GPU must itself catch what it is there to catch: races, parting threads, unwritten memory."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from tests.backends.cupy.host_kernels import HostKernels, compile_library
+
+SOURCE = r"""
+#include "common.cuh"
+
+// out[i] = the sum of what its two neighbours wrote; SYNC: with the barrier that this needs.
+template <bool SYNC>
+__global__ void neighbours(const float* in, float* out) {
+    SHARED(shared, Pack<float, 64>);
+    const int i = threadIdx.x;
+    shared.v[i] = in[i];
+    if (SYNC) __syncthreads();
+    out[i] = shared.v[(i + 63) % 64] + shared.v[(i + 1) % 64];
+}
+
+// Every other thread skips the barrier.
+template <class T>
+__global__ void parting(T* out) {
+    if (threadIdx.x % 2) __syncthreads();
+    out[threadIdx.x] = 1;
+}
+
+// Copies two values asynchronously, in a group each, and waits until at most GROUPS are under way.
+template <int GROUPS>
+__global__ void copying(const float* in, float* out) {
+    SHARED(shared, Pack<float, 4>);
+    for (int i = 0; i < 2; ++i) {
+        copy_async<4>(shared.v + i, in + i, true);
+        copies_commit();
+    }
+    copies_wait<GROUPS>();
+    for (int i = 0; i < 3; ++i) out[i] = shared.v[i];
+}
+"""
+NAMES = ["neighbours<true>", "neighbours<false>", "parting<float>", "copying<0>", "copying<1>"]
+
+
+class Planted(HostKernels):
+    """HostKernels on the kernels above."""
+
+    def function(self, name):
+        source = self.folder / "planted.cu"
+        source.write_text(SOURCE)
+        library = ctypes.CDLL(str(compile_library(source, NAMES, self.folder)))
+        return library[f"launch_{NAMES.index(name)}"]
+
+
+@pytest.fixture
+def planted(tmp_path, kernel_folder):
+    return lambda **options: Planted(tmp_path, **options)
+
+
+def neighbours(kernels, name):
+    x, out = np.arange(64, dtype="float32"), np.empty(64, "float32")
+    kernels.launch(name, (1,), 64, x, out)
+    return out
+
+
+def test_a_missing_barrier_shows(planted):
+    right = np.roll(np.arange(64), 1) + np.roll(np.arange(64), -1)
+    for descending in (False, True):
+        np.testing.assert_array_equal(neighbours(planted(descending=descending), "neighbours<true>"), right)
+    forwards, backwards = (neighbours(planted(descending=d), "neighbours<false>") for d in (False, True))
+    assert not np.array_equal(forwards, backwards, equal_nan=True)
+
+
+def test_parting_threads_show(planted):
+    with pytest.raises(AssertionError, match="threads part at a barrier"):
+        planted().launch("parting<float>", (1,), 64, np.empty(64, "float32"))
+
+
+@pytest.mark.parametrize(("groups", "arrived"), [(0, 2), (1, 1)])
+def test_a_copy_that_nobody_waits_for_and_unwritten_memory_show(planted, groups, arrived):
+    out = np.empty(3, "float32")
+    planted().launch(f"copying<{groups}>", (1,), 1, np.array([5, 6], "float32"), out)
+    np.testing.assert_array_equal(np.isnan(out), np.arange(3) >= arrived)
+
+
+def test_an_empty_grid_starts_nothing(planted):
+    kernels = planted()
+    kernels.launch("parting<float>", (0, 3), 64, None)
+    assert kernels.launched == []
