@@ -103,9 +103,14 @@ def grey_drawing(source: Source, name: str) -> Images:
 
 
 def _four_rotations(images: Sequence[Images]) -> list[Images]:
-    """Ink (n, 28, 28, 1) of each rotation, from greys (H, W)."""
+    """Ink (n, 28, 28, 1) of each rotation, from greys (105, 105).
+
+    Half a turn reverses rows and columns, and Pillow's kernel from 105 to 28 is symmetric to the last bit: there the
+    order of turning and resizing does not matter (tested), and two resizes do for four.
+    """
     stack = np.stack(images)
-    return [ink(np.rot90(stack, quarter, axes=(1, 2))) for quarter in range(4)]
+    upright, quarter = ink(stack), ink(np.rot90(stack, axes=(1, 2)))
+    return [upright, quarter, upright[:, ::-1, ::-1], quarter[:, ::-1, ::-1]]
 
 
 def ink(greys: Images) -> Images:

@@ -49,6 +49,12 @@ def test_many_squares_shrink_as_pillow_shrinks_each(data: st.DataObject) -> None
     np.testing.assert_array_equal(shrink(images), expected)
 
 
+@given(st.integers(0, 2**32), st.sampled_from([1, 128, 255]))
+def test_half_a_turn_may_come_before_or_after_the_resize(seed: int, step: int) -> None:
+    images = noise(seed, 16, 105, 105) // step * step
+    np.testing.assert_array_equal(shrink(images[:, ::-1, ::-1]), shrink(images)[:, ::-1, ::-1])
+
+
 def test_unpacked_folders_and_each_single_file_give_the_same(zips: Path, tmp_path: Path) -> None:
     expected = load("omniglot", zips).digest
     unpacked = tmp_path / "unpacked"
