@@ -160,22 +160,24 @@ def _vinyals_lists(root: Path) -> dict[str, list[str]]:
 
 
 def _vinyals(background: ClassSet, evaluation: ClassSet, lists: dict[str, list[str]]) -> Splits:
-    images = np.concatenate([background.images, evaluation.images])
-    starts = np.concatenate([background.starts, len(background.images) + evaluation.starts[1:]])
-    pool = ClassSet(images, starts, background.names + evaluation.names)
-    place = {name: k for k, name in enumerate(pool.names)}
+    found = {
+        name: part.images[start:stop]
+        for part in (background, evaluation)
+        for name, start, stop in zip(part.names, part.starts[:-1], part.starts[1:], strict=True)
+    }
     for split, names in lists.items():
-        absent = [name for name in names if name not in place]
+        absent = [name for name in names if name not in found]
         if absent or not names:
             raise UserError(
                 f"the Vinyals list {split}.txt has {len(names)} classes, of which {len(absent)} are not in the images"
                 f"{': ' + ', '.join(absent[:3]) if absent else ''}; expected <alphabet>/character<NN>/rot<NNN>"
             )
-    trainval = pool.take(np.array([place[name] for name in lists["train"] + lists["val"]]))
+    both = lists["train"] + lists["val"]
+    trainval = in_class_order([found[name] for name in both], both)
     cut = len(lists["train"])
     return {
         "train": trainval.slice(0, cut),
         "val": trainval.slice(cut, trainval.n_classes),
         "trainval": trainval,
-        "test": pool.take(np.array([place[name] for name in lists["test"]])),
+        "test": in_class_order([found[name] for name in lists["test"]], lists["test"]),
     }
