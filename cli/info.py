@@ -15,9 +15,9 @@ def info(json: o.Json = False) -> None:
     """
     import json as writer
 
-    from leakysm.training.environment import environment
+    from leakysm.training.environment import data_found, environment
 
-    found = environment()
+    found = environment() | {"data": data_found()}
     if json:
         typer.echo(writer.dumps(found))
     else:
@@ -26,13 +26,11 @@ def info(json: o.Json = False) -> None:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, value in found.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {item}" for key, item in value.items())
-        if isinstance(value, list):
-            value = "; ".join(
-                " ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item) for item in value
-            )
-        lines.append(f"{name.replace('_', ' '):16} {value}")
-    return lines
+    return [f"{name.replace('_', ' '):16}{_text(value)}" for name, value in found.items()]
+
+
+def _text(value: Any) -> str:
+    """A nested value in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_text(item)}" for key, item in value.items())
+    return "; ".join(map(_text, value)) if isinstance(value, list) else str(value)

@@ -67,3 +67,12 @@ def cuda_devices() -> list[str] | str:
         return str(error)
     names = [cupy.cuda.runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
     return names or "CuPy is installed, but no device was found"
+
+
+def data_found() -> dict[str, Any]:
+    """The cache folder, and the data sets that need no fetching or preparing any more: files and folders in it."""
+    from leakysm.data.cache import cache_folder
+
+    folder = cache_folder()
+    there = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    return {"cache_folder": str(folder), "found": ["strokes (built in)", *there]}

@@ -19,7 +19,7 @@ class Journal:
 
     def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
         """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`."""
-        kept = path.read_bytes()[:size] if size else b""
+        kept = path.read_bytes()[:size] if size and path.exists() else b""
         self._sha = hashlib.sha256(kept)
         if size and self._sha.hexdigest() != digest:
             raise UserError(

@@ -80,7 +80,6 @@ class _Run:
         """Take the folder, and the state that is in it; open the journals."""
         folder = self.folder
         folder.begin(self.config, resume=resume)
-        folder.write_json(folder.environment, environment())
         last = self._restore()
         size, digest = 0, ""
         if last:
@@ -89,6 +88,7 @@ class _Run:
         self.metrics = stack.enter_context(Journal(folder.metrics, COLUMNS, size=size, digest=digest))
         kept = rows_up_to(folder.timing, self.trainer.episode)
         self.timing = stack.enter_context(Journal(folder.timing, ("episode", "seconds"), size=kept[0], digest=kept[1]))
+        folder.write_json(folder.environment, environment())
 
     def _validation_images(self, engine: Engine) -> SplitImages | None:
         if "val" not in self.data.splits:

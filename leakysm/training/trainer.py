@@ -10,7 +10,7 @@ import numpy as np
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import sample
-from leakysm.errors import CheckFailed
+from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import OPTIMIZERS
 from leakysm.training.config import TrainConfig
@@ -46,6 +46,9 @@ class Trainer:
         self.net = Conv4(data.image_shape[2], seed=config.seed, engine=engine)
         self.optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
         self.episode = 0
+        if not self.net.embedding_size(data.image_shape):
+            height, width, _ = data.image_shape
+            raise UserError(f"images of {data.name} are {width}x{height}; Conv4 needs 16x16 or more: use larger images")
 
     def step(self) -> Step:
         """Train on the next episode. CheckFailed, with everything left as it was, if loss or gradient is not finite."""

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def make_data(*, splits: tuple[str, ...] = ("train", "val", "test"), seed: int = 0) -> Dataset:
+def _make_data(*, splits: tuple[str, ...] = ("train", "val", "test"), seed: int = 0) -> Dataset:
     """Noisy copies of one random 16x16 pattern a class: 6 classes a split, 5 to 7 images each."""
     rng = np.random.default_rng(seed)
     counts = np.array([5, 6, 7, 5, 6, 7])
@@ -51,10 +51,16 @@ def make_data(*, splits: tuple[str, ...] = ("train", "val", "test"), seed: int =
 
 @pytest.fixture(scope="session")
 def data() -> Dataset:
-    return make_data()
+    return _make_data()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., Dataset]:
+    """Such data with other splits or of another seed."""
+    return _make_data
+
+
+@pytest.fixture(scope="session")
 def config() -> Callable[..., TrainConfig]:
     """The tiny run's configuration, with the given settings instead."""
     return lambda **settings: TrainConfig(**SETTINGS | settings)

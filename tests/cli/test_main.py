@@ -1,0 +1,98 @@
+"""The command as a whole: light to start, errors in one line, options that are the library's settings."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from typer.testing import CliRunner, Result
+
+Leakysm = Callable[..., Result]
+
+
+def test_starting_imports_nothing_heavy(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = python(
+        "import sys; from typer.testing import CliRunner; from leakysm_cli.main import app\n"
+        "assert 'Train a few-shot classifier' in CliRunner().invoke(app, ['--help']).output\n"
+        "print(*sorted(m for m in sys.modules if '.' not in m))"
+    )
+    assert done.returncode == 0, done.stderr
+    heavy = {"numpy", "h5py", "matplotlib", "PIL", "scipy", "torch", "hypothesis", "mpmath", "cupy", "jax", "dask"}
+    assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_no_command_shows_the_help(leakysm: Leakysm) -> None:
+    result = leakysm()
+    assert result.exit_code == 0
+    assert "train" in result.output
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "info"])
+def test_every_help_has_an_example(leakysm: Leakysm, command: str) -> None:
+    result = leakysm(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: leakysm {command}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--wya", "5"], "No such option: --wya"),
+        (["trian"], "No such command 'trian'"),
+        (["train", "--way", "five"], "Invalid value for '--way'"),
+        (["train", "--dataset", "omnigot"], "'omnigot' is not one of 'strokes', 'omniglot'"),
+        (["train", "--distance", "manhattan"], "'manhattan' is not one of"),
+        (["train", "extra"], "unexpected extra argument"),
+        (["evaluate"], "Missing argument 'run'"),
+    ],
+)
+def test_bad_use_is_told_in_one_line(fails: Callable[..., str], arguments: list[str], message: str) -> None:
+    told = fails(*arguments)
+    assert message in told
+    assert "--help" in told
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(monkeypatch: pytest.MonkeyPatch, leakysm: Leakysm) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("leakysm.training.environment.environment", broken)
+    assert isinstance(leakysm("info").exception, ZeroDivisionError)
+
+
+def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]) -> None:
+    from leakysm.errors import CheckFailed
+
+    def failed() -> None:
+        raise CheckFailed("two\nlines")
+
+    monkeypatch.setattr("leakysm.training.environment.environment", failed)
+    assert fails("info", code=1) == "two lines"
+
+
+def parameters_of(command: Any) -> dict[str, Any]:
+    """The annotations of a command's function by parameter name."""
+    from typing import get_type_hints
+
+    return get_type_hints(command, include_extras=True)
+
+
+def test_the_options_of_train_are_the_settings_of_a_run() -> None:
+    from leakysm_cli.train import train
+
+    from leakysm.training.config import CHOICES, KEYS
+
+    hints = {name: hint for name, hint in parameters_of(train).items() if name != "return"}
+    assert set(hints) - {"config", "out", "resume"} == set(KEYS)
+    for key, hint in hints.items():
+        annotated, option = get_args(hint)
+        assert (option.default, *option.param_decls)[0] == "--" + key.replace("_", "-")
+        assert set(CHOICES.get(key, ())) == {c for part in get_args(annotated) for c in get_args(part)} - {int}
+
+
+def test_completion_is_offered() -> None:
+    from leakysm_cli.main import app
+
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output

@@ -1,0 +1,155 @@
+"""`leakysm train`: a run from the command line, and one line for everything that it cannot do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Leakysm = Callable[..., Result]
+Fails = Callable[..., str]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_last_two_lines_name_the_folder_and_the_accuracy(leakysm: Leakysm, tiny: list[str], tmp_path: Path) -> None:
+    result = leakysm("train", *tiny, "--test-way", "3", "--out", "run")
+    assert result.exit_code == 0
+    assert result.stderr == ""  # no progress where there is no terminal
+    *_, other, folder, last = result.stdout.splitlines()
+    assert folder == "run folder: run"
+    tests = json.loads((tmp_path / "run" / "summary.json").read_text())["tests"]
+    assert [t["way"] for t in tests] == [2, 3]
+    for line, test in ((last, tests[0]), (other, tests[1])):
+        found = re.fullmatch(r"(\d)-way 1-shot, 10 test episodes: accuracy (\S+) % \+- (\S+) %", line)
+        assert found
+        assert found.groups() == (str(test["way"]), f"{test['accuracy']:.2f}", f"{test['interval']:.2f}")
+
+
+def test_by_default_the_folder_is_named_after_time_and_data(leakysm: Leakysm, tiny: list[str], tmp_path: Path) -> None:
+    for _ in range(2):
+        assert leakysm("train", *tiny).exit_code == 0
+    folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert len(folders) == 2
+    assert all(re.fullmatch(r"\d{8}-\d{6}-folder(-1)?", name) for name in folders)
+
+
+def test_explicit_options_win_over_the_file(leakysm: Leakysm, tiny: list[str], tmp_path: Path) -> None:
+    Path("settings.toml").write_text('slope = 0.5\nthreshold = 2\nway = 2\ntest_way = [3]\noptimizer = "sgd"\n')
+    result = leakysm("train", *tiny, "--config", "settings.toml", "--slope", "0.25", "--out", "run")
+    assert result.exit_code == 0, result.output
+    config = (tmp_path / "run" / "config.toml").read_text().splitlines()
+    assert {"slope = 0.25", "threshold = 2.0", "way = 3", "test_way = [2]", 'optimizer = "sgd"'} <= set(config)
+
+
+def test_the_configuration_of_a_run_makes_the_same_run(leakysm: Leakysm, run: Path, tmp_path: Path) -> None:
+    assert leakysm("train", "--config", "run/config.toml", "--out", "again").exit_code == 0
+    for name in ("config.toml", "metrics.csv", "checkpoint-last.h5", "summary.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(fails: Fails, tiny: list[str], run: Path) -> None:
+    before = contents(run)
+    assert "run already holds a run (config.toml)" in fails("train", *tiny, "--out", "run")
+    assert contents(run) == before
+
+
+def test_resume_repeats_the_command_or_less_of_it(leakysm: Leakysm, tiny: list[str], run: Path) -> None:
+    before = contents(run)
+    for arguments in (tiny, []):
+        result = leakysm("train", *arguments, "--out", "run", "--resume")
+        assert result.exit_code == 0, result.output
+        assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["--way", "2"], "way"),
+        (["--slope", "0.2"], "slope"),
+        (["--test-way", "3"], "test_way"),
+        (["--seed", "1"], "seed"),
+    ],
+)
+def test_resume_with_another_setting_names_it(
+    fails: Fails, tiny: list[str], run: Path, arguments: list[str], key: str
+) -> None:
+    before = contents(run)
+    assert re.search(
+        rf"run: {key} is .* in the run to resume", fails("train", *tiny, *arguments, "--out", "run", "--resume")
+    )
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b[:2000] + bytes([b[2000] ^ 4]) + b[2001:]])
+def test_resume_from_a_damaged_checkpoint_is_refused(
+    fails: Fails, tiny: list[str], run: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    last = run / "checkpoint-last.h5"
+    last.write_bytes(damage(last.read_bytes()))
+    before = contents(run)
+    assert "checkpoint-last.h5 is damaged" in fails("train", *tiny, "--out", "run", "--resume")
+    assert contents(run) == before
+
+
+def test_resume_without_a_folder_is_refused(fails: Fails, tiny: list[str]) -> None:
+    assert "--resume is given without --out" in fails("train", *tiny, "--resume")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--way", "5"], "way is 5, but the train split has 4 classes; give a way of 4 or less"),
+        (["--test-way", "5"], "way is 5, but the test split has 4 classes"),
+        (["--shot", "3", "--query", "2"], "shot + query is 3 + 2 = 5, but the smallest class of the train split has 4"),
+        (["--test-shot", "3"], "shot + query is 3 + 2 = 5, but the smallest class of the test split has 4"),
+        (["--way", "1"], "way is 1: give 2 or more"),
+        (["--episodes", "0"], "episodes is 0: give 1 or more"),
+        (["--slope", "0"], "slope is 0.0; 0 < slope <= 1 is expected"),
+        (["--slope", "1.01"], "slope is 1.01; 0 < slope <= 1 is expected"),
+        (["--threshold", "-1"], "threshold is -1.0; 0 <= threshold <= inf is expected"),
+        (["--threshold", "nan"], "threshold is nan; 0 <= threshold <= inf is expected"),
+        (["--distance", "cosine", "--slope", "0.5"], "slope is given, but the distance is cosine"),
+        (["--learning-rate", "-1"], "learning_rate is -1.0: expected a finite number above 0"),
+        (["--learning-rate", "nan"], "learning_rate is nan: expected a finite number above 0"),
+        (["--backend", "numpy", "--device", "cuda"], "backend numpy does not run on device cuda:0"),
+        (["--device", "gpu"], "device is 'gpu'"),
+        (["--split", "lake"], "split is given, but folder has no choice of splits"),
+        (["--data", "nowhere"], "nowhere: no such file or folder"),
+        (["--config", "nowhere.toml"], "nowhere.toml: No such file"),
+    ],
+)
+def test_what_cannot_be_is_told_and_leaves_no_folder(
+    fails: Fails, tiny: list[str], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    assert message in fails("train", *tiny, *arguments, "--out", "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_key_is_named_with_the_nearest(fails: Fails, tiny: list[str]) -> None:
+    Path("settings.toml").write_text("tresholt = 1\n")
+    told = fails("train", *tiny, "--config", "settings.toml")
+    assert "settings.toml: tresholt is no setting; did you mean threshold?" in told
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed here")
+def test_without_cupy_the_extra_is_named(fails: Fails, tiny: list[str]) -> None:
+    told = fails("train", *tiny, "--device", "cuda")
+    assert "leakysm[cuda13]" in told
+    assert "leakysm[cuda12]" in told
+
+
+def test_training_that_goes_wrong_says_at_which_episode(fails: Fails, tiny: list[str], tmp_path: Path) -> None:
+    told = fails("train", *tiny, "--out", "run", "--learning-rate", "1e38", "--optimizer", "sgd", code=1)
+    assert re.match(
+        r"the (loss|gradient) is nan at episode \d, expected a finite number; training stopped before", told
+    )
+    assert (tmp_path / "run" / "checkpoint-last.h5").exists()
+    assert not (tmp_path / "run" / "summary.json").exists()
