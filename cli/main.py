@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from leakysm_cli import conform, data, evaluate, export, gradients, info, train, verify
+from leakysm_cli import compare, conform, data, evaluate, export, gradients, info, train, verify
 from typer.core import TyperGroup
 
 
@@ -59,6 +59,7 @@ app.command()(evaluate.evaluate)
 app.command()(info.info)
 app.command()(gradients.gradients)
 app.command()(export.export)
+app.command()(compare.compare)
 app.command()(verify.verify)
 app.command()(conform.conform)
 app.add_typer(data.app, name="data")

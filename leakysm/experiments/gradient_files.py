@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leakysm.errors import UserError
 from leakysm.experiments import histogram
 from leakysm.experiments.gradient_plots import histogram_figure, traces_figure
 from leakysm.experiments.gradients import Traces
+from leakysm.experiments.outputs import write_files
 from leakysm.experiments.settings import METRIC_KEYS
 from leakysm.experiments.tables import csv_table, json_text
-from leakysm.files import write_atomically
 from leakysm.training.config import TrainConfig
 from leakysm.training.trainer import STEP_COLUMNS
 
@@ -45,14 +44,13 @@ def summary(configs: Mapping[str, TrainConfig], traces: Traces) -> dict[str, Any
 
 def write(out: Path, result: dict[str, Any], title: str, traces: Traces, watch: Sequence[int]) -> None:
     """gradients.csv, .png and .json; with steps to watch, histogram.csv and .png. UserError if that cannot be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}; choose another --out") from None
-    write_atomically(out / "gradients.csv", csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows()))
-    write_atomically(out / "gradients.png", traces_figure(traces, title))
+    files = {
+        "gradients.csv": csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows()),
+        "gradients.png": traces_figure(traces, title),
+        "gradients.json": json_text(result).encode(),
+    }
     if watch:
         columns = ("setting", "seed", "step", "quantity", "low", "high", "count")
-        write_atomically(out / "histogram.csv", csv_table(columns, histogram.rows(traces.watched)))
-        write_atomically(out / "histogram.png", histogram_figure(traces, watch))
-    write_atomically(out / "gradients.json", json_text(result).encode())
+        files["histogram.csv"] = csv_table(columns, histogram.rows(traces.watched))
+        files["histogram.png"] = histogram_figure(traces, watch)
+    write_files(out, files)

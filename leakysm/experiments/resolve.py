@@ -6,20 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from leakysm.backends import Engine, backend
-from leakysm.data import Dataset, load
+from leakysm.data import Dataset
 from leakysm.experiments.settings import Setting
 from leakysm.training.config import TrainConfig
 from leakysm.training.defaults import fit, with_defaults
 from leakysm.training.device import choose
+from leakysm.training.prepare import load_data
 
 Report = Callable[[int, int], None]
 
 
 def load_for(given: Mapping[str, Any], report: Report | None = None) -> Dataset:
     """The data set that the given settings name. UserError for whatever is amiss."""
-    settings = with_defaults({key: given.get(key) for key in ("dataset", "data", "split")})
-    split = {"split": settings["split"]} if "split" in settings else {}
-    return load(settings["dataset"], settings.get("data"), **split, report=report)
+    return load_data(with_defaults({key: given.get(key) for key in ("dataset", "data", "split")}), report)
 
 
 def configurations(given: Mapping[str, Any], settings: Mapping[str, Setting], data: Dataset) -> dict[str, TrainConfig]:

@@ -18,7 +18,7 @@ from leakysm.training.defaults import fit, with_defaults
 from tests.experiments.command import leakysm, refused
 from tests.experiments.test_torch_layout import random_state
 
-SMALL = {"way": 3, "query": 1, "episodes": 2, "test_way": 3, "test_query": 2, "test_episodes": 3}
+SMALL = {"way": 3, "query": 1, "episodes": 2, "test_way": 3, "test_query": 2, "test_episodes": 3, "norm": "episode"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,150 @@
+"""`leakysm compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from leakysm_cli import options as o
+
+if TYPE_CHECKING:
+    from leakysm.experiments.compare import Comparison
+    from leakysm.experiments.finished import Finished
+    from leakysm.training import Progress
+
+COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
+
+
+def compare(
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN RUN...]", help="Finished runs to compare.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting, DISTANCE[,key=value...]; give it several times. Default: squared-euclidean and leaky."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many training seeds, from --seed on.")] = 3,
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    split: o.Split = None,
+    way: o.Way = None,
+    shot: o.Shot = None,
+    query: o.Query = None,
+    episodes: o.Episodes = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    halve_every: o.HalveEvery = None,
+    checkpoint_every: o.CheckpointEvery = None,
+    seed: o.Seed = None,
+    test_way: o.TestWay = None,
+    test_shot: o.TestShot = None,
+    test_query: o.TestQuery = None,
+    test_episodes: o.TestEpisodes = None,
+    norm: o.Norm = None,
+    backend: o.Backend = None,
+    device: o.Device = None,
+    threads: o.Threads = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of runs, tables and plot.", show_default="runs/<time>-compare")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out; finished runs are kept.")] = False,
+    json: o.Json = False,
+) -> None:
+    """Train and test several settings on the same seeds, and tell their differences with intervals.
+
+    In a seed all settings start at the same weights, see the same episodes and are tested on the same episodes. The
+    interval of a difference is over the seeds: none from fewer than 3. Given finished runs, only those are compared.
+
+    Example: leakysm compare --setting squared-euclidean --setting leaky,threshold=1,slope=0.1 --seeds 5
+
+    Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
+    """
+    names = ("runs", "setting", "seeds", "out", "resume", "json")
+    given = {name: value for name, value in locals().items() if name not in (*names, "names")}
+    given = {name: str(value) if name == "data" else value for name, value in given.items() if value is not None}
+    if runs:
+        _refuse_training(given, setting)
+        _report(_read(runs), out, json)
+    else:
+        _train(given, setting, seeds, out, resume, json)
+
+
+def _train(
+    given: dict[str, Any], texts: list[str] | None, seeds: int, out: Path | None, resume: bool, as_json: bool
+) -> None:
+    from leakysm_cli.progress import shown_count
+    from leakysm_cli.train import new_folder
+
+    from leakysm.errors import UserError
+    from leakysm.experiments import settings
+    from leakysm.experiments.resolve import configurations, load_for
+    from leakysm.experiments.train_all import train_all
+
+    if resume and out is None:
+        raise UserError("--resume is given without --out; name the folder of the comparison to go on with")
+    out = out or new_folder("compare")
+    if out.exists() and not resume and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there already; choose another --out, or go on with --resume")
+    parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
+    if len(parsed) < 2:
+        raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")
+    with shown_count("reading images") as report:
+        loaded = load_for(given, report)
+    configs = configurations(given, parsed, loaded)
+    first = next(iter(configs.values())).seed
+    _report(train_all(configs, range(first, first + seeds), loaded, out, _shown), out, as_json)
+
+
+@contextmanager
+def _shown(title: str) -> Iterator[Callable[[Progress], None]]:
+    from leakysm_cli.progress import shown_run
+
+    typer.echo(title, err=True)
+    with shown_run() as report:
+        yield report
+
+
+def _read(paths: list[Path]) -> list[Finished]:
+    from leakysm.experiments.finished import read_run
+
+    return [read_run(path) for path in paths]
+
+
+def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
+    """Print the comparison; with `out`, leave it there too."""
+    from leakysm.experiments.compare import compare, to_json
+    from leakysm.experiments.compare_report import learning_curves, markdown
+    from leakysm.experiments.outputs import write_files
+    from leakysm.experiments.tables import json_text
+
+    comparison = compare(runs)
+    text, table = json_text(to_json(comparison)), markdown(comparison)
+    if out:
+        curves = learning_curves(comparison)
+        write_files(out, {"comparison.json": text.encode(), "comparison.md": table.encode(), "curves.png": curves})
+    if as_json:
+        print(text, end="")
+        return
+    print(table)
+    if out:
+        print(out)
+    print(_verdict(comparison))
+
+
+def _verdict(comparison: Comparison) -> str:
+    """The last setting's difference in the first test, in one line."""
+    form, label = comparison.forms[0], comparison.labels[-1]
+    difference = comparison.difference(label, form)
+    n = f"{difference.n} seed{'s' * (difference.n > 1)}"
+    interval = f"no interval from {n}" if difference.interval is None else f"+- {difference.interval:.2f}, {n}"
+    return f"{form[0]}: {label} against {comparison.labels[0]}: {difference.mean:+.2f} % ({interval})"
+
+
+def _refuse_training(given: dict[str, Any], setting: list[str] | None) -> None:
+    from leakysm.errors import UserError
+
+    if unused := [*given, *(["setting"] if setting else [])]:
+        raise UserError(f"--{unused[0].replace('_', '-')} is for training, but finished runs are given; leave one out")

@@ -1,0 +1,142 @@
+"""Settings compared over training seeds: the same initial weights and episodes within a seed, so that runs form pairs.
+
+The unit of inference is the training seed: the interval of a difference is Student's, over the seeds' differences.
+Beside it stands, seed by seed, the difference of two trained nets over their common test episodes (1.96 standard
+errors): that one describes those two nets alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakysm.errors import UserError
+from leakysm.experiments.finished import Finished, Measured
+from leakysm.experiments.settings import METRIC_KEYS, label
+from leakysm.experiments.student import Paired, paired
+
+Form = tuple[str, int, int]
+MACHINE = {"seed", "backend", "device", "threads", "data"}  # what runs may differ in unsaid
+TESTED = {"test_way", "test_shot", "test_query", "test_episodes"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs by setting and seed: every setting has every seed. Others are held against the first setting.
+    forms: the tests that all runs have."""
+
+    labels: tuple[str, ...]
+    seeds: tuple[int, ...]
+    forms: tuple[Form, ...]
+    runs: dict[tuple[str, int], Finished]
+
+    def test(self, label: str, seed: int, form: Form) -> Measured:
+        """A run's test of that form."""
+        return next(test for test in self.runs[label, seed].tests if test.form == form)
+
+    def accuracy(self, label: str, form: Form) -> Paired:
+        """Mean over the seeds, in percent, and Student's interval; its p-value means nothing."""
+        return paired([self.test(label, seed, form).tested.accuracy for seed in self.seeds])
+
+    def difference(self, label: str, form: Form) -> Paired:
+        """This setting's accuracy less the first one's, in percent, over the seeds."""
+        return paired([self.seed_difference(label, seed, form)[0] for seed in self.seeds])
+
+    def seed_difference(self, label: str, seed: int, form: Form) -> tuple[float, float]:
+        """(difference, interval) of one seed's two nets over their common test episodes, in percent."""
+        one, other = (self.test(name, seed, form).per_episode for name in (label, self.labels[0]))
+        differences = one - other
+        error = float(np.std(differences, ddof=1)) / len(differences) ** 0.5
+        return 100 * float(np.mean(differences)), 100 * 1.96 * error
+
+
+def compare(runs: Sequence[Finished]) -> Comparison:
+    """Group runs by what their configurations differ in. UserError unless they are comparable and complete."""
+    if len(runs) < 2:
+        raise UserError(f"{len(runs)} run is given; name two or more to compare")
+    _require_alike(runs)
+    labels = _labels(runs)
+    grouped: dict[tuple[str, int], Finished] = {}
+    for run, name in zip(runs, labels, strict=True):
+        if (name, run.config.seed) in grouped:
+            other = grouped[name, run.config.seed].path
+            raise UserError(f"{run.path} and {other} are both {name}, seed {run.config.seed}; leave one out")
+        grouped[name, run.config.seed] = run
+    names, seeds = dict.fromkeys(labels), dict.fromkeys(run.config.seed for run in runs)
+    for name in names:
+        if missing := [seed for seed in seeds if (name, seed) not in grouped]:
+            raise UserError(
+                f"{name} has no run with seed {missing[0]}, another setting has; give every setting the same seeds"
+            )
+    if len(names) < 2:
+        raise UserError(f"all runs are {labels[0]}; give runs of two settings or more")
+    return Comparison(tuple(names), tuple(sorted(seeds)), _forms(runs), grouped)
+
+
+def _require_alike(runs: Sequence[Finished]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.data_digest != first.data_digest:
+            raise UserError(f"{run.path} and {first.path} were made on different data; compare runs on the same")
+
+
+def _forms(runs: Sequence[Finished]) -> tuple[Form, ...]:
+    common = set.intersection(*({test.form for test in run.tests} for run in runs))
+    if not common:
+        raise UserError(
+            f"{runs[0].path} and the others share no test of the same way, shot, query and number of episodes; "
+            "train with the same --test options"
+        )
+    return tuple(test.form for test in runs[0].tests if test.form in common)
+
+
+def _labels(runs: Sequence[Finished]) -> list[str]:
+    """Each run's distance, and whatever else the runs differ in."""
+    settings = [run.config.settings() for run in runs]
+    keys = dict.fromkeys(key for setting in settings for key in setting if key not in MACHINE | TESTED)
+    differing = [key for key in keys if len({str(setting.get(key)) for setting in settings}) > 1]
+    kept = [key for key in keys if key in METRIC_KEYS or key in differing]
+    return [label({key: setting[key] for key in kept if key in setting}) for setting in settings]
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Plain values for JSON; accuracies, differences and intervals in percent."""
+    first = comparison.runs[comparison.labels[0], comparison.seeds[0]].config
+    return {
+        "dataset": first.dataset,
+        "training_episodes": first.episodes,
+        "baseline": comparison.labels[0],
+        "seeds": list(comparison.seeds),
+        "tests": [_form_json(comparison, form) for form in comparison.forms],
+    }
+
+
+def _form_json(comparison: Comparison, form: Form) -> dict[str, Any]:
+    name, query, episodes = form
+    settings = []
+    for label_ in comparison.labels:
+        accuracy, difference = comparison.accuracy(label_, form), comparison.difference(label_, form)
+        entry: dict[str, Any] = {"setting": label_, "accuracy": accuracy.mean, "interval": accuracy.interval}
+        if label_ != comparison.labels[0]:
+            entry |= {
+                "difference": difference.mean,
+                "difference_interval": difference.interval,
+                "p_value": difference.p_value,
+            }
+        settings.append(entry | {"seeds": [_seed_json(comparison, label_, seed, form) for seed in comparison.seeds]})
+    way, shot = (int(part.partition("-")[0]) for part in name.split())
+    return {"way": way, "shot": shot, "query": query, "episodes": episodes, "settings": settings}
+
+
+def _seed_json(comparison: Comparison, label_: str, seed: int, form: Form) -> dict[str, Any]:
+    tested = comparison.test(label_, seed, form).tested
+    entry: dict[str, Any] = {"seed": seed, "accuracy": tested.accuracy, "interval": tested.interval}
+    if label_ != comparison.labels[0]:
+        difference, interval = comparison.seed_difference(label_, seed, form)
+        entry |= {"difference": difference, "difference_interval": interval}
+    run: Path = comparison.runs[label_, seed].path
+    return entry | {"run": str(run)}

@@ -1,0 +1,111 @@
+"""`leakysm compare` as it is typed, on runs of two episodes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.command import leakysm, refused
+
+SMALL = ("--way", 3, "--query", 1, "--episodes", 2, "--checkpoint-every", 1, "--device", "cpu", "--threads", 1)
+SMALL += ("--test-way", 3, "--test-query", 2, "--test-episodes", 4, "--norm", "episode")
+SETTINGS = ("--setting", "squared-euclidean", "--setting", "leaky,threshold=inf", "--setting", "euclidean")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("compare") / "out"
+    outcome = leakysm("compare", *SMALL, *SETTINGS, "--seeds", 3, "--out", out)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-2] == str(out)
+    assert outcome.out.splitlines()[-1].startswith("3-way 1-shot: euclidean against squared-euclidean: ")
+    assert outcome.out.splitlines()[-1].endswith("3 seeds)")
+    assert outcome.err.splitlines()[-1] == "run 9 of 9: euclidean, seed 2"
+    return out
+
+
+def contents(folder: Path, pattern: str) -> dict[str, str]:
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob(pattern))
+    }
+
+
+def test_the_same_weights_episodes_and_tests_within_a_seed(compared: Path) -> None:
+    """Without a leak the leaky distance is squared Euclidean bit for bit: nothing else may differ between the runs."""
+    table = json.loads((compared / "comparison.json").read_text())
+    base, leaky, _ = table["tests"][0]["settings"]
+    assert leaky["setting"] == "leaky,threshold=inf,slope=0.1"
+    assert (leaky["difference"], leaky["difference_interval"], leaky["p_value"]) == (0, 0, 1)
+    assert [seed["accuracy"] for seed in leaky["seeds"]] == [seed["accuracy"] for seed in base["seeds"]]
+    squared = contents(compared / "squared-euclidean", "*/metrics.csv")
+    assert contents(compared / "leaky-threshold=inf-slope=0.1", "*/metrics.csv") == squared
+    assert contents(compared / "euclidean", "*/metrics.csv").keys() == squared.keys()
+    assert not contents(compared / "euclidean", "*/metrics.csv").items() & squared.items()
+
+
+def test_it_leaves_tables_and_curves(compared: Path) -> None:
+    text = (compared / "comparison.md").read_text()
+    assert text.startswith("# strokes, 3-way 1-shot training, 2 episodes\n")
+    assert "3 training seeds: 0, 1, 2." in text
+    assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resumed_it_keeps_what_is_finished_and_makes_the_rest_again(compared: Path) -> None:
+    again = ("compare", *SMALL, *SETTINGS, "--seeds", 3, "--out", compared, "--resume", "--json")
+    before = contents(compared, "**/*.h5")
+    table = (compared / "comparison.json").read_text()
+    assert leakysm(*again).out == table
+    assert leakysm(*again).err == ""
+    run = compared / "euclidean" / "seed-1"
+    for name in ("summary.json", "checkpoint-best.h5", "checkpoint-last.h5", "metrics.csv"):
+        (run / name).unlink()
+    outcome = leakysm(*again)
+    assert outcome.err.splitlines() == ["run 6 of 9: euclidean, seed 1"]
+    assert outcome.out == table
+    assert contents(compared, "**/*.h5") == before
+
+
+def test_runs_are_compared_by_their_folders(compared: Path, tmp_path: Path) -> None:
+    runs = [compared / name / f"seed-{seed}" for seed in range(3) for name in ("squared-euclidean", "euclidean")]
+    found = json.loads(leakysm("compare", *runs, "--json").out)
+    whole = json.loads((compared / "comparison.json").read_text())
+    base, _, euclidean = whole["tests"][0]["settings"]
+    assert found["tests"][0]["settings"] == [base, euclidean]
+    outcome = leakysm("compare", *runs[:2], "--out", tmp_path / "new")
+    assert outcome.out.splitlines()[-1].endswith("(no interval from 1 seed)")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["comparison.json", "comparison.md", "curves.png"]
+
+
+def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
+    run = compared / "euclidean" / "seed-0"
+    assert "is there already; choose another --out" in refused("compare", *SMALL, "--out", compared)
+    assert "--resume is given without --out" in refused("compare", "--resume")
+    assert "one setting is given" in refused("compare", "--setting", "leaky", "--out", tmp_path / "x")
+    assert "'way' cannot be compared" in refused("compare", "--setting", "leaky,way=3", "--out", tmp_path / "x")
+    assert "--way is for training" in refused("compare", run, run, "--way", 5)
+    assert "holds no run" in refused("compare", run, tmp_path)
+    assert "are both euclidean, seed 0" in refused("compare", run, run)
+    assert not (tmp_path / "x").exists()
+
+
+def test_damaged_and_unfinished_runs_are_told(compared: Path, tmp_path: Path) -> None:
+    good = compared / "squared-euclidean" / "seed-0"
+
+    def spoilt(name: str, content: bytes | None) -> Path:
+        run = tmp_path / name
+        run.mkdir()
+        for path in (compared / "euclidean" / "seed-0").iterdir():
+            (run / path.name).write_bytes(path.read_bytes())
+        (run / name).unlink()
+        if content is not None:
+            (run / name).write_bytes(content)
+        return run
+
+    assert "is not finished; go on with leakysm train --resume" in refused(
+        "compare", good, spoilt("summary.json", None)
+    )
+    assert "test-episodes.h5: 3-way 1-shot cannot be read" in refused("compare", good, spoilt("test-episodes.h5", b"x"))
+    assert "damaged or no checkpoint" in refused("compare", good, spoilt("checkpoint-best.h5", b"x"))
