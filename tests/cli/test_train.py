@@ -153,3 +153,31 @@ def test_training_that_goes_wrong_says_at_which_episode(fails: Fails, tiny: list
     )
     assert (tmp_path / "run" / "checkpoint-last.h5").exists()
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_on_a_terminal_progress_is_shown(leakysm: Leakysm, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    monkeypatch.setenv("COLUMNS", "140")
+    result = leakysm("train", *tiny, "--out", "run")
+    assert result.exit_code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", result.stderr)
+    for pattern in (
+        r"training .* 6/6 .*/s .*loss \d+\.\d+  accuracy \d+\.\d %",
+        r"validating .* 10/10",
+        r"testing .* 10/10",
+    ):
+        assert re.search(pattern, plain), plain
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    leakysm: Leakysm, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leakysm.training.run.draw_curves", interrupted)
+        result = leakysm("train", *tiny, "--out", "run")
+    assert result.exit_code == 130
+    assert result.stderr == "leakysm: stopped; the same command with --out run --resume goes on\n"
+    assert leakysm("train", *tiny, "--out", "run", "--resume").exit_code == 0
