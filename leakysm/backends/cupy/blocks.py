@@ -59,18 +59,16 @@ def pool(kernels: Kernels, z: Array, channels: tuple[Array, ...]) -> tuple[Array
     return y, winner
 
 
-def channel_gradients(kernels: Kernels, saved: Saved, dy: Array) -> tuple[Array, Array]:
-    """dscale and dshift, (F,)."""
+def channel_gradients(kernels: Kernels, saved: Saved, dy: Array, dscale: Array, dshift: Array) -> None:
+    """Into dscale and dshift, (F,)."""
     F = dy.shape[3]
     rows = dy.size // F
     tiles = ceil_div(rows, TILE)
     sums = kernels.xp.empty((2, F, tiles), dy.dtype)
-    dscale, dshift = kernels.xp.empty(F, dy.dtype), kernels.xp.empty(F, dy.dtype)
     c, v = kernels.c_type(dy), kernels.width(dy, saved.winner, *saved.channels)
     grid = (tiles, ceil_div(F, LANES * v))
     kernels.launch(f"pool_sums<{c}, {v}>", grid, THREADS, dy, saved.winner, *saved.channels, sums, rows, F)
     kernels.launch(f"finish_sums<{c}>", (F,), THREADS, sums, dscale, dshift, tiles, F)
-    return dscale, dshift
 
 
 def convolution_gradient(
@@ -88,6 +86,18 @@ def convolution_gradient(
         saved.z, dy, *saved.channels, dscale, dshift, dz, N, H, W, F, n,
     )  # fmt: skip
     return dz
+
+
+def block_forward(
+    kernels: Kernels, x: Array, w: Array, scale: Array, shift: Array, *, eps: float
+) -> tuple[tuple[Array, Array, Array], Saved]:
+    """((y, mean, variance), saved) of contiguous arrays, normalised by the batch."""
+    z, tiles = convolve(kernels, x, w, statistics=True)
+    assert tiles is not None
+    mean, variance, inverse = batch_statistics(kernels, tiles, z.size // z.shape[3], eps)
+    channels = (mean, inverse, scale, shift)
+    y, winner = pool(kernels, z, channels)
+    return (y, mean, variance), Saved(x, w, channels, z, winner)
 
 
 def conv2d_pair(kernels: Kernels) -> Pair:
@@ -113,18 +123,13 @@ def conv_block_pair(kernels: Kernels) -> Pair:
     def forward(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Any, Any]:
         check_block(eps, x, w, scale=scale, shift=shift)
         check_batch(x)
-        x, w, scale, shift = contiguous(kernels.xp, x, w, scale, shift)
-        z, tiles = convolve(kernels, x, w, statistics=True)
-        assert tiles is not None
-        mean, variance, inverse = batch_statistics(kernels, tiles, z.size // z.shape[3], eps)
-        channels = (mean, inverse, scale, shift)
-        y, winner = pool(kernels, z, channels)
-        return (y, mean, variance), Saved(x, w, channels, z, winner)
+        return block_forward(kernels, *contiguous(kernels.xp, x, w, scale, shift), eps=eps)
 
     def backward(saved: Saved, dy: Array, needs_dx: bool = True) -> tuple[Array | None, ...]:
         check_cotangent(dy, saved.x, saved.winner.shape)
         (dy,) = contiguous(kernels.xp, dy)
-        dscale, dshift = channel_gradients(kernels, saved, dy)
+        dscale, dshift = (kernels.xp.empty_like(saved.channels[0]) for _ in range(2))
+        channel_gradients(kernels, saved, dy, dscale, dshift)
         dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
         dx = image_gradient(kernels, saved.w, dz) if needs_dx else None
         return dx, weight_gradient(kernels, saved.x, dz), dscale, dshift
@@ -152,7 +157,8 @@ def conv_block_inference_pair(kernels: Kernels) -> Pair:
     def backward(saved: Saved, dy: Array) -> tuple[Array, ...]:
         check_cotangent(dy, saved.x, saved.winner.shape)
         (dy,) = contiguous(kernels.xp, dy)
-        dscale, dshift = channel_gradients(kernels, saved, dy)
+        dscale, dshift = (kernels.xp.empty_like(saved.channels[0]) for _ in range(2))
+        channel_gradients(kernels, saved, dy, dscale, dshift)
         dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=False)
         _, inverse, scale, _ = saved.channels
         dmean = -scale * inverse * dshift

@@ -57,15 +57,19 @@ def image_gradient(kernels: Kernels, w: Array, dy: Array) -> Array:
     return convolve(kernels, dy, turned)[0]
 
 
-def weight_gradient(kernels: Kernels, x: Array, dy: Array) -> Array:
-    """dw (3, 3, C, F) from x (N, H, W, C) and dy (N, H, W, F): partial sums over slices of pixels, added in order."""
+def weight_gradient(kernels: Kernels, x: Array, dy: Array, dw: Array | None = None) -> Array:
+    """dw (3, 3, C, F) from x (N, H, W, C) and dy (N, H, W, F): partial sums over slices of pixels, added in order.
+
+    Into the `dw` that is given, if one is.
+    """
     N, H, W, C = x.shape
     F = dy.shape[3]
     xp, pixels, c = kernels.xp, N * H * W, kernels.c_type(x)
     length = max(SHORTEST, ceil_div(ceil_div(pixels, SLICES), 16) * 16)
     slices = ceil_div(pixels, length)
     partial = xp.empty((slices, 9 * C, F), x.dtype)
-    dw = xp.empty((3, 3, C, F), x.dtype)
+    if dw is None:
+        dw = xp.empty((3, 3, C, F), x.dtype)
     rows, threads, va, vb = 32, 128, 1, 1
     if c == "float" and (vb := kernels.width(dy, dw)) > 1 and kernels.width(x) > 1:
         rows, threads, va = 96, 96, 4

@@ -33,9 +33,6 @@ class Restriction(NamedTuple):
         return cls(dtype.type(min(leak.threshold, largest)), dtype.type(leak.slope), int(active))
 
 
-NONE = Leak(math.inf, 1.0)
-
-
 class Saved(NamedTuple):
     """What the gradients need. Rows x (N, D), c (M, D) as the kernel takes them; `extra`: plain, scale and norm (N, M);
     factors: of each row of x and of c, for cosine."""
@@ -55,7 +52,7 @@ def unit_rows(kernels: Kernels, x: Array) -> tuple[Array, Array]:
     return u, factor
 
 
-def forward(kernels: Kernels, kind: str, x: Array, c: Array, leak: Leak) -> tuple[Array, Saved]:
+def forward(kernels: Kernels, kind: str, leak: Leak, x: Array, c: Array) -> tuple[Array, Saved]:
     """Distances of contiguous x (N, D), c (M, D) -> (N, M)."""
     (N, D), M = x.shape, c.shape[0]
     restriction = Restriction.of(leak, x.dtype)
@@ -76,10 +73,9 @@ def forward(kernels: Kernels, kind: str, x: Array, c: Array, leak: Leak) -> tupl
     return y, Saved(kind, x, c, (plain, scale, norm), factors, restriction)
 
 
-def backward(kernels: Kernels, saved: Saved, dy: Array) -> tuple[Array, Array]:
-    """dx (N, D) and dc (M, D) of contiguous dy (N, M): the same kernel with the roles exchanged."""
+def backward(kernels: Kernels, saved: Saved, dy: Array, dx: Array, dc: Array) -> None:
+    """Into dx (N, D) and dc (M, D), of contiguous dy (N, M): the same kernel with the roles exchanged."""
     D, M = saved.x.shape[1], saved.c.shape[0]
-    dx, dc = kernels.xp.empty_like(saved.x), kernels.xp.empty_like(saved.c)
     name = f"distances_gradient<{kernels.c_type(dy)}, {saved.kind}>"
     for own, other, factor, out, stride_own, stride_other in (
         (saved.x, saved.c, saved.factors[0], dx, M, 1),
@@ -88,41 +84,47 @@ def backward(kernels: Kernels, saved: Saved, dy: Array) -> tuple[Array, Array]:
         grid = (ceil_div(D, CHUNK), ceil_div(own.shape[0], THREADS // CHUNK))
         sizes = (own.shape[0], other.shape[0], D, stride_own, stride_other)
         kernels.launch(name, grid, THREADS, own, other, dy, *saved.extra, factor, out, *sizes, *saved.restriction)
-    return dx, dc
 
 
-def distance_pair(kernels: Kernels, kind: str) -> Pair:
-    """The pair of one kind; leaky parameters where the operation has them."""
+def distance_pair(kernels: Kernels, operation: str) -> Pair:
+    """The pair of one operation; leaky parameters where it has them."""
+    xp = kernels.xp
 
-    def run(x: Array, c: Array, kind: str, leak: Leak) -> tuple[Array, Saved]:
+    def run(x: Array, c: Array, **parameters: Any) -> tuple[Array, Saved]:
+        kind, leak = kind_of(operation, **parameters)
         working(x=x, c=c)
         require_same_width(x, c)
-        x, c = contiguous(kernels.xp, x, c)
-        return forward(kernels, kind, x, c, leak)
-
-    def plain(x: Array, c: Array) -> tuple[Array, Saved]:
-        return run(x, c, kind, NONE)
-
-    def leaky(x: Array, c: Array, *, threshold: float, slope: float, per: str = "pair") -> tuple[Array, Saved]:
-        leak = Leak(threshold, slope)
-        require_per(per)
-        return run(x, c, "COORDINATE" if per == "coordinate" else "SQUARED", leak)
+        x, c = contiguous(xp, x, c)
+        return forward(kernels, kind, leak, x, c)
 
     def back(saved: Saved, dy: Array) -> tuple[Array, Array]:
         check_cotangent(dy, saved.x, (saved.x.shape[0], saved.c.shape[0]))
-        return backward(kernels, saved, *contiguous(kernels.xp, dy))
+        (dy,) = contiguous(xp, dy)
+        dx, dc = xp.empty_like(saved.x), xp.empty_like(saved.c)
+        backward(kernels, saved, dy, dx, dc)
+        return dx, dc
 
-    return Pair(leaky if kind == "LEAKY" else plain, back)
+    return Pair(run, back)
 
 
-OPERATIONS = {
-    "squared_euclidean": "SQUARED",
-    "leaky_squared_euclidean": "LEAKY",
-    "euclidean": "EUCLIDEAN",
-    "cosine_distance": "COSINE",
-}
+def kind_of(operation: str, **parameters: Any) -> tuple[str, Leak]:
+    """The kernels' kind and the restriction of a registered distance with its parameters. UserError for bad ones."""
+    if operation == "leaky_squared_euclidean":
+        return leaky_kind(**parameters)
+    if parameters:
+        raise TypeError(f"{operation} takes no {next(iter(parameters))}")
+    return KINDS[operation], Leak(math.inf, 1.0)
+
+
+def leaky_kind(*, threshold: float, slope: float, per: str = "pair") -> tuple[str, Leak]:
+    require_per(per)
+    return ("COORDINATE" if per == "coordinate" else "SQUARED"), Leak(threshold, slope)
+
+
+KINDS = {"squared_euclidean": "SQUARED", "euclidean": "EUCLIDEAN", "cosine_distance": "COSINE"}
+OPERATIONS = (*KINDS, "leaky_squared_euclidean")
 
 
 def distance_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation."""
-    return {name: single_or_double(name, distance_pair(kernels, kind)) for name, kind in OPERATIONS.items()}
+    return {name: single_or_double(name, distance_pair(kernels, name)) for name in OPERATIONS}

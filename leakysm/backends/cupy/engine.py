@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.fused import fused_pairs
-from leakysm.backends.cupy.kernels import CudaKernels
 from leakysm.backends.cupy.plain import plain_pairs
 from leakysm.backends.protocol import Array, Engine, Pair
 from leakysm.errors import UserError

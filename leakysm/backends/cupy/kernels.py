@@ -1,11 +1,12 @@
-"""The CUDA kernels of this folder: which there are, how they are compiled, how one is launched."""
+"""The CUDA kernels of this folder: which there are, what a compiler is told, how one is launched."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +33,7 @@ def instances(tf32: bool) -> dict[str, list[str]]:
         ],
         "loss.cu": _for_both("prototypes", "prototypes_gradient", "cross_entropy", "row_lengths", "total", "summarise"),
         "training.cu": [
-            "gather<float>",
-            *_for_both("largest_magnitude", "judge", "adam", "momentum", "update_running"),
+            *_for_both("gather", "largest_magnitude", "judge", "adam", "momentum", "update_running"),
         ],
     }
 
@@ -72,6 +72,17 @@ def compile_options() -> tuple[str, ...]:
     return "-std=c++17", f"-I{FOLDER}", f"-DLEAKYSM_SOURCES=0x{sources_digest()}"
 
 
+class Launch(NamedTuple):
+    """What `Kernels.start` is called with, for later. beside: nothing waits for it until a launch that joins."""
+
+    name: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    beside: bool
+    joins: bool
+
+
 class Kernels:
     """Launches kernels on arrays of `xp`. Subclasses start them: on a GPU here, on the CPU in the tests."""
 
@@ -92,6 +103,19 @@ class Kernels:
         """Where an array begins in memory."""
         raise NotImplementedError
 
+    def host_buffer(self, size: int, dtype: Any) -> np.ndarray:
+        """Memory of the host that `program` copies from and to, (size,)."""
+        raise NotImplementedError
+
+    def program(
+        self, launches: list[Launch], given: tuple[Any, np.ndarray], result: tuple[Any, np.ndarray]
+    ) -> Callable[[], None]:
+        """A call that copies `given` to the device, does the launches, copies `result` back, and waits for the end.
+
+        Both are (device, host) pairs of arrays of one size, the host's from `host_buffer`.
+        """
+        raise NotImplementedError
+
     def launch(self, name: str, grid: tuple[int, ...], block: int, *arguments: Any) -> None:
         """Start kernel `name` on a grid of blocks of `block` threads; nothing for an empty grid.
 
@@ -106,34 +130,3 @@ class Kernels:
 
     def start(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         raise NotImplementedError
-
-
-class CudaKernels(Kernels):
-    """Kernels on the current CUDA device, compiled at first use by nvrtc and kept in CuPy's cache on disk."""
-
-    def __init__(self, cupy: Any, *, tf32: bool = False) -> None:
-        self.xp = cupy
-        self.tf32 = tf32
-        self.names = instances(tf32)
-        self.files = {name: file for file, names in self.names.items() for name in names}
-        self.modules: dict[str, Any] = {}
-        self.functions: dict[str, Any] = {}
-
-    def module(self, file: str) -> Any:
-        """The compiled file."""
-        if file not in self.modules:
-            self.modules[file] = self.xp.RawModule(
-                code=(FOLDER / file).read_text(),
-                options=compile_options(),
-                name_expressions=self.names[file],
-            )
-        return self.modules[file]
-
-    def address(self, array: Any) -> int:
-        return int(array.data.ptr)
-
-    def start(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-        if name not in self.functions:
-            self.functions[name] = self.module(self.files[name]).get_function(name)
-        null = np.uint64(0)
-        self.functions[name](grid, block, tuple(null if a is None else a for a in arguments))

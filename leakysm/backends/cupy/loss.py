@@ -69,6 +69,18 @@ def total(kernels: Kernels, values: Array) -> Array:
     return result
 
 
+def summarise(kernels: Kernels, figures: Array, dquery: Array, record: Array, M: int, faint: float) -> None:
+    """Into record (7 or more,): loss, accuracy, and the five figures of early-gradient sparsity.
+
+    figures (5, N): of `cross_entropy` on N x M distances; dquery (N, D): the mean loss's gradient, contiguous.
+    """
+    N, D = dquery.shape
+    c, t = kernels.c_type(dquery), dquery.dtype.type
+    lengths = kernels.xp.empty(N, dquery.dtype)
+    kernels.launch(f"row_lengths<{c}>", (N,), THREADS, dquery, lengths, D, t(N))
+    kernels.launch(f"summarise<{c}>", (1,), THREADS, figures, lengths, record, N, M, t(faint))
+
+
 def prototypes_pair(kernels: Kernels) -> Pair:
     xp = kernels.xp
 

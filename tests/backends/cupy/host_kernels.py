@@ -6,13 +6,14 @@ import ctypes
 import fcntl
 import hashlib
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from leakysm.backends.cupy.fused import fused_pairs
-from leakysm.backends.cupy.kernels import FOLDER, Kernels, instances, sources_digest
+from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, instances, sources_digest
 from leakysm.backends.protocol import Engine
 
 HEADER = Path(__file__).with_name("host_cuda.h")
@@ -40,12 +41,14 @@ def compile_library(file: Path, names: list[str], folder: Path) -> Path:
 
 
 class HostKernels(Kernels):
-    """Launches on NumPy arrays. descending: blocks and threads run in the opposite order, which must not matter."""
+    """Launches on NumPy arrays. Two things that must not matter: descending: blocks and threads run in the opposite
+    order. late: what a program does beside its main line runs only when that waits for it."""
 
     xp = np
 
-    def __init__(self, folder: Path, *, tf32: bool = False, descending: bool = False) -> None:
+    def __init__(self, folder: Path, *, tf32: bool = False, descending: bool = False, late: bool = False) -> None:
         self.folder = folder
+        self.late = late
         self.tf32 = tf32
         self.descending = descending
         self.launched: list[str] = []
@@ -56,6 +59,20 @@ class HostKernels(Kernels):
     def nowhere(cls) -> HostKernels:
         """Kernels that are never launched."""
         return cls(Path())
+
+    def host_buffer(self, size: int, dtype: Any) -> np.ndarray:
+        return np.empty(size, dtype)
+
+    def program(self, launches: list[Launch], given: Any, result: Any) -> Callable[[], None]:
+        ordered = as_late_as_can_be(launches) if self.late else launches
+
+        def run() -> None:
+            given[0][...] = given[1]
+            for launch in ordered:
+                self.start(*launch[:4])
+            result[1][...] = result[0]
+
+        return run
 
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
@@ -74,6 +91,21 @@ class HostKernels(Kernels):
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))
         shape = (ctypes.c_uint * 6)(*grid, *block)
         assert self.function(name)(shape, pointers, int(self.descending)) == 0, f"{name}: threads part at a barrier"
+
+
+def as_late_as_can_be(launches: list[Launch]) -> list[Launch]:
+    """The other extreme of the orders that a program allows."""
+    ordered: list[Launch] = []
+    waiting: list[Launch] = []
+    for launch in launches:
+        if launch.beside:
+            waiting.append(launch)
+            continue
+        if launch.joins:
+            ordered += waiting
+            waiting = []
+        ordered.append(launch)
+    return ordered + waiting
 
 
 def _c_value(argument: Any) -> Any:

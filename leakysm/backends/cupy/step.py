@@ -1,0 +1,223 @@
+"""A whole training step on the device: from an episode's index vector to updated parameters, with one host round trip.
+
+The same operations as the pairs', by the same kernels, recorded once as a program: images from the data set's bytes,
+the net forward, prototypes, distances, cross-entropy, the way back, the optimizer's update and the running statistics.
+Where loss or gradient is not finite the device changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from leakysm.backends.cupy import distances, loss
+from leakysm.backends.cupy.blocks import Saved, block_forward, channel_gradients, convolution_gradient
+from leakysm.backends.cupy.convolution import ceil_div, image_gradient, weight_gradient
+from leakysm.backends.cupy.kernels import Kernels
+from leakysm.backends.cupy.program import Recorder
+from leakysm.ops.arrays import Array
+from leakysm.ops.batch_norm import EPS
+
+if TYPE_CHECKING:
+    from leakysm.nets import Conv4
+    from leakysm.ops.metrics import Metric
+    from leakysm.optim import Optimizer
+
+THREADS = 256  # as in sums.cuh
+JUDGES = 64  # blocks that look for the gradient's largest magnitude
+RECORD = 8  # loss, accuracy, five figures of sparsity, the gradient's largest magnitude
+VANISHED, FAINT = 1e-3, 1e-2  # as the specification has them
+KEEP = 0.9  # running = 0.9 running + 0.1 batch
+
+
+class Images(NamedTuple):
+    """A split on the device: bytes (n, H, W, C), mean and deviation (C,) of the net's dtype."""
+
+    pixels: Array
+    mean: Array
+    deviation: Array
+
+
+class TrainingStep:
+    """The step of one net, optimizer and metric, for episodes of one form on one split.
+
+    step(indices) trains on the images with these indices, support first, class by class, and returns the record (8,):
+    loss, accuracy, the five figures of sparsity, the gradient's largest magnitude. If loss or magnitude is not finite,
+    nothing was changed.
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        net: Conv4,
+        optimizer: Optimizer,
+        metric: Metric,
+        images: Images,
+        *,
+        way: int,
+        shot: int,
+        query: int,
+    ) -> None:
+        self.kernels, self.net, self.optimizer, self.metric, self.images = kernels, net, optimizer, metric, images
+        self.way, self.shot, self.query = way, shot, query
+        self._built: tuple[int, ...] = ()
+        self._run: Callable[[], None]
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        """indices (way * (shot + query),) int64 -> record (8,)."""
+        self._prepare()
+        self._indices[:] = indices
+        self._rates[:] = rates(self.optimizer)
+        self._run()
+        record = self._record.copy()
+        if np.isfinite(record[[0, -1]]).all():
+            self.optimizer.steps += 1
+        return record
+
+    def _prepare(self) -> None:
+        """Record the program, again if an array that it works on was exchanged, by `load_state` for example."""
+        if not self.optimizer.slots:
+            names = self.optimizer.slot_names
+            self.optimizer.slots = {name: self.kernels.xp.zeros_like(self.net.vector) for name in names}
+        state = (self.net.vector, *self.net.running.values(), *self.optimizer.slots.values())
+        addresses = tuple(map(self.kernels.address, state))
+        if addresses == self._built:
+            return
+        xp, dtype, n = self.kernels.xp, self.net.vector.dtype, self.way * (self.shot + self.query)
+        recorder = Recorder(self.kernels)
+        # One buffer, one copy: n indices, and behind them the rates.
+        given, record = xp.empty(n + 2, np.int64), xp.empty(RECORD, dtype)
+        host_given = self.kernels.host_buffer(n + 2, np.int64)
+        host_record = self.kernels.host_buffer(RECORD, dtype)
+        self._indices, self._rates, self._record = host_given[:n], host_given[n:].view(dtype)[:2], host_record
+        self._trace(recorder, given[:n], given[n:].view(dtype)[:2], record)
+        self._run = self.kernels.program(recorder.launches, (given, host_given), (record, host_record))
+        self._built = addresses
+
+    def _trace(self, kernels: Recorder, indices: Array, rates: Array, record: Array) -> None:
+        """Every launch of a step, in order."""
+        x = gather(kernels, self.images, indices)
+        blocks, statistics = [], []
+        for b in self._blocks():
+            (x, mean, variance), saved = block_forward(kernels, x, *b.parameters(self.net.parameters), eps=EPS)
+            blocks.append((b, saved))
+            statistics.append((b, mean, variance))
+        dz = self._loss(kernels, x.reshape(x.shape[0], -1), record)
+
+        gradient = kernels.xp.empty_like(self.net.vector)
+        parts = split_like(self.net.parameters, gradient)
+        dy = dz.reshape(x.shape)
+        for b, saved in reversed(blocks):
+            dy = block_backward(kernels, saved, dy, b.parameters(parts), needs_dx=b.number > 1)
+        kernels.join()
+        ready = judge(kernels, gradient, record)
+        update(kernels, self.optimizer, self.net.vector, gradient, rates, ready)
+        for (b, mean, variance), (_, saved) in zip(statistics, blocks, strict=True):
+            update_running(kernels, b, self.net.running, mean, variance, ready, saved.z.size // saved.z.shape[3])
+
+    def _loss(self, kernels: Kernels, z: Array, record: Array) -> Array:
+        """dz of embeddings z (support, then queries; D); the first seven values of the record."""
+        xp, way, (n, D) = kernels.xp, self.way, z.shape
+        S, Q = way * self.shot, way * self.query
+        labels = [xp.asarray(np.repeat(np.arange(way, dtype=np.int64), k)) for k in (self.shot, self.query)]
+        kind, leak = distances.kind_of(self.metric.operation, **self.metric.parameters)
+        found = loss.prototypes(kernels, z[:S], labels[0], way)
+        d, saved = distances.forward(kernels, kind, leak, z[S:], found.centres)
+        figures, dd = xp.empty((loss.FIGURES, Q), z.dtype), xp.empty_like(d)
+        loss.cross_entropy(kernels, d, labels[1], sign=-1, figures=figures, gradient=dd, vanished=VANISHED)
+        dz, dcentres = xp.empty((n, D), z.dtype), xp.empty_like(found.centres)
+        distances.backward(kernels, saved, dd, dz[S:], dcentres)
+        loss.prototypes_gradient(kernels, found, dcentres, dz[:S])
+        loss.summarise(kernels, figures, dz[S:], record, way, FAINT)
+        return dz
+
+    def _blocks(self) -> list[Block]:
+        return [Block(b) for b in range(1, len(self.net.running) // 2 + 1)]
+
+
+class Block(NamedTuple):
+    """A block of the net, and what its arrays are called."""
+
+    number: int
+
+    def parameters(self, arrays: dict[str, Array]) -> tuple[Array, Array, Array]:
+        """weight, scale, shift."""
+        weight, scale, shift = (arrays[f"block{self.number}.{name}"] for name in ("weight", "scale", "shift"))
+        return weight, scale, shift
+
+    def statistics(self, arrays: dict[str, Array]) -> tuple[Array, Array]:
+        """mean, variance."""
+        return arrays[f"block{self.number}.mean"], arrays[f"block{self.number}.variance"]
+
+
+def split_like(parameters: dict[str, Array], vector: Array) -> dict[str, Array]:
+    """Views into a flat vector, laid out like the parameters."""
+    parts, start = {}, 0
+    for name, array in parameters.items():
+        parts[name] = vector[start : start + array.size].reshape(array.shape)
+        start += array.size
+    return parts
+
+
+def gather(kernels: Kernels, images: Images, indices: Array) -> Array:
+    """Those images, (N, H, W, C), scaled as the data set says."""
+    _, H, W, C = images.pixels.shape
+    x = kernels.xp.empty((indices.size, H, W, C), images.mean.dtype)
+    name = f"gather<{kernels.c_type(x)}>"
+    grid = (ceil_div(x.size, THREADS),)
+    kernels.launch(name, grid, THREADS, images.pixels, indices, images.mean, images.deviation, x, len(x), H * W, C)
+    return x
+
+
+def block_backward(
+    kernels: Recorder, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array], *, needs_dx: bool
+) -> Array | None:
+    """dx of a block, if needed; dw, dscale, dshift into `gradients`. Nothing on the way down waits for dw."""
+    dw, dscale, dshift = gradients
+    channel_gradients(kernels, saved, dy, dscale, dshift)
+    dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
+    with kernels.beside():
+        weight_gradient(kernels, saved.x, dz, dw)
+    return image_gradient(kernels, saved.w, dz) if needs_dx else None
+
+
+def judge(kernels: Kernels, gradient: Array, record: Array) -> Array:
+    """() int32: 1 if loss and gradient are finite; the gradient's largest magnitude goes into the record."""
+    largest, ready = kernels.xp.empty(JUDGES, gradient.dtype), kernels.xp.empty((), np.int32)
+    c = kernels.c_type(gradient)
+    kernels.launch(f"largest_magnitude<{c}>", (JUDGES,), THREADS, gradient, largest, gradient.size)
+    kernels.launch(f"judge<{c}>", (1,), THREADS, largest, record, record[-1:], ready, JUDGES)
+    return ready
+
+
+def rates(optimizer: Any) -> tuple[float, float]:
+    """What changes from step to step: for Adam its rate over the first correction, and the second correction."""
+    if "velocity" in optimizer.slot_names:
+        return optimizer.learning_rate, 0.0
+    t, (decay_m, decay_v) = optimizer.steps + 1, optimizer.decays
+    return optimizer.learning_rate / (1 - decay_m**t), 1 - decay_v**t
+
+
+def update(kernels: Kernels, optimizer: Any, vector: Array, gradient: Array, rates: Array, ready: Array) -> None:
+    """The optimizer's update of vector and slots, if `ready`."""
+    c, t, P = kernels.c_type(vector), vector.dtype.type, vector.size
+    slots = [optimizer.slots[name] for name in optimizer.slot_names]
+    if "velocity" in optimizer.slot_names:
+        name, constants = f"momentum<{c}>", (t(optimizer.momentum),)
+    else:
+        gains = (t(1 - decay) for decay in optimizer.decays)
+        name, constants = f"adam<{c}>", (*gains, t(optimizer.epsilon))
+    kernels.launch(name, (ceil_div(P, THREADS),), THREADS, vector, gradient, *slots, rates, ready, P, *constants)
+
+
+def update_running(
+    kernels: Kernels, block: Block, running: dict[str, Array], mean: Array, variance: Array, ready: Array, n: int
+) -> None:
+    """running = 0.9 running + 0.1 batch, for the mean and the unbiased variance over n values, if `ready`."""
+    t, F = mean.dtype.type, mean.size
+    gains = (t(KEEP), t(1 - KEEP), t((1 - KEEP) * (n / (n - 1))))
+    name = f"update_running<{kernels.c_type(mean)}>"
+    grid = (ceil_div(F, THREADS),)
+    kernels.launch(name, grid, THREADS, *block.statistics(running), mean, variance, ready, F, *gains)
