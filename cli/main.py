@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from leakysm_cli import compare, conform, data, evaluate, export, gradients, info, train, verify
+from leakysm_cli import compare, conform, data, evaluate, export, gradients, info, predict, train, verify
 from typer.core import TyperGroup
 
 
@@ -40,6 +40,10 @@ def told(error: Exception) -> tuple[str, int]:
 
     if isinstance(error, LeakysmError):
         return " ".join(str(error).split()), error.exit_code
+    if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
+        return f"{error.filename}: {error.strerror}", 2
+    if isinstance(error, MemoryError):
+        return f"out of memory ({' '.join(str(error).split())}); use a smaller way, shot or query, or smaller images", 1
     raise error
 
 
@@ -60,6 +64,7 @@ app.command()(info.info)
 app.command()(gradients.gradients)
 app.command()(export.export)
 app.command()(compare.compare)
+app.command()(predict.predict)
 app.command()(verify.verify)
 app.command()(conform.conform)
 app.add_typer(data.app, name="data")

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from leakysm.backends import backend
-from leakysm.data import load
 from leakysm.experiments import safetensors
 from leakysm.experiments.torch_layout import from_torch, to_torch
 from leakysm.experiments.weights import read_weights
-from leakysm.training import restore, train
-from leakysm.training.defaults import fit, with_defaults
+from leakysm.training import restore
 from tests.experiments.command import leakysm, refused
 from tests.experiments.test_torch_layout import random_state
-
-SMALL = {"way": 3, "query": 1, "episodes": 2, "test_way": 3, "test_query": 2, "test_episodes": 3, "norm": "episode"}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("export") / "run"
-    data = load("strokes")
-    train(fit(with_defaults({**SMALL, "backend": "numpy", "device": "cpu", "threads": 1}), data), data=data, out=folder)
-    return folder
 
 
 def trained(run: Path) -> dict[str, np.ndarray]:
     return restore(run, backend("reference")).net.state()
 
 
+def copied(run: Path, folder: Path) -> Path:
+    shutil.copytree(run, folder / "copy")
+    return folder / "copy"
+
+
 def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_the_default_is_a_safetensors_file_in_the_run(run: Path) -> None:
+def test_the_default_is_a_safetensors_file_in_the_run(run: Path, tmp_path: Path) -> None:
+    run = copied(run, tmp_path)
     outcome = leakysm("export", run)
     values = sum(array.size for array in trained(run).values())
     assert outcome.out == f"{run / 'conv4.safetensors'}: 20 arrays, {values} values, leakysm layout\n"

@@ -1,0 +1,75 @@
+"""`leakysm predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from leakysm_cli import options as o
+
+if TYPE_CHECKING:
+    from leakysm.experiments.predict import Ranked
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, as leakysm train wrote it.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images to classify.")],
+    support: Annotated[Path, typer.Option(help="Folder with a folder a class, a few examples in each.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes to list for each image.")] = 3,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file to draw: each image beside its nearest class's examples.")
+    ] = None,
+    norm: o.Norm = None,
+    backend: o.Backend = None,
+    device: o.Device = None,
+    threads: o.Threads = None,
+    json: o.Json = False,
+) -> None:
+    """Classify images of your own from a few examples a class.
+
+    The net need never have seen the classes. Images are made grey or colour, and resized, to what it was trained on;
+    where that was handwriting, dark strokes on light paper are expected.
+
+    Example: leakysm predict runs/20260101-120000-omniglot --support letters unknown1.png unknown2.png
+    """
+    from leakysm.experiments.outputs import write_files
+    from leakysm.experiments.predict import Reader, read_queries, read_support
+    from leakysm.experiments.predict import predict as classify
+    from leakysm.experiments.predict_picture import picture as drawn
+    from leakysm.experiments.resolve import engine_for
+    from leakysm.training import restore
+
+    restored = restore(run, engine_for({"backend": backend, "device": device, "threads": threads}))
+    reader = Reader.of(restored.checkpoint.inputs)
+    classes, queries = read_support(reader, support), read_queries(reader, images)
+    ranked = classify(restored, classes, queries, norm or restored.config.norm)
+    names = [str(path) for path in images]
+    if picture:
+        content = drawn([path.name for path in images], queries, classes, ranked, ink=reader.ink)
+        write_files(picture.parent, {picture.name: content})
+    if json:
+        _print_json(names, ranked)
+    else:
+        _print_table(names, ranked, top)
+
+
+def _print_json(names: list[str], ranked: list[list[Ranked]]) -> None:
+    from dataclasses import asdict
+    from json import dumps
+
+    found = [
+        {"image": name, "classes": [asdict(one) for one in classes]}
+        for name, classes in zip(names, ranked, strict=True)
+    ]
+    print(dumps({"predictions": found}, indent=2))
+
+
+def _print_table(names: list[str], ranked: list[list[Ranked]], top: int) -> None:
+    width = max(len(name) for name in [*names, "image"])
+    column = max(len(one.name) for one in [*ranked[0]])
+    print(f"{'image':{width}}  {'class':{column}}  probability  distance")
+    for name, classes in zip(names, ranked, strict=True):
+        for place, one in enumerate(classes[:top]):
+            shown = name if place == 0 else ""
+            print(f"{shown:{width}}  {one.name:{column}}  {100 * one.probability:9.2f} %  {one.distance:8.4g}")

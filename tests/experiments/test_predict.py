@@ -1,0 +1,141 @@
+"""Prediction from a few examples: the net's own distances, images read as in training, bad files told by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from leakysm.backends import backend
+from leakysm.data import load
+from leakysm.errors import CheckFailed
+from leakysm.experiments.predict import Reader, predict
+from leakysm.ops import prototypes
+from leakysm.training import restore
+from tests.experiments.command import leakysm, refused
+
+
+def drawing(k: int, j: int) -> np.ndarray:
+    """Image j of test class k of strokes, ink (28, 28, 1)."""
+    test = load("strokes").split("test")
+    image: np.ndarray = test.images[test.starts[k] + j]
+    return image
+
+
+def save(path: Path, ink: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(255 - ink[..., 0]).save(path)
+    return path
+
+
+@pytest.fixture
+def support(tmp_path: Path) -> Path:
+    """Three classes with 1, 2 and 3 examples."""
+    for k in range(3):
+        for j in range(k + 1):
+            save(tmp_path / "support" / f"class{k}" / f"{j}.png", drawing(40 * k, j))
+    return tmp_path / "support"
+
+
+@pytest.mark.parametrize("norm", ["running", "episode"])
+def test_distances_and_probabilities_are_those_of_the_nets_embeddings(run: Path, norm: str) -> None:
+    restored = restore(run, backend("reference"))
+    shown = {f"class{k}": np.stack([drawing(40 * k, j) for j in range(k + 1)]) for k in range(3)}
+    queries = np.stack([drawing(40 * k, 9) for k in (2, 0)])
+    ranked = predict(restored, shown, queries, norm)
+
+    x = np.concatenate([*shown.values(), queries]).astype(np.float32) / np.float32(255)
+    z = restored.net.embed(x, norm)  # type: ignore[arg-type]
+    distances = restored.config.metric(z[6:], prototypes(z[:6], np.array([0, 1, 1, 2, 2, 2]), 3)).astype(np.float64)
+    weights = np.exp(distances.min(axis=1, keepdims=True) - distances)
+    for row, classes in enumerate(ranked):
+        order = np.argsort(distances[row], kind="stable")
+        assert [one.name for one in classes] == [f"class{k}" for k in order]
+        assert [one.distance for one in classes] == distances[row][order].tolist()
+        expected = weights[row][order] / weights[row].sum()
+        assert all(
+            abs(one.probability - p) <= 32 * 2.0**-52 * p * (1 + distances[row].max())
+            for one, p in zip(classes, expected, strict=True)
+        )
+
+
+def test_an_example_itself_is_at_distance_0_of_its_class(run: Path, support: Path) -> None:
+    found = json.loads(leakysm("predict", run, "--support", support, support / "class0" / "0.png", "--json").out)
+    (prediction,) = found["predictions"]
+    assert prediction["image"] == str(support / "class0" / "0.png")
+    assert (prediction["classes"][0]["name"], prediction["classes"][0]["distance"]) == ("class0", 0)
+    assert abs(sum(one["probability"] for one in prediction["classes"]) - 1) <= 8 * 2.0**-52
+
+
+@given(hnp.arrays(np.uint8, (28, 28, 1)), st.booleans())
+def test_a_grey_image_of_the_nets_size_is_read_pixel_by_pixel(pixels: np.ndarray, ink: bool) -> None:
+    reader = Reader((28, 28, 1), ink)
+    expected = 255 - pixels if ink else pixels
+    for mode in ("L", "RGB"):  # grey in colour is the same grey
+        image = Image.fromarray(pixels[..., 0]).convert(mode)
+        assert np.array_equal(reader.read(encoded(image), "it"), expected)
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3), st.integers(1, 90), st.integers(1, 90))
+def test_an_even_colour_survives_every_resizing(colour: tuple[int, int, int], width: int, height: int) -> None:
+    image = Image.new("RGB", (width, height), colour)
+    found = Reader((20, 31, 3), False).read(encoded(image), "it")
+    assert found.shape == (20, 31, 3)
+    assert (found == colour).all()
+
+
+def encoded(image: Image.Image) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_the_table_lists_the_nearest_classes_of_each_image(run: Path, support: Path, tmp_path: Path) -> None:
+    images = [save(tmp_path / f"{k}.png", drawing(40 * k, 7)) for k in range(2)]
+    outcome = leakysm("predict", run, "--support", support, *images, "--top", 2, "--picture", tmp_path / "p" / "p.png")
+    header, *rows = outcome.out.splitlines()
+    assert header.split() == ["image", "class", "probability", "distance"]
+    assert [row.split()[0] for row in rows[::2]] == [str(path) for path in images]
+    assert len(rows) == 4
+    assert (tmp_path / "p" / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_embeddings_that_are_not_finite_are_told(run: Path) -> None:
+    restored = restore(run, backend("reference"))
+    state = restored.net.state()
+    state["block4.shift"][:] = np.inf
+    restored.net.load_state(state)
+    images = np.stack([drawing(0, 0)])
+    with pytest.raises(CheckFailed, match="embeddings are not finite"), np.errstate(invalid="ignore"):
+        predict(restored, {"a": images, "b": images}, images, "running")
+
+
+def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
+    query = save(tmp_path / "q.png", drawing(0, 3))
+    (tmp_path / "text.png").write_text("no image")
+    Image.new("RGBA", (28, 28)).save(tmp_path / "clear.png")
+
+    def told(*images: Path, of: Path = support, net: Path = run) -> str:
+        return refused("predict", net, "--support", of, *images)
+
+    assert "missing.png: No such file" in told(tmp_path / "missing.png")
+    assert "text.png is not an image" in told(tmp_path / "text.png")
+    assert "clear.png has transparency" in told(tmp_path / "clear.png")
+    assert "holds no run" in told(query, net=support)
+    assert "is no folder; expected one folder a class" in told(query, of=tmp_path / "q.png")
+    save(tmp_path / "one" / "a" / "0.png", drawing(0, 0))
+    assert "holds 1 class; expected two or more" in told(query, of=tmp_path / "one")
+    save(tmp_path / "flat" / "0.png", drawing(0, 0))
+    assert "0.png is no example of a class" in told(query, of=tmp_path / "flat")
+    (support / "class9").mkdir()
+    assert "class9 is an empty folder" in told(query)
+    (support / "class9" / "notes.txt").write_text("")
+    assert "class9/notes.txt is no example of a class" in told(query)
