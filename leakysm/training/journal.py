@@ -19,6 +19,7 @@ class Journal:
 
     def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
         """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`."""
+        self.path = path
         kept = path.read_bytes()[:size] if size and path.exists() else b""
         self._sha = hashlib.sha256(kept)
         if size and self._sha.hexdigest() != digest:
@@ -27,10 +28,11 @@ class Journal:
                 "put back an undamaged copy, or train again into another folder"
             )
         self._file = path.open("r+b" if size else "wb", buffering=0)
-        self._file.truncate(size)
-        self._file.seek(size)
         self.size = size
-        if not size:
+        if size:
+            self._file.truncate(size)
+            self._file.seek(size)
+        else:
             self._write(",".join(columns))
 
     @property
@@ -48,7 +50,15 @@ class Journal:
 
     def _write(self, line: str) -> None:
         content = f"{line}\n".encode()
-        self._file.write(content)
+        left = content
+        try:
+            while left:  # a disk that is nearly full takes a part first
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._file.close()
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror}); make room, then go on with --resume"
+            ) from None
         self._sha.update(content)
         self.size += len(content)
 

@@ -72,6 +72,23 @@ def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, fails: Call
     assert fails("info", code=1) == "two lines"
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (PermissionError(13, "Permission denied", "run/config.toml"), 2, "run/config.toml: Permission denied"),
+        (MemoryError("Unable to allocate 5 GiB"), 1, "out of memory (Unable to allocate 5 GiB); use a smaller way"),
+    ],
+)
+def test_what_the_system_refuses_is_told(
+    monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str], error: Exception, code: int, message: str
+) -> None:
+    def refused() -> None:
+        raise error
+
+    monkeypatch.setattr("leakysm.training.environment.environment", refused)
+    assert fails("info", code=code).startswith(message)
+
+
 def parameters_of(command: Any) -> dict[str, Any]:
     """The annotations of a command's function by parameter name."""
     from typing import get_type_hints

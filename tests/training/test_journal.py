@@ -78,5 +78,11 @@ def test_the_rows_up_to_an_episode(
     assert rows_up_to(path, episode) == written(folder / "expected.csv", min(rows, episode))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told() -> None:
+    with pytest.raises(UserError, match=r"/dev/full: cannot be written \(No space left on device\); make room"):
+        Journal(Path("/dev/full"), COLUMNS)
+
+
 def test_no_journal_has_no_rows(tmp_path: Path) -> None:
     assert rows_up_to(tmp_path / "timing.csv", 3) == (0, "")
