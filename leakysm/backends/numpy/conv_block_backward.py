@@ -16,8 +16,10 @@ import numpy as np
 from leakysm.backends.cupy.checks import check_cotangent
 from leakysm.backends.numpy.channels import PerChannel, run_sums, total
 from leakysm.backends.numpy.conv_block import PIECE, Block
+from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.pooling import unpool
-from leakysm.backends.numpy.scratch import Scratch, aligned
+from leakysm.backends.numpy.products import TransposedProduct, multiply
+from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers, in_groups
 from leakysm.backends.numpy.windows import (
     Chunk,
@@ -35,6 +37,23 @@ Gradients = tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What batch norm needs of a cotangent, in float64; dscale is that of the outputs as they are kept."""
+
+    dscale: np.ndarray  # (F,), as all
+    dshift: np.ndarray
+    a: np.ndarray  # -dscale / (n sigma)
+    b: np.ndarray  # -dshift / n, for outputs whose mean is truly 0
+
+    @classmethod
+    def of(cls, block: Block, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Sums:
+        """From `run_sums` of g and of g times the largest, in order."""
+        g, weighted = (total(runs) for runs in zip(*parts, strict=True))
+        n, dscale = np.prod(block.x.shape[:3]), (weighted - block.offset * g) * block.inverse
+        return cls(dscale, g, -dscale * block.inverse / n, -g / n)
+
+
+@dataclass(frozen=True)
 class Incoming:
     """The cotangent at the pooled values, and the constants of d(output)."""
 
@@ -46,8 +65,8 @@ class Incoming:
 class Backward:
     """The backward pass on a set of threads."""
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
+    def __init__(self, workers: Workers, memory: Memory) -> None:
+        self._workers, self._memory = workers, memory
         self._scratch = Scratch()
 
     @quiet
@@ -55,31 +74,30 @@ class Backward:
         """dy (N, H // 2, W // 2, F) -> dx (None if not needed), dw, dscale, dshift."""
         (N, H, W, C), F = block.x.shape, block.w.shape[1]
         check_cotangent(dy, block.x, (N, H // 2, W // 2, F))
-        g, dscale, dshift = self._through_relu(block, np.ascontiguousarray(dy).reshape(-1, F))
-        n, k = N * H * W, block.gain * block.inverse
-        a, mean = -dscale * block.inverse / n, -dshift / n
-        if needs_dx or block.patches is None:
-            b = mean - a * block.offset
-            incoming = Incoming(g, PerChannel(a.astype(g.dtype)), PerChannel(b.astype(g.dtype)))
-            dx, dw = self._both(block, incoming, k) if needs_dx else (None, self._weights(block, incoming))
+        rows, k = np.ascontiguousarray(dy).reshape(-1, F), block.gain * block.inverse
+        dx = None
+        if block.patches is not None and not needs_dx:
+            dw, sums = self._weights_at_corners(block, rows)
+            dw = dw + block.patches.everywhere(block.w, sums.a, sums.b)
         else:
-            dx, dw = None, self._weights_at_corners(block, g) + block.patches.everywhere(block.w, a, mean)
+            incoming, sums = self._incoming(block, rows)
+            dx, dw = self._both(block, incoming, k) if needs_dx else (None, self._weights(block, incoming))
         dw = (dw * (k * block.sign)).astype(dy.dtype)
-        return dx, dw.reshape(3, 3, C, F), (block.sign * dscale).astype(dy.dtype), dshift.astype(dy.dtype)
+        return dx, dw.reshape(3, 3, C, F), (block.sign * sums.dscale).astype(dy.dtype), sums.dshift.astype(dy.dtype)
 
-    def _through_relu(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """g, and dscale (of outputs as they are kept) and dshift, (F,) in float64."""
-        g = aligned(dy.shape, dy.dtype)
+    def _incoming(self, block: Block, dy: np.ndarray) -> tuple[Incoming, Sums]:
+        g = self._memory(dy.shape, dy.dtype)
+        parts = self._workers.map(lambda run: self._mask(block, dy, slice(*run), g[slice(*run)]), cut(len(g), PIECE))
+        sums = Sums.of(block, parts)
+        b = sums.b - sums.a * block.offset
+        return Incoming(g, PerChannel(sums.a.astype(g.dtype)), PerChannel(b.astype(g.dtype))), sums
 
-        def mask(run: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-            part, weighted = g[slice(*run)], self._scratch("weighted", (run[1] - run[0], dy.shape[1]), dy.dtype)
-            np.multiply(dy[slice(*run)], block.positive[slice(*run)], out=part)
-            np.multiply(part, block.largest[slice(*run)], out=weighted)
-            return run_sums(part), run_sums(weighted)
-
-        sums, weighted = zip(*self._workers.map(mask, cut(len(g), PIECE)), strict=True)
-        dshift = total(sums)
-        return g, (total(weighted) - block.offset * dshift) * block.inverse, dshift
+    def _mask(self, block: Block, dy: np.ndarray, place: slice, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Put dy where y > 0 into g, (m, F); return the sums of g and of g times the largest over short runs."""
+        weighted = self._scratch("weighted", g.shape, g.dtype)
+        np.multiply(dy[place], block.positive[place], out=g)
+        np.multiply(g, block.largest[place], out=weighted)
+        return run_sums(g), run_sums(weighted)
 
     def _outputs(self, block: Block, chunk: Chunk, padded: np.ndarray) -> np.ndarray:
         """The chunk's centred outputs, (m, F): kept, or computed again."""
@@ -87,7 +105,7 @@ class Backward:
             return block.outputs[chunk.outputs]
         columns = columns_by_tap(padded, chunk, self._scratch)
         rows = self._scratch("outputs", (columns.shape[1], block.w.shape[1]), block.w.dtype)
-        np.matmul(columns.T, block.w, out=rows)
+        multiply(columns.T, block.w, out=rows)
         rows -= block.mean
         return rows
 
@@ -106,32 +124,36 @@ class Backward:
         """dw / k (9 C, F) = im2col(x)^T d(output) / k."""
 
         def add_up(group: Sequence[Task]) -> np.ndarray:
-            dw, part = np.zeros_like(block.w), self._scratch("part", block.w.shape, block.w.dtype)
+            dw = TransposedProduct(block.w.shape[1], block.w.shape[0], block.w.dtype)
             for task in group:
                 padded = padded_images(block.x, task, self._scratch)
                 for chunk in task:
                     gradient = self._gradient(block, incoming, chunk, self._outputs(block, chunk, padded))
-                    columns = columns_of(windows_of(padded), chunk, self._scratch)
-                    dw += np.matmul(columns.T, gradient, out=part)
-            return dw
+                    dw.add(gradient, columns_of(windows_of(padded), chunk, self._scratch))
+            return dw.value().T
 
         return sum(self._workers.map(add_up, in_groups(block.tasks)), start=np.zeros_like(block.w))
 
-    def _weights_at_corners(self, block: Block, g: np.ndarray) -> np.ndarray:
-        """The part of dw / k that g has, (9 C, F); the rest follows from the patches' moments."""
+    def _weights_at_corners(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
+        """The part of dw / k that g has, (9 C, F), in one pass; the rest follows from the patches' moments."""
+        F = dy.shape[1]
 
-        def add_up(group: Sequence[Task]) -> np.ndarray:
-            dw, part = np.zeros_like(block.w), self._scratch("part", block.w.shape, block.w.dtype)
+        def add_up(group: Sequence[Task]) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+            dw, parts = TransposedProduct(*block.w.shape, block.w.dtype), []
             for task in group:
                 padded = padded_images(block.x, task, self._scratch)
                 for chunk in task:
+                    g = self._scratch("g", (chunk.corners, F), dy.dtype)
+                    parts.append(self._mask(block, dy, chunk.pooled, g))
+                    routed = self._scratch("routed", (4, chunk.corners, F), dy.dtype)
+                    unpool(g, block.choice[:, chunk.pooled], routed)
                     columns = columns_by_tap(padded, chunk, self._scratch)[:, : 4 * chunk.corners]
-                    routed = self._scratch("routed", (4, chunk.corners, g.shape[1]), g.dtype)
-                    unpool(g[chunk.pooled], block.choice[:, chunk.pooled], routed)
-                    dw += np.matmul(columns, routed.reshape(-1, g.shape[1]), out=part)
-            return dw
+                    dw.add(columns.T, routed.reshape(-1, F))
+            return dw.value(), parts
 
-        return sum(self._workers.map(add_up, in_groups(block.tasks)), start=np.zeros_like(block.w))
+        groups = self._workers.map(add_up, in_groups(block.tasks))
+        sums = Sums.of(block, [part for _, parts in groups for part in parts])
+        return sum((dw for dw, _ in groups), start=np.zeros_like(block.w)), sums
 
     def _both(self, block: Block, incoming: Incoming, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dx (N, H, W, C) and dw / k (9 C, F), both from im2col(d): one gather instead of a gather and a scatter.
@@ -141,10 +163,10 @@ class Backward:
         x, C, F = block.x, block.x.shape[3], block.w.shape[1]
         scaled = (block.w * k).astype(x.dtype).reshape(9, C, F)
         flipped = scaled[::-1].transpose(0, 2, 1).reshape(9 * F, C)
-        dx = aligned(x.shape, x.dtype)
+        dx = self._memory(x.shape, x.dtype)
 
         def add_up(group: Sequence[Task]) -> np.ndarray:
-            dw, part = np.zeros((C, 9 * F), x.dtype), self._scratch("part", (C, 9 * F), x.dtype)
+            dw = TransposedProduct(C, 9 * F, x.dtype)
             for task in group:
                 windows = windows_of(self._padded_gradient(block, incoming, task))
                 for chunk in task:
@@ -152,9 +174,9 @@ class Backward:
                     columns = self._scratch("columns", (m, 9 * F), x.dtype)
                     taken = windows[:, chunk.rows]
                     columns.reshape(taken.shape)[...] = taken
-                    np.matmul(columns, flipped, out=dx[at].reshape(m, C))
-                    dw += np.matmul(x[at].reshape(m, C).T, columns, out=part)
-            return dw
+                    multiply(columns, flipped, out=dx[at].reshape(m, C))
+                    dw.add(x[at].reshape(m, C), columns)
+            return dw.value()
 
         dw = sum(self._workers.map(add_up, in_groups(block.tasks)), start=np.zeros((C, 9 * F), x.dtype))
         return dx, dw.reshape(C, 9, F)[:, ::-1].transpose(1, 0, 2).reshape(9 * C, F)

@@ -11,8 +11,10 @@ import numpy as np
 
 from leakysm.backends.cupy.checks import check_block
 from leakysm.backends.numpy.channels import PerChannel
+from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.pooling import pool_values
-from leakysm.backends.numpy.scratch import Scratch, aligned
+from leakysm.backends.numpy.products import multiply
+from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import Task, columns_of, padded_images, plan, rows_of_chunk, windows_of
 from leakysm.backends.protocol import Pair
@@ -24,8 +26,8 @@ from leakysm.ops.conv_block import conv_block_inference_vjp
 class ConvBlockInference:
     """The pair `conv_block_inference`, on a set of threads."""
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
+    def __init__(self, workers: Workers, memory: Memory) -> None:
+        self._workers, self._memory = workers, memory
         self._scratch = Scratch()
 
     def pair(self) -> Pair:
@@ -51,19 +53,20 @@ class ConvBlockInference:
         given, signed = np.ascontiguousarray(x), (w * sign).reshape(9 * C, F)
         inverse = 1 / np.sqrt(variance.astype(np.float64) + eps)
         factors, centre = PerChannel((np.abs(scale) * inverse).astype(x.dtype)), PerChannel(mean * sign)
-        shifts, y = PerChannel(shift), aligned((N * (H // 2) * (W // 2), F), x.dtype)
+        zeros = PerChannel(np.zeros_like(shift))
+        shifts, y = PerChannel(shift), self._memory((N * (H // 2) * (W // 2), F), x.dtype)
 
         def convolve(task: Task) -> None:
             windows = windows_of(padded_images(given, task, self._scratch))
             for chunk in task:
                 columns = columns_of(windows, chunk, self._scratch)
                 rows, largest = self._scratch("outputs", (len(columns), F), x.dtype), y[chunk.pooled]
-                np.matmul(columns, signed, out=rows)
+                multiply(columns, signed, out=rows)
                 pool_values(rows[: 4 * chunk.corners].reshape(4, chunk.corners, F), largest)
                 centre.apply(np.subtract, largest, largest)
                 factors.apply(np.multiply, largest, largest)
                 shifts.apply(np.add, largest, largest)
-                np.maximum(largest, 0, out=largest)
+                zeros.apply(np.maximum, largest, largest)
 
         self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype)))
         return y.reshape(N, H // 2, W // 2, F), (x, w, scale, shift, mean, variance, eps)

@@ -10,6 +10,7 @@ from leakysm.backends.cupy.checks import single_or_double
 from leakysm.backends.numpy.conv_block import Forward
 from leakysm.backends.numpy.conv_block_backward import Backward
 from leakysm.backends.numpy.conv_block_inference import ConvBlockInference
+from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Array, Engine, Pair
 
@@ -21,11 +22,11 @@ class NumpyEngine(Engine):
     xp = np
 
     def __init__(self, threads: int | None = None) -> None:
-        workers = Workers(threads)
+        workers, memory = Workers(threads), Memory()
         self.threads = workers.threads
         pairs = {
-            "conv_block": Pair(Forward(workers), Backward(workers)),
-            "conv_block_inference": ConvBlockInference(workers).pair(),
+            "conv_block": Pair(Forward(workers, memory), Backward(workers, memory)),
+            "conv_block_inference": ConvBlockInference(workers, memory).pair(),
         }
         self.pairs = {name: single_or_double(name, pair) for name, pair in pairs.items()}
 

@@ -16,14 +16,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leakysm.backends.numpy.scratch import Scratch
+from leakysm.backends.numpy.windows import cut
 from leakysm.ops.arrays import tree_sum
 
 FEW = 3  # channels
+PIECE = 3500  # rows of a small product of nine by 28 columns
 
 
 def few_channels(x: np.ndarray) -> bool:
     """Whether a block on x (N, H, W, C) is computed this way."""
     return x.shape[3] <= FEW and x.dtype == np.float32
+
+
+def add_products(products: np.ndarray, columns: np.ndarray, scratch: Scratch) -> None:
+    """Add X^T X to the lower triangle of `products`, in blocks of nine rows, each a small product. columns (9 C, m)."""
+    taps, m = columns.shape
+    wide = scratch("wide", (taps + 1, m), np.float64)  # one row more than is used: of two equal operands
+    wide[:-1], wide[-1] = columns, 0  # NumPy would make a call that is slow for few rows
+    for first in range(0, taps, 9):
+        for start, stop in cut(m, PIECE):
+            rows = wide[:, start:stop]
+            products[first : first + 9, : first + 9] += (rows[first : first + 9] @ rows[: first + 10].T)[:, :-1]
 
 
 @dataclass(frozen=True)
@@ -35,8 +49,9 @@ class Patches:
     products: np.ndarray
 
     def add(self, products: Sequence[np.ndarray]) -> None:
-        """Add the products of further rows."""
-        self.products[...] += tree_sum(np, np.stack(products), axis=0)
+        """Add the products of further rows, lower triangles."""
+        lower = np.tril(tree_sum(np, np.stack(products), axis=0))
+        self.products[...] += lower + np.tril(lower, -1).T
 
     def centred(self) -> np.ndarray:
         """X^T X with every column's mean taken away."""

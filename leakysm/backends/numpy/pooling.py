@@ -16,12 +16,14 @@ def pool(corners: np.ndarray, largest: np.ndarray, choice: np.ndarray, scratch: 
 
     A tie goes to the first: only a strictly larger value is preferred.
     """
+    upper_left, upper_right, lower_left, lower_right = corners
+    right_above, right_below, lower = choice
     below = scratch("below", largest.shape, largest.dtype)
-    np.greater(corners[1], corners[0], out=choice[0])
-    np.maximum(corners[0], corners[1], out=largest)
-    np.greater(corners[3], corners[2], out=choice[1])
-    np.maximum(corners[2], corners[3], out=below)
-    np.greater(below, largest, out=choice[2])
+    np.greater(upper_right, upper_left, out=right_above)
+    np.maximum(upper_left, upper_right, out=largest)
+    np.greater(lower_right, lower_left, out=right_below)
+    np.maximum(lower_left, lower_right, out=below)
+    np.greater(below, largest, out=lower)
     np.maximum(largest, below, out=largest)
 
 
@@ -35,9 +37,10 @@ def pool_values(corners: np.ndarray, largest: np.ndarray) -> None:
 def unpool(g: np.ndarray, choice: np.ndarray, corners: np.ndarray) -> None:
     """Each gradient to the corner that was chosen, zeros elsewhere. g (m, F), choice (3, m, F) -> corners (4, m, F)."""
     upper_left, upper_right, lower_left, lower_right = corners
-    np.multiply(g, choice[2], out=lower_left)
+    right_above, right_below, lower = choice
+    np.multiply(g, lower, out=lower_left)
     np.subtract(g, lower_left, out=upper_left)  # exact: one of the two is 0
-    np.multiply(upper_left, choice[0], out=upper_right)
+    np.multiply(upper_left, right_above, out=upper_right)
     np.subtract(upper_left, upper_right, out=upper_left)
-    np.multiply(lower_left, choice[1], out=lower_right)
+    np.multiply(lower_left, right_below, out=lower_right)
     np.subtract(lower_left, lower_right, out=lower_left)

@@ -1,4 +1,4 @@
-"""Arrays that start on a cache line, and buffers that a thread uses again and again so that they stay in cache."""
+"""Buffers that a thread uses again and again, so that they stay in cache."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-LINE = 64  # bytes of a cache line; a wide load that straddles two costs twice
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised C-contiguous array that starts on a cache line."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + LINE, np.uint8)
-    start = -raw.ctypes.data % LINE
-    return np.ndarray(shape, dtype, raw, start)
+from leakysm.backends.numpy.memory import aligned
 
 
 class Scratch(threading.local):

@@ -8,8 +8,6 @@ row that no window covers. Pooling is then a maximum of four contiguous blocks.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +15,7 @@ import numpy as np
 
 from leakysm.backends.numpy.scratch import Scratch
 
-CACHE = 1 << 20  # bytes of a chunk's rows: about a core's second-level cache
+CACHE = 2 << 20  # bytes of a chunk's rows; much less, and threads wait for the interpreter lock between short loops
 
 
 @dataclass(frozen=True)
@@ -75,21 +73,23 @@ def plan(N: int, H: int, W: int, rows: int) -> tuple[Task, ...]:
     )
 
 
-def in_window_order(image_rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def in_window_order(image_rows: np.ndarray) -> list[tuple[slice, np.ndarray]]:
     """(n, H, W, ...) as views that follow one another in window order, each with its range of rows.
 
     The corners as (2, 2, n, h, w, ...), then what floor pooling drops: (n, 2 h, W - 2 w, ...) and (n, H - 2 h, W, ...).
     """
-    n, H, W = image_rows.shape[:3]
-    h, w, rest = H // 2, W // 2, image_rows.shape[3:]
-    corners = image_rows[:, : 2 * h, : 2 * w].reshape(n, h, 2, w, 2, *rest)
-    parts = [np.moveaxis(corners, (2, 4), (0, 1))]
-    parts += [image_rows[:, : 2 * h, 2 * w :]] * (W % 2) + [image_rows[:, 2 * h :]] * (H % 2)
-    start = 0
-    for part in parts:
-        size = math.prod(part.shape[: part.ndim - len(rest)])
-        yield slice(start, start + size), part
-        start += size
+    n, H, W, *rest = image_rows.shape
+    h, w = H // 2, W // 2
+    even = image_rows[:, : 2 * h, : 2 * w] if H % 2 or W % 2 else image_rows
+    corners = even.reshape(n, h, 2, w, 2, *rest).transpose(2, 4, 0, 1, 3, *range(5, 5 + len(rest)))
+    start = 4 * n * h * w
+    parts = [(slice(0, start), corners)]
+    if W % 2:
+        parts.append((slice(start, start + n * 2 * h), image_rows[:, : 2 * h, 2 * w :]))
+        start += n * 2 * h
+    if H % 2:
+        parts.append((slice(start, start + n * W), image_rows[:, 2 * h :]))
+    return parts
 
 
 def padded_images(x: np.ndarray, task: Task, scratch: Scratch) -> np.ndarray:
@@ -122,6 +122,6 @@ def columns_by_tap(padded: np.ndarray, chunk: Chunk, scratch: Scratch) -> np.nda
     windows = np.ndarray((n, H - 2, W - 2, 3, 3, C), padded.dtype, padded, 0, (a, b, c, b, c, d))
     columns = scratch("columns", (9 * C, chunk.outputs.stop - chunk.outputs.start), padded.dtype)
     for rows, part in in_window_order(windows[:, chunk.rows]):
-        by_tap = np.moveaxis(part, (-3, -2, -1), (0, 1, 2))
+        by_tap = part.transpose(*range(part.ndim - 3, part.ndim), *range(part.ndim - 3))
         columns[:, rows].reshape(by_tap.shape)[...] = by_tap
     return columns
