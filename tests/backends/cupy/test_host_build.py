@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from leakysm.backends.cupy.kernels import instances
 from tests.backends.cupy.host_kernels import HostKernels, compile_library
 
 SOURCE = r"""
@@ -83,6 +87,30 @@ def test_a_copy_that_nobody_waits_for_and_unwritten_memory_show(planted, groups,
     out = np.empty(3, "float32")
     planted().launch(f"copying<{groups}>", (1,), 1, np.array([5, 6], "float32"), out)
     np.testing.assert_array_equal(np.isnan(out), np.arange(3) >= arrived)
+
+
+def run_guarded(code, *arguments):
+    return subprocess.run([sys.executable, *code, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_no_kernel_leaves_its_arrays(kernel_folder, side):
+    done = run_guarded(["-m", "tests.backends.cupy.guarded"], kernel_folder, side)
+    last = done.stdout.splitlines()[-1:]
+    assert done.returncode == 0, f"ended by signal {-done.returncode} in {last}: {done.stderr[-2000:]}"
+    ran = set(done.stdout.split("\n"))
+    every = {name for tf32 in (False, True) for names in instances(tf32).values() for name in names}
+    assert every - ran == set()
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_leaving_an_array_ends_the_process(tmp_path, kernel_folder, side):
+    step = {"before": -1, "after": 3}[side]
+    code = "import numpy as np, ctypes\nfrom tests.backends.cupy.guarded import guarded_copy\n"
+    code += f"a = guarded_copy(np.ones(3, 'float32'), '{side}')\n"
+    code += "print(float(ctypes.c_float.from_address(a.ctypes.data + 4 * {}).value))"
+    assert run_guarded(["-c", code.format(2)]).stdout == "1.0\n"
+    assert run_guarded(["-c", code.format(step)]).returncode == -signal.SIGSEGV
 
 
 def test_an_empty_grid_starts_nothing(planted):

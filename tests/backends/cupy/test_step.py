@@ -36,9 +36,13 @@ def indices(seed):
     return np.random.default_rng(seed).permutation(40)[: WAY * (SHOT + QUERY)].astype(np.int64)
 
 
-def build(folder, metric=METRICS[1], optimizer=None, dtype="float64", channels=1, **options):
-    """(step, net, optimizer) on the host's kernels; a narrow net, to be fast."""
-    kernels = HostKernels(folder, **options)
+def build(folder, *arguments, dtype="float64", channels=1, **options):
+    """`step_with` the host's kernels."""
+    return step_with(HostKernels(folder, **options), *arguments, dtype=dtype, channels=channels)
+
+
+def step_with(kernels, metric=METRICS[1], optimizer=None, dtype="float64", channels=1):
+    """(step, net, optimizer); a narrow net, to be fast."""
     net = Conv4(channels, channels=4, seed=1, dtype=dtype, engine=HostEngine(kernels))
     optimizer = optimizer or Adam(0.01)
     form = {"way": WAY, "shot": SHOT, "query": QUERY}
@@ -70,7 +74,7 @@ def test_three_steps_are_the_trainers(kernel_folder, metric, optimizer, channels
         expected = reference_step(other, theirs, metric, step.images, indices(i))
         assert_close(record, expected, abs(expected) + 1, 2.0**16, "record")
     assert ours.steps == theirs.steps == 3
-    # Adam divides a gradient by its own size plus 1e-8: where it is 0 but for rounding, that is multiplied by 0.01 / 1e-8.
+    # Adam divides a gradient by its size plus 1e-8: one that is 0 but for rounding is multiplied by 0.01 / 1e-8.
     k = 2.0**20 if optimizer is Adam else 2.0**16
     assert_close(net.vector, other.vector, abs(other.vector).max(), k, "parameters")
     for name, value in net.running.items():
