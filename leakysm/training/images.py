@@ -34,6 +34,11 @@ class SplitImages:
         return self._data.to_float(self._images[self.engine.asarray(indices)])
 
     @property
+    def on_device(self) -> tuple[Array, Array, Array]:
+        """The bytes (n, H, W, C), and the mean and deviation (C,) by which they become the net's input."""
+        return self._images, self._data.mean, self._data.std
+
+    @property
     def pixels(self) -> int:
         """Of one image: H W."""
         return int(np.prod(self._images.shape[1:3]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
-from leakysm.episodes import sample
+from leakysm.episodes import Episode, sample
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import OPTIMIZERS
@@ -46,12 +46,20 @@ class Trainer:
         self.net = Conv4(data.image_shape[2], seed=config.seed, engine=engine)
         self.optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
         self.episode = 0
+        form = {"way": config.way, "shot": config.shot, "query": config.query}
+        device_images = self.images.on_device
+        self._whole_step = engine.training_step(self.net, self.optimizer, self.metric, device_images, **form)
         if not self.net.embedding_size(data.image_shape):
             height, width, _ = data.image_shape
             raise UserError(f"images of {data.name} are {width}x{height}; Conv4 needs 16x16 or more: use larger images")
 
     def step(self) -> Step:
         """Train on the next episode. CheckFailed, with everything left as it was, if loss or gradient is not finite."""
+        row = self._step_on_device() if self._whole_step else self._step()
+        self.episode += 1
+        return Step(row[0], row[1], row[2:])
+
+    def _step(self) -> tuple[float, ...]:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at here
             saved, result = self.forward()
             figures = sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :])
@@ -60,15 +68,30 @@ class Trainer:
             self._require_finite("loss", row[0])
             gradient = self.net.backward(saved, result.dz)
             self._require_finite("gradient", float(self.engine.xp.max(self.engine.xp.abs(gradient))))
-        self.optimizer.step(self.net.vector, gradient)
-        self.net.update_running(saved)
-        self.episode += 1
-        return Step(row[0], row[1], row[2:])
+            self.optimizer.step(self.net.vector, gradient)
+            self.net.update_running(saved)
+        return row
+
+    def _step_on_device(self) -> tuple[float, ...]:
+        """The same in one call of the engine, with one transfer to and from its device."""
+        assert self._whole_step
+        episode = self._next_episode()
+        record = self._whole_step(np.concatenate([episode.support, episode.query]))
+        *row, magnitude = map(float, record)
+        self._require_finite("loss", row[0])
+        self._require_finite("gradient", magnitude)
+        return tuple(row)
 
     def forward(self) -> tuple[Any, EpisodeLoss]:
         """What the net keeps for its backward pass, and the loss of the next episode. Changes nothing."""
+        episode = self._next_episode()
+        z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
+        support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
+        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, self.config.way)
+
+    def _next_episode(self) -> Episode:
         config = self.config
-        episode = sample(
+        return sample(
             self.images.starts,
             config.way,
             config.shot,
@@ -77,15 +100,20 @@ class Trainer:
             split=self.images.split,
             episode=self.episode,
         )
-        z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
-        support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
-        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, config.way)
+
+    def require_finite_state(self) -> None:
+        """CheckFailed unless all parameters and running statistics are finite: such a state is worth keeping."""
+        for name, array in self.net.state().items():
+            if not np.isfinite(array).all():
+                raise CheckFailed(
+                    f"{name} is not finite after episode {self.episode}; training stopped: lower the learning rate"
+                )
 
     def _require_finite(self, what: str, value: float) -> None:
         if not np.isfinite(value):
             raise CheckFailed(
                 f"the {what} is {value:g} at episode {self.episode + 1}, expected a finite number; training stopped "
-                "before the update: lower the learning rate or the slope"
+                "before the update: lower the learning rate"
             )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

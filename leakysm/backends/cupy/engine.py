@@ -12,6 +12,7 @@ import numpy as np
 from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.fused import fused_pairs
 from leakysm.backends.cupy.plain import plain_pairs
+from leakysm.backends.cupy.step import Images, TrainingStep
 from leakysm.backends.protocol import Array, Engine, Pair
 from leakysm.errors import UserError
 
@@ -124,6 +125,7 @@ class CupyEngine(Engine):
         open_device(cupy, number, oldest=OLDEST_TF32 if tf32 else OLDEST)
         self.xp = cupy
         self.tf32 = tf32
+        self.fused = fused
         self.kernels = CudaKernels(cupy, tf32=tf32)
         self.pairs = fused_pairs(self.kernels) if fused else plain_pairs(cupy)
 
@@ -136,6 +138,22 @@ class CupyEngine(Engine):
 
     def to_host(self, array: Array) -> np.ndarray:
         return np.asarray(told_in_one_line(self.xp, self.xp.asnumpy)(array))
+
+    def training_step(
+        self,
+        net: Any,
+        optimizer: Any,
+        metric: Any,
+        images: tuple[Array, Array, Array],
+        *,
+        way: int,
+        shot: int,
+        query: int,
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        if not self.fused:
+            return None
+        step = TrainingStep(self.kernels, net, optimizer, metric, Images(*images), way=way, shot=shot, query=query)
+        return told_in_one_line(self.xp, step.__call__)
 
     def synchronize(self) -> None:
         told_in_one_line(self.xp, self.xp.cuda.get_current_stream().synchronize)()

@@ -14,6 +14,7 @@ import numpy as np
 
 from leakysm.backends.cupy.fused import fused_pairs
 from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, instances, sources_digest
+from leakysm.backends.cupy.step import Images, TrainingStep
 from leakysm.backends.protocol import Engine
 
 HEADER = Path(__file__).with_name("host_cuda.h")
@@ -129,6 +130,9 @@ class HostEngine(Engine):
 
     def asarray(self, host: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(host, dtype)
+
+    def training_step(self, net: Any, optimizer: Any, metric: Any, images: Any, **form: int) -> TrainingStep:
+        return TrainingStep(self.kernels, net, optimizer, metric, Images(*images), **form)
 
     def to_host(self, array: Any) -> np.ndarray:
         return np.asarray(array)
