@@ -1,0 +1,71 @@
+"""Conv4 and one episode's prototypical loss in 50-digit arithmetic, forwards and backwards. For small nets.
+
+Support and query images go through the net in one batch, as in training. Layouts: images (N, H, W, C), kernels
+(3, 3, C, F), embeddings flattened in the order (row, column, channel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.oracle.block import Training
+from leakysm.verify.oracle.convolution import pool_windows
+from leakysm.verify.oracle.episode import Episode, prototypical_loss, prototypical_loss_vjp
+from leakysm.verify.precise import Array, rounded
+
+BLOCKS = 4
+EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A training step's results, 50-digit arrays: embeddings (N, E), distances (Q, M), loss (), gradients by name.
+
+    margin: how near the nearest of all pooling and ReLU choices is: the smallest difference between a window's two
+    largest values, or of the largest from 0. A computation that errs by less finds the same choices.
+    """
+
+    embeddings: Array
+    distances: Array
+    loss: Array
+    gradients: dict[str, Array]
+    margin: float
+
+
+def training_pass(
+    parameters: Mapping[str, Any], images: Any, support_labels: Any, query_labels: Any, distance: Any
+) -> Pass:
+    """parameters: block1.weight, block1.scale, ..., block4.shift; images (S + Q, H, W, C), support first."""
+    blocks, x = [], images
+    for b in range(1, BLOCKS + 1):
+        blocks.append(Training(x, *_block(parameters, b), EPS))
+        x = blocks[-1].value()[0].value
+    z = x.reshape(len(x), -1)
+    shots = len(support_labels)
+    episode = (z[:shots], support_labels, z[shots:], query_labels)
+    (loss,) = prototypical_loss(*episode, distance=distance)
+    dsupport, dquery = prototypical_loss_vjp(*episode, distance=distance)
+    distances = Episode(*episode, distance, None).metric.value
+    dx = np.concatenate([dsupport.value, dquery.value]).reshape(x.shape)
+    gradients: dict[str, Array] = {}
+    for b in range(BLOCKS, 0, -1):
+        dx_exact, dw, dscale, dshift = blocks[b - 1].vjp(dx)
+        names = (f"block{b}.weight", f"block{b}.scale", f"block{b}.shift")
+        gradients |= dict(zip(names, (dw.value, dscale.value, dshift.value), strict=True))
+        dx = dx_exact.value
+    return Pass(z, distances, loss.value, gradients, min(map(_margin, blocks)))
+
+
+def _block(parameters: Mapping[str, Any], b: int) -> tuple[Any, Any, Any]:
+    return parameters[f"block{b}.weight"], parameters[f"block{b}.scale"], parameters[f"block{b}.shift"]
+
+
+def _margin(block: Training) -> float:
+    windows = np.sort(rounded(pool_windows(block.normalised.reshape(block.shape))), axis=-1)
+    alive = windows[..., 3] > 0
+    apart = np.where(alive, windows[..., 3] - windows[..., 2], np.inf)
+    return float(min(apart.min(initial=np.inf), np.abs(windows[..., 3]).min(initial=np.inf)))

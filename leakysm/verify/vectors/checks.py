@@ -1,0 +1,139 @@
+"""Holding the files to their manifest, and an implementation to the files: as a reader in another language would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakysm.backends import Engine
+from leakysm.errors import CheckFailed
+from leakysm.ops import registry
+from leakysm.ops.metrics import METRICS, Metric
+from leakysm.verify.adapters.engine import EngineImplementation
+from leakysm.verify.bounds import Exact, Precision, errors
+from leakysm.verify.precise import exact
+from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
+
+FEWEST = {OPERATIONS: 390, NETS: 4}  # a tripwire: cases may be added, never lost
+
+
+def check_files(where: Path) -> dict[str, int]:
+    """CheckFailed unless every file is the manifest's, byte for byte and case for case. Returns cases per file."""
+    manifest, counts = stored.read_manifest(where), {}
+    for name, fewest in FEWEST.items():
+        known, groups = manifest["files"].get(name, {}), stored.read(where / name)
+        _require(name, "SHA-256", stored.file_sha256(where / name), known.get("sha256"))
+        _require(name, "number of cases", len(groups), known.get("count"))
+        if len(groups) < fewest:
+            raise CheckFailed(
+                f"{where / name} holds {len(groups)} cases; at least {fewest} are expected: reinstall leakysm"
+            )
+        for case, group in groups.items():
+            _require(f"{name}: {case}", "content digest", group.digest(), known["cases"].get(case))
+        counts[name] = len(groups)
+    return counts
+
+
+def _require(what: str, kind: str, found: Any, expected: Any) -> None:
+    if found != expected:
+        raise CheckFailed(
+            f"{what}: the {kind} is {found}; the manifest says {expected}: reinstall leakysm, or make the vectors anew"
+        )
+
+
+@dataclass
+class Checked:
+    """How many cases were compared, in how many dtypes, and what was out of its bound."""
+
+    cases: int = 0
+    comparisons: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def check_engine(
+    engine: Engine, where: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Checked:
+    """Run an engine on the stored inputs in float32 and float64 and compare with the stored results."""
+    checked, implementation = Checked(), EngineImplementation(engine)
+    groups = stored.read(where / OPERATIONS)
+    for done, (case, group) in enumerate(groups.items()):
+        progress(done, len(groups))
+        checked.cases += 1
+        for dtype in ("float32", "float64"):
+            if dtype in group.description["dtypes"].split(","):
+                checked.comparisons += 1
+                checked.failures += _compare(implementation, case, group, dtype)
+    for case, group in stored.read(where / NETS).items():
+        checked.cases += 1
+        net, metric = _net(group), parameter(json.loads(group.contents["parameters"])["distance"])
+        for dtype in ("float32", "float64"):
+            checked.comparisons += 1
+            results = nets.computed_results(net, metric, engine, dtype)
+            checked.failures += [f"{case}: {text}" for text in nets.failures(results, group, dtype)]
+    return checked
+
+
+def parameter(value: Any) -> Any:
+    """A parameter from its JSON: an object is a metric, "inf" a number."""
+    if isinstance(value, Mapping):
+        kinds: dict[str, type[Metric]] = {kind.operation: kind for kind in METRICS.values()}
+        return kinds[value["operation"]](**{k: parameter(v) for k, v in value["parameters"].items()})
+    return float(value) if value == "inf" else value
+
+
+def _arguments(group: Group, operation: str, dtype: str) -> list[Any]:
+    arrays = [(a.kind, group.arrays[f"arguments/{a.name}"]) for a in registry.OPERATIONS[operation].arguments]
+    return [a.astype(dtype) if kind == "array" else int(a) if kind == "count" else a for kind, a in arrays]
+
+
+def _compare(implementation: EngineImplementation, case: str, group: Group, dtype: str) -> list[str]:
+    operation = case.partition("/")[0]
+    definition = registry.OPERATIONS[operation]
+    parameters = {k: parameter(v) for k, v in json.loads(group.contents["parameters"]).items()}
+    arguments = _arguments(group, operation, dtype)
+    dy = group.arrays["arguments/dy"].astype(dtype)
+    gradients = ["d" + a.name for a in definition.arguments if a.kind == "array"]
+    with np.errstate(all="ignore"):
+        y = implementation.value(operation, arguments, parameters)
+        dx = implementation.vjp(operation, arguments, dy, parameters)
+    wrong = _wrong(group, "value", dict(zip(definition.outputs, y, strict=True)), {}, dtype)
+    candidates = [{}, *_alternatives(group, dtype)]
+    tried = [_wrong(group, "vjp", dict(zip(gradients, dx, strict=True)), other, dtype) for other in candidates]
+    return [f"{case}: {text}" for text in wrong + min(tried, key=len)]
+
+
+def _alternatives(group: Group, dtype: str) -> list[dict[str, Any]]:
+    """The gradients for other discrete choices that are open in this dtype."""
+    found: dict[str, dict[str, Any]] = {}
+    for path, array in group.arrays.items():
+        if path.startswith(f"alternatives/{dtype}/"):
+            _, _, number, name = path.split("/")
+            found.setdefault(number, {})[name] = array
+    return list(found.values())
+
+
+def _wrong(group: Group, part: str, results: Mapping[str, Any], other: Mapping[str, Any], dtype: str) -> list[str]:
+    texts = []
+    for name, result in results.items():
+        at = f"{part}/{name}"
+        truth = Exact(
+            exact(other.get(name, group.arrays[f"{at}/expected"])),
+            exact(group.arrays[f"{at}/scale"]),
+            int(group.arrays[f"{at}/n"]),
+            exact(group.arrays[f"{at}/reach"]) if f"{at}/reach" in group.arrays else None,
+        )
+        ratio = errors(result, truth, float(group.arrays[f"{at}/k"]), Precision(dtype), gradient=part == "vjp")
+        if not ratio.max(initial=0) <= 1:
+            texts.append(f"{name} in {dtype}: the error is {ratio.max():.3g} times the bound")
+    return texts
+
+
+def _net(group: Group) -> nets.Net:
+    parameters = {k.removeprefix("arguments/"): v for k, v in group.arrays.items() if k.startswith("arguments/block")}
+    return nets.Net(parameters, group.arrays["arguments/images"], group.arrays["arguments/support_labels"])

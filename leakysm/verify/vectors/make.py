@@ -1,0 +1,161 @@
+"""Working the vectors out: every fixed case of every registered operation, and the whole-net cases.
+
+Remade vectors must be the shipped ones: the content digest of every 50-digit case must be equal, the float64 cases must
+lie within their bound. A case may be added (a minor version), none may change or disappear (a major one).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakysm.errors import CheckFailed
+from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
+from leakysm.verify.bounds import Exact, Precision
+from leakysm.verify.registry import ENTRIES, Truth
+from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
+
+HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at most eps / 2 of the scale
+
+
+def operation_groups() -> dict[str, Group]:
+    """operation/case -> its group, for all fixed cases."""
+    return {truth.case.id: case_group(truth) for entry in ENTRIES.values() for truth in entry.truths}
+
+
+def case_group(truth: Truth) -> Group:
+    """Inputs, parameters, cotangent, exact results with scale and n, alternatives for open choices."""
+    case, entry = truth.case, truth.entry
+    group = Group(
+        contents={"parameters": json.dumps({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True)},
+        description={
+            "flags": ",".join(case.flags),
+            "note": case.note,
+            "dtypes": ",".join(case.dtypes),
+            "own": str(case.own).lower(),
+        },
+    )
+    for argument, value in zip(entry.definition.arguments, case.arguments, strict=True):
+        group.arrays[f"arguments/{argument.name}"] = np.asarray(
+            value, dtype=None if argument.kind == "array" else np.int64
+        )
+    group.arrays["arguments/dy"] = np.asarray(case.dy, dtype=np.float64)
+    _add_results(group, "value", entry.definition.outputs, truth.value, truth)
+    _add_results(group, "vjp", entry.gradients, truth.vjp, truth)
+    for dtype in ("float32", "float64"):
+        for i, other in enumerate(truth.vjps(Precision(dtype))[1:]):
+            for name, exact in zip(entry.gradients, other, strict=True):
+                group.arrays[f"alternatives/{dtype}/{i}/{name}"] = exact.high
+    return group
+
+
+def _add_results(group: Group, part: str, names: tuple[str, ...], exacts: tuple[Exact, ...], truth: Truth) -> None:
+    for name, exact in zip(names, exacts, strict=True):
+        at = f"{part}/{name}"
+        group.arrays[f"{at}/expected"] = exact.high
+        group.arrays[f"{at}/scale"] = exact.scale64
+        group.arrays[f"{at}/k"] = np.asarray(truth.factor(name) + HALF_UNIT)
+        group.arrays[f"{at}/n"] = np.asarray(exact.terms, dtype=np.int64)
+        if np.any(exact.reach64 > exact.scale64):
+            group.arrays[f"{at}/reach"] = exact.reach64
+
+
+def plain(value: Any) -> Any:
+    """A parameter as JSON holds it: a metric as its operation and parameters, an infinite number as a string."""
+    if hasattr(value, "operation"):
+        return {"operation": value.operation, "parameters": {k: plain(v) for k, v in value.parameters.items()}}
+    return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+@dataclass
+class Remade:
+    """What making the vectors came to, against those that were there before."""
+
+    same: list[str] = field(default_factory=list)
+    within_bound: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def make(
+    out: Path,
+    *,
+    shipped: Path | None = None,
+    major: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Remade:
+    """Write all files and the manifest to a folder. CheckFailed if a shipped case would change or disappear.
+
+    shipped: the vectors to compare with (default: the installed ones, if any). major: let cases change.
+    """
+    shipped = stored.folder() if shipped is None else shipped
+    before = (
+        stored.read_manifest(shipped) if (shipped / stored.MANIFEST).is_file() else {"version": "0.0.0", "files": {}}
+    )
+    progress(0, 2)
+    files: dict[str, dict[str, Group]] = {OPERATIONS: operation_groups()}
+    progress(1, 2)
+    files[NETS], within = nets.groups(_read_if_there(shipped / NETS))
+    remade = compare(before, files, within)
+    if (remade.changed or remade.missing) and not major:
+        names = ", ".join((remade.changed + remade.missing)[:3])
+        raise CheckFailed(
+            f"{len(remade.changed)} reference vectors would change and {len(remade.missing)} disappear ({names}); "
+            f"none is expected to: mend the oracle or the case, or make a major version with --major"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for name, groups in files.items():
+        stored.write(out / name, groups)
+    stored.write_manifest(out, manifest(out, files, _next_version(str(before["version"]), remade)))
+    return remade
+
+
+def _read_if_there(path: Path) -> dict[str, Group]:
+    return stored.read(path) if path.is_file() else {}
+
+
+def compare(before: Mapping[str, Any], files: Mapping[str, Mapping[str, Group]], within: list[str]) -> Remade:
+    """Which cases are the same by content digest, new, changed, or gone."""
+    remade = Remade(within_bound=within)
+    for name, groups in files.items():
+        known: dict[str, str] = before["files"].get(name, {}).get("cases", {})
+        remade.missing += sorted(set(known) - set(groups))
+        for case, group in groups.items():
+            fate = (
+                remade.added if case not in known else remade.same if known[case] == group.digest() else remade.changed
+            )
+            fate.append(case)
+    return remade
+
+
+def _next_version(version: str, remade: Remade) -> str:
+    major, minor, _ = map(int, version.split("."))
+    if remade.changed or remade.missing or major == 0:
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor + 1}.0" if remade.added else version
+
+
+def manifest(where: Path, files: Mapping[str, Mapping[str, Group]], version: str) -> dict[str, Any]:
+    """Version, generator, and for each file its size, SHA-256, number of cases and their content digests."""
+    return {
+        "format": stored.FORMAT,
+        "version": version,
+        "generator": f"leakysm {importlib.metadata.version('leakysm')}",
+        "files": {
+            name: {
+                "bytes": (where / name).stat().st_size,
+                "sha256": stored.file_sha256(where / name),
+                "count": len(groups),
+                "cases": {case: group.digest() for case, group in sorted(groups.items())},
+            }
+            for name, groups in files.items()
+        },
+    }

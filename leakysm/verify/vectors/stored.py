@@ -1,0 +1,138 @@
+"""The files of reference vectors: a flat mapping of paths to arrays and attributes, read, written and digested.
+
+A digest is taken over contents, not over the file: another version of HDF5 changes every byte of a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakysm.errors import CheckFailed, UserError
+
+FORMAT = 1  # changes when a reader would have to
+MANIFEST = "manifest.json"
+SCALARS = ("k", "n")
+OPERATIONS, NETS = "operations.h5", "nets.h5"
+
+
+@dataclass
+class Group:
+    """One case: arrays by path, and attributes that belong to the contents or, like flags and note, describe it."""
+
+    arrays: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    description: dict[str, str] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """SHA-256 over `path|dtype|shape|` and the little-endian bytes of every array and content text, by path."""
+        total = hashlib.sha256()
+        for path, array in sorted([*self.arrays.items(), *((f"@{n}", _text(t)) for n, t in self.contents.items())]):
+            plain = np.ascontiguousarray(array)
+            shape = ",".join(map(str, array.shape))
+            total.update(f"{path}|{array.dtype.str}|{shape}|".encode() + plain.tobytes())
+        return total.hexdigest()
+
+
+def _text(text: str) -> np.ndarray[Any, Any]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def folder() -> Path:
+    """Where the shipped vectors are."""
+    return Path(str(resources.files("leakysm.reference_data")))
+
+
+def write(path: Path, groups: Mapping[str, Group]) -> None:
+    """All groups into one file, which appears whole or not at all."""
+    import h5py
+
+    unfinished = path.with_suffix(".partial")
+    with h5py.File(unfinished, "w", libver=("v108", "v108")) as file:  # its groups take a third of the room
+        file.attrs["format"] = FORMAT
+        for name, group in groups.items():
+            node = file.create_group(name)
+            node.attrs.update({**group.contents, **group.description})
+            node.attrs["contents"] = ",".join(sorted(group.contents))
+            for key, array in group.arrays.items():
+                _put(node, key, array)
+    unfinished.replace(path)
+
+
+def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
+    """A scalar k or n is an attribute of its output's group, which takes a tenth of a dataset's room."""
+    parent, _, last = key.rpartition("/")
+    if last in SCALARS:
+        node.require_group(parent).attrs[last] = array
+    else:
+        large = array.size > 256
+        node.create_dataset(key, data=array, compression="gzip" if large else None, shuffle=large)
+
+
+def _get(group: Group, key: str, node: Any) -> None:
+    if hasattr(node, "shape"):
+        group.arrays[key] = np.asarray(node[()])
+    else:
+        group.arrays |= {f"{key}/{name}": np.asarray(node.attrs[name]) for name in SCALARS if name in node.attrs}
+
+
+def read(path: Path) -> dict[str, Group]:
+    """All groups of a file, in the order of their names."""
+    import h5py
+
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing; a file of reference vectors is expected: reinstall leakysm, or make it anew"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            if int(file.attrs.get("format", 0)) != FORMAT:
+                raise UserError(f"{path} has format {file.attrs.get('format')}; {FORMAT} is expected: update leakysm")
+            return dict(_groups(file))
+    except OSError as problem:
+        raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: reinstall leakysm") from None
+
+
+def _groups(file: Any) -> Iterator[tuple[str, Group]]:
+    def visit(name: str, node: Any) -> None:
+        if "contents" in node.attrs:
+            found[name] = node
+
+    found: dict[str, Any] = {}
+    file.visititems(visit)
+    for name, node in found.items():
+        inside = set(filter(None, str(node.attrs["contents"]).split(",")))
+        texts = {key: str(value) for key, value in node.attrs.items() if key != "contents"}
+        group = Group(
+            contents={key: text for key, text in texts.items() if key in inside},
+            description={key: text for key, text in texts.items() if key not in inside},
+        )
+        node.visititems(partial(_get, group))
+        yield name, group
+
+
+def file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_manifest(where: Path) -> dict[str, Any]:
+    """The manifest of a folder of vectors."""
+    path = where / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: reinstall leakysm")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def write_manifest(where: Path, manifest: Mapping[str, Any]) -> None:
+    unfinished = where / (MANIFEST + ".partial")
+    unfinished.write_text(json.dumps(manifest, indent=1) + "\n")
+    unfinished.replace(where / MANIFEST)

@@ -1,0 +1,327 @@
+"""Planted mutants: our own operations with one mistake each, such as people make. The suite must catch every one.
+
+MUTANTS: name -> (operation, the functions that replace it). `OWN_PROMISES` names those that break only what binds this
+package, not others (a strict check catches them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import leakysm as lk
+from leakysm.ops.registry import OPERATIONS
+
+MUTANTS: dict[str, tuple[str, SimpleNamespace]] = {}
+OWN_PROMISES = {"right_derivative_at_the_kink", "not_exactly_zero_at_coincident_points"}
+
+
+def mutant(operation: str, part: str = "vjp", **others: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Register a function as the operation's mutated value or vjp; the rest stays right."""
+    right = OPERATIONS[operation]
+
+    def plant(function: Callable[..., Any]) -> Callable[..., Any]:
+        functions = {operation: right.value, operation + "_vjp": right.vjp}
+        functions[operation if part == "value" else operation + "_vjp"] = function
+        MUTANTS[function.__name__] = operation, SimpleNamespace(**functions)
+        return function
+
+    return plant
+
+
+def _difference(x, c):
+    return x[:, None, :] - c[None, :, :]
+
+
+def _pulled_back(x, c, weight):
+    terms = 2 * _difference(x, c) * (weight[..., None] if weight.ndim == 2 else weight)
+    return terms.sum(1), -terms.sum(0)
+
+
+# Distances
+
+
+@mutant("squared_euclidean", "value")
+def expanded_distance(x, c):
+    return (x**2).sum(1)[:, None] - 2 * x @ c.T + (c**2).sum(1)[None]
+
+
+@mutant("squared_euclidean", "value")
+def distance_by_norm_squared_in_half_precision(x, c):
+    return lk.squared_euclidean(x.astype(np.float32), c.astype(np.float32)).astype(x.dtype)
+
+
+@mutant("squared_euclidean", "value")
+def not_exactly_zero_at_coincident_points(x, c):
+    return lk.squared_euclidean(x, c) + np.finfo(x.dtype).tiny / 4
+
+
+@mutant("squared_euclidean")
+def factor_two_forgotten(x, c, dy):
+    dx, dc = lk.squared_euclidean_vjp(x, c, dy)
+    return dx / 2, dc / 2
+
+
+@mutant("squared_euclidean")
+def prototype_gradient_with_the_wrong_sign(x, c, dy):
+    dx, dc = lk.squared_euclidean_vjp(x, c, dy)
+    return dx, -dc
+
+
+@mutant("squared_euclidean")
+def gradient_by_expansion(x, c, dy):
+    return 2 * (x * dy.sum(1)[:, None] - dy @ c), 2 * (c * dy.sum(0)[:, None] - dy.T @ x)
+
+
+@mutant("leaky_squared_euclidean")
+def gradient_without_the_slope(x, c, dy, *, threshold, slope, per="pair"):
+    return lk.squared_euclidean_vjp(x, c, dy)
+
+
+@mutant("leaky_squared_euclidean")
+def right_derivative_at_the_kink(x, c, dy, *, threshold, slope, per="pair"):
+    squares = _difference(x, c) ** 2
+    d = squares.sum(-1) if per == "pair" else squares
+    factor = np.where(d < threshold, 1, slope).astype(x.dtype)
+    return _pulled_back(x, c, factor * (dy if per == "pair" else dy[..., None]))
+
+
+@mutant("leaky_squared_euclidean")
+def slope_below_the_threshold(x, c, dy, *, threshold, slope, per="pair"):
+    squares = _difference(x, c) ** 2
+    d = squares.sum(-1) if per == "pair" else squares
+    factor = np.where(d > threshold, 1, slope).astype(x.dtype)
+    return _pulled_back(x, c, factor * (dy if per == "pair" else dy[..., None]))
+
+
+@mutant("leaky_squared_euclidean", "value")
+def jump_at_the_threshold(x, c, *, threshold, slope, per="pair"):
+    squares = _difference(x, c) ** 2
+    d = squares.sum(-1) if per == "pair" else squares
+    d = np.where(d <= threshold, d, slope * d).astype(x.dtype)
+    return d if per == "pair" else d.sum(-1)
+
+
+@mutant("leaky_squared_euclidean", "value")
+def coordinates_restricted_as_pairs(x, c, *, threshold, slope, per="pair"):
+    return lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope)
+
+
+@mutant("euclidean")
+def unguarded_square_root(x, c, dy):
+    unit = _difference(x, c) / np.sqrt((_difference(x, c) ** 2).sum(-1))[..., None]
+    return (unit * dy[..., None]).sum(1), -(unit * dy[..., None]).sum(0)
+
+
+@mutant("euclidean", "value")
+def square_root_with_epsilon(x, c):
+    return np.sqrt(lk.squared_euclidean(x, c) + x.dtype.type(1e-12))
+
+
+@mutant("cosine_distance", "value")
+def cosine_with_clamped_norm(x, c):
+    norms = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(c, axis=1)[None]
+    return 1 - x @ c.T / np.maximum(norms, x.dtype.type(1e-8))
+
+
+@mutant("cosine_distance")
+def cosine_gradient_without_the_projection(x, c, dy):
+    lengths = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(c, axis=1)[None]
+    weight = np.divide(dy, lengths, out=np.zeros_like(dy), where=lengths > 0)
+    return -weight @ c, -weight.T @ x
+
+
+# Loss
+
+
+@mutant("log_softmax", "value")
+def softmax_without_the_maximum(logits):
+    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
+
+
+@mutant("log_softmax")
+def softmax_gradient_of_the_diagonal_alone(logits, dy):
+    p = np.exp(lk.ops.log_softmax(logits))
+    return dy - p * dy
+
+
+@mutant("cross_entropy", "value")
+def unstable_log_sum_exp(logits, labels):
+    rows = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]
+    return rows.mean(dtype=logits.dtype)
+
+
+@mutant("cross_entropy", "value")
+def loss_capped_by_an_epsilon(logits, labels):
+    p = np.exp(lk.ops.log_softmax(logits))[np.arange(len(labels)), labels]
+    return -np.log(p + logits.dtype.type(1e-8)).mean(dtype=logits.dtype)
+
+
+@mutant("cross_entropy", "value")
+def sum_of_rows_for_their_mean(logits, labels):
+    return lk.cross_entropy(logits, labels) * logits.dtype.type(max(len(labels), 1))
+
+
+@mutant("cross_entropy")
+def gradient_as_p_minus_one(logits, labels, dy=1.0):
+    p = np.exp(lk.ops.log_softmax(logits))
+    p[np.arange(len(labels)), labels] -= 1
+    return p * (dy / logits.dtype.type(max(len(labels), 1)))
+
+
+@mutant("cross_entropy")
+def cotangent_ignored(logits, labels, dy=1.0):
+    return lk.cross_entropy_vjp(logits, labels)
+
+
+# Episodes
+
+
+@mutant("prototypes", "value")
+def prototypes_by_the_mean_shot(z, labels, n_classes):
+    sums = np.stack([z[labels == j].sum(0) for j in range(n_classes)]) if n_classes else np.zeros_like(z)
+    return (sums * n_classes / max(len(labels), 1)).astype(z.dtype)
+
+
+@mutant("prototypes")
+def support_gradient_not_divided_by_shots(z, labels, n_classes, dy):
+    return dy[labels]
+
+
+@mutant("prototypical_loss")
+def support_gradient_forgotten(support, support_labels, query, query_labels, dy=1.0, *, distance):
+    ds, dq = lk.prototypical_loss_vjp(support, support_labels, query, query_labels, dy, distance=distance)
+    return 0 * ds, dq
+
+
+# Images
+
+
+@mutant("conv2d", "value")
+def true_convolution(x, w):
+    return lk.conv2d(x, np.ascontiguousarray(w[::-1, ::-1]))
+
+
+@mutant("conv2d", "value")
+def axes_of_the_kernel_exchanged(x, w):
+    return lk.conv2d(x, np.ascontiguousarray(w.transpose(1, 0, 2, 3)))
+
+
+@mutant("conv2d")
+def input_gradient_with_the_unturned_kernel(x, w, dy):
+    return lk.conv2d(dy, np.ascontiguousarray(w.transpose(0, 1, 3, 2))), lk.conv2d_vjp(x, w, dy)[1]
+
+
+@mutant("relu")
+def gradient_one_at_zero(x, dy):
+    return np.where(x >= 0, dy, 0).astype(x.dtype)
+
+
+@mutant("max_pool2d")
+def tie_to_the_last_maximum(x, dy):
+    n, h, w, c = x.shape
+    flipped = x[:, : h // 2 * 2, : w // 2 * 2][:, ::-1, ::-1]
+    dx = np.zeros_like(x)
+    dx[:, : h // 2 * 2, : w // 2 * 2] = lk.max_pool2d_vjp(flipped, dy[:, ::-1, ::-1])[:, ::-1, ::-1]
+    return dx
+
+
+@mutant("max_pool2d")
+def tie_to_every_maximum(x, dy):
+    n, h, w, c = x.shape
+    spread = np.zeros_like(x)
+    top = lk.max_pool2d(x).repeat(2, 1).repeat(2, 2)
+    even = spread[:, : h // 2 * 2, : w // 2 * 2]
+    even[...] = np.where(x[:, : h // 2 * 2, : w // 2 * 2] == top, dy.repeat(2, 1).repeat(2, 2), 0)
+    return spread
+
+
+# Normalisation
+
+
+@mutant("batch_norm", "value")
+def unbiased_variance(x, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    n = x.size // x.shape[-1]
+    return y, mean, (variance * n / (n - 1)).astype(x.dtype)
+
+
+@mutant("batch_norm", "value")
+def normalised_by_the_unbiased_variance(x, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    n = x.size // x.shape[-1]
+    y = (x - mean) / np.sqrt(variance * n / (n - 1) + eps) * scale + shift
+    return y.astype(x.dtype), mean, variance
+
+
+@mutant("batch_norm", "value")
+def eps_outside_the_square_root(x, scale, shift, *, eps=1e-5):
+    _, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    return ((x - mean) / (np.sqrt(variance) + x.dtype.type(eps)) * scale + shift).astype(x.dtype), mean, variance
+
+
+@mutant("batch_norm", "value")
+def variance_as_mean_square_minus_square_mean(x, scale, shift, *, eps=1e-5):
+    flat = x.reshape(-1, x.shape[-1])
+    mean = flat.mean(0)
+    variance = (flat * flat).mean(0) - mean * mean
+    return ((x - mean) / np.sqrt(variance + x.dtype.type(eps)) * scale + shift).astype(x.dtype), mean, variance
+
+
+@mutant("batch_norm")
+def statistics_taken_for_constants(x, scale, shift, dy, *, eps=1e-5):
+    _, dscale, dshift = lk.batch_norm_vjp(x, scale, shift, dy, eps=eps)
+    variance = lk.batch_norm(x, scale, shift, eps=eps)[2]
+    return (dy * scale / np.sqrt(variance + x.dtype.type(eps))).astype(x.dtype), dscale, dshift
+
+
+@mutant("batch_norm_inference")
+def variance_gradient_without_the_half(x, scale, shift, mean, variance, dy, *, eps=1e-5):
+    *others, dvariance = lk.batch_norm_inference_vjp(x, scale, shift, mean, variance, dy, eps=eps)
+    return *others, 2 * dvariance
+
+
+@mutant("conv_block", "value")
+def pooled_before_the_norm_whatever_its_sign(x, w, scale, shift, *, eps=1e-5):
+    z = lk.conv2d(x, w)
+    _, mean, variance = lk.batch_norm(z, scale, shift, eps=eps)
+    pooled = lk.max_pool2d(z)
+    return lk.relu(lk.batch_norm_inference(pooled, scale, shift, mean, variance, eps=eps)), mean, variance
+
+
+@mutant("conv_block")
+def statistics_of_the_pooled_values(x, w, scale, shift, dy, *, eps=1e-5):
+    dx, dw, dscale, dshift = lk.ops.conv_block_vjp(x, w, scale, shift, dy, eps=eps)
+    return dx, dw, dscale * 4, dshift
+
+
+@mutant("conv_block_inference")
+def relu_forgotten_backwards(x, w, scale, shift, mean, variance, dy, *, eps=1e-5):
+    z = lk.conv2d(x, w)
+    normalised = lk.batch_norm_inference(z, scale, shift, mean, variance, eps=eps)
+    dn = lk.max_pool2d_vjp(normalised, dy)
+    dz, *channels = lk.batch_norm_inference_vjp(z, scale, shift, mean, variance, dn, eps=eps)
+    return *lk.conv2d_vjp(x, w, dz), *channels
+
+
+# Behaviour
+
+
+@mutant("relu", "value")
+def result_in_another_dtype(x):
+    return lk.relu(x).astype(np.float64 if x.dtype == np.float32 else np.float32)
+
+
+@mutant("max_pool2d", "value")
+def odd_sizes_rounded_up(x):
+    n, h, w, c = x.shape
+    return lk.max_pool2d(np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), constant_values=-np.inf))
+
+
+@mutant("prototypes", "value")
+def arguments_changed(z, labels, n_classes):
+    z -= 0
+    return lk.prototypes(z, labels, n_classes)

@@ -1,0 +1,53 @@
+"""The suite bites: every planted mutant is caught by its operation's cases, and the right operations pass."""
+
+import pytest
+
+from leakysm.ops.registry import OPERATIONS
+from leakysm.verify.adapters import ModuleImplementation, arrays_named
+from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform
+from tests.verify.mutants import MUTANTS, OWN_PROMISES
+
+
+def checked(name: str, *, strict: bool, dtypes: tuple[str, ...] = OTHERS_DTYPES, **settings: object):
+    operation, functions = MUTANTS[name]
+    implementation = ModuleImplementation(functions, arrays_named("numpy"), f"mutants:{name}")
+    report = conform(
+        implementation, operations=[operation], settings=Settings(dtypes, strict=strict, shrink_seconds=0.5, **settings)
+    )
+    (row,) = report.rows
+    return row
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught_with_a_counterexample_to_paste(name: str) -> None:
+    row = checked(name, strict=name in OWN_PROMISES, examples=10)
+    assert row.status == "failed"
+    assert row.failures
+    assert row.counterexample is not None
+    compile(row.counterexample, name, "exec")
+
+
+@pytest.mark.parametrize("name", sorted(OWN_PROMISES))
+def test_what_only_we_promise_is_not_held_against_others(name: str) -> None:
+    assert checked(name, strict=False, examples=0).status == "passed"
+
+
+def test_there_are_mutants_of_every_operation() -> None:
+    assert {operation for operation, _ in MUTANTS.values()} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("dtypes", [OWN_DTYPES[:1]])
+def test_float16_computed_in_float16_is_caught(dtypes: tuple[str, ...]) -> None:
+    """Two roundings for one: an error that float16's bound, one rounding of a float32 result, does not allow."""
+    from types import SimpleNamespace
+
+    def squared_euclidean(x, c):
+        return ((x[:, None, :] - c[None]) ** 2).sum(-1)
+
+    offered = SimpleNamespace(squared_euclidean=squared_euclidean)
+    report = conform(
+        ModuleImplementation(offered, arrays_named("numpy"), "half"),
+        operations=["squared_euclidean"],
+        settings=Settings(dtypes, strict=True, examples=0),
+    )
+    assert report.rows[0].status == "failed"
