@@ -14,7 +14,7 @@ import numpy as np
 from leakysm.backends import Engine, backend
 from leakysm.data import Dataset
 from leakysm.episodes import check_episode
-from leakysm.errors import UserError
+from leakysm.errors import CheckFailed, UserError
 from leakysm.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from leakysm.training.config import TrainConfig
 from leakysm.training.curves import draw_curves
@@ -62,8 +62,11 @@ def train(
     run = _Run(config, data, engine, RunFolder(out), report)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)
-        while run.trainer.episode < config.episodes:
-            run.step()
+        try:
+            while run.trainer.episode < config.episodes:
+                run.step()
+        except CheckFailed as error:
+            raise CheckFailed(f"{error}; the last good checkpoint is kept in {run.folder.last}") from None
     return run.finish()
 
 
@@ -124,6 +127,8 @@ class _Run:
         step = self.trainer.step()
         episode = self.trainer.episode
         due = episode % self.config.checkpoint_every == 0 or episode == self.config.episodes
+        if due:
+            self.trainer.require_finite_state()
         accuracy = self._validate() if due and self.validation else None
         self.metrics.append((episode, *step.row, accuracy))
         self.timing.append((episode, time.perf_counter() - started))

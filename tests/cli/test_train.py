@@ -8,8 +8,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
+
+from leakysm.training import load_checkpoint
 
 Leakysm = Callable[..., Result]
 Fails = Callable[..., str]
@@ -148,11 +151,19 @@ def test_without_cupy_the_extra_is_named(fails: Fails, tiny: list[str]) -> None:
 
 def test_training_that_goes_wrong_says_at_which_episode(fails: Fails, tiny: list[str], tmp_path: Path) -> None:
     told = fails("train", *tiny, "--out", "run", "--learning-rate", "1e38", "--optimizer", "sgd", code=1)
-    assert re.match(
-        r"the (loss|gradient) is nan at episode \d, expected a finite number; training stopped before", told
-    )
-    assert (tmp_path / "run" / "checkpoint-last.h5").exists()
+    assert re.match(r"the (loss|gradient) is nan at episode \d, expected a finite number; training stopped", told)
+    assert told.endswith("the last good checkpoint is kept in run/checkpoint-last.h5")
+    assert load_checkpoint(tmp_path / "run" / "checkpoint-last.h5").episode == 0
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_weights_that_are_not_finite_never_reach_a_checkpoint(fails: Fails, tiny: list[str], tmp_path: Path) -> None:
+    wild = ["--learning-rate", "1e39", "--optimizer", "sgd", "--checkpoint-every", "1"]  # beyond float32
+    told = fails("train", *tiny, *wild, "--out", "run", code=1)
+    assert re.match(r"block\d\.\w+ is not finite after episode 1; training stopped", told)
+    last = load_checkpoint(tmp_path / "run" / "checkpoint-last.h5")
+    assert last.episode == 0
+    assert all(np.isfinite(array).all() for array in last.net.values())
 
 
 def test_on_a_terminal_progress_is_shown(leakysm: Leakysm, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
