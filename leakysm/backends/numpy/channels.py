@@ -40,16 +40,13 @@ class PerChannel:
 
 
 def run_sums(rows: np.ndarray) -> np.ndarray:
-    """(m, F) -> (m / RUN, F) in the rows' dtype: sums of runs of a few rows, one matrix-vector product each."""
+    """(m, F) -> about (m / RUN, F) in the rows' dtype: sums of runs of rows, one matrix-vector product each."""
     m, F = rows.shape
-    full, rest = divmod(m, RUN)
+    run = next((r for r in range(RUN, RUN // 2, -1) if m % r == 0), RUN)
+    full, rest = divmod(m, run)
     ones = ONES[rows.dtype]
-    if rest == 0:
-        return np.matmul(ones, rows.reshape(full, RUN, F))
-    sums = np.empty((full + 1, F), rows.dtype)
-    np.matmul(ones, rows[:-rest].reshape(full, RUN, F), out=sums[:full])
-    np.matmul(ones[:rest], rows[-rest:], out=sums[full])
-    return sums
+    sums: np.ndarray = np.matmul(ones[:run], rows[: full * run].reshape(full, run, F))
+    return np.concatenate([sums, [np.matmul(ones[:rest], rows[full * run :])]]) if rest else sums
 
 
 def total(run_sums: list[np.ndarray]) -> np.ndarray:

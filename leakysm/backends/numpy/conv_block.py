@@ -43,15 +43,15 @@ PIECE = 4096  # rows of pooled values that are worked on at a time
 class Block:
     """What a forward pass leaves for the backward pass. Outputs and pooled values stand by chunk, in window order.
 
-    Outputs are negated where the scale is negative, and centred: their true mean is `offset`, the rounding of the mean.
+    Outputs are negated where the scale is negative, and less `subtracted`: their true mean is `offset`.
     """
 
     x: np.ndarray  # (N, H, W, C) contiguous
     w: np.ndarray  # (9 C, F) negated where the scale is negative
     sign: np.ndarray  # (F,) 1 or -1
     gain: np.ndarray  # (F,) |scale|, float64
-    mean: np.ndarray  # (F,) as subtracted
-    offset: np.ndarray  # (F,) float64
+    subtracted: np.ndarray  # (F,) from the outputs: their mean, rounded; nothing where they are not kept
+    offset: np.ndarray  # (F,) what is left of the mean, float64
     inverse: np.ndarray  # (F,) 1 / sigma, float64
     outputs: np.ndarray | None  # (N H W, F); None for few channels, where they cost less to compute than to keep
     patches: Patches | None  # moments of the im2col matrix, kept in place of the outputs
@@ -80,13 +80,14 @@ class Forward:
         signed, pooled, thin = (w * sign).reshape(9 * C, F), (N * (H // 2) * (W // 2), F), few_channels(x)
         sums = tap_sums(x, self._workers)
         mean = sums @ signed.astype(np.float64) / (N * H * W)
+        subtracted = np.zeros_like(scale) if thin else mean.astype(dtype)
         block = Block(
             x,
             signed,
             sign,
             gain=np.abs(scale.astype(np.float64)),
-            mean=mean.astype(dtype),
-            offset=mean - mean.astype(dtype),
+            subtracted=subtracted,
+            offset=mean - subtracted,
             inverse=np.empty(F),
             outputs=None if thin else self._memory((N * H * W, F), dtype),
             patches=Patches(N * H * W, sums, np.zeros((9 * C, 9 * C))) if thin else None,
@@ -102,7 +103,7 @@ class Forward:
 
     def _convolve(self, block: Block) -> np.ndarray:
         """Fill outputs, largest and choice; return the variance (F,) in float64."""
-        outputs, centre = block.outputs, PerChannel(block.mean)
+        outputs, centre = block.outputs, PerChannel(block.subtracted)
         assert outputs is not None
 
         def convolve(task: Task) -> list[np.ndarray]:
@@ -124,7 +125,7 @@ class Forward:
 
     def _convolve_few_channels(self, block: Block, patches: Patches) -> np.ndarray:
         """The same without keeping outputs: the variance follows from the second moments of the im2col matrix."""
-        centre, F = PerChannel(block.mean), block.w.shape[1]
+        F = block.w.shape[1]
 
         def convolve(task: Task) -> np.ndarray:
             padded, products = padded_images(block.x, task, self._scratch), np.zeros_like(patches.products)
@@ -133,7 +134,6 @@ class Forward:
                 rows = self._scratch("outputs", (columns.shape[1], F), block.w.dtype)
                 multiply(columns.T, block.w, out=rows)
                 self._pool(block, chunk, rows)
-                centre.apply(np.subtract, block.largest[chunk.pooled], block.largest[chunk.pooled])
                 add_products(products, columns, self._scratch)
             return products
 

@@ -2,7 +2,8 @@
 
     d(output) = k (g + a output + b)        k = |scale| / sigma    a = -dscale / (n sigma)    b = -dshift / n - a offset
 
-where output is centred, dshift = sum g, dscale = sum g (maximum - offset) / sigma. The factor k is left to the weights.
+where dshift = sum g, dscale = sum g (maximum - offset) / sigma, and offset is the mean that outputs were left
+with. The factor k is left to the weights.
 Source of the batch norm gradient: Ioffe & Szegedy (2015).
 """
 
@@ -100,13 +101,13 @@ class Backward:
         return run_sums(g), run_sums(weighted)
 
     def _outputs(self, block: Block, chunk: Chunk, padded: np.ndarray) -> np.ndarray:
-        """The chunk's centred outputs, (m, F): kept, or computed again."""
+        """The chunk's outputs, (m, F): kept, or computed again."""
         if block.outputs is not None:
             return block.outputs[chunk.outputs]
         columns = columns_by_tap(padded, chunk, self._scratch)
         rows = self._scratch("outputs", (columns.shape[1], block.w.shape[1]), block.w.dtype)
         multiply(columns.T, block.w, out=rows)
-        rows -= block.mean
+        rows -= block.subtracted
         return rows
 
     def _gradient(self, block: Block, incoming: Incoming, chunk: Chunk, outputs: np.ndarray) -> np.ndarray:
@@ -136,10 +137,10 @@ class Backward:
 
     def _weights_at_corners(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
         """The part of dw / k that g has, (9 C, F), in one pass; the rest follows from the patches' moments."""
-        F = dy.shape[1]
+        taps, F = block.w.shape
 
         def add_up(group: Sequence[Task]) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-            dw, parts = TransposedProduct(*block.w.shape, block.w.dtype), []
+            dw, parts = TransposedProduct(taps, F, dy.dtype), []
             for task in group:
                 padded = padded_images(block.x, task, self._scratch)
                 for chunk in task:

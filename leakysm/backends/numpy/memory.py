@@ -51,7 +51,8 @@ class Memory:
             self._lent += block.size
             self._most = max(self._most, self._lent)
             self._forget()
-        return np.asarray(_Loan(self, block))[:size].view(dtype).reshape(shape)
+        lent: np.ndarray = np.asarray(_Loan(self, block))[:size].view(dtype).reshape(shape)
+        return lent
 
     def _find(self, size: int) -> np.ndarray:
         fitting = [i for i, block in enumerate(self._free) if size <= block.size <= SLACK * size]

@@ -16,15 +16,12 @@ def pool(corners: np.ndarray, largest: np.ndarray, choice: np.ndarray, scratch: 
 
     A tie goes to the first: only a strictly larger value is preferred.
     """
-    upper_left, upper_right, lower_left, lower_right = corners
-    right_above, right_below, lower = choice
-    below = scratch("below", largest.shape, largest.dtype)
-    np.greater(upper_right, upper_left, out=right_above)
-    np.maximum(upper_left, upper_right, out=largest)
-    np.greater(lower_right, lower_left, out=right_below)
-    np.maximum(lower_left, lower_right, out=below)
-    np.greater(below, largest, out=lower)
-    np.maximum(largest, below, out=largest)
+    left, right = corners[0::2], corners[1::2]
+    rows = scratch("rows", left.shape, left.dtype)  # the upper two's largest, the lower two's
+    np.greater(right, left, out=choice[:2])
+    np.maximum(left, right, out=rows)
+    np.greater(rows[1], rows[0], out=choice[2])
+    np.maximum(rows[0], rows[1], out=largest)
 
 
 def pool_values(corners: np.ndarray, largest: np.ndarray) -> None:
@@ -36,11 +33,8 @@ def pool_values(corners: np.ndarray, largest: np.ndarray) -> None:
 
 def unpool(g: np.ndarray, choice: np.ndarray, corners: np.ndarray) -> None:
     """Each gradient to the corner that was chosen, zeros elsewhere. g (m, F), choice (3, m, F) -> corners (4, m, F)."""
-    upper_left, upper_right, lower_left, lower_right = corners
-    right_above, right_below, lower = choice
-    np.multiply(g, lower, out=lower_left)
-    np.subtract(g, lower_left, out=upper_left)  # exact: one of the two is 0
-    np.multiply(upper_left, right_above, out=upper_right)
-    np.subtract(upper_left, upper_right, out=upper_left)
-    np.multiply(lower_left, right_below, out=lower_right)
-    np.subtract(lower_left, lower_right, out=lower_left)
+    left, right = corners[0::2], corners[1::2]
+    np.multiply(g, choice[2], out=left[1])
+    np.subtract(g, left[1], out=left[0])  # exact: one of the two is 0
+    np.multiply(left, choice[:2], out=right)
+    np.subtract(left, right, out=left)

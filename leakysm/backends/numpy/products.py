@@ -16,10 +16,11 @@ LANES = 8  # rows are taken in multiples of these
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b. a (m, k), b (k, n), out (m, n) contiguous."""
     (m, k), n = a.shape, b.shape[1]
-    rows = SMALL // max(1, k * n) // LANES * LANES
-    if rows == 0 or rows >= m:
+    most = SMALL // max(1, k * n) // LANES * LANES
+    if most == 0 or most >= m:
         np.matmul(a, b, out=out)
         return
+    rows = next((r for r in range(most, most // 2, -LANES) if m % r == 0), most)
     full = m // rows * rows
     np.matmul(a[:full].reshape(-1, rows, k), b, out=out[:full].reshape(-1, rows, n))
     if full < m:

@@ -15,7 +15,7 @@ import numpy as np
 
 from leakysm.backends.numpy.scratch import Scratch
 
-CACHE = 2 << 20  # bytes of a chunk's rows; much less, and threads wait for the interpreter lock between short loops
+CACHE = 3 << 20  # bytes of a chunk's rows; much less, and threads wait for the interpreter lock between short loops
 
 
 @dataclass(frozen=True)
