@@ -44,14 +44,14 @@ class Trainer:
         self.metric = config.metric
         self.images = SplitImages(engine, data, "train")
         self.net = Conv4(data.image_shape[2], seed=config.seed, engine=engine)
+        if not self.net.embedding_size(data.image_shape):
+            height, width, _ = data.image_shape
+            raise UserError(f"images of {data.name} are {width}x{height}; Conv4 needs 16x16 or more: use larger images")
         self.optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
         self.episode = 0
         form = {"way": config.way, "shot": config.shot, "query": config.query}
         device_images = self.images.on_device
         self._whole_step = engine.training_step(self.net, self.optimizer, self.metric, device_images, **form)
-        if not self.net.embedding_size(data.image_shape):
-            height, width, _ = data.image_shape
-            raise UserError(f"images of {data.name} are {width}x{height}; Conv4 needs 16x16 or more: use larger images")
 
     def step(self) -> Step:
         """Train on the next episode. CheckFailed, with everything left as it was, if loss or gradient is not finite."""
