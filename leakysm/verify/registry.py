@@ -123,13 +123,13 @@ class Truth:
     def vjp(self) -> tuple[Exact, ...]:
         return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
 
-    def vjps(self, precision: Precision) -> list[tuple[Exact, ...]]:
-        """The exact gradients, then those for other discrete choices that this precision leaves open."""
+    def alternatives(self, precision: Precision) -> list[tuple[Exact, ...]]:
+        """The exact gradients for the other discrete choices that this precision leaves open."""
         if self.entry.choices is None:
-            return [self.vjp]
+            return []
         if precision.eps not in self._open:
             self._open[precision.eps] = self._open_vjps(precision)
-        return [self.vjp, *self._open[precision.eps]]
+        return self._open[precision.eps]
 
     def _open_vjps(self, precision: Precision) -> list[tuple[Exact, ...]]:
         assert self.entry.choices is not None

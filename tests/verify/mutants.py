@@ -222,7 +222,7 @@ def gradient_one_at_zero(x, dy):
 
 @mutant("max_pool2d")
 def tie_to_the_last_maximum(x, dy):
-    n, h, w, c = x.shape
+    _n, h, w, _c = x.shape
     flipped = x[:, : h // 2 * 2, : w // 2 * 2][:, ::-1, ::-1]
     dx = np.zeros_like(x)
     dx[:, : h // 2 * 2, : w // 2 * 2] = lk.max_pool2d_vjp(flipped, dy[:, ::-1, ::-1])[:, ::-1, ::-1]
@@ -231,7 +231,7 @@ def tie_to_the_last_maximum(x, dy):
 
 @mutant("max_pool2d")
 def tie_to_every_maximum(x, dy):
-    n, h, w, c = x.shape
+    _n, h, w, _c = x.shape
     spread = np.zeros_like(x)
     top = lk.max_pool2d(x).repeat(2, 1).repeat(2, 2)
     even = spread[:, : h // 2 * 2, : w // 2 * 2]
@@ -317,7 +317,7 @@ def result_in_another_dtype(x):
 
 @mutant("max_pool2d", "value")
 def odd_sizes_rounded_up(x):
-    n, h, w, c = x.shape
+    _n, h, w, _c = x.shape
     return lk.max_pool2d(np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), constant_values=-np.inf))
 
 

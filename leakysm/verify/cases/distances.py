@@ -93,8 +93,8 @@ def _shapes() -> Iterator[Pair]:
     yield "one-class", noise("ocx", 4, 3), noise("occ", 1, 3), ("one",), "one class"
     yield "one-coordinate", noise("d1x", 3, 1), noise("d1c", 4, 1), ("one",), "D = 1"
     yield "no-coordinate", np.zeros((3, 0)), np.zeros((2, 0)), ("empty",), "D = 0: all distances are 0"
-    yield "wide", noise("wdx", 2, 1600), noise("wdc", 2, 1600), ("wide",), "D = 1600, the embedding of an 84x84 image"
-    yield "wide-half", noise("whx", 1, 1600, bits=11), noise("whc", 2, 1600, bits=11), ("wide",), "D = 1600 in float16"
+    yield "wide", noise("wdx", 2, 1600), noise("wdc", 1, 1600), ("wide",), "D = 1600, the embedding of an 84x84 image"
+    yield "wide-half", noise("whx", 1, 1600, bits=11), noise("whc", 1, 1600, bits=11), ("wide",), "D = 1600 in float16"
     corners = np.eye(4) * 2
     yield "equal", np.zeros((2, 4)), corners, ("equal-distances",), "queries at the centre of a simplex of prototypes"
     x = noise("zv", 3, 4)

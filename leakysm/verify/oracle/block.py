@@ -93,9 +93,13 @@ def _replaced(route: Any, outcomes: dict[tuple[int, ...], list[int]], chosen: tu
 
 
 class Training(_Block):
-    """The block with the batch's statistics."""
+    """The block with the batch's statistics.
 
-    def __init__(self, x: Any, w: Any, scale: Any, shift: Any, eps: float):
+    value: y (N, H // 2, W // 2, F), mean (F,), biased variance (F,) of the convolution's output. vjp: dx, dw, dscale,
+    dshift.
+    """
+
+    def __init__(self, x: Any, w: Any, scale: Any, shift: Any, *, eps: float = 1e-5):
         super().__init__(x, w)
         self.batch = Normalised(self.z, eps, self.noise)
         self.scale = exact(scale)
@@ -115,9 +119,12 @@ class Training(_Block):
 
 
 class Inference(_Block):
-    """The block with given statistics."""
+    """The block with given statistics.
 
-    def __init__(self, x: Any, w: Any, scale: Any, shift: Any, mean: Any, variance: Any, eps: float):
+    value: y (N, H // 2, W // 2, F). vjp: dx, dw, dscale, dshift, dmean, dvariance.
+    """
+
+    def __init__(self, x: Any, w: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5):
         super().__init__(x, w)
         self.given = Given(self.z, scale, shift, mean, variance, eps, self.noise)
         self.scale = self.given.scale
@@ -131,32 +138,6 @@ class Inference(_Block):
         route = self.pooled(self.normalised, self.normalised_scale)[2] if route is None else route
         dz, *channels = self.given.gradients(self.routed(dy, route))
         return (*self.through_convolution(dz, abs(dz), self.given.count, None), *channels)
-
-
-def conv_block(x: Any, w: Any, scale: Any, shift: Any, *, eps: float = 1e-5) -> tuple[Exact, ...]:
-    """y (N, H // 2, W // 2, F), mean (F,), biased variance (F,) of the convolution's output."""
-    return Training(x, w, scale, shift, eps).value()
-
-
-def conv_block_vjp(
-    x: Any, w: Any, scale: Any, shift: Any, dy: Any, *, eps: float = 1e-5, route: Any = None
-) -> tuple[Exact, ...]:
-    """dx, dw, dscale, dshift."""
-    return Training(x, w, scale, shift, eps).vjp(dy, route)
-
-
-def conv_block_inference(
-    x: Any, w: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5
-) -> tuple[Exact, ...]:
-    """y (N, H // 2, W // 2, F)."""
-    return Inference(x, w, scale, shift, mean, variance, eps).value()
-
-
-def conv_block_inference_vjp(
-    x: Any, w: Any, scale: Any, shift: Any, mean: Any, variance: Any, dy: Any, *, eps: float = 1e-5, route: Any = None
-) -> tuple[Exact, ...]:
-    """dx, dw, dscale, dshift, dmean, dvariance."""
-    return Inference(x, w, scale, shift, mean, variance, eps).vjp(dy, route)
 
 
 def open_routes(block: Training | Inference, tolerance: float, floor: float) -> list[Any]:

@@ -7,6 +7,7 @@ Formulas: leakysm's specification of the distances; Shen & Liu, arXiv:1811.10779
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -72,15 +73,15 @@ class LeakySquaredEuclidean(SquaredEuclidean):
     """g(d) with g(d) = d if d <= t, else t + s (d - t): of the distance, or of each square before the sum.
 
     The terms of the leaky branch are t, s d and s t; a distance below the threshold is its own scale.
-    `within` (bool; (N, M) or (N, M, D)) overrides which branch the derivative takes; the left one at the kink.
+    `within` (bool; (N, M) or (N, M, D)) is the branch that the derivative takes: the left one at the kink.
     """
 
-    def __init__(self, x: Any, c: Any, *, threshold: float, slope: float, per: str = "pair", within: Any = None):
+    def __init__(self, x: Any, c: Any, *, threshold: float, slope: float, per: str = "pair"):
         super().__init__(x, c)
         self.t, self.s, self.per = number(threshold), number(slope), per
         self.argument = self.distance if per == "pair" else self.squares
         below = np.asarray(self.argument <= self.t, dtype=bool)
-        self.within = below if within is None else within
+        self.within = below
         t = self.t if np.isfinite(threshold) else ZERO  # no element is above an infinite threshold
         restricted = where(below, self.argument, t + self.s * (self.argument - t))
         terms = where(below, self.argument, t + self.s * (self.argument + t))
@@ -104,6 +105,12 @@ class LeakySquaredEuclidean(SquaredEuclidean):
     def factor(self) -> Array:
         chosen = where(self.within, ONE, self.s)
         return chosen[..., None] if self.per == "pair" else chosen
+
+    def choosing(self, within: Any) -> LeakySquaredEuclidean:
+        """The same with another choice of branches for the derivative."""
+        other = copy.copy(self)
+        other.within = within
+        return other
 
     def open_choices(self, tolerance: float, floor: float, spread: Array | None = None) -> list[Any]:
         """Every `within` that a computation may choose which knows the argument to tolerance * its scale + floor.

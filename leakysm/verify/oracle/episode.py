@@ -41,51 +41,40 @@ def _spread_to_members(
 
 
 class Episode:
-    """The steps of the loss: prototypes, distances, softmax; each step's rounding is the next step's `spread`."""
+    """The steps of the loss: prototypes, distances, softmax; each step's rounding is the next step's `spread`.
 
-    def __init__(self, support: Any, support_labels: Any, query: Any, query_labels: Any, distance: Any, within: Any):
+    distance: any object with `operation` (a METRICS name) and `parameters`.
+    """
+
+    def __init__(self, support: Any, support_labels: Any, query: Any, query_labels: Any, *, distance: Any):
         self.labels, self.query_labels = np.asarray(support_labels), np.asarray(query_labels)
         self.n_classes = int(self.labels.max()) + 1
         c, scales, counts = _class_means(exact(support), self.labels, self.n_classes)
         self.spread = where(np.asarray(counts)[:, None] > 1, scales, ZERO)  # the mean of one is exact
-        options = {} if within is None else {"within": within}
-        self.metric = METRICS[distance.operation](query, c, **distance.parameters, **options)
+        self.metric = METRICS[distance.operation](query, c, **distance.parameters)
         self.distance_scale = self.metric.scale + self.metric.value_condition(self.spread)
         self.rows = Softmax(-self.metric.value, self.distance_scale)
 
 
-def prototypical_loss(
-    support: Any, support_labels: Any, query: Any, query_labels: Any, *, distance: Any, within: Any = None
-) -> tuple[Exact, ...]:
-    """Cross-entropy of -distances. distance: any object with `operation` (a METRICS name) and `parameters`."""
-    episode = Episode(support, support_labels, query, query_labels, distance, within)
+def prototypical_loss(episode: Episode) -> tuple[Exact, ...]:
+    """Cross-entropy of -distances."""
     (loss,) = mean_loss(episode.rows, episode.query_labels)
     reach = largest(episode.metric.reach, (0, 1)) + 0 * loss.value
     return (Exact(loss.value, loss.scale, loss.terms, np.asarray(reach, dtype=object)),)
 
 
-def prototypical_loss_vjp(
-    support: Any,
-    support_labels: Any,
-    query: Any,
-    query_labels: Any,
-    dy: Any = 1.0,
-    *,
-    distance: Any,
-    within: Any = None,
-) -> tuple[Exact, ...]:
+def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0, *, within: Any = None) -> tuple[Exact, ...]:
     """dsupport (through the prototypes) and dquery. dL/dd = -dL/dlogits; then the metric's and the mean's vjp."""
-    episode = Episode(support, support_labels, query, query_labels, distance, within)
+    metric = episode.metric if within is None else episode.metric.choosing(within)
     logits = loss_gradient(episode.rows, episode.query_labels, dy)
     gradient, gradient_scale = -logits.value[..., None], logits.scale[..., None]
-    jacobian = episode.metric.jacobian()
-    drift = episode.metric.jacobian_condition(episode.spread)
+    jacobian = metric.jacobian()
+    drift = metric.jacobian_condition(episode.spread)
     dx_scale = total(gradient_scale * jacobian.dx_scale + abs(gradient) * drift, 1)
     dc_scale = total(gradient_scale * jacobian.dc_scale + abs(gradient) * drift, 0)
     n, m = episode.rows.shape
-    reach = episode.metric.reach
-    rows = largest(reach, 1)[:, None] + 0 * dx_scale
-    everything = largest(reach, (0, 1)) + 0 * dc_scale  # a prototype's gradient sums over all rows
+    rows = largest(metric.reach, 1)[:, None] + 0 * dx_scale
+    everything = largest(metric.reach, (0, 1)) + 0 * dc_scale  # a prototype's gradient sums over all rows
     dquery = Exact(total(gradient * jacobian.dx, 1), dx_scale, n * m, rows)
     dc = total(gradient * jacobian.dc, 0)
     return _spread_to_members(episode.labels, episode.n_classes, dc, dc_scale, n * m, everything), dquery

@@ -42,14 +42,13 @@ def training_pass(
     """parameters: block1.weight, block1.scale, ..., block4.shift; images (S + Q, H, W, C), support first."""
     blocks, x = [], images
     for b in range(1, BLOCKS + 1):
-        blocks.append(Training(x, *_block(parameters, b), EPS))
+        blocks.append(Training(x, *_block(parameters, b), eps=EPS))
         x = blocks[-1].value()[0].value
     z = x.reshape(len(x), -1)
     shots = len(support_labels)
-    episode = (z[:shots], support_labels, z[shots:], query_labels)
-    (loss,) = prototypical_loss(*episode, distance=distance)
-    dsupport, dquery = prototypical_loss_vjp(*episode, distance=distance)
-    distances = Episode(*episode, distance, None).metric.value
+    episode = Episode(z[:shots], support_labels, z[shots:], query_labels, distance=distance)
+    (loss,) = prototypical_loss(episode)
+    dsupport, dquery = prototypical_loss_vjp(episode)
     dx = np.concatenate([dsupport.value, dquery.value]).reshape(x.shape)
     gradients: dict[str, Array] = {}
     for b in range(BLOCKS, 0, -1):
@@ -57,7 +56,7 @@ def training_pass(
         names = (f"block{b}.weight", f"block{b}.scale", f"block{b}.shift")
         gradients |= dict(zip(names, (dw.value, dscale.value, dshift.value), strict=True))
         dx = dx_exact.value
-    return Pass(z, distances, loss.value, gradients, min(map(_margin, blocks)))
+    return Pass(z, episode.metric.value, loss.value, gradients, min(map(_margin, blocks)))
 
 
 def _block(parameters: Mapping[str, Any], b: int) -> tuple[Any, Any, Any]:
