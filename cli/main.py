@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from leakysm_cli import compare, conform, data, evaluate, export, gradients, info, predict, train, verify
+from leakysm_cli import compare, conform, data, evaluate, export, gradients, info, predict, sweep, train, vectors, verify
 from typer.core import TyperGroup
 
 
@@ -65,9 +65,11 @@ app.command()(gradients.gradients)
 app.command()(export.export)
 app.command()(compare.compare)
 app.command()(predict.predict)
+app.command()(sweep.sweep)
 app.command()(verify.verify)
 app.command()(conform.conform)
 app.add_typer(data.app, name="data")
+app.add_typer(vectors.app, name="vectors")
 
 
 def main() -> None:
