@@ -58,10 +58,15 @@ class Memory:
         fitting = [i for i, block in enumerate(self._free) if size <= block.size <= SLACK * size]
         if not fitting:
             return aligned((size,), np.uint8)
-        return self._free.pop(min(fitting, key=lambda i: self._free[i].size))
+        return self._free.pop(min(fitting, key=lambda i: (self._free[i].size, -i)))
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept and not in use."""
+        return sum(block.size for block in self._free)
 
     def _forget(self) -> None:
-        while self._free and self._lent + sum(block.size for block in self._free) > self._most:
+        while self._free and self._lent + self.kept > self._most:
             del self._free[0]
 
     def take_back(self, block: np.ndarray) -> None:

@@ -1,0 +1,43 @@
+"""Products cut into pieces are the products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakysm.backends.numpy import products
+
+sizes = st.integers(0, 70)
+
+
+def whole(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Small whole numbers: every order of summation gives the same bits."""
+    return rng.integers(-4, 5, shape).astype("float32")
+
+
+@given(m=sizes, k=sizes, n=sizes, small=st.sampled_from([1, 500, 20_000]), transposed=st.booleans())
+def test_multiply(m, k, n, small, transposed):
+    rng = np.random.default_rng(0)
+    a = whole(rng, k, m).T if transposed else whole(rng, m, k)
+    b, out = whole(rng, k, n), np.full((m, n), np.nan, "float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "SMALL", small)
+        products.multiply(a, b, out)
+    np.testing.assert_array_equal(out, a @ b)
+
+
+@given(
+    rows=st.lists(sizes, max_size=4), k=st.integers(1, 40), n=st.integers(1, 90), small=st.sampled_from([1, 500, 10**6])
+)
+def test_transposed_product(rows, k, n, small):
+    rng = np.random.default_rng(1)
+    pairs = [(whole(rng, m, k), whole(rng, m, n)) for m in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "SMALL", small)
+        product = products.TransposedProduct(k, n, np.dtype("float32"))
+        for a, b in pairs:
+            product.add(a, b)
+    expected = sum((a.T @ b for a, b in pairs), start=np.zeros((k, n), "float32"))
+    np.testing.assert_array_equal(product.value(), expected)
