@@ -1,0 +1,139 @@
+"""Run a sweep's points on any executor of the concurrent.futures interface: local processes, or a Dask cluster's."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from leakysm.errors import UserError
+from leakysm.experiments.sweep_file import Point
+from leakysm.experiments.sweep_worker import is_whole, run_one
+from leakysm.training import RunFolder
+
+ATTEMPTS = 3  # of a run whose worker process dies; it goes on from its last checkpoint
+WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
+SECONDS = 1.0  # between looks at the runs
+
+
+@dataclass(frozen=True)
+class State:
+    """Of one run. error: of a failed one, in one line."""
+
+    status: str
+    error: str | None = None
+
+
+States = Mapping[Point, State]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """opened: a new executor. window: runs to hand over at a time; None hands over all."""
+
+    opened: Callable[[], Executor]
+    window: int | None
+
+
+def run_all(points: Iterable[Point], out: Path, pool: Pool, watch: Callable[[States], None]) -> dict[Point, State]:
+    """Every point that is not finished yet. A failure stops no other run; `watch` sees the states now and then.
+
+    A run whose worker dies is handed over again, ATTEMPTS times in all. The same call again goes on with what is left.
+    """
+    states = {p: State(FINISHED if is_whole(RunFolder(out / p.folder), p.config) else WAITING) for p in points}
+    waiting = deque(point for point, state in states.items() if state.status == WAITING)
+    deaths: Counter[Point] = Counter()
+    while waiting:
+        lost = _run_until_broken(waiting, states, out, pool, watch)
+        for point in lost:
+            deaths[point] += 1
+            if deaths[point] < ATTEMPTS:
+                waiting.append(point)
+                states[point] = State(WAITING)
+            else:
+                states[point] = State(FAILED, f"its worker process died {ATTEMPTS} times: out of memory, perhaps")
+    watch(states)
+    return states
+
+
+def _run_until_broken(
+    waiting: deque[Point], states: dict[Point, State], out: Path, pool: Pool, watch: Callable[[States], None]
+) -> list[Point]:
+    """Run what is waiting; returns the runs that were lost because the executor broke."""
+    running: dict[Future[str | None], Point] = {}
+    with _executor(pool) as executor:
+        while waiting or running:
+            while waiting and (pool.window is None or len(running) < pool.window):
+                point = waiting.popleft()
+                running[executor.submit(run_one, point.config, str(out / point.folder))] = point
+                states[point] = State(RUNNING)
+            watch(states)
+            done, _ = wait(running, timeout=SECONDS, return_when=FIRST_COMPLETED)
+            lost = []
+            for future in done:
+                point = running.pop(future)
+                try:
+                    error = future.result()
+                except BrokenExecutor:
+                    lost.append(point)
+                except Exception as failure:  # of the executor: Dask's KilledWorker, say
+                    states[point] = State(FAILED, " ".join(f"{type(failure).__name__}: {failure}".split()))
+                else:
+                    states[point] = State(FAILED, error) if error else State(FINISHED)
+            if lost:
+                return [*lost, *running.values()]
+    return []
+
+
+@contextmanager
+def _executor(pool: Pool) -> Iterator[Executor]:
+    """Closed at the end; if it ends by an exception (Ctrl-C), without waiting for the runs."""
+    executor = pool.opened()
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+def local_pool(jobs: int) -> Pool:
+    """`jobs` processes of this machine."""
+    # spawn: a forked copy of a process with threads may hang
+    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")), jobs)
+
+
+@contextmanager
+def dask_pool(address: str) -> Iterator[Pool]:
+    """The workers of a Dask cluster, which must see the same files. UserError if its scheduler does not answer."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("--scheduler needs Dask; install it with: pip install 'leakysm[dask]'") from None
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}); start one with: dask scheduler"
+        ) from None
+    with client:
+        # pure=False: every run is a task of its own
+        yield Pool(lambda: _without_cancel(client.get_executor(pure=False)), None)
+
+
+def _without_cancel(executor: Executor) -> Executor:
+    """Dask's shutdown knows no cancel_futures; without waiting it cancels anyway."""
+    shutdown = executor.shutdown
+    executor.shutdown = lambda wait=True, *, cancel_futures=False: shutdown(wait=wait)  # type: ignore[method-assign]
+    return executor

@@ -1,0 +1,84 @@
+"""What a sweep's worker process does, here or on another machine: one run, never twice, and its failure in words."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from leakysm.data import Dataset
+from leakysm.errors import LeakysmError
+from leakysm.training import RunFolder, TrainConfig, train
+from leakysm.training.prepare import load_data
+
+FAILURE = "failure.txt"
+
+
+def run_one(config: TrainConfig, path: str) -> str | None:
+    """Train into the folder `path`, or go on with the run that was cut off there. None, or in one line why it failed.
+
+    A finished run is left as it is; one that another process is at is waited for.
+    """
+    folder = RunFolder(path)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.path):
+            (folder.path / FAILURE).unlink(missing_ok=True)
+            if not is_whole(folder, config):
+                train(_as_begun(folder, config), data=_data(config), out=path, resume=True)
+    except LeakysmError as error:
+        return _failed(folder, " ".join(str(error).split()))
+    except Exception as error:
+        return _failed(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return None
+
+
+def is_whole(folder: RunFolder, config: TrainConfig) -> bool:
+    """Whether the folder holds a finished run of this configuration; the number of threads may be another."""
+    stored = folder.stored_config() if folder.summary.exists() else None
+    return stored is not None and replace(stored, threads=config.threads) == config
+
+
+def _as_begun(folder: RunFolder, config: TrainConfig) -> TrainConfig:
+    """With the number of threads that the run was begun with: a run to be resumed keeps its configuration."""
+    stored = folder.stored_config()
+    return replace(config, threads=stored.threads) if stored else config
+
+
+def _data(config: TrainConfig) -> Dataset:
+    return _loaded(*((key, value) for key, value in config.settings().items() if key in ("dataset", "data", "split")))
+
+
+@lru_cache(maxsize=2)
+def _loaded(*settings: tuple[str, str]) -> Dataset:
+    """A worker's runs share their images."""
+    return load_data(dict(settings))
+
+
+def _failed(folder: RunFolder, message: str, details: str = "") -> str:
+    line = " ".join(message.split())
+    try:
+        (folder.path / FAILURE).write_text(f"{line}\n{details}", "utf-8")
+    except OSError as error:
+        return f"{line} (and {folder.path / FAILURE} cannot be written: {error.strerror})"
+    return line
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process holds this folder's lock, then hold it; the system frees it when a process dies.
+
+    Systems without such locks (Windows) go without: there two sweeps must not share a folder.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,302 @@
+"""Sweeps: nothing lost, nothing twice, whoever dies; failures kept apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from leakysm.data import load
+from leakysm.experiments.sweep import ATTEMPTS, Pool, dask_pool, run_all
+from leakysm.experiments.sweep_file import Point, SweepFile, points, read_sweep
+from leakysm.experiments.sweep_report import found, heat_map, markdown, to_json
+from leakysm.experiments.sweep_worker import FAILURE, run_one
+from leakysm.training import RunFolder, train
+from tests.experiments.command import leakysm, refused
+
+MACHINE = {"device": "cpu", "backend": "numpy", "threads": 1}
+SHARED: dict[str, Any] = {"way": 3, "query": 1, "episodes": 2, "norm": "episode"}
+SHARED |= {"test_way": (3,), "test_query": 2, "test_episodes": 3}
+GRID = {"threshold": [0.0, 5.0], "slope": [0.1, 0.5], "seed": [0, 1]}
+
+
+class Here(Executor):
+    """Runs at once, in this process; `spoilt` may raise instead; without `trains` it only says that it did."""
+
+    def __init__(self, spoilt: Callable[[str], None] = lambda path: None, *, trains: bool = True) -> None:
+        self.spoilt = spoilt
+        self.trains = trains
+        self.handed: list[str] = []
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.handed.append(arguments[1])
+        try:
+            self.spoilt(arguments[1])
+            future.set_result(function(*arguments, **keywords) if self.trains else None)
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def runs(**shared: Any) -> list[Point]:
+    return points(SweepFile(SHARED | shared, GRID, [{"distance": "euclidean"}]), MACHINE)
+
+
+def swept(work: list[Point], out: Path, executor: Executor, window: int | None = 2) -> dict[Point, str]:
+    return {point: state.status for point, state in run_all(work, out, Pool(lambda: executor, window), print).items()}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep. Not to be written to."""
+    folder = tmp_path_factory.mktemp("sweep")
+    assert set(swept(runs(), folder, Here()).values()) == {"finished"}
+    return folder
+
+
+def test_the_same_call_again_has_nothing_to_do(out: Path) -> None:
+    executor = Here()
+    assert set(swept(runs(), out, executor).values()) == {"finished"}
+    assert executor.handed == []
+    assert set(swept(runs(seed=0)[:1], out, executor).values()) == {"finished"}
+    more = points(SweepFile(SHARED, GRID, [{"distance": "euclidean"}]), {**MACHINE, "threads": 2})
+    assert set(swept(more, out, executor).values()) == {"finished"}
+    assert executor.handed == []
+
+
+def test_a_finished_run_is_left_alone_by_a_worker_too(out: Path) -> None:
+    (point, *_) = runs()
+    folder = RunFolder(out / point.folder)
+    before = folder.timing.read_bytes()
+    assert run_one(point.config, str(folder.path)) is None
+    assert folder.timing.read_bytes() == before
+
+
+def test_failures_stop_no_other_run_and_are_tried_again(tmp_path: Path) -> None:
+    def spoilt(path: str) -> None:
+        if "slope=0.5-seed=1" in path:
+            raise OSError("the worker's disk\nis gone")
+
+    work = runs()[:4]
+    states = run_all(work, tmp_path, Pool(lambda: Here(spoilt), 2), lambda states: None)
+    failed = [point for point in work if states[point].status == "failed"]
+    assert [(p.config.slope, p.config.seed) for p in failed] == [(0.5, 1)]
+    assert all(states[point].error == "OSError: the worker's disk is gone" for point in failed)
+    assert all(states[point].status == "finished" for point in set(work) - set(failed))
+    again = Here()
+    assert set(swept(work, tmp_path, again).values()) == {"finished"}
+    assert sorted(again.handed) == sorted(str(tmp_path / point.folder) for point in failed)
+
+
+def test_a_run_that_fails_says_why_in_its_folder(tmp_path: Path) -> None:
+    (point,) = points(SweepFile(SHARED | {"learning_rate": 1e30}, {"seed": [0]}, []), MACHINE)
+    error = run_one(point.config, str(tmp_path / "run"))
+    assert error is not None
+    assert "expected a finite number" in error
+    assert (tmp_path / "run" / FAILURE).read_text() == f"{error}\n"
+    assert swept([point], tmp_path, Here()) == {point: "failed"}
+
+
+def test_a_worker_that_dies_is_replaced_and_its_run_goes_on(tmp_path: Path) -> None:
+    deaths = iter([True, False, True])
+
+    def spoilt(path: str) -> None:
+        if next(deaths, False):
+            raise BrokenProcessPool("died")
+
+    work = runs()
+    opened: list[Here] = []
+
+    def open_one() -> Here:
+        opened.append(Here(spoilt, trains=False))
+        return opened[-1]
+
+    states = run_all(work, tmp_path, Pool(open_one, 1), lambda states: None)
+    assert {state.status for state in states.values()} == {"finished"}
+    assert len(opened) == 3
+    assert sum(len(one.handed) for one in opened) == len(work) + 2
+
+
+def test_a_run_whose_workers_always_die_is_given_up_alone(tmp_path: Path) -> None:
+    def spoilt(path: str) -> None:
+        if "euclidean-seed=1" in path:
+            raise BrokenProcessPool("died")
+
+    work = runs()
+    states = run_all(work, tmp_path, Pool(lambda: Here(spoilt, trains=False), 1), lambda states: None)
+    (failed,) = (point for point in work if states[point].status == "failed")
+    assert (failed.config.distance, failed.config.seed) == ("euclidean", 1)
+    assert f"died {ATTEMPTS} times" in (states[failed].error or "")
+
+
+def test_the_report_ranks_settings_and_draws_the_map(out: Path) -> None:
+    work = runs()
+    result = found(run_all(work, out, Pool(Here, 1), lambda states: None), out)
+    table = to_json(result)
+    assert [(run["setting"], run["seed"]) for run in table["runs"]] == [(p.setting, p.config.seed) for p in work]
+    assert {run["status"] for run in table["runs"]} == {"finished"}
+    for entry in table["settings"]:
+        seeds = [run["tests"][0]["accuracy"] for run in table["runs"] if run["setting"] == entry["setting"]]
+        assert (entry["seeds"], entry["interval"]) == (2, None)
+        assert abs(entry["accuracy"] - sum(seeds) / 2) <= 4 * 2.0**-52 * 100
+    means = [entry["accuracy"] for entry in table["settings"]]
+    listed = [
+        line.split("|")[2].strip() for line in markdown(result).splitlines() if line.startswith(("| leaky", "| eu"))
+    ]
+    assert listed == [f"{mean:.2f}" for mean in sorted(means, reverse=True)]
+    assert (heat_map(result) or b"").startswith(b"\x89PNG")
+    alone = {point: state for point, state in result.states.items() if point.config.distance == "euclidean"}
+    assert heat_map(found(alone, out)) is None
+
+
+FILE = """
+way = 3
+query = 1
+episodes = {episodes}
+checkpoint_every = 20
+norm = "episode"
+test_way = 3
+test_query = 2
+test_episodes = 3
+[grid]
+threshold = [0, 5]
+seed = {seeds}
+"""
+
+
+def test_the_command_on_local_processes(tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(FILE.format(episodes=2, seeds=[0]) + "[[control]]\nlearning_rate = 1e30\n")
+    command = ("sweep", tmp_path / "grid.toml", "--out", tmp_path / "out", "--jobs", 2, "--device", "cpu")
+    outcome = leakysm(*command)
+    assert outcome.code == 1
+    assert outcome.out.splitlines()[-2:] == [str(tmp_path / "out"), "2 runs finished, 2 failed"]
+    assert sorted(line.partition(":")[0] for line in outcome.err.splitlines()) == ["failed"] * 2 + ["finished"] * 2
+    again = json.loads(leakysm(*command, "--json").out)
+    assert again == json.loads((tmp_path / "out" / "sweep.json").read_text())
+    assert sorted(run["status"] for run in again["runs"]) == ["failed", "failed", "finished", "finished"]
+
+
+def test_bad_use_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[grid]\nthreshhold = [1]\n")
+    assert "did you mean threshold?" in refused("sweep", tmp_path / "bad.toml")
+    (tmp_path / "grid.toml").write_text(FILE.format(episodes=2, seeds=[0]))
+    (tmp_path / "file").write_text("")
+    pytest.importorskip("distributed")
+    assert "no Dask scheduler answers at nonsense" in refused(
+        "sweep", tmp_path / "grid.toml", "--scheduler", "nonsense"
+    )
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+    """Look again and again; give up when the process is over or after two minutes."""
+    for _ in range(1200):
+        if condition():
+            return
+        assert process.poll() is None, "it ended before its time"
+        Event().wait(0.1)
+    raise AssertionError("it never came true")
+
+
+def rows(out: Path) -> dict[str, int]:
+    return {path.parent.name: path.read_bytes().count(b"\n") - 1 for path in out.glob("*/metrics.csv")}
+
+
+def assert_undisturbed(work: list[Point], out: Path, folder: Path) -> None:
+    """Every run's metrics are those of a run that nothing happened to, bit for bit."""
+    data = load("strokes")
+    for point in work:
+        train(point.config, data=data, out=folder / point.folder)
+        undisturbed, disturbed = RunFolder(folder / point.folder), RunFolder(out / point.folder)
+        assert disturbed.metrics.read_bytes() == undisturbed.metrics.read_bytes()
+        assert json.loads(disturbed.summary.read_text()) == json.loads(undisturbed.summary.read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by Linux's /proc")
+def test_a_local_worker_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(FILE.format(episodes=200, seeds=[0]))
+    out = tmp_path / "out"
+    words = [sys.executable, "-c", "from leakysm_cli.main import main; main()"]
+    words += ["sweep", "grid.toml", "--out", "out", "--jobs", "1"]
+    with subprocess.Popen([*words, "--device", "cpu"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: max(rows(out).values(), default=0) > 50, process)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (worker,) = (int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(worker, signal.SIGKILL)
+        printed, _ = process.communicate()
+    assert printed.splitlines()[-1] == "2 runs finished, 0 failed"
+    work = points(read_sweep(tmp_path / "grid.toml"), MACHINE)
+    assert rows(out) == {point.folder: 200 for point in work}
+    assert_undisturbed(work, out, tmp_path / "again")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A real Dask scheduler and two workers: (address, workers)."""
+    pytest.importorskip("distributed")
+    dask = [sys.executable, "-m", "dask"]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        with (tmp_path / f"dask-{len(started)}.log").open("wb") as log:
+            started.append(subprocess.Popen([*dask, *words], cwd=tmp_path, stdout=log, stderr=log))
+        return started[-1]
+
+    try:
+        file = tmp_path / "scheduler.json"
+        words = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        until(file.exists, start("scheduler", *words))
+        address = json.loads(file.read_text())["address"]
+        options = (
+            "--nworkers",
+            "1",
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(tmp_path),
+        )
+        workers = [start("worker", address, *options) for _ in range(2)]
+        yield address, workers
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def test_a_dask_worker_is_killed_in_mid_run(cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path) -> None:
+    address, workers = cluster
+    episodes = 250
+    (tmp_path / "grid.toml").write_text(FILE.format(episodes=episodes, seeds=[0, 1]))
+    out = tmp_path / "out"
+    disturbed: dict[str, int] = {}
+    finished: dict[str, bytes] = {}
+
+    def watch(states: Any) -> None:
+        for path in out.glob("*/summary.json"):
+            finished.setdefault(path.parent.name, path.with_name("timing.csv").read_bytes())
+        at_work = {name: count for name, count in rows(out).items() if 30 < count < episodes}
+        if at_work and len(finished) <= 2 and not disturbed:  # more runs are left than one worker has in hand
+            disturbed.update(at_work)
+            workers[0].kill()
+
+    work = points(read_sweep(tmp_path / "grid.toml"), MACHINE)
+    with dask_pool(address) as pool:
+        states = run_all(work, out, Pool(pool.opened, pool.window), watch)
+    assert disturbed, "a worker was killed in mid-run"
+    assert {state.status for state in states.values()} == {"finished"}
+    assert rows(out) == {point.folder: episodes for point in work}
+    # the times of a run are its own: had a finished one been made again, they would have changed
+    assert all((out / name / "timing.csv").read_bytes() == timing for name, timing in finished.items())
+    assert_undisturbed([point for point in work if point.folder in disturbed], out, tmp_path / "again")

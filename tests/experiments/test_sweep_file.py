@@ -1,0 +1,122 @@
+"""A sweep's file: every combination once, and mistakes told before anything is trained."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakysm.errors import UserError
+from leakysm.experiments.sweep_file import SweepFile, local_machine, points, read_sweep, remote_machine
+
+MACHINE = {"device": "cpu", "backend": "numpy", "threads": 1}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "grid.toml"
+    path.write_text(text)
+    return path
+
+
+def unique(values: st.SearchStrategy) -> st.SearchStrategy:
+    return st.lists(values, min_size=1, max_size=3, unique=True)
+
+
+@given(
+    thresholds=unique(st.floats(0, 100)),
+    slopes=unique(st.floats(0.001, 1)),
+    seeds=unique(st.integers(0, 9)),
+    controls=unique(st.sampled_from(["euclidean", "cosine", "squared-euclidean"])),
+)
+def test_every_combination_is_one_run(thresholds: list, slopes: list, seeds: list, controls: list) -> None:
+    grid = {"threshold": thresholds, "seed": seeds, "slope": slopes}
+    sweep = SweepFile({"way": 5}, grid, [{"distance": name} for name in controls])
+    runs = points(sweep, MACHINE)
+    found = [(run.config.distance, run.config.threshold, run.config.slope, run.config.seed) for run in runs]
+    wanted = [("leaky", t, s, seed) for t, seed, s in itertools.product(thresholds, seeds, slopes)]
+    wanted += [(name, None, None, seed) for name in controls for seed in seeds]
+    assert found == wanted
+    assert len({run.folder for run in runs}) == len(runs)
+    assert all(run.config.way == 5 and run.folder.startswith(run.config.distance) for run in runs)
+
+
+def test_a_run_that_is_there_twice_is_made_once() -> None:
+    sweep = SweepFile({}, {"threshold": [0.0, 1.0], "seed": [0]}, [{"threshold": 0.0}, {"distance": "leaky"}])
+    assert [run.setting for run in points(sweep, MACHINE)] == [
+        "leaky,threshold=0,slope=0.1",
+        "leaky,threshold=1,slope=0.1",
+    ]
+
+
+def test_the_folder_is_named_by_all_settings_but_threads() -> None:
+    def folder(threads: int | None = 1, **shared: object) -> str:
+        (run,) = points(SweepFile(dict(shared), {"seed": [3]}, []), {**MACHINE, "threads": threads})
+        return run.folder
+
+    assert folder() == folder(threads=2) == folder(threads=None)
+    assert folder() != folder(episodes=7)
+    assert folder().startswith("leaky-threshold=1-slope=0.1-seed=3-")
+
+
+def test_settings_that_vary_are_in_the_label(tmp_path: Path) -> None:
+    text = 'distance = "cosine"\n[grid]\nlearning_rate = [1, 0.5]\nseed = [0]\n'
+    runs = points(read_sweep(written(tmp_path, text)), MACHINE)
+    assert [run.setting for run in runs] == ["cosine,learning_rate=1", "cosine,learning_rate=0.5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[grid]\nslop = [0.1]", r"grid\.toml: slop is no setting; did you mean slope\?"),
+        ("wey = 5\n[grid]\nseed = [0]", r"wey is no setting; did you mean way\?"),
+        ("[gird]\nseed = [0]", r"gird is no setting; did you mean grid\?"),
+        ('[[controls]]\ndistance = "cosine"', r"controls is no setting; did you mean control\?"),
+        ('[[control]]\ndistnace = "cosine"', r"distnace is no setting; did you mean distance\?"),
+        ("qqqq = 1\n[grid]\nseed = [0]", "qqqq is no setting; choose of dataset, "),
+        ("[grid]\nseed = 3", "grid: seed is 3: expected a list of values"),
+        ("[grid]\nseed = []", r"grid: seed is \[\]: expected a list"),
+        ("[grid]\nseed = [0, 1, 0]", "grid: seed has 0 twice"),
+        ("[grid]\nslope = [1, 1.0]", r"grid: slope has 1\.0 twice"),
+        ('[grid]\nslope = ["steep"]', "slope is 'steep': expected a number"),
+        ("way = 5", r"no \[grid\] and no \[\[control\]\]"),
+        ("grid = 3", "grid is to be a table"),
+        ('[control]\ndistance = "cosine"', "control a list of tables"),
+        ("way = ", "is not TOML"),
+    ],
+)
+def test_mistakes_in_the_file_are_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read_sweep(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[grid]\nslope = [0.1, 2]\nseed = [0]", r"the run leaky,slope=2,seed=0: .*slope"),
+        ("[grid]\nway = [5, 999]", "the run leaky,way=999: way is 999, but the train split has 300 classes"),
+        (
+            'distance = "cosine"\n[grid]\nslope = [0.1]',
+            "the run cosine,slope=0.1: slope is given, but the distance is cosine",
+        ),
+        ('[grid]\nsplit = ["lake"]', "the run leaky,split=lake: split is given, but strokes has no choice"),
+    ],
+)
+def test_a_run_that_cannot_be_is_told_before_any_is_trained(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        points(read_sweep(written(tmp_path, text)), MACHINE)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name a readable TOML file"):
+        read_sweep(tmp_path / "none.toml")
+
+
+def test_workers_elsewhere_have_devices_of_their_own() -> None:
+    assert remote_machine({}) == {"device": "cpu", "backend": "numpy", "threads": None}
+    assert remote_machine({"device": "cuda", "threads": 2}) == {"device": "cuda:0", "backend": "cupy", "threads": 2}
+    assert local_machine({"device": "cpu"}, 3) == {"device": "cpu", "backend": "numpy", "threads": 3}
+    assert local_machine({"device": "cpu", "threads": 1}, 3)["threads"] == 1
