@@ -19,7 +19,7 @@ COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_ra
 
 
 def compare(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN RUN...]", help="Finished runs to compare.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN", help="Finished runs to compare.")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(

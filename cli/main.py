@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from leakysm_cli import compare, conform, data, evaluate, export, gradients, info, predict, sweep, train, vectors, verify
+from leakysm_cli import (
+    compare,
+    conform,
+    data,
+    evaluate,
+    export,
+    gradients,
+    info,
+    predict,
+    sweep,
+    train,
+    vectors,
+    verify,
+)
 from typer.core import TyperGroup
 
 

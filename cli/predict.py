@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, as leakysm train wrote it.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images to classify.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images to classify.")],
     support: Annotated[Path, typer.Option(help="Folder with a folder a class, a few examples in each.")],
     top: Annotated[int, typer.Option(min=1, help="Classes to list for each image.")] = 3,
     picture: Annotated[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="Shared settings, [grid] and [[control]].")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="Shared settings, a table grid, and tables control.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs, tables and heat map.", show_default="runs/<FILE's name>")
     ] = None,
@@ -41,8 +41,8 @@ def sweep(
 
     Example: leakysm sweep grid.toml --jobs 2
 
-    with grid.toml: dataset = "strokes", then [grid] threshold = [0, 1, 10], slope = [0.1, 0.01], seed = [0, 1, 2],
-    then [[control]] distance = "euclidean"
+    The file holds settings by their names in a run's config.toml, a table grid of lists to combine, and tables
+    control of settings beside the grid; docs/experiments.md shows one.
     """
     from leakysm.experiments import sweep as sweeps
     from leakysm.experiments.sweep_file import local_machine, points, read_sweep, remote_machine
