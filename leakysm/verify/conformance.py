@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
-from leakysm.verify.adapters.module import ModuleImplementation, arrays_named, load
+from leakysm.verify.adapters.module import ModuleImplementation, array_kind, arrays_named, load
 from leakysm.verify.checks import PARTS, Outcome, judge, search
 from leakysm.verify.counterexample import code
 from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
@@ -245,25 +245,35 @@ def conform_module(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report."""
-    try:
-        offered, kind = load(target)
-    except UserError:
-        if array is None:
-            raise
-        return Report(target, {}, [])
-    except BaseException as problem:
-        if isinstance(problem, KeyboardInterrupt):
-            raise
-        return _broken(target, f"cannot be imported: {type(problem).__name__}: {problem}")
-    implementation = ModuleImplementation(offered, arrays_named(array or kind), target)
+    implementation = _loaded(target, array)
+    if isinstance(implementation, str):
+        return Report(target, {}, [Row(target, "broken", problem=implementation)])
     report = conform(implementation, operations=operations, settings=settings, expected=expected, progress=progress)
     if all(row.status == "not offered" for row in report.rows):
-        names = ", ".join(operations or ENTRIES)
-        report.rows.insert(
-            0, Row(target, "broken", problem=f"offers no operation; at least one function is expected of: {names}")
-        )
+        report.rows.insert(0, Row(target, "broken", problem=_nothing(operations or tuple(ENTRIES))))
     return report
 
 
-def _broken(target: str, problem: str) -> Report:
-    return Report(target, {}, [Row(target, "broken", problem=" ".join(problem.split()))])
+def offered(target: str, array: str | None = None) -> str | None:
+    """None if MODULE[:NAME] can be imported and offers an operation, else what is wrong with it."""
+    implementation = _loaded(target, array)
+    if isinstance(implementation, str):
+        return implementation
+    return None if any(implementation.offers(o, part) for o in ENTRIES for part in PARTS) else _nothing(tuple(ENTRIES))
+
+
+def _nothing(operations: Sequence[str]) -> str:
+    return f"offers no operation; a function is expected of the name {' or '.join(operations)}"
+
+
+def _loaded(target: str, array: str | None) -> ModuleImplementation | str:
+    """The implementation, or why there is none: importing it may do anything."""
+    if array is not None:
+        arrays_named(array)  # a wrong name is bad use, whatever the module is
+    try:
+        found, module = load(target)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
+        return " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
+    return ModuleImplementation(found, arrays_named(array or array_kind(module)), target)

@@ -24,10 +24,11 @@ def code(implementation: Implementation, truth: Truth, outcome: Outcome) -> str:
         values["dy"] = case.dy
     if any(isinstance(v, np.ndarray) and not np.all(np.isfinite(v)) for v in values.values()):
         lines.append("from math import inf, nan")
-    if "distance" in case.parameters:
+    parameters = implementation.keywords(case.operation, outcome.part, case.parameters)
+    if "distance" in parameters:
         lines.append("from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, SquaredEuclidean")
     lines += _numbers(truth, values, template, outcome.dtype)
-    keywords = [f"{name}={_literal(value)}" for name, value in case.parameters.items()]
+    keywords = [f"{name}={_literal(value)}" for name, value in parameters.items()]
     arrays = ", ".join(a.name for a in definition.arguments if a.kind == "array")
     filled = call.replace("{arguments_dy}", ", ".join([*names, "dy", *keywords]))
     filled = filled.replace("{arguments}", ", ".join(names + keywords)).replace("{arrays}", arrays)

@@ -84,14 +84,15 @@ def gradient_rows(checks: Sequence[Checks]) -> list[list[str]]:
 
 def problems(report: Report) -> list[str]:
     """What went wrong, each with the smallest counterexample as code."""
-    lines = []
-    for row in report.rows:
-        if row.problem is not None:
-            lines += ["", f"{row.operation}: {row.problem}"]
-        if row.counterexample is not None:
-            lines += [*(f"    {line}" for line in row.counterexample.splitlines())]
-    lines += [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]
-    return lines
+    lines = [line for row in report.rows for line in row_problems(row)]
+    return lines + [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]
+
+
+def row_problems(row: Row) -> list[str]:
+    """What went wrong with one operation."""
+    if row.problem is None:
+        return []
+    return ["", f"{row.operation}: {row.problem}", *(f"    {line}" for line in (row.counterexample or "").splitlines())]
 
 
 def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class EngineImplementation:
         _, saved = pair.forward(*self._given(operation, arguments), **parameters)
         return self._host(pair.backward(saved, self.engine.asarray(dy)))
 
+    def keywords(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        return parameters
+
     def snippet(self, operation: str, part: str) -> tuple[list[str], str, str]:
         imports = ["import numpy as np", "import leakysm as lk", f'engine = lk.backend("{self.name}")']
         imports.append(f'pair = engine.operation("{operation}")')

@@ -38,6 +38,9 @@ class Implementation(Protocol):
     ) -> tuple[HostArray, ...]:
         """One gradient for each differentiable argument."""
 
+    def keywords(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those of the parameters that the implementation's function takes."""
+
     def snippet(self, operation: str, part: str) -> tuple[list[str], str, str]:
         """For a counterexample: imports, a template making `{name}` of `{values}` and `{dtype}`, and the call."""
 

@@ -84,8 +84,8 @@ def arrays_named(kind: str) -> Arrays:
     return JaxArrays()
 
 
-def load(target: str) -> tuple[Any, str]:
-    """What MODULE[:NAME] names, and the kind of array that it seems to use. Import errors pass through.
+def load(target: str) -> tuple[Any, ModuleType]:
+    """What MODULE[:NAME] names, and its module. Whatever importing it raises passes through.
 
     The working directory is searched first, as `python -m` does; MODULE may also be a path to a .py file.
     """
@@ -101,7 +101,7 @@ def load(target: str) -> tuple[Any, str]:
     found: Any = module
     for part in filter(None, attribute.split(".")):
         found = getattr(found, part)
-    return found, array_kind(module)
+    return found, module
 
 
 def array_kind(module: ModuleType) -> str:
@@ -176,6 +176,10 @@ class ModuleImplementation:
             return function(*full, **keywords)
 
         return self.arrays.vjp(of_arrays, [given[i] for i in places], self._given(dy))
+
+    def keywords(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        own = self._function(operation + "_vjp") if part == "vjp" else None
+        return _keywords(own or self._required(operation), operation, parameters)
 
     def _required(self, operation: str) -> Callable[..., Any]:
         function = self._function(operation)
