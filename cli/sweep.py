@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="Shared settings, a table grid, and tables control.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.toml", help="Shared settings, a table grid, and tables control.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs, tables and heat map.", show_default="runs/<FILE's name>")
     ] = None,
