@@ -120,15 +120,17 @@ def test_a_nan_reaches_the_outputs_that_rest_on_it(place, channels):
         np.testing.assert_array_equal(np.isnan(found), np.isnan(value))
 
 
-@pytest.mark.parametrize(("shape", "constant"), [((60, 14, 14, 64, 64), 12.5), ((40, 28, 28, 1, 64), 3.5)])
-def test_memory_is_linear_in_the_batch(shape, constant):
+@pytest.mark.parametrize(("shape", "constant"), [((160, 14, 14, 64, 64), 12.5), ((120, 28, 28, 1, 64), 3.5)])
+def test_memory_is_linear_in_the_batch(shape, constant, monkeypatch):
     """At most so many bytes for each output of the convolution, float32, whatever the batch; inputs not counted.
 
     Kept outputs 4, largest, y and g 1 each, four masks 1, dx 4 (few channels: neither outputs, g nor dx).
     """
 
+    monkeypatch.setattr(windows, "CACHE", 100_000)  # so that buffers of the threads are nothing beside it
+
     def most_in_use(batch: int) -> int:
-        case, engine = block(7, (batch, *shape[1:]), exact=False), NumpyEngine(2)
+        case, engine = block(7, (batch, *shape[1:]), exact=False), NumpyEngine(1)
         pair = engine.operation("conv_block")
         tracemalloc.start()
         _, saved = pair.forward(*case.arguments)
@@ -137,6 +139,7 @@ def test_memory_is_linear_in_the_batch(shape, constant):
         tracemalloc.stop()
         return most
 
+    most_in_use(2)  # what is made once
     growth = most_in_use(shape[0]) - most_in_use(shape[0] // 2)
     outputs = shape[0] // 2 * shape[1] * shape[2] * shape[4]
     assert growth <= constant * outputs
