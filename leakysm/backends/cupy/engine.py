@@ -124,6 +124,7 @@ class CupyEngine(Engine):
         cupy = import_cupy()
         open_device(cupy, number, oldest=OLDEST_TF32 if tf32 else OLDEST)
         self.xp = cupy
+        self.device = number
         self.tf32 = tf32
         self.fused = fused
         self.kernels = CudaKernels(cupy, tf32=tf32)

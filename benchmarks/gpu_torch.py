@@ -1,0 +1,83 @@
+"""The same training step in PyTorch: channels last, cudnn.benchmark on, fused Adam; eager, or compiled.
+
+Squared Euclidean distance, or leaky by pairs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leakysm.errors import UserError
+from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
+
+if TYPE_CHECKING:
+    from benchmarks.gpu import Size
+
+try:
+    import torch
+except ImportError as error:
+    raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install 'leakysm[peers]'") from None
+
+LEARNING_RATE = 1e-3
+Distance = SquaredEuclidean | LeakySquaredEuclidean
+
+
+def conv4(channels: int) -> Any:
+    """Conv4 as it is written in PyTorch."""
+    layers: list[Any] = []
+    for c in (channels, 64, 64, 64):
+        layers += [
+            torch.nn.Conv2d(c, 64, 3, padding=1, bias=False),
+            torch.nn.BatchNorm2d(64),
+            torch.nn.ReLU(inplace=True),
+            torch.nn.MaxPool2d(2),
+        ]
+    return torch.nn.Sequential(*layers, torch.nn.Flatten())
+
+
+class TorchStep:
+    """A contender of benchmarks.gpu. compiled: torch.compile(mode="max-autotune"), CUDA graphs included."""
+
+    kind = "peer"
+
+    def __init__(
+        self, size: Size, metric: Distance, pixels: np.ndarray, *, compiled: bool, tf32: bool, device: str
+    ) -> None:
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+        self.name = 'torch.compile(mode="max-autotune")' if compiled else "torch eager, channels_last"
+        self.size, self.metric, self.device, self.compiled = size, metric, torch.device(device), compiled
+        self.net = conv4(size.image[2]).to(self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), LEARNING_RATE, fused=True)
+        self.pixels = torch.from_numpy(pixels).to(self.device)
+        self.labels = torch.arange(size.way, device=self.device).repeat_interleave(size.query)
+        self._loss = torch.compile(self.loss, mode="max-autotune") if compiled else self.loss
+
+    def loss(self, indices: Any) -> Any:
+        """The episode's mean loss. indices (images,) on the device."""
+        images = self.pixels[indices].permute(0, 3, 1, 2)  # NHWC bytes are NCHW, channels last
+        z = self.net(images.float() / 255)
+        n = self.size.way * self.size.shot
+        centres = z[:n].reshape(self.size.way, self.size.shot, -1).mean(1)
+        d = (z[n:, None] - centres[None]).square().sum(-1)
+        if isinstance(self.metric, LeakySquaredEuclidean):
+            t, s = self.metric.threshold, self.metric.slope
+            d = torch.where(d <= t, d, t + s * (d - t))
+        return torch.nn.functional.cross_entropy(-d, self.labels)
+
+    def step(self, indices: np.ndarray) -> Any:
+        """One update. Returns the loss, on the device."""
+        if self.compiled:
+            torch.compiler.cudagraph_mark_step_begin()
+        given = torch.from_numpy(indices).to(self.device, non_blocking=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(given)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def finish(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
