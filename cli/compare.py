@@ -95,7 +95,12 @@ def _train(
         loaded = load_for(given, report)
     configs = configurations(given, parsed, loaded)
     first = next(iter(configs.values())).seed
-    _report(train_all(configs, range(first, first + seeds), loaded, out, _shown), out, as_json)
+    try:
+        runs = train_all(configs, range(first, first + seeds), loaded, out, _shown)
+    except KeyboardInterrupt:
+        typer.echo(f"leakysm: stopped; the same command with --out {out} --resume goes on", err=True)
+        raise
+    _report(runs, out, as_json)
 
 
 @contextmanager

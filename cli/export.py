@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def export(
     source: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="Folder of a run; or a .safetensors or .npz file of a Conv4's weights."),
+        typer.Argument(metavar="SOURCE", help="Folder of a run; or a .safetensors or .npz file of a Conv4's weights."),
     ],
     out: Annotated[
         Path | None,
@@ -24,6 +24,10 @@ def export(
         Literal["leakysm", "torch"], typer.Option(help="Our names and layout, or those of a PyTorch state dict.")
     ] = "leakysm",
     prefix: Annotated[str, typer.Option(help="Before PyTorch's names.")] = "encoder.",
+    like: Annotated[
+        Path | None,
+        typer.Option(help="A run: make --out a run's folder with SOURCE's weights and all else as in that run."),
+    ] = None,
     bias: Annotated[
         bool, typer.Option("--bias/--no-bias", help="With --layout torch: the convolutions' biases, which are 0.")
     ] = True,
@@ -35,8 +39,15 @@ def export(
 
     Example: leakysm export runs/20260101-120000-omniglot --layout torch --out conv4.safetensors
 
-    Example: leakysm export their-conv4.safetensors --out ours.npz
+    Example: leakysm export their-conv4.safetensors --like runs/20260101-120000-omniglot --out runs/theirs
     """
+    if like is None:
+        _file(source, out, layout, prefix, bias)
+    else:
+        _run_like(source, like, out, layout)
+
+
+def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) -> None:
     from leakysm.errors import UserError
     from leakysm.experiments.torch_layout import to_torch
     from leakysm.experiments.weights import require_suffix, write_weights
@@ -51,6 +62,20 @@ def export(
     write_weights(out, arrays, about)
     values = sum(array.size for array in arrays.values())
     print(f"{out}: {len(arrays)} arrays, {values} values, {layout} layout")
+
+
+def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
+    from leakysm.backends import backend
+    from leakysm.errors import UserError
+    from leakysm.experiments.imported_run import write_run_like
+    from leakysm.training import restore
+
+    if out is None or layout != "leakysm":
+        raise UserError("--like makes a run's folder: give that as --out, and leave --layout out")
+    run = restore(like, backend("reference"))
+    state, _, _ = _loaded(source, layout)
+    write_run_like(run, state, out)
+    print(f"{out}: a run like {like}, {run.config.metric}, with the weights of {source}")
 
 
 def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:

@@ -61,8 +61,12 @@ def sweep(
     with shown_count("reading images") as report:
         runs = points(content, machine, report)
     pool = sweeps.dask_pool(scheduler) if scheduler else nullcontext(sweeps.local_pool(jobs))
-    with pool as opened, _shown(out) as watch:
-        states = sweeps.run_all(runs, out, opened, watch)
+    try:
+        with pool as opened, _shown(out) as watch:
+            states = sweeps.run_all(runs, out, opened, watch)
+    except KeyboardInterrupt:
+        typer.echo("leakysm: stopped; the same command goes on", err=True)
+        raise
     result = found(states, out)
     _report(result, out, json)
     if any(state.error for state in states.values()):

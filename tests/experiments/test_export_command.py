@@ -13,6 +13,7 @@ from leakysm.backends import backend
 from leakysm.experiments import safetensors
 from leakysm.experiments.torch_layout import from_torch, to_torch
 from leakysm.experiments.weights import read_weights
+from leakysm.nets import Conv4
 from leakysm.training import restore
 from tests.experiments.command import leakysm, refused
 from tests.experiments.test_torch_layout import random_state
@@ -75,6 +76,31 @@ def test_a_pytorch_file_is_taken_over_with_its_biases_folded(tmp_path: Path) -> 
     assert not np.array_equal(ours["block2.mean"], random_state(5)["block2.mean"])
 
 
+def other_net(seed: int, **keywords: int) -> dict[str, np.ndarray]:
+    return Conv4(engine=backend("reference"), seed=seed, **keywords).state()
+
+
+def test_weights_from_elsewhere_become_a_run(run: Path, tmp_path: Path) -> None:
+    state = other_net(7)
+    np.savez(tmp_path / "theirs.npz", **to_torch(state))
+    outcome = leakysm("export", tmp_path / "theirs.npz", "--like", run, "--out", tmp_path / "new")
+    assert outcome.code == 0
+    assert equal(trained(tmp_path / "new"), state)
+    tested = json.loads(leakysm("evaluate", tmp_path / "new", "--json").out)
+    assert tested["episodes"] == 3
+    assert leakysm("train", "--resume", "--out", tmp_path / "new").code == 0
+    assert (tmp_path / "new" / "config.toml").read_text() == (run / "config.toml").read_text()
+    # the same episodes as the run's own, from other weights
+    ours, theirs = ((folder / "metrics.csv").read_text().splitlines() for folder in (run, tmp_path / "new"))
+    assert len(ours) == len(theirs) == 3
+    assert ours[1] != theirs[1]
+    # and from the run's own first weights, the run itself
+    np.savez(tmp_path / "first.npz", **other_net(0))
+    leakysm("export", tmp_path / "first.npz", "--like", run, "--out", tmp_path / "again")
+    leakysm("train", "--resume", "--out", tmp_path / "again")
+    assert (tmp_path / "again" / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "pickled.npz", x=np.array([{}], dtype=object))
@@ -93,3 +119,9 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "No such file" in refused("export", tmp_path / "missing.npz", *out)
     assert "holds no run" in refused("export", tmp_path / "empty", *out)
     assert not (tmp_path / "x.npz").exists()
+    np.savez(tmp_path / "narrow.npz", **other_net(0, channels=8))
+    like = ("--like", run, "--out", tmp_path / "new")
+    assert "a run's net has 64 channels, for 1 of the image" in refused("export", tmp_path / "narrow.npz", *like)
+    assert "give that as --out" in refused("export", tmp_path / "narrow.npz", "--like", run)
+    assert not (tmp_path / "new").exists()
+    assert "already holds a run" in refused("export", run, "--like", run, "--out", run)
