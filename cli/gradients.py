@@ -70,7 +70,7 @@ def gradients(
     Every distance starts at the same weights and sees the same episodes. With --suggest: which threshold and slope
     keep the gradients alive on your own data, or on your own net's embeddings.
 
-    Example: leakysm gradients --dataset omniglot --data ../shared/omniglot --histogram 0,49
+    Example: leakysm gradients --dataset omniglot --data FOLDER --histogram 0,49
 
     Example: leakysm gradients --suggest --embeddings mine.npy --labels classes.npy --way 10
     """

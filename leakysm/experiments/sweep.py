@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
+    CancelledError,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -87,6 +89,8 @@ def _run_until_broken(
                     error = future.result()
                 except BrokenExecutor:
                     lost.append(point)
+                except CancelledError:
+                    states[point] = State(FAILED, "its scheduler is gone; start one, then the same command goes on")
                 except Exception as failure:  # of the executor: Dask's KilledWorker, say
                     states[point] = State(FAILED, " ".join(f"{type(failure).__name__}: {failure}".split()))
                 else:
@@ -127,9 +131,21 @@ def dask_pool(address: str) -> Iterator[Pool]:
         raise UserError(
             f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}); start one with: dask scheduler"
         ) from None
-    with client:
+    with _told_in_one_line(), client:
         # pure=False: every run is a task of its own
         yield Pool(lambda: _without_cancel(client.get_executor(pure=False)), None)
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Dask's client logs the traceback of a lost connection; the runs' states say it already."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _without_cancel(executor: Executor) -> Executor:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from threading import Event
@@ -138,6 +138,16 @@ def test_a_run_whose_workers_always_die_is_given_up_alone(tmp_path: Path) -> Non
     (failed,) = (point for point in work if states[point].status == "failed")
     assert (failed.config.distance, failed.config.seed) == ("euclidean", 1)
     assert f"died {ATTEMPTS} times" in (states[failed].error or "")
+
+
+def test_a_scheduler_that_goes_away_is_told(tmp_path: Path) -> None:
+    def spoilt(path: str) -> None:
+        raise CancelledError
+
+    states = run_all(runs()[:2], tmp_path, Pool(lambda: Here(spoilt), None), lambda states: None)
+    assert {state.error for state in states.values()} == {
+        "its scheduler is gone; start one, then the same command goes on"
+    }
 
 
 def test_the_report_ranks_settings_and_draws_the_map(out: Path) -> None:
