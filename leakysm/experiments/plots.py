@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008), "Color universal design"; after the eighth, the next dash pattern
+# Okabe & Ito (2008), "Color universal design"; with dashes, so that lines on top of one another show too
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 DASHES = ("-", "--", ":", "-.")
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ def new_figure(rows: int, columns: int, *, width: float = 4.5, height: float = 3
 
 def style(number: int) -> dict[str, Any]:
     """Colour and dashes of line `number`."""
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
 
 
 def band(axis: Any, x: Sequence[float] | Floats, values: Floats, number: int, label: str) -> None:
