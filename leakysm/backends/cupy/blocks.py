@@ -16,6 +16,7 @@ from leakysm.backends.cupy.convolution import (
     contiguous,
     convolve,
     image_gradient,
+    turn,
     weight_gradient,
 )
 from leakysm.backends.cupy.kernels import Kernels
@@ -112,7 +113,7 @@ def conv2d_pair(kernels: Kernels) -> Pair:
         x, w = saved
         check_cotangent(dy, x, (*x.shape[:3], w.shape[3]))
         (dy,) = contiguous(kernels.xp, dy)
-        return image_gradient(kernels, w, dy), weight_gradient(kernels, x, dy)
+        return image_gradient(kernels, turn(kernels, w), dy), weight_gradient(kernels, x, dy)
 
     return Pair(forward, backward)
 
@@ -131,7 +132,7 @@ def conv_block_pair(kernels: Kernels) -> Pair:
         dscale, dshift = (kernels.xp.empty_like(saved.channels[0]) for _ in range(2))
         channel_gradients(kernels, saved, dy, dscale, dshift)
         dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
-        dx = image_gradient(kernels, saved.w, dz) if needs_dx else None
+        dx = image_gradient(kernels, turn(kernels, saved.w), dz) if needs_dx else None
         return dx, weight_gradient(kernels, saved.x, dz), dscale, dshift
 
     return Pair(forward, backward)
@@ -163,7 +164,7 @@ def conv_block_inference_pair(kernels: Kernels) -> Pair:
         _, inverse, scale, _ = saved.channels
         dmean = -scale * inverse * dshift
         dvariance = -scale * inverse * inverse * dscale / 2
-        dx, dw = image_gradient(kernels, saved.w, dz), weight_gradient(kernels, saved.x, dz)
+        dx, dw = image_gradient(kernels, turn(kernels, saved.w), dz), weight_gradient(kernels, saved.x, dz)
         return dx, dw, dscale, dshift, dmean, dvariance
 
     return Pair(forward, backward)

@@ -3,11 +3,33 @@
 // The gradient of the image is the convolution of dy with the kernel turned round (turn_kernel).
 #include "gemm.cuh"
 
+// Which of the nine taps of a pixel's window lie inside the image: bit t for tap t. 0 for a pixel beyond the last.
+__device__ inline unsigned taps_inside(int pixel, int last, int H, int W, const Divider& by_height, const Divider& by_width) {
+    if (pixel >= last) return 0;
+    const int w = by_width.split(pixel), h = by_height.split(pixel);
+    const unsigned columns = (w > 0 ? 1 : 0) | 2 | (w + 1 < W ? 4 : 0);
+    return (h > 0 ? columns : 0) | columns << 3 | (h + 1 < H ? columns << 6 : 0);
+}
+
+// Begin the copy of rows [0, BK) of b (k, F), from row k0 on, columns f0 on, as far as there are `rows` and F.
+template <int VB, int THREADS, class T>
+__device__ inline void fetch_rows(T* to, const T* b, int k0, int rows, int f0, int F) {
+    constexpr int COUNT = (BK * BN / VB + THREADS - 1) / THREADS;
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i) {
+        const int at = (i * THREADS + static_cast<int>(threadIdx.x)) * VB, row = at / BN, f = at % BN;
+        if (BK * BN / VB % THREADS != 0 && at >= BK * BN) break;
+        const bool inside = k0 + row < rows && f0 + f < F;
+        const T* from = b + static_cast<long long>(k0 + row) * F + f0 + f;
+        copy_async<VB * sizeof(T)>(to + row * B_STRIDE + f, inside ? from : b, inside);
+    }
+}
+
 template <class T, int BM>
 struct ConvolutionShared {
     GemmShared<T, BM, true> gemm;
     T partial[8][BN];
-    int h[BM], w[BM];  // where a row's pixel is; far outside for a row beyond the last
+    unsigned taps[BM];
 };
 
 // Mean and sum of squared deviations of each column of the tile, for batch norm: from differences, so nothing cancels.
@@ -46,30 +68,23 @@ __global__ void __launch_bounds__(128, BM == 128 ? 3 : 4)
     SHARED(s, ConvolutionShared<T, BM>);
     const int tid = threadIdx.x, pixels = N * H * W, m0 = blockIdx.x * BM, f0 = blockIdx.y * BN, K = 9 * C;
     const Divider by_width(W), by_height(H), by_channels(C);
-    for (int r = tid; r < BM; r += 128) {
-        int m = m0 + r;
-        s.w[r] = by_width.split(m);
-        s.h[r] = m0 + r < pixels ? by_height.split(m) : -8;
-    }
+    for (int r = tid; r < BM; r += 128) s.taps[r] = taps_inside(m0 + r, pixels, H, W, by_height, by_width);
     __syncthreads();
 
-    constexpr int LANES = BK / VA;
+    constexpr int LANES = BK / VA, STEP = 128 / LANES;  // a thread's rows are STEP apart, its column stays
+    const int lane = tid % LANES * VA, first = tid / LANES;
+    const long long row = static_cast<long long>(m0 + first) * C;
     auto fetch = [&](Stage<T, BM, true>& stage, int slice) {
-        const int k0 = slice * BK, k = k0 + tid % LANES * VA;
-        int tap = k;
-        const int c = by_channels.split(tap), dh = tap / 3 - 1, dw = tap % 3 - 1;
-        for (int r = tid / LANES; r < BM; r += 128 / LANES) {
-            const int h = s.h[r] + dh, column = s.w[r] + dw;
-            const bool inside = k < K && h >= 0 && h < H && column >= 0 && column < W;
-            const T* from = x + (static_cast<long long>(m0 + r) + dh * W + dw) * C + c;
-            copy_async<VA * sizeof(T)>(stage.a + r * stage.A_STRIDE + k - k0, inside ? from : x, inside);
+        int tap = slice * BK + lane;
+        const int c = by_channels.split(tap);  // a tap beyond the ninth is inside nowhere
+        const T* from = x + (row + ((tap / 3 - 1) * W + tap % 3 - 1) * C + c);
+#pragma unroll
+        for (int i = 0; i < BM / STEP; ++i) {
+            const bool inside = s.taps[first + i * STEP] >> tap & 1;
+            T* to = stage.a + (first + i * STEP) * stage.A_STRIDE + lane;
+            copy_async<VA * sizeof(T)>(to, inside ? from + i * STEP * C : x, inside);
         }
-        for (int i = tid * VB; i < BK * BN; i += 128 * VB) {
-            const int row = i / BN, f = i % BN;
-            const bool inside = k0 + row < K && f0 + f < F;
-            const T* from = w + static_cast<long long>(k0 + row) * F + f0 + f;
-            copy_async<VB * sizeof(T)>(stage.b + row * B_STRIDE + f, inside ? from : w, inside);
-        }
+        fetch_rows<VB, 128>(stage.b, w, slice * BK, K, f0, F);
     };
     using Tile = typename TileOf<TF32, T, BM, 128, true>::type;
     multiply<Tile>(s.gemm, (K + BK - 1) / BK, fetch);
@@ -82,42 +97,54 @@ __global__ void __launch_bounds__(128, BM == 128 ? 3 : 4)
     }
 }
 
+constexpr int AHEAD = 4;  // slices whose taps are kept: those in flight and the next
+
+template <class T, int BM>
+struct WeightGradientShared {
+    GemmShared<T, BM, false> gemm;
+    unsigned taps[AHEAD][BK];
+};
+
 // partial[slice] = sum over the slice's pixels of window(x)' dy: (slices, 9 C, F), to be added up by sum_slices.
 // dy (N, H, W, F). Grid: tiles of BM rows (tap, channel), tiles of 64 F, slices of `length` pixels.
 template <class T, int BM, int THREADS, int VA, int VB, bool TF32>
 __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     weight_gradient(const T* x, const T* dy, T* partial, int N, int H, int W, int C, int F, int length) {
-    SHARED(shared, GemmShared<T, BM, false>);
+    SHARED(s, WeightGradientShared<T, BM>);
     const int tid = threadIdx.x, K = 9 * C, k0 = blockIdx.x * BM, f0 = blockIdx.y * BN;
     const int first = blockIdx.z * length, last = min(N * H * W, first + length);
     const Divider by_width(W), by_height(H), by_channels(C);
+    // The taps of slice i's pixels are found while slice i - 1 is fetched, and before that for the first ones.
+    auto find_taps = [&](int slice) {
+        if (tid < BK)
+            s.taps[slice % AHEAD][tid] = taps_inside(first + slice * BK + tid, last, H, W, by_height, by_width);
+    };
+    for (int i = 0; i < STAGES; ++i) find_taps(i);
+    __syncthreads();
 
-    constexpr int LANES = BM / VA;
-    static_assert(THREADS % LANES == 0, "a thread keeps its tap and channel");
-    const int k = k0 + tid % LANES * VA;
-    int tap = k;
-    const int c = by_channels.split(tap), dh = tap / 3 - 1, dw = tap % 3 - 1;
+    constexpr int LANES = BM / VA, STEP = THREADS / LANES;
+    static_assert(STEP * LANES == THREADS && BK % STEP == 0, "a thread keeps its tap and channel");
+    const int lane = tid % LANES * VA, pixel = tid / LANES;
+    int tap = k0 + lane;
+    const int c = by_channels.split(tap);  // a tap beyond the ninth is inside nowhere
+    const long long corner = (static_cast<long long>(first + pixel) + (tap / 3 - 1) * W + tap % 3 - 1) * C + c;
+    tap = min(tap, 31);
     auto fetch = [&](Stage<T, BM, false>& stage, int slice) {
-        const int m0 = first + slice * BK;
-        for (int r = tid / LANES; r < BK; r += THREADS / LANES) {
-            int rest = m0 + r;
-            const int column = by_width.split(rest) + dw, h = by_height.split(rest) + dh;
-            const bool inside = k < K && m0 + r < last && h >= 0 && h < H && column >= 0 && column < W;
-            const T* from = x + (static_cast<long long>(m0 + r) + dh * W + dw) * C + c;
-            copy_async<VA * sizeof(T)>(stage.a + r * stage.A_STRIDE + k - k0, inside ? from : x, inside);
+        if (slice + 1 >= STAGES) find_taps(slice + 1);
+        const T* from = x + (corner + static_cast<long long>(slice) * BK * C);
+#pragma unroll
+        for (int i = 0; i < BK / STEP; ++i) {
+            const bool inside = s.taps[slice % AHEAD][pixel + i * STEP] >> tap & 1;
+            T* to = stage.a + (pixel + i * STEP) * stage.A_STRIDE + lane;
+            copy_async<VA * sizeof(T)>(to, inside ? from + i * STEP * C : x, inside);
         }
-        for (int i = tid * VB; i < BK * BN; i += THREADS * VB) {
-            const int row = i / BN, f = i % BN;
-            const bool inside = m0 + row < last && f0 + f < F;
-            const T* from = dy + static_cast<long long>(m0 + row) * F + f0 + f;
-            copy_async<VB * sizeof(T)>(stage.b + row * B_STRIDE + f, inside ? from : dy, inside);
-        }
+        fetch_rows<VB, THREADS>(stage.b, dy, first + slice * BK, last, f0, F);
     };
     using Tile = typename TileOf<TF32, T, BM, THREADS, false>::type;
-    multiply<Tile>(shared, (last - first + BK - 1) / BK, fetch);
+    multiply<Tile>(s.gemm, (last - first + BK - 1) / BK, fetch);
 
     T* out = partial + (static_cast<long long>(blockIdx.z) * K + k0) * F + f0;
-    store_tile<VB>(shared.c, out, min(BM, K - k0), min(BN, F - f0), F, THREADS);
+    store_tile<VB>(s.gemm.c, out, min(BM, K - k0), min(BN, F - f0), F, THREADS);
 }
 
 // total[i] = sum over the slices of partial[slice][i], four interleaved sums, in the order of the slices.

@@ -49,11 +49,16 @@ def convolve(kernels: Kernels, x: Array, w: Array, *, statistics: bool = False) 
     return y, found
 
 
-def image_gradient(kernels: Kernels, w: Array, dy: Array) -> Array:
-    """dx (N, H, W, C): the convolution of dy (N, H, W, F) with the kernel turned by 180 degrees, channels exchanged."""
+def turn(kernels: Kernels, w: Array) -> Array:
+    """The kernel turned by 180 degrees, its channels exchanged: (3, 3, C, F) -> (3, 3, F, C)."""
     C, F = w.shape[2:]
     turned = kernels.xp.empty((3, 3, F, C), w.dtype)
     kernels.launch(f"turn_kernel<{kernels.c_type(w)}>", (ceil_div(w.size, 256),), 256, w, turned, C, F)
+    return turned
+
+
+def image_gradient(kernels: Kernels, turned: Array, dy: Array) -> Array:
+    """dx (N, H, W, C): the convolution of dy (N, H, W, F) with the turned kernel."""
     return convolve(kernels, dy, turned)[0]
 
 

@@ -1,6 +1,5 @@
 // Distances between all pairs of a row of x (N, D) and a row of c (M, D), and their gradients, from differences and never
-// through an (N, M, D) array. Formulas: leakysm/ops. A sum over D, or over the other set's rows, is taken in chunks of 32,
-// each in four interleaved parts, and the chunks are added with compensation: its error does not grow with its length.
+// through an (N, M, D) array. Formulas: leakysm/ops. Long sums are compensated: their error does not grow with their length.
 #include "sums.cuh"
 
 enum Kind { SQUARED, COORDINATE, EUCLIDEAN, COSINE };
@@ -15,32 +14,48 @@ struct Leak {
     __device__ T derivative(T d) const { return !active || d <= threshold ? T(1) : slope; }
 };
 
-constexpr int SIDE = 16;   // a block computes 16 x 16 pairs, a thread one of them
-constexpr int CHUNK = 32;
+constexpr int SIDE = 8;    // a block computes 8 x 8 pairs, each by 4 threads that share its coordinates
+constexpr int PARTS = 4;
+constexpr int CHUNK = 128;  // coordinates at a time
+static_assert(SIDE * SIDE * PARTS == THREADS, "the threads must tile the pairs");
 
 template <class T>
 struct PairTile {
-    T x[SIDE][CHUNK + 1], c[SIDE][CHUNK + 1];
+    T x[SIDE][CHUNK + PARTS], c[SIDE][CHUNK + PARTS];
+    PerThread<T> threads;
 };
 
-// Call f(a, b, q) for the coordinates of the thread's pair, q = 0..3 the part of the sum it belongs to; end() after each
-// chunk. Beyond D both coordinates are 0.
+// Call f(a, b, q) for the thread's share of its pair's coordinates, q = 0..3 a part of the sum; end() after each chunk.
+// Beyond D both coordinates are 0.
 template <class T, class F, class End>
 __device__ inline void over_coordinates(const T* x, const T* c, int N, int M, int D, PairTile<T>& tile, F f, End end) {
-    const int n0 = blockIdx.x * SIDE, m0 = blockIdx.y * SIDE, i = threadIdx.x / SIDE, j = threadIdx.x % SIDE;
+    const int n0 = blockIdx.x * SIDE, m0 = blockIdx.y * SIDE, tid = threadIdx.x;
+    const int i = tid / (SIDE * PARTS), j = tid / PARTS % SIDE, part = tid % PARTS;
     for (int k0 = 0; k0 < D; k0 += CHUNK) {
         __syncthreads();
-        for (int t = threadIdx.x; t < SIDE * CHUNK; t += THREADS) {
+        for (int t = tid; t < SIDE * CHUNK; t += THREADS) {
             const int row = t / CHUNK, k = t % CHUNK;
             const bool inside = k0 + k < D;
             tile.x[row][k] = inside && n0 + row < N ? x[static_cast<long long>(n0 + row) * D + k0 + k] : T(0);
             tile.c[row][k] = inside && m0 + row < M ? c[static_cast<long long>(m0 + row) * D + k0 + k] : T(0);
         }
         __syncthreads();
+        const int steps = (min(CHUNK, D - k0) + PARTS - 1) / PARTS;
 #pragma unroll 8
-        for (int k = 0; k < CHUNK; ++k) f(tile.x[i][k], tile.c[j][k], k % 4);
+        for (int t = 0; t < steps; ++t) f(tile.x[i][t * PARTS + part], tile.c[j][t * PARTS + part], t % 4);
         end();
     }
+}
+
+// Combine what the threads of a pair have; each of them gets the result.
+template <class T, class Combine>
+__device__ inline T over_parts(T value, PairTile<T>& tile, Combine combine) {
+    const int tid = threadIdx.x, pair = tid / PARTS * PARTS;
+    __syncthreads();
+    tile.threads.v[tid] = value;
+    __syncthreads();
+    const T* v = tile.threads.v + pair;
+    return combine(combine(v[0], v[1]), combine(v[2], v[3]));
 }
 
 // y (N, M): distances. What the gradient needs besides, all (N, M): SQUARED: plain, the distance before the restriction,
@@ -52,11 +67,11 @@ __global__ void distances(const T* x, const T* c, T* y, T* plain, T* scale, T* n
     SHARED(tile, PairTile<T>);
     const Leak<T> leak{threshold, slope, active != 0};
     T s = 1, part[4] = {};
-    Sum<T> sum;
+    Sum<T> own;
     if (KIND == EUCLIDEAN) {
         T largest = 0;
         over_coordinates(x, c, N, M, D, tile, [&](T a, T b, int) { largest = larger(largest, fabs(a - b)); }, [] {});
-        s = power_of_two_scale(largest);
+        s = power_of_two_scale(over_parts(largest, tile, [](T a, T b) { return larger(a, b); }));
     }
     over_coordinates(
         x, c, N, M, D, tile,
@@ -65,61 +80,65 @@ __global__ void distances(const T* x, const T* c, T* y, T* plain, T* scale, T* n
             part[q] += KIND == COSINE ? a * b : KIND == COORDINATE ? leak.value(square) : square;
         },
         [&] {
-            sum.add((part[0] + part[1]) + (part[2] + part[3]));
+            own.add((part[0] + part[1]) + (part[2] + part[3]));
             part[0] = part[1] = part[2] = part[3] = 0;
         });
-    const int n = blockIdx.x * SIDE + threadIdx.x / SIDE, m = blockIdx.y * SIDE + threadIdx.x % SIDE;
-    if (n >= N || m >= M) return;
+    const T sum = over_parts(own.total, tile, [](T a, T b) { return a + b; });
+    const int pair = threadIdx.x / PARTS, n = blockIdx.x * SIDE + pair / SIDE, m = blockIdx.y * SIDE + pair % SIDE;
+    if (n >= N || m >= M || threadIdx.x % PARTS != 0) return;
     const long long at = static_cast<long long>(n) * M + m;
     if (KIND == SQUARED) {
-        y[at] = leak.value(sum.total);
-        if (plain) plain[at] = sum.total;
+        y[at] = leak.value(sum);
+        if (plain) plain[at] = sum;
     } else if (KIND == COORDINATE) {
-        y[at] = sum.total;
+        y[at] = sum;
     } else if (KIND == EUCLIDEAN) {
-        const T r = sqrt(sum.total);
+        const T r = sqrt(sum);
         y[at] = r / s;
         scale[at] = s;
         norm[at] = r == 0 ? T(1) : r;
     } else {
-        plain[at] = sum.total;
-        y[at] = 1 - sum.total;
+        plain[at] = sum;
+        y[at] = 1 - sum;
     }
 }
 
+constexpr int WIDTH = 32;                // a block of distances_gradient: coordinates of one row,
+constexpr int SHARES = THREADS / WIDTH;  // and the shares into which the other rows are dealt
+
 // da_ik = factor_i sum over j of the derivative of y_ij by a_ik, times dy_ij; factor 1 where it is null. a (A, D) are the
 // rows that the gradient is of, b (B, D) the other ones; weights lie at i * stride_i + j * stride_j, so that both roles
-// are served. SQUARED: plain null means no restriction. Grid: chunks of D, tiles of A.
+// are served. SQUARED: plain null means no restriction. Grid: rows A, tiles of D.
 template <class T, int KIND>
 __global__ void distances_gradient(const T* a, const T* b, const T* dy, const T* plain, const T* scale, const T* norm,
-                                   const T* factor, T* da, int A, int B, int D, int stride_i, int stride_j, T threshold,
+                                   const T* factor, T* da, int B, int D, int stride_i, int stride_j, T threshold,
                                    T slope, int active) {
+    SHARED(shared, PerThread<T>);
     const Leak<T> leak{threshold, slope, active != 0};
-    const int k = blockIdx.x * CHUNK + threadIdx.x % CHUNK, i = blockIdx.y * (THREADS / CHUNK) + threadIdx.x / CHUNK;
-    if (k >= D || i >= A) return;
-    const T own = a[static_cast<long long>(i) * D + k];
+    const int i = blockIdx.x, lane = threadIdx.x % WIDTH, k = blockIdx.y * WIDTH + lane;
     Sum<T> sum;
-    for (int j0 = 0; j0 < B; j0 += CHUNK) {
-        T part[4] = {};
-        for (int j = j0; j < min(B, j0 + CHUNK); j += 4) {
-#pragma unroll
-            for (int q = 0; q < 4; ++q) {
-                if (j + q >= B) break;
-                const long long at = static_cast<long long>(i) * stride_i + static_cast<long long>(j + q) * stride_j;
-                const T other = b[static_cast<long long>(j + q) * D + k], d = own - other, g = dy[at];
-                if (KIND == SQUARED)
-                    part[q] += 2 * (plain ? g * leak.derivative(plain[at]) : g) * d;
-                else if (KIND == COORDINATE)
-                    part[q] += 2 * (g * leak.derivative(d * d)) * d;
-                else if (KIND == EUCLIDEAN)
-                    part[q] += g * (d * scale[at] / norm[at]);
-                else
-                    part[q] -= g * (other - plain[at] * own);
-            }
+    if (k < D) {
+        const T own = a[static_cast<long long>(i) * D + k];
+#pragma unroll 4
+        for (int j = threadIdx.x / WIDTH; j < B; j += SHARES) {
+            const long long at = static_cast<long long>(i) * stride_i + static_cast<long long>(j) * stride_j;
+            const T other = b[static_cast<long long>(j) * D + k], d = own - other, g = dy[at];
+            if (KIND == SQUARED)
+                sum.add(2 * (plain ? g * leak.derivative(plain[at]) : g) * d);
+            else if (KIND == COORDINATE)
+                sum.add(2 * (g * leak.derivative(d * d)) * d);
+            else if (KIND == EUCLIDEAN)
+                sum.add(g * (d * scale[at] / norm[at]));
+            else
+                sum.add(-g * (other - plain[at] * own));
         }
-        sum.add((part[0] + part[1]) + (part[2] + part[3]));
     }
-    da[static_cast<long long>(i) * D + k] = factor ? sum.total * factor[i] : sum.total;
+    shared.v[threadIdx.x] = sum.total;
+    __syncthreads();
+    if (static_cast<int>(threadIdx.x) >= WIDTH || k >= D) return;
+    T total = 0;
+    for (int share = 0; share < SHARES; ++share) total += shared.v[share * WIDTH + lane];
+    da[static_cast<long long>(i) * D + k] = factor ? total * factor[i] : total;
 }
 
 // Unit rows u = x / |x| and factor = 1 / |x|, both 0 for a zero vector. x, u (N, D), factor (N). Grid: rows.

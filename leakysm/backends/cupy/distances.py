@@ -15,7 +15,7 @@ from leakysm.ops.arrays import Array, require_same_width, working
 from leakysm.ops.leaky_squared_euclidean import require_per
 from leakysm.ops.restriction import Leak
 
-THREADS, SIDE, CHUNK = 256, 16, 32  # as in distances.cu
+THREADS, SIDE, WIDTH = 256, 8, 32  # as in distances.cu
 
 
 class Restriction(NamedTuple):
@@ -81,8 +81,8 @@ def backward(kernels: Kernels, saved: Saved, dy: Array, dx: Array, dc: Array) ->
         (saved.x, saved.c, saved.factors[0], dx, M, 1),
         (saved.c, saved.x, saved.factors[1], dc, 1, M),
     ):
-        grid = (ceil_div(D, CHUNK), ceil_div(own.shape[0], THREADS // CHUNK))
-        sizes = (own.shape[0], other.shape[0], D, stride_own, stride_other)
+        grid = (own.shape[0], ceil_div(D, WIDTH))
+        sizes = (other.shape[0], D, stride_own, stride_other)
         kernels.launch(name, grid, THREADS, own, other, dy, *saved.extra, factor, out, *sizes, *saved.restriction)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from leakysm.backends.cupy import distances, loss
 from leakysm.backends.cupy.blocks import Saved, block_forward, channel_gradients, convolution_gradient
-from leakysm.backends.cupy.convolution import ceil_div, image_gradient, weight_gradient
+from leakysm.backends.cupy.convolution import ceil_div, image_gradient, turn, weight_gradient
 from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.cupy.program import Recorder
 from leakysm.ops.arrays import Array
@@ -98,6 +98,8 @@ class TrainingStep:
 
     def _trace(self, kernels: Recorder, indices: Array, rates: Array, record: Array) -> None:
         """Every launch of a step, in order."""
+        with kernels.beside():
+            turned = [turn(kernels, b.parameters(self.net.parameters)[0]) for b in self._blocks()[1:]]
         x = gather(kernels, self.images, indices)
         blocks, statistics = [], []
         for b in self._blocks():
@@ -109,13 +111,15 @@ class TrainingStep:
         gradient = kernels.xp.empty_like(self.net.vector)
         parts = split_like(self.net.parameters, gradient)
         dy = dz.reshape(x.shape)
-        for b, saved in reversed(blocks):
-            dy = block_backward(kernels, saved, dy, b.parameters(parts), needs_dx=b.number > 1)
+        kernels.join()
+        for (b, saved), back in reversed(list(zip(blocks, [None, *turned], strict=True))):
+            dy = block_backward(kernels, saved, dy, b.parameters(parts), back)
         kernels.join()
         ready = judge(kernels, gradient, record)
+        with kernels.beside():
+            for (b, mean, variance), (_, saved) in zip(statistics, blocks, strict=True):
+                update_running(kernels, b, self.net.running, mean, variance, ready, saved.z.size // saved.z.shape[3])
         update(kernels, self.optimizer, self.net.vector, gradient, rates, ready)
-        for (b, mean, variance), (_, saved) in zip(statistics, blocks, strict=True):
-            update_running(kernels, b, self.net.running, mean, variance, ready, saved.z.size // saved.z.shape[3])
 
     def _loss(self, kernels: Kernels, z: Array, record: Array) -> Array:
         """dz of embeddings z (support, then queries; D); the first seven values of the record."""
@@ -172,15 +176,18 @@ def gather(kernels: Kernels, images: Images, indices: Array) -> Array:
 
 
 def block_backward(
-    kernels: Recorder, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array], *, needs_dx: bool
+    kernels: Recorder, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array], turned: Array | None
 ) -> Array | None:
-    """dx of a block, if needed; dw, dscale, dshift into `gradients`. Nothing on the way down waits for dw."""
+    """dx of a block, unless `turned`, its kernel turned, is None; dw, dscale, dshift into `gradients`.
+
+    Nothing on the way down waits for dw.
+    """
     dw, dscale, dshift = gradients
     channel_gradients(kernels, saved, dy, dscale, dshift)
     dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
     with kernels.beside():
         weight_gradient(kernels, saved.x, dz, dw)
-    return image_gradient(kernels, saved.w, dz) if needs_dx else None
+    return None if turned is None else image_gradient(kernels, turned, dz)
 
 
 def judge(kernels: Kernels, gradient: Array, record: Array) -> Array:

@@ -96,14 +96,15 @@ def test_what_runs_beside_may_run_late_and_in_any_order(kernel_folder):
             np.testing.assert_array_equal(a, b)
 
 
-def test_weight_gradients_are_beside_the_main_line(kernel_folder):
+def test_what_runs_beside_the_main_line(kernel_folder):
     step, _, _ = build(kernel_folder)
     programs = []
     step.kernels.program = lambda launches, given, result: programs.append(launches) or (lambda: None)
     step(indices(0))
     beside = [launch.name.partition("<")[0] for launch in programs[0] if launch.beside]
-    assert beside == ["weight_gradient", "sum_slices"] * 4
-    assert [launch.name.partition("<")[0] for launch in programs[0] if launch.joins] == ["largest_magnitude"]
+    assert beside == ["turn_kernel"] * 3 + ["weight_gradient", "sum_slices"] * 4 + ["update_running"] * 4
+    joins = [launch.name.partition("<")[0] for launch in programs[0] if launch.joins]
+    assert joins == ["pool_sums", "largest_magnitude"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
