@@ -111,8 +111,8 @@ def tolerance(truth: Exact, k: float, precision: Precision) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         bound = k * (precision.eps * truth.scale64) + truth.terms * precision.smallest_normal
         if precision.dtype == "float16":
-            half = float(precision.result.eps) / 2
-            bound = bound + half * (np.abs(truth.high) + bound) + half * float(precision.result.smallest_normal)
+            largest = np.minimum(np.abs(truth.high) + bound, float(precision.result.max))
+            bound = bound + np.spacing(largest.astype(np.float16)).astype(np.float64) / 2
     return bound
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *
         _require_shapes(results, exacts, names, dtype)
     except NotOffered:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         text = str(problem) if isinstance(problem, WrongResult) else _raised(problem)
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text)
         return
@@ -135,7 +134,7 @@ def _require_shapes(results: Sequence[HostArray], exacts: Sequence[Exact], names
             raise WrongResult(f"{name} has dtype {result.dtype}; {dtype} is expected")
 
 
-def _raised(problem: Exception) -> str:
+def _raised(problem: BaseException) -> str:
     first = next(iter(str(problem).splitlines()), "")
     return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
 
@@ -157,33 +156,30 @@ def _own_promise(found: HostArray, repeat: HostArray, exact: Exact) -> str | Non
     return None
 
 
-def search(entry: Entry, fails: Callable[[Case], bool], *, examples: int, seconds: float, seed: int = 0) -> None:
-    """Try the strategy on `fails`, then shrink what failed, for about `seconds`. `fails` keeps what it wants."""
+def draw(entry: Entry, fails: Callable[[Case], bool], *, examples: int, seed: int = 0) -> None:
+    """Cases of the entry's strategy, until one fails; a case that was drawn before is not tried again."""
     import hypothesis
     from hypothesis.errors import NoSuchExample
 
-    started: list[float] = []
+    tried: set[bytes] = set()
+    failed = False
 
-    def condition(case: Case) -> bool:
-        if started and time.monotonic() - started[0] > seconds:
-            raise _Enough
-        failed = fails(case)
-        if failed and not started:
-            started.append(time.monotonic())
-        return failed
+    def visit(case: Case) -> bool:
+        nonlocal failed
+        key = b"".join(np.asarray(a).tobytes() for a in (*case.arguments, case.dy)) + repr(case.parameters).encode()
+        if not failed and key not in tried:
+            tried.add(key)
+            failed = fails(case)
+        return False  # it is we who keep and shrink what failed
 
     settings = hypothesis.settings(
-        max_examples=examples,
+        max_examples=2 * examples,  # Hypothesis repeats itself about as often as not
         database=None,
         deadline=None,
-        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        phases=(hypothesis.Phase.generate,),
         suppress_health_check=list(hypothesis.HealthCheck),
         verbosity=hypothesis.Verbosity.quiet,
         report_multiple_bugs=False,
     )
-    with contextlib.suppress(NoSuchExample, _Enough):
-        hypothesis.find(entry.strategy(), condition, settings=settings, random=random.Random(seed))
-
-
-class _Enough(KeyboardInterrupt):
-    """Shrinking has had its time. Of this kind, since Hypothesis takes any other exception for a failure."""
+    with contextlib.suppress(NoSuchExample):
+        hypothesis.find(entry.strategy(), visit, settings=settings, random=random.Random(seed))

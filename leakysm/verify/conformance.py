@@ -15,9 +15,10 @@ from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
 from leakysm.verify.adapters.module import ModuleImplementation, array_kind, arrays_named, load
-from leakysm.verify.checks import PARTS, Outcome, judge, search
+from leakysm.verify.checks import PARTS, Outcome, draw, judge
 from leakysm.verify.counterexample import code
 from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
+from leakysm.verify.shrink import shrink
 
 OTHERS_DTYPES = ("float32", "float64")
 OWN_DTYPES = ("float16", "float32", "float64")
@@ -150,7 +151,7 @@ def check_operation(
         if settings.strict or not truth.case.own:
             run.check(truth)
     if settings.examples:
-        search(entry, run.try_random, examples=settings.examples, seconds=settings.shrink_seconds)
+        draw(entry, lambda case: run.check(Truth(entry, case)), examples=settings.examples)
     run.fill(row)
     return row, run.met
 
@@ -168,7 +169,6 @@ class _Run:
     ):
         self.implementation, self.entry, self.settings = implementation, entry, settings
         self.parts, self.expected = parts, expected
-        self.shrinking = False
         self.cases = 0
         self.met: set[Expected] = set()
         self.reasons: dict[str, str] = {}
@@ -187,14 +187,6 @@ class _Run:
             if not outcome.failed or outcome in failed:
                 self._remember_worst(outcome)
         return bool(failed)
-
-    def try_random(self, case: Case) -> bool:
-        """The same for a drawn case; once one has failed, the smaller ones that follow it are not counted."""
-        truth = Truth(self.entry, case)
-        if not self.shrinking:
-            self.shrinking = self.check(truth)
-            return self.shrinking
-        return bool(self._failed(truth, self._outcomes(truth)))
 
     def _outcomes(self, truth: Truth) -> list[Outcome]:
         dtypes = [dtype for dtype in self.settings.dtypes if dtype in truth.case.dtypes]
@@ -230,9 +222,22 @@ class _Run:
         row.worst = sorted(self.worst.values(), key=lambda w: (w.dtype, w.output))
         row.status = "failed" if self.failures else "passed" if self.cases else "not offered"
         if self.smallest is not None:
-            truth, outcome = self.smallest
+            truth, outcome = self._shrunk(*self.smallest)
             row.problem = f"{outcome.id}: {outcome.problem}"
             row.counterexample = code(self.implementation, truth, outcome)
+
+    def _shrunk(self, truth: Truth, outcome: Outcome) -> tuple[Truth, Outcome]:
+        """A smaller case that fails in the same dtype and part, and how."""
+
+        def failures(case: Case) -> list[Outcome]:
+            if outcome.dtype not in case.dtypes:
+                return []
+            found = self._judged(Truth(self.entry, case), outcome.dtype, outcome.part)
+            return [o for o in found if o.failed and not self._is_expected(o)]
+
+        case = shrink(truth.case, lambda smaller: bool(failures(smaller)), self.settings.shrink_seconds)
+        remaining = failures(case)
+        return (Truth(self.entry, case), remaining[0]) if remaining else (truth, outcome)
 
 
 def conform_module(

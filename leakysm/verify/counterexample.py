@@ -42,7 +42,7 @@ def _literal(value: Any) -> str:
 
 
 def _numbers(truth: Truth, values: dict[str, Any], template: str, dtype: str) -> list[str]:
-    if truth.case.size > MOST_NUMBERS and truth.case.name != "random":
+    if truth.case.size > MOST_NUMBERS and truth.case.note and not truth.case.name.startswith("shrunk"):
         lines = ["from leakysm.verify.conformance import fixed_case", f'case = fixed_case("{truth.case.id}")']
         lines.append(f"{', '.join(n for n in values if n != 'dy')} = case.arguments")
         lines += ["dy = case.dy"] if "dy" in values else []

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from leakysm.verify.conformance import Report, Row, Worst
+from leakysm.verify.flags import FLAGS
 from leakysm.verify.gradients import Checks
+from leakysm.verify.registry import ENTRIES
 
 VERSION = 1
 
@@ -106,3 +108,20 @@ def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str,
         "unmatched": report.unmatched,
         **({} if checks is None else {"gradients": [asdict(c) for c in checks]}),
     }
+
+
+BOUND_HEADER = ("operation", "output", "k", "scale", "basis")
+
+
+def bound_rows() -> list[list[str]]:
+    """The table of bounds, an output a row."""
+    return [
+        [operation, name, f"`{bound.k}`", f"`{bound.scale}`" if bound.k != "0" else bound.scale, bound.basis]
+        for operation, entry in ENTRIES.items()
+        for name, bound in entry.bounds.items()
+    ]
+
+
+def flag_rows() -> list[list[str]]:
+    """The flags and what they are for."""
+    return [[f"`{flag}`", meaning] for flag, meaning in FLAGS.items()]

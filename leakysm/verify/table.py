@@ -87,7 +87,7 @@ _BATCH_NORM_INFERENCE = {
     "dmean": Bound("log2(n) + 8", "sum of |dy| |scale| / sigma"),
     "dvariance": Bound("log2(n) + 14", "sum of |dy| (|x| + |mean|) |scale| / (2 sigma^3)"),
 }
-_EXACT = "0: the result is a copy or 0"
+_EXACT = "none: the result is a copy, or 0"
 _CONV_BLOCK = {
     "y": Bound(
         "sqrt(9 * C) + 2 * log2(n) + 14",

@@ -57,6 +57,12 @@ def relu_cases() -> list[Case]:
         case("large", single(np.array([3e38, -3e38, 1e38])), ("large",), "near float32's end"),
         case("image", noise("r3", 2, 4, 4, 3), ("plain",), "four axes"),
         case("cut-off", -abs(noise("r4", 3, 3)) - 1, ("cut-off",), "nothing is positive"),
+        case(
+            "small",
+            single(np.array([1e-3, -1e-3, 1e-8, -1e-8, 1e-20, -1e-20, 1e-30])),
+            ("mixed",),
+            "small numbers are not 0",
+        ),
         case("empty", np.zeros((0, 3)), ("empty",), "no element"),
     ]
 
@@ -75,6 +81,7 @@ def max_pool2d_cases() -> list[Case]:
         case("zeros", np.where(noise("m3", 2, 4, 4, 2) > 0, 0.0, -0.0), ("ties",), "0 and -0 are equal"),
         case("odd", noise("m4", 2, 5, 7, 2), ("odd",), "the last row and column are cut, their gradient is 0"),
         case("odd-with-maximum", np.pad(noise("m5", 1, 4, 4, 1), ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=9), ("odd",), "the largest values lie in what is cut"),
+        case("close", single(1 + np.arange(16.0).reshape(1, 4, 4, 1) * 2.0**-23), ("ulp-apart",), "neighbours one float32 ulp apart"),
         case("negative", -abs(noise("m6", 1, 4, 4, 2)) - 1, ("plain",), "all negative: no padding with 0"),
         case("one-window", noise("m7", 3, 2, 2, 2), ("one",), "2x2"),
         case("one-row", noise("m8", 1, 1, 4, 2), ("empty",), "height 1: no window at all", own=True),

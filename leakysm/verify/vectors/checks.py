@@ -60,15 +60,7 @@ def check_engine(
     engine: Engine, where: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Checked:
     """Run an engine on the stored inputs in float32 and float64 and compare with the stored results."""
-    checked, implementation = Checked(), EngineImplementation(engine)
-    groups = stored.read(where / OPERATIONS)
-    for done, (case, group) in enumerate(groups.items()):
-        progress(done, len(groups))
-        checked.cases += 1
-        for dtype in ("float32", "float64"):
-            if dtype in group.description["dtypes"].split(","):
-                checked.comparisons += 1
-                checked.failures += _compare(implementation, case, group, dtype)
+    checked = check_operations(engine, stored.read(where / OPERATIONS), progress=progress)
     for case, group in stored.read(where / NETS).items():
         checked.cases += 1
         net, metric = _net(group), parameter(json.loads(group.contents["parameters"])["distance"])
@@ -76,6 +68,21 @@ def check_engine(
             checked.comparisons += 1
             results = nets.computed_results(net, metric, engine, dtype)
             checked.failures += [f"{case}: {text}" for text in nets.failures(results, group, dtype)]
+    return checked
+
+
+def check_operations(
+    engine: Engine, groups: Mapping[str, Group], *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Checked:
+    """The cases of operations alone."""
+    checked, implementation = Checked(), EngineImplementation(engine)
+    for done, (case, group) in enumerate(groups.items()):
+        progress(done, len(groups))
+        checked.cases += 1
+        for dtype in ("float32", "float64"):
+            if dtype in group.description["dtypes"].split(","):
+                checked.comparisons += 1
+                checked.failures += _compare(implementation, case, group, dtype)
     return checked
 
 

@@ -1,0 +1,118 @@
+"""Making a failing case small: fewer rows and columns, then simpler numbers, as long as it still fails.
+
+Works on any operation's cases, fixed or drawn, knowing nothing of it: whether a smaller call makes sense, the reference
+operation says by taking it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.registry import Case
+
+MOST_SHARED_AXES = 6
+MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one by one
+
+
+def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
+    """The smallest case found in about so many seconds for which `fails` holds, as it does for the given one."""
+    end = time.monotonic() + seconds
+    smaller: Case | None = case
+    while smaller is not None:
+        case = smaller
+        smaller = next((c for c in _simpler(case) if time.monotonic() < end and _sensible(c) and fails(c)), None)
+    return replace(case, name="shrunk from " + case.name) if case.name != "random" else case
+
+
+def _sensible(case: Case) -> bool:
+    """Whether the reference operation takes the call, and dy fits its result."""
+    try:
+        with np.errstate(all="ignore"):
+            y = case.definition.value(*case.arguments, **case.parameters)
+    except Exception:  # whatever it says, it is no case
+        return False
+    return bool(np.shape(y[0] if isinstance(y, tuple) else y) == np.shape(case.dy))
+
+
+def _simpler(case: Case) -> Iterator[Case]:
+    yield from _shorter(case)
+    for at in range(len(case.arguments) + 1):
+        yield from _plainer(case, at)
+
+
+def _shorter(case: Case) -> Iterator[Case]:
+    """Halves, and all but one index, of an axis and of any other axes of the same length that may be the same."""
+    axes = [(i, axis) for i, a in enumerate(case.arguments) for axis in range(np.ndim(a))]
+    for length in sorted({case.arguments[i].shape[axis] for i, axis in axes} - {0, 1}, reverse=True):
+        shared = [(i, axis) for i, axis in axes if case.arguments[i].shape[axis] == length][:MOST_SHARED_AXES]
+        half, everything = length // 2, list(range(length))
+        kept = [everything[:half], everything[half:]]
+        kept += [[k for k in everything if k != out] for out in everything] if length <= 8 else []
+        for keep, size in itertools.product(kept, range(len(shared), 0, -1)):
+            for chosen in itertools.combinations(shared, size):
+                yield from _cut(case, chosen, keep)
+
+
+def _cut(case: Case, chosen: Sequence[tuple[int, int]], keep: Sequence[int]) -> Iterator[Case]:
+    arguments = list(case.arguments)
+    for i, axis in chosen:
+        arguments[i] = np.take(arguments[i], keep, axis)
+    kinds = [a.kind for a in case.definition.arguments]
+    labels = [arguments[i] for i, kind in enumerate(kinds) if kind == "labels"]
+    if labels and any(a.size for a in labels) and len(labels) + kinds.count("count") > 1:
+        known = np.unique(labels[0])
+        if not all(np.isin(a, known).all() for a in labels):
+            return
+        arguments = [_renumbered(a, kind, known) for a, kind in zip(arguments, kinds, strict=True)]
+    shape = _result_shape(case, arguments)
+    if (
+        shape is not None
+        and len(shape) == np.ndim(case.dy)
+        and all(s <= t for s, t in zip(shape, np.shape(case.dy), strict=True))
+    ):
+        yield replace(case, arguments=tuple(arguments), dy=np.asarray(case.dy)[tuple(map(slice, shape))])
+
+
+def _renumbered(argument: Any, kind: str, known: Any) -> Any:
+    """Labels from 0 without gaps, and the count of classes."""
+    if kind == "count":
+        return len(known)
+    return np.searchsorted(known, argument).astype(np.int64) if kind == "labels" else argument
+
+
+def _result_shape(case: Case, arguments: Sequence[Any]) -> tuple[int, ...] | None:
+    try:
+        with np.errstate(all="ignore"):
+            y = case.definition.value(*arguments, **case.parameters)
+    except Exception:  # whatever it says, it is no case
+        return None
+    return tuple(np.shape(y[0] if isinstance(y, tuple) else y))
+
+
+def _plainer(case: Case, at: int) -> Iterator[Case]:
+    """One array (the last is dy) with plainer numbers: all at once, then each."""
+    array = case.dy if at == len(case.arguments) else case.arguments[at]
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not np.all(np.isfinite(array)):
+        return
+    places: list[Any] = [...] + (list(np.ndindex(array.shape)) if array.size <= MOST_NUMBERS and array.ndim else [])
+    for place in places:
+        for rounding in _ROUNDINGS:
+            other = array.copy()
+            other[place] = rounding(array[place])
+            if _length(other) < _length(array):
+                arguments = [other if i == at else a for i, a in enumerate(case.arguments)]
+                yield replace(case, arguments=tuple(arguments), dy=other if at == len(arguments) else case.dy)
+
+
+_ROUNDINGS: tuple[Callable[[Any], Any], ...] = (np.zeros_like, np.ones_like, np.round, lambda a: np.round(a * 8) / 8)
+
+
+def _length(array: Any) -> int:
+    """How much there is to read: digits, and anything but 0."""
+    return sum(len(repr(value)) + (value != 0) for value in array.ravel().tolist())

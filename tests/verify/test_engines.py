@@ -1,0 +1,76 @@
+"""Our own engines through the same door as everybody's: strictly, in every dtype, value and gradient."""
+
+import numpy as np
+import pytest
+
+import leakysm as lk
+from leakysm.errors import UserError
+from leakysm.ops.registry import OPERATIONS
+from leakysm.verify.adapters import EngineImplementation
+from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
+from leakysm.verify.gradients import check_gradients
+from leakysm.verify.registry import ENTRIES
+from leakysm.verify.report import problems
+from leakysm.verify.table import BOUNDS
+
+ENGINES = ("reference", "numpy")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_keeps_every_bound(engine: str, operation: str) -> None:
+    implementation = EngineImplementation(lk.backend(engine))
+    report = conform(implementation, operations=[operation], settings=Settings(OWN_DTYPES, strict=True))
+    assert report.ok, "\n".join(problems(report))
+    assert report.rows[0].cases >= 30
+    assert {(w.dtype, w.part) for w in report.rows[0].worst} == {(d, p) for d in OWN_DTYPES for p in ("value", "vjp")}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_engines_gradients_are_derivatives_and_linear(operation: str) -> None:
+    with np.errstate(all="ignore"):
+        checks = check_gradients(EngineImplementation(lk.backend("numpy")), ENTRIES[operation])
+    assert checks.problems == []
+    assert min(checks.directions, checks.entries, checks.laws) > 0
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_cupy_engine_keeps_every_bound(operation: str) -> None:
+    try:
+        engine = lk.backend("cupy")
+    except UserError as reason:
+        pytest.skip(str(reason))
+    implementation = EngineImplementation(engine)
+    report = conform(implementation, operations=[operation], settings=Settings(OWN_DTYPES, strict=True))
+    assert report.ok, "\n".join(problems(report))
+
+
+def test_every_operation_has_an_entry_and_every_output_a_bound() -> None:
+    assert set(ENTRIES) == set(OPERATIONS) == set(BOUNDS)
+    for operation, entry in ENTRIES.items():
+        assert set(entry.bounds) == {*OPERATIONS[operation].outputs, *entry.gradients}
+
+
+def test_cases_have_names_flags_notes_and_a_dtype() -> None:
+    from leakysm.verify.flags import FLAGS
+
+    for entry in ENTRIES.values():
+        ids = [truth.case.id for truth in entry.truths]
+        assert len(set(ids)) == len(ids)
+        for truth in entry.truths:
+            assert truth.case.note
+            assert set(truth.case.flags) <= set(FLAGS)
+            assert "float64" in truth.case.dtypes
+
+
+def test_no_case_leaves_more_choices_open_than_are_tried() -> None:
+    """Where more are open than are enumerated, only the exact ones are accepted, which would be unjust."""
+    from leakysm.verify.bounds import Precision
+
+    for name in ("leaky_squared_euclidean", "conv_block", "conv_block_inference", "prototypical_loss"):
+        found = [len(t.alternatives(Precision("float32"))) for t in ENTRIES[name].truths]
+        assert max(found) <= 63
+    kinks = {t.case.name: len(t.alternatives(Precision("float32"))) for t in ENTRIES["leaky_squared_euclidean"].truths}
+    assert kinks["kink"] == kinks["threshold-in-doubt"] == 1
+    assert kinks["plain"] == 0

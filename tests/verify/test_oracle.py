@@ -1,0 +1,122 @@
+"""The oracle itself: gradients against 50-digit differentiation of its values, values against exact rationals."""
+
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from leakysm.verify import entries  # noqa: F401
+from leakysm.verify.cases.numbers import noise
+from leakysm.verify.precise import MP, exact, matmul, rounded, total
+from leakysm.verify.registry import ENTRIES, Truth
+
+H = MP.mpf(10) ** -12  # truncation: 1e-48 of the fifth derivative; rounding: 1e-38 of the value
+CLOSE = MP.mpf(10) ** -25  # of the scale: far above both, far below any float's eps
+SMOOTH = {
+    "plain",
+    "wide",
+    "far",
+    "saturated",
+    "unbalanced",
+    "offset",
+    "odd",
+    "constant",
+    "large-mean",
+    "few",
+    "parallel",
+}
+
+
+def smooth(truth: Truth) -> bool:
+    case = truth.case
+    return bool(SMOOTH & set(case.flags)) and not {"ties", "zero-scale", "large"} & set(case.flags) and case.size < 800
+
+
+TRUTHS = [truth for entry in ENTRIES.values() for truth in entry.truths if smooth(truth)]
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=lambda truth: truth.case.id)
+def test_a_gradient_is_the_derivative_of_the_value(truth: Truth) -> None:
+    """<dx, v> for every argument: five points along a random signed direction, all in 50 digits."""
+    case, entry = truth.case, truth.entry
+    places = [i for i, a in enumerate(entry.definition.arguments) if a.kind == "array"]
+    weight = exact(case.dy)
+    for gradient, place in zip(truth.vjp, places, strict=True):
+        direction = exact(noise(f"{case.id} {place}", *np.shape(case.arguments[place]), bits=40))
+
+        def along(step: int, place: int = place, direction: object = direction) -> object:
+            moved = list(case.arguments)
+            moved[place] = exact(moved[place]) + step * H * direction
+            return total(weight * entry.value(*moved, **case.parameters)[0].value, None)[()]
+
+        slope = (along(-2) - 8 * along(-1) + 8 * along(1) - along(2)) / (12 * H)
+        found = total(gradient.value * direction, None)[()]
+        scale = total(gradient.scale * abs(direction), None)[()] + total(abs(weight), None)[()]
+        assert abs(found - slope) <= CLOSE * scale
+
+
+@pytest.mark.parametrize("operation", ENTRIES)
+def test_a_scale_is_at_least_the_result(operation: str) -> None:
+    for truth in ENTRIES[operation].truths:
+        for name, exacts in ((n, e) for part in (truth.value, truth.vjp) for n, e in enumerate(part)):
+            known = np.isfinite(exacts.high)
+            settled = truth.entry.bounds[next(iter(truth.entry.bounds))].k == "0"
+            slack = 1e-12 * np.abs(exacts.high) + (np.inf if settled else 0)
+            assert np.all((np.abs(exacts.high) <= exacts.scale64 + slack)[known]), (truth.case.id, name)
+
+
+@pytest.mark.parametrize("truth", ENTRIES["squared_euclidean"].truths, ids=lambda truth: truth.case.name)
+def test_distances_are_the_exact_rationals(truth: Truth) -> None:
+    x, c = truth.case.arguments
+    for i, row in enumerate(x):
+        for j, centre in enumerate(c):
+            d = sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(row.tolist(), centre.tolist(), strict=True))
+            found = truth.value[0].value[i, j]
+            assert abs(fraction(found) - d) <= d * Fraction(1, 10**48)
+
+
+def fraction(value: object) -> Fraction:
+    sign, mantissa, exponent, _ = value._mpf_
+    return Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** exponent
+
+
+def finite(truth: Truth) -> bool:
+    """Whether exp of the logits' differences takes no more digits than the test has time for."""
+    return bool(np.abs(truth.case.arguments[0]).max() < 1e7) and truth.value[0].high < 1000
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [t for t in ENTRIES["cross_entropy"].truths if {"plain", "saturated", "offset"} & {*t.case.flags} and finite(t)],
+    ids=lambda truth: truth.case.name,
+)
+def test_the_loss_is_that_of_decimal_arithmetic(truth: Truth) -> None:
+    """-log of the softmax as it stands in the textbooks, with digits to spare for its cancellation."""
+    z, labels = truth.case.arguments
+    with localcontext() as context:
+        context.prec = 60 + 2 * int(np.ptp(z, axis=1).max())
+        rows = [[Decimal(v) for v in row] for row in z.tolist()]
+        losses = [(sum(v.exp() for v in row) / row[int(y)].exp()).ln() for row, y in zip(rows, labels, strict=True)]
+        loss = sum(losses) / len(losses)
+        assert abs(Decimal(MP.nstr(truth.value[0].value[()], 50)) - loss) <= loss * Decimal(10) ** -45
+
+
+def test_matrix_products_are_exact_to_the_last_digit() -> None:
+    a = noise("a", 3, 4, bits=53) * np.array([1e-200, 1.0, 1e100, 1e-8])
+    b = noise("b", 4, 2, bits=53)
+    for i, j in np.ndindex(3, 2):
+        d = sum(Fraction(p) * Fraction(q) for p, q in zip(a[i].tolist(), b[:, j].tolist(), strict=True))
+        assert abs(fraction(matmul(exact(a), exact(b))[i, j]) - d) <= abs(d) * Fraction(1, 10**48)
+
+
+@pytest.mark.parametrize("value", [0.1, 5e-324, 1.7e308, -0.0, np.inf])
+def test_floats_come_through_unchanged(value: float) -> None:
+    assert rounded(exact(np.array([value]))).tolist() == [value]
+
+
+def test_the_users_precision_is_left_alone() -> None:
+    import mpmath
+
+    assert mpmath.mp.dps == 15
+    assert MP.dps == 50
