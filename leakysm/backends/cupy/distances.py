@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.backends.cupy.checks import check_cotangent, single_or_double
+from leakysm.backends.checks import check_cotangent, single_or_double
 from leakysm.backends.cupy.convolution import ceil_div, contiguous
 from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.protocol import Pair

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leakysm.backends.cupy.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
+from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS

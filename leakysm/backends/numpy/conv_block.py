@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leakysm.backends.cupy.checks import check_batch, check_block
+from leakysm.backends.checks import check_batch, check_block
 from leakysm.backends.numpy.channels import PerChannel, run_sums, tap_sums, total
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.patches import Patches, add_products, few_channels

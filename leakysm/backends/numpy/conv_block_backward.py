@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leakysm.backends.cupy.checks import check_cotangent
+from leakysm.backends.checks import check_cotangent
 from leakysm.backends.numpy.channels import PerChannel, run_sums, total
 from leakysm.backends.numpy.conv_block import PIECE, Block
 from leakysm.backends.numpy.memory import Memory

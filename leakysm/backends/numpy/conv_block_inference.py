@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.cupy.checks import check_block
+from leakysm.backends.checks import check_block
 from leakysm.backends.numpy.channels import PerChannel
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.pooling import pool_values

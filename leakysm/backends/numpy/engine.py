@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.cupy.checks import single_or_double
+from leakysm.backends.checks import single_or_double
 from leakysm.backends.numpy.conv_block import Forward
 from leakysm.backends.numpy.conv_block_backward import Backward
 from leakysm.backends.numpy.conv_block_inference import ConvBlockInference
