@@ -89,6 +89,10 @@ def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
     assert "holds no run" in refused("compare", run, tmp_path)
     assert "are both euclidean, seed 0" in refused("compare", run, run)
     assert not (tmp_path / "x").exists()
+    other = [3 if before == "--episodes" else word for before, word in zip((None, *SMALL), SMALL, strict=False)]
+    outcome = leakysm("compare", *other, *SETTINGS, "--out", compared, "--resume")
+    assert outcome.code == 2
+    assert "episodes is 2 in the run to resume, but 3 is given" in outcome.err.splitlines()[-1]
 
 
 def test_damaged_and_unfinished_runs_are_told(compared: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -78,9 +79,18 @@ def test_the_same_call_again_has_nothing_to_do(out: Path) -> None:
 def test_a_finished_run_is_left_alone_by_a_worker_too(out: Path) -> None:
     (point, *_) = runs()
     folder = RunFolder(out / point.folder)
-    before = folder.timing.read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in folder.path.iterdir() if not path.name.startswith(".")}
     assert run_one(point.config, str(folder.path)) is None
-    assert folder.timing.read_bytes() == before
+    assert run_one(replace(point.config, threads=2), str(folder.path)) is None
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_run_begun_with_other_threads_goes_on_with_those(tmp_path: Path) -> None:
+    (point, *_) = runs()
+    RunFolder(tmp_path / point.folder).begin(replace(point.config, threads=2), resume=False)
+    assert swept([point], tmp_path, Here()) == {point: "finished"}
+    stored = RunFolder(tmp_path / point.folder).stored_config()
+    assert stored == replace(point.config, threads=2)
 
 
 def test_failures_stop_no_other_run_and_are_tried_again(tmp_path: Path) -> None:
@@ -126,6 +136,27 @@ def test_a_worker_that_dies_is_replaced_and_its_run_goes_on(tmp_path: Path) -> N
     assert {state.status for state in states.values()} == {"finished"}
     assert len(opened) == 3
     assert sum(len(one.handed) for one in opened) == len(work) + 2
+
+
+class Broken(Here):
+    """The first run that it is given breaks it; the others never end."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if not self.handed:
+            future.set_exception(BrokenProcessPool("died"))
+        self.handed.append(arguments[1])
+        return future
+
+
+def test_runs_that_were_at_work_beside_one_that_died_go_on_too(tmp_path: Path) -> None:
+    work = runs()
+    broken, sound = Broken(), Here(trains=False)
+    executors = iter([broken, sound])
+    states = run_all(work, tmp_path, Pool(lambda: next(executors), 3), lambda states: None)
+    assert {state.status for state in states.values()} == {"finished"}
+    assert broken.handed == [str(tmp_path / point.folder) for point in work[:3]]
+    assert sorted(sound.handed) == sorted(str(tmp_path / point.folder) for point in work)
 
 
 def test_a_run_whose_workers_always_die_is_given_up_alone(tmp_path: Path) -> None:
