@@ -99,7 +99,7 @@ def convolution_gradient(
 
 
 def first_weight_gradient(kernels: Kernels, saved: Saved, dy: Array, dw: Array, dscale: Array, dshift: Array) -> None:
-    """Into dw (3, 3, C, F), where no dx is needed: dz is made as the product takes it and never stored, if it can be."""
+    """Into dw (3, 3, C, F), where no dx is needed: dz is made as the product takes it, never stored, if it can be."""
     N, H, W, F = saved.z.shape
     C, pixels = saved.x.shape[3], N * H * W
     channels = (*saved.channels[:3], dscale, dshift)
@@ -110,7 +110,7 @@ def first_weight_gradient(kernels: Kernels, saved: Saved, dy: Array, dw: Array, 
     slices = Slices.of(kernels, pixels, C, F, dw.dtype)
     kernels.launch(
         f"first_weight_gradient<{c}, {v}, {tf32_flag(kernels, c)}>",
-        (ceil_div(9 * C, SMALL_ROWS), ceil_div(F, COLUMNS), slices.count), 128,
+        (ceil_div(9 * C, SMALL_ROWS), ceil_div(F, COLUMNS), slices.number), 128,
         saved.x, saved.z, dy, saved.place, *channels, slices.partial, N, H, W, C, F, pixels, slices.length,
     )  # fmt: skip
     slices.add_up(kernels, dw)

@@ -2,6 +2,7 @@
 // windows, is read straight from the image and never stored. Images NHWC, kernels HWIO: row k = (tap, channel) of a kernel.
 // The gradient of the image is the convolution of dy with the kernel turned round (turn_kernel).
 #include "gemm.cuh"
+#include "norm.cuh"
 
 // Which of the nine taps of a pixel's window lie inside the image: bit t for tap t. 0 for a pixel beyond the last.
 __device__ inline unsigned taps_inside(int pixel, int last, int H, int W, const Divider& by_height, const Divider& by_width) {
@@ -105,11 +106,12 @@ struct WeightGradientShared {
     unsigned taps[AHEAD][BK];
 };
 
-// partial[slice] = sum over the slice's pixels of window(x)' dy: (slices, 9 C, F), to be added up by sum_slices.
-// dy (N, H, W, F). Grid: tiles of BM rows (tap, channel), tiles of 64 F, slices of `length` pixels.
-template <class T, int BM, int THREADS, int VA, int VB, bool TF32>
-__global__ void __launch_bounds__(THREADS, 512 / THREADS)
-    weight_gradient(const T* x, const T* dy, T* partial, int N, int H, int W, int C, int F, int length) {
+// partial[slice] = sum over the slice's pixels of window(x)' dz: (slices, 9 C, F), to be added up by sum_slices. dz
+// (N, H, W, F) is brought by fetch_dz(to, pixel, last): its rows [pixel, pixel + BK) as far as `last`.
+// Grid: tiles of BM rows (tap, channel), tiles of 64 F, slices of `length` pixels.
+template <class T, int BM, int THREADS, int VA, int VB, bool TF32, class FetchDz>
+__device__ inline void weight_gradient_tile(const T* x, T* partial, int N, int H, int W, int C, int F, int length,
+                                            FetchDz fetch_dz) {
     SHARED(s, WeightGradientShared<T, BM>);
     const int tid = threadIdx.x, K = 9 * C, k0 = blockIdx.x * BM, f0 = blockIdx.y * BN;
     const int first = blockIdx.z * length, last = min(N * H * W, first + length);
@@ -138,13 +140,65 @@ __global__ void __launch_bounds__(THREADS, 512 / THREADS)
             T* to = stage.a + (pixel + i * STEP) * stage.A_STRIDE + lane;
             copy_async<VA * sizeof(T)>(to, inside ? from + i * STEP * C : x, inside);
         }
-        fetch_rows<VB, THREADS>(stage.b, dy, first + slice * BK, last, f0, F);
+        fetch_dz(stage.b, first + slice * BK, last);
     };
     using Tile = typename TileOf<TF32, T, BM, THREADS, false>::type;
     multiply<Tile>(s.gemm, (last - first + BK - 1) / BK, fetch);
 
     T* out = partial + (static_cast<long long>(blockIdx.z) * K + k0) * F + f0;
     store_tile<VB>(s.gemm.c, out, min(BM, K - k0), min(BN, F - f0), F, THREADS);
+}
+
+// The above with dz from memory. VA, VB: values an access of x and of dz.
+template <class T, int BM, int THREADS, int VA, int VB, bool TF32>
+__global__ void __launch_bounds__(THREADS, 512 / THREADS)
+    weight_gradient(const T* x, const T* dz, T* partial, int N, int H, int W, int C, int F, int length) {
+    const int f0 = blockIdx.y * BN;
+    auto fetch_dz = [&](T* to, int pixel, int last) { fetch_rows<VB, THREADS>(to, dz, pixel, last, f0, F); };
+    weight_gradient_tile<T, BM, THREADS, VA, VB, TF32>(x, partial, N, H, W, C, F, length, fetch_dz);
+}
+
+// The above for a net's first layer, where nobody else needs dz: it is made here, as unpool makes it, and never stored.
+// z (N, H, W, F), dy, place (N, H / 2, W / 2, F); n as in BackChannels. F is a multiple of V.
+template <class T, int V, bool TF32>
+__global__ void __launch_bounds__(128, 4)
+    first_weight_gradient(const T* x, const T* z, const T* dy, const Place* place, const T* mean, const T* inverse,
+                          const T* scale, const T* dscale, const T* dshift, T* partial, int N, int H, int W, int C, int F,
+                          int n, int length) {
+    constexpr int LANES = BN / V, STEP = 128 / LANES, COUNT = BK / STEP;
+    static_assert(LANES * STEP == 128 && COUNT * STEP == BK, "a thread keeps its channels");
+    const int lane = threadIdx.x % LANES * V, f = min(static_cast<int>(blockIdx.y) * BN + lane, F - V);
+    const Divider by_width(W), by_height(H);
+    const BackChannels<T, V> channels(mean, inverse, scale, dscale, dshift, f, n);
+    auto fetch_dz = [&](T* to, int pixel, int last) {
+        Pack<T, V> value[COUNT], g[COUNT] = {};
+        Pack<Place, V> places[COUNT];
+        Place here[COUNT];
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {  // all loads before the first use
+            const int m = pixel + threadIdx.x / LANES + i * STEP;
+            int image = m;
+            const int column = by_width.split(image), row = by_height.split(image);
+            here[i] = NOWHERE + 1;
+            if (m >= last) continue;
+            value[i] = load<V>(z + static_cast<long long>(m) * F + f);
+            if (row / 2 >= H / 2 || column / 2 >= W / 2) continue;
+            const long long at = ((static_cast<long long>(image) * (H / 2) + row / 2) * (W / 2) + column / 2) * F + f;
+            g[i] = load<V>(dy + at);
+            places[i] = load<V>(place + at);
+            here[i] = row % 2 * 2 + column % 2;
+        }
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            const int row = threadIdx.x / LANES + i * STEP;
+            for (int v = 0; v < V; ++v) {
+                const T d = here[i] <= NOWHERE && places[i].v[v] == here[i] ? g[i].v[v] : T(0);
+                value[i].v[v] = pixel + row < last ? channels.gradient(v, value[i].v[v], d) : T(0);
+            }
+            store<V>(to + row * B_STRIDE + lane, value[i]);
+        }
+    };
+    weight_gradient_tile<T, 32, 128, 1, V, TF32>(x, partial, N, H, W, C, F, length, fetch_dz);
 }
 
 // total[i] = sum over the slices of partial[slice][i], four interleaved sums, in the order of the slices.

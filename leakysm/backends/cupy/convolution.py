@@ -40,9 +40,8 @@ def convolve(kernels: Kernels, x: Array, w: Array, *, statistics: bool = False) 
         found = Statistics(xp.empty((F, tiles), x.dtype), xp.empty((F, tiles), x.dtype), rows)
     if c == "double" or vb == 1:
         va = vb = 1
-    tf32 = str(kernels.tf32 and c == "float").lower()
     kernels.launch(
-        f"convolve<{c}, {rows}, {va}, {vb}, {tf32}>",
+        f"convolve<{c}, {rows}, {va}, {vb}, {tf32_flag(kernels, c)}>",
         (tiles, ceil_div(F, COLUMNS)), 128,
         x, w, y, found and found.mean, found and found.square, N, H, W, C, F,
     )  # fmt: skip
@@ -62,30 +61,44 @@ def image_gradient(kernels: Kernels, turned: Array, dy: Array) -> Array:
     return convolve(kernels, dy, turned)[0]
 
 
-def weight_gradient(kernels: Kernels, x: Array, dy: Array, dw: Array | None = None) -> Array:
-    """dw (3, 3, C, F) from x (N, H, W, C) and dy (N, H, W, F): partial sums over slices of pixels, added in order.
+class Slices(NamedTuple):
+    """A weight gradient's sum over pixels, cut into `number` slices of `length` pixels: partial (number, 9 C, F)."""
 
-    Into the `dw` that is given, if one is.
-    """
+    partial: Array
+    length: int
+    number: int
+
+    @classmethod
+    def of(cls, kernels: Kernels, pixels: int, C: int, F: int, dtype: Any) -> Slices:
+        length = max(SHORTEST, ceil_div(ceil_div(pixels, SLICES), 16) * 16)
+        number = ceil_div(pixels, length)
+        return cls(kernels.xp.empty((number, 9 * C, F), dtype), length, number)
+
+    def add_up(self, kernels: Kernels, dw: Array) -> None:
+        """The sum of the slices, in order, into dw."""
+        name = f"sum_slices<{kernels.c_type(dw)}>"
+        kernels.launch(name, (ceil_div(dw.size, 256),), 256, self.partial, dw, dw.size, self.number)
+
+
+def weight_gradient(kernels: Kernels, x: Array, dz: Array, dw: Array) -> None:
+    """Into dw (3, 3, C, F), from x (N, H, W, C) and dz (N, H, W, F): sums over slices of pixels, added in order."""
     N, H, W, C = x.shape
-    F = dy.shape[3]
-    xp, pixels, c = kernels.xp, N * H * W, kernels.c_type(x)
-    length = max(SHORTEST, ceil_div(ceil_div(pixels, SLICES), 16) * 16)
-    slices = ceil_div(pixels, length)
-    partial = xp.empty((slices, 9 * C, F), x.dtype)
-    if dw is None:
-        dw = xp.empty((3, 3, C, F), x.dtype)
+    F, c = dz.shape[3], kernels.c_type(x)
+    slices = Slices.of(kernels, N * H * W, C, F, x.dtype)
     rows, threads, va, vb = 32, 128, 1, 1
-    if c == "float" and (vb := kernels.width(dy, dw)) > 1 and kernels.width(x) > 1:
+    if c == "float" and (vb := kernels.width(dz, dw)) > 1 and kernels.width(x) > 1:
         rows, threads, va = 96, 96, 4
-    tf32 = str(kernels.tf32 and c == "float").lower()
     kernels.launch(
-        f"weight_gradient<{c}, {rows}, {threads}, {va}, {vb}, {tf32}>",
-        (ceil_div(9 * C, rows), ceil_div(F, COLUMNS), slices), threads,
-        x, dy, partial, N, H, W, C, F, length,
+        f"weight_gradient<{c}, {rows}, {threads}, {va}, {vb}, {tf32_flag(kernels, c)}>",
+        (ceil_div(9 * C, rows), ceil_div(F, COLUMNS), slices.number), threads,
+        x, dz, slices.partial, N, H, W, C, F, slices.length,
     )  # fmt: skip
-    kernels.launch(f"sum_slices<{c}>", (ceil_div(dw.size, 256),), 256, partial, dw, dw.size, slices)
-    return dw
+    slices.add_up(kernels, dw)
+
+
+def tf32_flag(kernels: Kernels, c: str) -> str:
+    """The last argument of a product's template."""
+    return str(kernels.tf32 and c == "float").lower()
 
 
 def contiguous(xp: Any, *arrays: Array) -> list[Array]:

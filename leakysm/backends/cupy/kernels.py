@@ -54,6 +54,7 @@ def _products(tf32: str) -> list[str]:
         "convolve<double, 32, 1, 1, false>",
         f"weight_gradient<float, 96, 96, 4, 4, {tf32}>",
         *(f"weight_gradient<float, 32, 128, 1, {vb}, {tf32}>" for vb in (4, 1)),
+        f"first_weight_gradient<float, 4, {tf32}>",
         "weight_gradient<double, 32, 128, 1, 1, false>",
     ]
 

@@ -1,6 +1,7 @@
 // Batch norm, ReLU and 2x2 max pool of a convolution's result z, in one pass forward and two back. The pool comes first:
 // x-hat -> scale x-hat + shift -> ReLU is monotone, so the window's winner is its largest z (scale > 0), its smallest
 // (scale < 0) or its first (scale 0), and all that follows touches a quarter of the data. NHWC, V values an access.
+#include "norm.cuh"
 #include "sums.cuh"
 
 constexpr int LANES = 16;               // of a tile of pooled pixels: lanes along the channels
@@ -38,17 +39,6 @@ __global__ void invert_deviation(const T* variance, T* inverse, int F, T eps) {
     if (f < F) inverse[f] = 1 / sqrt(variance[f] + eps);
 }
 
-// The four values per channel that normalise it. The same expression forward and back: the same bits.
-template <class T, int V>
-struct Channels {
-    Pack<T, V> mean, inverse, scale, shift;
-
-    __device__ Channels(const T* m, const T* i, const T* s, const T* b, int c)
-        : mean(load<V>(m + c)), inverse(load<V>(i + c)), scale(load<V>(s + c)), shift(load<V>(b + c)) {}
-    __device__ T normal(int v, T z) const { return (z - mean.v[v]) * inverse.v[v]; }
-    __device__ T value(int v, T z) const { return fma(normal(v, z), scale.v[v], shift.v[v]); }
-};
-
 // Does z beat the best so far? A NaN beats every number; at scale 0, where 0 inf is NaN, inf does too.
 template <class T>
 __device__ inline bool beats(T z, T best, T scale) {
@@ -58,10 +48,10 @@ __device__ inline bool beats(T z, T best, T scale) {
     return not_finite(z) && !not_finite(best);
 }
 
-// y = max_pool2d(relu(batch_norm(z))), and the winners' z. z (N, H, W, F) -> y, winner (N, H / 2, W / 2, F).
+// y = max_pool2d(relu(batch_norm(z))); the winners' z and places. z (N, H, W, F) -> y, winner, place (N, H / 2, W / 2, F).
 template <class T, int V>
-__global__ void pool(const T* z, const T* mean, const T* inverse, const T* scale, const T* shift, T* y, T* winner, int N,
-                     int H, int W, int F) {
+__global__ void pool(const T* z, const T* mean, const T* inverse, const T* scale, const T* shift, T* y, T* winner,
+                     Place* place, int N, int H, int W, int F) {
     const int h = H / 2, w = W / 2, packs = F / V, i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= N * h * w * packs) return;
     const Divider by_packs(packs), by_w(w), by_h(h);
@@ -69,24 +59,32 @@ __global__ void pool(const T* z, const T* mean, const T* inverse, const T* scale
     const int c = by_packs.split(n) * V, column = by_w.split(n), row = by_h.split(n);
     const Channels<T, V> channels(mean, inverse, scale, shift, c);
     const T* corner = z + ((static_cast<long long>(n) * H + 2 * row) * W + 2 * column) * F + c;
-    Pack<T, V> corners[4], best, out;
+    Pack<T, V> corners[4], out;
+    Pack<Place, V> places{};
     for (int q = 0; q < 4; ++q) corners[q] = load<V>(corner + (static_cast<long long>(q / 2) * W + q % 2) * F);
     for (int v = 0; v < V; ++v) {
-        best.v[v] = corners[0].v[v];
+        T best = corners[0].v[v];
         for (int q = 1; q < 4; ++q)
-            if (beats(corners[q].v[v], best.v[v], channels.scale.v[v])) best.v[v] = corners[q].v[v];
-        const T value = channels.value(v, best.v[v]);
+            if (beats(corners[q].v[v], best, channels.scale.v[v])) {
+                best = corners[q].v[v];
+                places.v[v] = q;
+            }
+        const T value = channels.value(v, best);
         out.v[v] = value <= 0 ? T(0) : value;
+        if (!(value > 0)) places.v[v] = NOWHERE;
+        corners[0].v[v] = best;
     }
-    store<V>(y + static_cast<long long>(i) * V, out);
-    store<V>(winner + static_cast<long long>(i) * V, best);
+    const long long at = static_cast<long long>(i) * V;
+    store<V>(y + at, out);
+    store<V>(winner + at, corners[0]);
+    store<V>(place + at, places);
 }
 
-// Sums over each tile of pooled pixels: of d = dy where ReLU passes, and of d x-hat. dy, winner (rows, F) -> sums
-// (2, F, tiles). Grid: tiles of pixels, tiles of LANES packs of channels.
+// Sums over each tile of pooled pixels: of d = dy where ReLU lets it pass, and of d x-hat. dy, winner, place (rows, F) ->
+// sums (2, F, tiles). Grid: tiles of pixels, tiles of LANES packs of channels.
 template <class T, int V>
-__global__ void pool_sums(const T* dy, const T* winner, const T* mean, const T* inverse, const T* scale, const T* shift,
-                          T* sums, int rows, int F) {
+__global__ void pool_sums(const T* dy, const T* winner, const Place* place, const T* mean, const T* inverse, T* sums,
+                          int rows, int F) {
     struct Sums {
         T d[ROWS][LANES * V], dn[ROWS][LANES * V];
     };
@@ -94,15 +92,16 @@ __global__ void pool_sums(const T* dy, const T* winner, const T* mean, const T* 
     const int lane = threadIdx.x % LANES, row = threadIdx.x / LANES, f0 = blockIdx.y * LANES * V, c = f0 + lane * V;
     Pack<T, V> d{}, dn{};
     if (c < F) {
-        const Channels<T, V> channels(mean, inverse, scale, shift, c);
+        const Pack<T, V> m = load<V>(mean + c), scale = load<V>(inverse + c);
         const int last = min(rows, static_cast<int>(blockIdx.x + 1) * TILE);
         for (int r = blockIdx.x * TILE + row; r < last; r += ROWS) {
-            const Pack<T, V> g = load<V>(dy + static_cast<long long>(r) * F + c);
-            const Pack<T, V> z = load<V>(winner + static_cast<long long>(r) * F + c);
+            const long long at = static_cast<long long>(r) * F + c;
+            const Pack<T, V> g = load<V>(dy + at), z = load<V>(winner + at);
+            const Pack<Place, V> places = load<V>(place + at);
             for (int v = 0; v < V; ++v) {
-                const T passed = channels.value(v, z.v[v]) > 0 ? g.v[v] : T(0);
+                const T passed = places.v[v] == NOWHERE ? T(0) : g.v[v];
                 d.v[v] += passed;
-                dn.v[v] += passed * channels.normal(v, z.v[v]);
+                dn.v[v] += passed * ((z.v[v] - m.v[v]) * scale.v[v]);
             }
         }
     }
@@ -140,11 +139,10 @@ __global__ void finish_sums(const T* sums, T* dscale, T* dshift, int tiles, int 
     }
 }
 
-// dz = scale / sigma (d - dshift / n - x-hat dscale / n), d at the winners of their windows and 0 elsewhere; n = 0 drops
-// the last two terms (statistics that are given). z, dz (N, H, W, F), dy (N, H / 2, W / 2, F). A thread owns a window,
-// or what an odd height or width leaves of one.
+// dz, the gradient of the convolution's result, from d: dy at the winners' places, and 0 elsewhere (see BackChannels).
+// z, dz (N, H, W, F), dy, place (N, H / 2, W / 2, F). A thread owns a window, or what an odd height or width leaves of one.
 template <class T, int V>
-__global__ void unpool(const T* z, const T* dy, const T* mean, const T* inverse, const T* scale, const T* shift,
+__global__ void unpool(const T* z, const T* dy, const Place* place, const T* mean, const T* inverse, const T* scale,
                        const T* dscale, const T* dshift, T* dz, int N, int H, int W, int F, int n) {
     const int h = (H + 1) / 2, w = (W + 1) / 2, packs = F / V, i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= N * h * w * packs) return;
@@ -152,35 +150,22 @@ __global__ void unpool(const T* z, const T* dy, const T* mean, const T* inverse,
     int image = i;
     const int c = by_packs.split(image) * V, column = by_w.split(image), row = by_h.split(image);
     const int right = 2 * column + 1 < W ? 2 : 1, below = 2 * row + 1 < H ? 2 : 1;
-    const bool whole = right + below == 4;
-    const Channels<T, V> channels(mean, inverse, scale, shift, c);
+    const BackChannels<T, V> channels(mean, inverse, scale, dscale, dshift, c, n);
+    Pack<T, V> g{};
+    Pack<Place, V> places;
+    for (int v = 0; v < V; ++v) places.v[v] = NOWHERE;
+    if (right + below == 4) {
+        const long long at = ((static_cast<long long>(image) * (H / 2) + row) * (W / 2) + column) * F + c;
+        g = load<V>(dy + at);
+        places = load<V>(place + at);
+    }
     const long long corner = ((static_cast<long long>(image) * H + 2 * row) * W + 2 * column) * F + c;
-    Pack<T, V> corners[4] = {}, g{}, ds{}, db{};
-    if (n) {
-        ds = load<V>(dscale + c);
-        db = load<V>(dshift + c);
+    for (int q = 0; q < 4; ++q) {
+        if (q % 2 >= right || q / 2 >= below) continue;
+        const long long at = corner + (static_cast<long long>(q / 2) * W + q % 2) * F;
+        Pack<T, V> value = load<V>(z + at);
+        for (int v = 0; v < V; ++v)
+            value.v[v] = channels.gradient(v, value.v[v], places.v[v] == q ? g.v[v] : T(0));
+        store<V>(dz + at, value);
     }
-    if (whole) g = load<V>(dy + ((static_cast<long long>(image) * (H / 2) + row) * (W / 2) + column) * F + c);
-    for (int q = 0; q < 4; ++q)
-        if (q % 2 < right && q / 2 < below)
-            corners[q] = load<V>(z + corner + (static_cast<long long>(q / 2) * W + q % 2) * F);
-    for (int v = 0; v < V; ++v) {
-        int winner = 0;
-        T best = corners[0].v[v];
-        for (int q = 1; q < 4; ++q)
-            if (beats(corners[q].v[v], best, channels.scale.v[v])) {
-                winner = q;
-                best = corners[q].v[v];
-            }
-        const T d = channels.value(v, best) > 0 ? g.v[v] : T(0);
-        const T factor = channels.scale.v[v] * channels.inverse.v[v];
-        const T centre = n ? db.v[v] / n : T(0), along = n ? ds.v[v] / n : T(0);
-        for (int q = 0; q < 4; ++q) {
-            const T normal = channels.normal(v, corners[q].v[v]);
-            corners[q].v[v] = factor * ((q == winner ? d : T(0)) - centre - normal * along);
-        }
-    }
-    for (int q = 0; q < 4; ++q)
-        if (q % 2 < right && q / 2 < below)
-            store<V>(dz + corner + (static_cast<long long>(q / 2) * W + q % 2) * F, corners[q]);
 }

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from leakysm.backends.cupy import distances, loss
-from leakysm.backends.cupy.blocks import Saved, block_forward, channel_gradients, convolution_gradient
+from leakysm.backends.cupy.blocks import (
+    Saved,
+    block_forward,
+    channel_gradients,
+    convolution_gradient,
+    first_weight_gradient,
+)
 from leakysm.backends.cupy.convolution import ceil_div, image_gradient, turn, weight_gradient
 from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.cupy.program import Recorder
@@ -184,10 +190,13 @@ def block_backward(
     """
     dw, dscale, dshift = gradients
     channel_gradients(kernels, saved, dy, dscale, dshift)
+    if turned is None:
+        first_weight_gradient(kernels, saved, dy, dw, dscale, dshift)
+        return None
     dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
     with kernels.beside():
         weight_gradient(kernels, saved.x, dz, dw)
-    return None if turned is None else image_gradient(kernels, turned, dz)
+    return image_gradient(kernels, turned, dz)
 
 
 def judge(kernels: Kernels, gradient: Array, record: Array) -> Array:

@@ -69,6 +69,26 @@ def test_large_tiles_match_the_reference(host_kernels, large_tiles, shape):
         assert_close(result, value, scale, 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2]), name)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "shape", [(2, 9, 11, 3, 64), (1, 6, 8, 1, 68), (1, 7, 7, 3, 5), (3, 2, 2, 4, 4), (1, 1, 5, 2, 4)]
+)
+def test_a_first_layer_makes_its_gradient_on_the_way(host_kernels, large_tiles, shape, dtype):
+    case = block(14, shape, dtype)
+    pair = block_pairs(host_kernels)["conv_block"]
+    _, saved = pair.forward(*case.arguments)
+    dx, *computed = pair.backward(saved, case.dy, needs_dx=False)
+    assert dx is None
+    direct = dtype == "float32" and shape[4] % 4 == 0
+    assert ("first_weight_gradient<float, 4, false>" in host_kernels.launched) == direct
+    expected = ops.conv_block_vjp(*case.astype("float64"))[1:]
+    k = 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
+    for result, value, scale, name in zip(
+        computed, expected, block_scales(case)[4:], ("dw", "dscale", "dshift"), strict=True
+    ):
+        assert_close(result, value, scale, k, name)
+
+
 def test_tiles_do_not_change_the_convolution(host_kernels, monkeypatch):
     """Every output is one sum in one order, whatever the tile: the same bits."""
     case = block(5, (2, 9, 11, 8, 20), exact=False)
@@ -106,9 +126,13 @@ def test_tensor_cores_round_factors_and_nothing_else(kernel_folder, request, sha
 def test_the_order_of_threads_and_blocks_does_not_matter(kernel_folder, large_tiles, shape, tf32):
     """No race, no atomics: with threads and blocks in the opposite order every bit is the same."""
     case = block(8, shape, exact=False)
-    forwards = run_block(HostKernels(kernel_folder, tf32=tf32), case)
-    backwards = run_block(HostKernels(kernel_folder, tf32=tf32, descending=True), case)
-    for a, b in zip(forwards, backwards, strict=True):
+    results = []
+    for descending in (False, True):
+        pair = block_pairs(HostKernels(kernel_folder, tf32=tf32, descending=descending))["conv_block"]
+        outputs, saved = pair.forward(*case.arguments)
+        first_layer = pair.backward(saved, case.dy, needs_dx=False)[1:]
+        results.append((*outputs, *pair.backward(saved, case.dy), *first_layer))
+    for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
