@@ -34,6 +34,12 @@ def caltech101_path() -> Path:
     return real_images("LEAKYSM_CALTECH101", "caltech101")
 
 
+@pytest.fixture(scope="session")
+def miniimagenet_path() -> Path:
+    """The published tables; no images."""
+    return real_images("LEAKYSM_MINIIMAGENET", "miniimagenet")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests run when asked for by name (-m slow) alone."""
     if "slow" in (config.option.markexpr or ""):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from leakysm.data.cache import splits_digest
 from leakysm.data.dataset import ClassSet, Dataset, normalised
+from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -30,8 +31,12 @@ def _cache_file(folder: Path, split: str) -> Path:
 
 
 def pickle_dataset(root: Path) -> Dataset:
-    """miniImageNet from the three `mini-imagenet-cache-<split>.pkl` in a folder. Splits train, val, test."""
+    """miniImageNet from the three `mini-imagenet-cache-<split>.pkl` in a folder. Splits train, val, test.
+
+    UserError if one is absent, damaged, no miniImageNet, or names anything but arrays and plain containers.
+    """
     splits = {split: read_cache(_cache_file(root, split)) for split in SPLITS}
+    refuse_other_classes(root, {split: one.names for split, one in splits.items()})
     return normalised("miniimagenet", splits, splits_digest(splits))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from leakysm.data.cache import Splits, cached, digest_of
 from leakysm.data.dataset import ClassSet, Dataset, Report, normalised
 from leakysm.data.images import read_images
+from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
 
@@ -25,12 +26,18 @@ Rows = list[tuple[str, str]]  # file, class
 def table_dataset(
     name: str, path: Path, *, cache_dir: str | Path | None = None, report: Report | None = None
 ) -> Dataset:
-    """`path`: the folder that holds tables and images, or one of these files. Splits train, val, test."""
+    """`path`: the folder that holds tables and images, or one of these files. Splits train, val, test.
+
+    UserError if tables or images are absent, damaged or of another form, if splits share a class, or if `name` is
+    miniimagenet and the classes are not its own.
+    """
     root = path.parent if path.is_file() else path
     tables = _find_tables(name, root)
     source = _find_images(root, path)
     rows = {split: _read_table(file) for split, file in tables.items()}
     _refuse_shared_classes(rows, tables)
+    if name == "miniimagenet":
+        refuse_other_classes(root, {split: sorted({label for _, label in rows[split]}) for split in SPLITS})
     checksum = digest_of(source.checksum(), *(digest_of(split, *sum(rows[split], ())) for split in SPLITS))
 
     def build() -> Splits:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from leakysm.data.miniimagenet import CLASSES
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -80,17 +82,35 @@ def zips(tmp_path: Path) -> Path:
     return tmp_path / "omniglot"
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """A folder with images.zip and tables of 3 + 2 + 2 classes of 4 images."""
-    root, number, files = tmp_path / "photographs", 0, {}
-    for split, classes in {"train": "cat dog eel", "val": "fox gnu", "test": "hen jay"}.items():
+def write_photographs(root: Path, classes: Mapping[str, Sequence[str]], each: int) -> Path:
+    """images.zip and the tables of the given classes; the images are noise(1), noise(2) and so on."""
+    number, files = 0, {}
+    for split, labels in classes.items():
         lines = ["filename,label"]
-        for label in classes.split():
-            for _ in range(4):
+        for label in labels:
+            for _ in range(each):
                 number += 1
                 files[f"images/{label}{number:02d}.png"] = png(noise(number, 84, 84, 3))
                 lines.append(f"{label}{number:02d}.png,{label}")
         write_files(root, {f"{split}.csv": "\n".join(lines).encode()})
     write_zip(root / "images.zip", files)
     return root
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with images.zip and tables of 3 + 2 + 2 classes of 4 images."""
+    classes = {"train": ["cat", "dog", "eel"], "val": ["fox", "gnu"], "test": ["hen", "jay"]}
+    return write_photographs(tmp_path / "photographs", classes, 4)
+
+
+def wnids(split: str) -> list[str]:
+    """As many names in ImageNet's form as miniImageNet's split has classes, sorted; no two splits share one."""
+    first = {"train": 0, "val": 64, "test": 80}[split]
+    return [f"n{1440764 + first + k:08d}" for k in range(CLASSES[split])]
+
+
+@pytest.fixture
+def miniimagenet(tmp_path: Path) -> Path:
+    """A folder like `photographs` with miniImageNet's 64 + 16 + 20 classes, of one image."""
+    return write_photographs(tmp_path / "miniimagenet", {split: wnids(split) for split in CLASSES}, 1)

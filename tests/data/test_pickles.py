@@ -17,10 +17,17 @@ from hypothesis import strategies as st
 from leakysm.data import load
 from leakysm.data.pickles import read_cache
 from leakysm.errors import UserError
-from tests.data.conftest import noise
+from tests.data.conftest import noise, wnids
 
-IMAGES = {split: noise(k, 6, 84, 84, 3) for k, split in enumerate(("train", "val", "test"))}
-CLASSES = {split: {f"{split}-b": [0, 2, 4], f"{split}-a": [5, 1, 3]} for split in IMAGES}
+IMAGES = {split: noise(k, 2 * len(wnids(split)), 84, 84, 3) for k, split in enumerate(("train", "val", "test"))}
+ROWS = {split: np.random.default_rng(0).permutation(len(one)) for split, one in IMAGES.items()}  # sorted by class
+CLASSES = {
+    split: {
+        name: rows.tolist() for name, rows in reversed([*zip(wnids(split), ROWS[split].reshape(-1, 2), strict=True)])
+    }
+    for split in IMAGES
+}
+SIX, TWO = noise(9, 6, 84, 84, 3), {"b": [0, 2, 4], "a": [5, 1, 3]}
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
@@ -102,9 +109,9 @@ FORMS = {
 def test_every_form_that_is_about_gives_the_same_images(tmp_path: Path, form: str) -> None:
     data = load("miniimagenet", write(tmp_path, {split: FORMS[form](split) for split in IMAGES}))
     for split, one in data.splits.items():
-        assert one.names == (f"{split}-a", f"{split}-b")
-        np.testing.assert_array_equal(one.images, IMAGES[split][[5, 1, 3, 0, 2, 4]])
-        assert one.starts.tolist() == [0, 3, 6]
+        assert one.names == tuple(wnids(split))
+        np.testing.assert_array_equal(one.images, IMAGES[split][ROWS[split]])
+        assert (one.counts == 2).all()
     assert load("miniimagenet", tmp_path / "mini-imagenet-cache-val.pkl").digest == data.digest
 
 
@@ -161,20 +168,20 @@ def test_hidden_in_an_array_of_objects_it_is_refused_too(tmp_path: Path) -> None
     "content",
     [
         [],
-        {"image_data": IMAGES["train"]},
-        {"class_dict": CLASSES["train"]},
-        {"image_data": IMAGES["train"][..., 0], "class_dict": CLASSES["train"]},
-        {"image_data": IMAGES["train"][:, :28], "class_dict": CLASSES["train"]},
-        {"image_data": IMAGES["train"].astype(np.float32), "class_dict": CLASSES["train"]},
-        {"image_data": IMAGES["train"].tolist()[0], "class_dict": CLASSES["train"]},
-        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2], "b": [3, 4]}},
-        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2], "b": [3, 4, 4]}},
-        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2], "b": [3, 4, 6]}},
-        {"image_data": IMAGES["train"], "class_dict": {"a": [0, 1, 2, 3, 4, 5], "b": []}},
-        {"image_data": IMAGES["train"], "class_dict": {"a": "012345"}},
-        {"image_data": IMAGES["train"], "class_dict": {"a": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]}},
-        {"image_data": IMAGES["train"], "class_dict": {}},
-        {"image_data": IMAGES["train"], "class_dict": {1: [0, 1, 2, 3, 4, 5]}},
+        {"image_data": SIX},
+        {"class_dict": TWO},
+        {"image_data": SIX[..., 0], "class_dict": TWO},
+        {"image_data": SIX[:, :28], "class_dict": TWO},
+        {"image_data": SIX.astype(np.float32), "class_dict": TWO},
+        {"image_data": SIX.tolist()[0], "class_dict": TWO},
+        {"image_data": SIX, "class_dict": {"a": [0, 1, 2], "b": [3, 4]}},
+        {"image_data": SIX, "class_dict": {"a": [0, 1, 2], "b": [3, 4, 4]}},
+        {"image_data": SIX, "class_dict": {"a": [0, 1, 2], "b": [3, 4, 6]}},
+        {"image_data": SIX, "class_dict": {"a": [0, 1, 2, 3, 4, 5], "b": []}},
+        {"image_data": SIX, "class_dict": {"a": "012345"}},
+        {"image_data": SIX, "class_dict": {"a": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]}},
+        {"image_data": SIX, "class_dict": {}},
+        {"image_data": SIX, "class_dict": {1: [0, 1, 2, 3, 4, 5]}},
     ],
 )
 def test_other_content_says_what_was_expected(tmp_path: Path, content: Any) -> None:
@@ -202,4 +209,20 @@ def test_damaged_pickles_give_an_error_or_the_data(
 def test_all_three_are_needed(tmp_path: Path) -> None:
     write(tmp_path, {"train": plain("train"), "test": plain("test")})
     with pytest.raises(UserError, match=r"cache-val\.pkl: No such file.*\{train,val,test\}\.pkl are needed"):
+        load("miniimagenet", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({"cat": [0, 1, 2], "dog": [3, 4, 5]}, "2 of 2 val classes are named like 'cat'"),
+        ({"n01532829": [0, 1, 2], "n01558993": [3, 4, 5]}, "64 train, 2 val, 20 test classes, expected 64 train, 16"),
+    ],
+)
+def test_other_classes_do_not_go_by_miniimagenets_name(
+    tmp_path: Path, classes: dict[str, list[int]], message: str
+) -> None:
+    other = pickle.dumps({"image_data": SIX, "class_dict": classes})
+    write(tmp_path, {"train": plain("train"), "val": other, "test": plain("test")})
+    with pytest.raises(UserError, match=f"{message}.*--dataset folder"):
         load("miniimagenet", tmp_path)

@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from leakysm.data import load
+from leakysm.data.miniimagenet import CLASSES
 from leakysm.data.sources import open_source
 from leakysm.errors import UserError
-from tests.data.conftest import noise, png, write_files, write_zip
-
-NAMES = ["miniimagenet", "caltech101"]
+from tests.data.conftest import noise, png, wnids, write_files, write_zip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_tables_give_the_splits_and_their_classes(photographs: Path, name: str) -> None:
-    data = load(name, photographs)
-    assert data.name == name
+def test_tables_give_the_splits_and_their_classes(photographs: Path) -> None:
+    data = load("caltech101", photographs)
+    assert data.name == "caltech101"
     assert {split: one.names for split, one in data.splits.items()} == {
         "train": ("cat", "dog", "eel"),
         "val": ("fox", "gnu"),
@@ -25,9 +23,56 @@ def test_tables_give_the_splits_and_their_classes(photographs: Path, name: str) 
     assert all((one.counts == 4).all() for one in data.splits.values())
     expected = [noise(number, 84, 84, 3) for number in range(1, 29)]
     np.testing.assert_array_equal(np.concatenate([one.images for one in data.splits.values()]), expected)
-    again = load(name, photographs)
+    again = load("caltech101", photographs)
     assert again.digest == data.digest
     assert list(again.splits) == list(data.splits)
+
+
+def test_miniimagenet_has_the_published_classes(miniimagenet: Path) -> None:
+    data = load("miniimagenet", miniimagenet)
+    assert data.name == "miniimagenet"
+    assert {split: one.names for split, one in data.splits.items()} == {s: tuple(wnids(s)) for s in CLASSES}
+    expected = [noise(number, 84, 84, 3) for number in range(1, 101)]
+    np.testing.assert_array_equal(np.concatenate([one.images for one in data.splits.values()]), expected)
+
+
+def refused(path: Path) -> str:
+    """What is said of these files under miniImageNet's name, in one line that names the way out."""
+    with pytest.raises(UserError, match=r"use --dataset caltech101 \(tables\) or --dataset folder") as caught:
+        load("miniimagenet", path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_other_photographs_do_not_go_by_miniimagenets_name(photographs: Path) -> None:
+    message = refused(photographs)
+    assert message.startswith(f"{photographs} is not miniImageNet: 3 of 3 train classes are named like 'cat'")
+    assert load("caltech101", photographs).name == "caltech101"
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("label", ["cat", "n0153282", "n015328290", "N01532829", "n0153282x", "n01532829\u0661"])
+def test_one_other_class_is_enough_to_refuse(miniimagenet: Path, split: str, label: str) -> None:
+    table = miniimagenet / f"{split}.csv"
+    table.write_text(table.read_text().replace(f",{wnids(split)[-1]}", f",{label}"))
+    assert f"1 of {CLASSES[split]} {split} classes are named like '{label}'" in refused(miniimagenet)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_part_of_miniimagenets_classes_is_refused(miniimagenet: Path, split: str) -> None:
+    table = miniimagenet / f"{split}.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:-1]))
+    message = refused(miniimagenet)
+    assert f"{CLASSES[split] - 1} {split}" in message.split("expected")[0]
+    assert "expected 64 train, 16 val, 20 test" in message
+
+
+def test_caltech_101_is_refused_and_the_published_tables_are_not(
+    caltech101_path: Path, miniimagenet_path: Path
+) -> None:
+    assert "64 train classes are named like 'Faces'" in refused(caltech101_path)
+    with pytest.raises(UserError, match=r"names 38400 of 38400 files that"):  # the images are not at hand
+        load("miniimagenet", miniimagenet_path)
 
 
 def test_normalised_by_the_training_split(photographs: Path) -> None:
@@ -40,9 +85,9 @@ def test_normalised_by_the_training_split(photographs: Path) -> None:
 
 
 def test_other_places_of_images_and_tables_give_the_same(photographs: Path, tmp_path: Path) -> None:
-    expected = load("miniimagenet", photographs).digest
+    expected = load("caltech101", photographs).digest
     for file in ("images.zip", "train.csv"):
-        assert load("miniimagenet", photographs / file).digest == expected
+        assert load("caltech101", photographs / file).digest == expected
     archive = open_source(photographs / "images.zip")
     files = {name.removeprefix("images/"): archive.read(name) for name in archive.names}
     tables = {f"{split}.csv": (photographs / f"{split}.csv").read_bytes() for split in ("train", "val", "test")}
@@ -53,7 +98,7 @@ def test_other_places_of_images_and_tables_give_the_same(photographs: Path, tmp_
         "classes": {**by_class, **tables},
     }
     for form, content in forms.items():
-        assert load("miniimagenet", write_files(tmp_path / form, content)).digest == expected
+        assert load("caltech101", write_files(tmp_path / form, content)).digest == expected
 
 
 def test_rows_in_any_order_with_windows_line_ends(photographs: Path) -> None:
