@@ -95,6 +95,12 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", help="On the CPU.", show_default="one for each core", rich_help_panel=MACHINE),
 ]
+Tf32 = Annotated[
+    bool | None,
+    typer.Option(
+        "--tf32", help="On a GPU: matrix products may round to TF32.", show_default="off", rich_help_panel=MACHINE
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="TOML file of settings; explicit options win.", show_default=False),

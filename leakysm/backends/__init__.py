@@ -8,11 +8,12 @@ from leakysm.errors import UserError
 BACKENDS = ("numpy", "cupy", "reference")
 
 
-def backend(name: str, *, threads: int | None = None, device: str | int | None = None) -> Engine:
+def backend(name: str, *, threads: int | None = None, device: str | int | None = None, tf32: bool = False) -> Engine:
     """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
 
     threads: for numpy alone; None takes the processors that this process may use.
     device: for cupy alone, "cuda" or "cuda:N"; None or "cpu" for the others.
+    tf32: for cupy alone: let float32 matrix products round their factors to TF32, if chosen before the first one.
     UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
     """
     if name not in BACKENDS:
@@ -22,9 +23,11 @@ def backend(name: str, *, threads: int | None = None, device: str | int | None =
             raise UserError("backend cupy runs on a GPU, device is 'cpu'; use device cuda, or the backend numpy")
         from leakysm.backends.cupy.engine import CupyEngine
 
-        return CupyEngine(device)
+        return CupyEngine(device, tf32=tf32)
     if device not in (None, "cpu", "auto"):
         raise UserError(f"backend {name} runs on the CPU, device is {device!r}; use device cpu, or the backend cupy")
+    if tf32:
+        raise UserError(f"tf32 is a GPU's, the backend is {name}; leave it out, or use device cuda")
     if name == "numpy":
         from leakysm.backends.numpy.engine import NumpyEngine
 

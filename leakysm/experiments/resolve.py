@@ -30,7 +30,7 @@ def configurations(given: Mapping[str, Any], settings: Mapping[str, Setting], da
 
 def engine_of(config: TrainConfig) -> Engine:
     """The engine that the configuration names."""
-    return backend(config.backend, threads=config.threads, device=config.device)
+    return backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
 
 
 def engine_for(given: Mapping[str, Any]) -> Engine:

@@ -37,7 +37,8 @@ class TrainConfig:
     """Every setting of a run, resolved: nothing is left to a default. UserError if one is out of its range.
 
     data: absolute path, None for strokes. split: Omniglot's alone. threshold, slope, per: the leaky distance's alone.
-    threads: None is one for each core. checkpoint_every: episodes between checkpoints, and between validations.
+    threads: None is one for each core. tf32: a GPU's alone; None is strict float32. checkpoint_every: episodes between
+    checkpoints, and between validations.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class TrainConfig:
     backend: str
     device: str
     threads: int | None = None
+    tf32: bool | None = None
 
     def __post_init__(self) -> None:
         for key, value in self.settings().items():
@@ -90,7 +92,13 @@ _TYPES: dict[str, type] = {  # of `float | None` the float, of tuple[int, ...] t
     key: get_origin(hint) if get_origin(hint) is tuple else (get_args(hint) or (hint,))[0]
     for key, hint in get_type_hints(TrainConfig).items()
 }
-_CALLED = {int: "a whole number", float: "a number", str: "a text in quotes", tuple: "a list of whole numbers"}
+_CALLED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    tuple: "a list of whole numbers",
+}
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -146,4 +154,6 @@ def _nearest(word: str, choices: Iterable[str]) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"[{', '.join(map(repr, value))}]" if isinstance(value, tuple) else repr(value)

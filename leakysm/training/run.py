@@ -58,7 +58,7 @@ def train(
     been cut off; where there is none yet, it begins. UserError if `out` holds a run that is not to be resumed, or one
     of another configuration or other data. CheckFailed if loss or gradient is not finite: the checkpoints stay.
     """
-    engine = backend(config.backend, threads=config.threads, device=config.device)
+    engine = backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
     run = _Run(config, data, engine, RunFolder(out), report)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)
