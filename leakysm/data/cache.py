@@ -19,7 +19,7 @@ import numpy as np
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
 
-_FORMAT = 1
+_FORMAT = 2  # raise it with the layout, and whenever sources are refused that were taken before
 Splits = dict[str, ClassSet]
 
 

@@ -8,7 +8,7 @@ ink = 255 - grey.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,15 @@ from leakysm.data.sources import Source, ZipSource, open_source
 from leakysm.errors import UserError
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
+SMALL1, SMALL2 = "images_background_small1", "images_background_small2"
 SPLITS = {  # part for training, part for testing
     "lake": (BACKGROUND, EVALUATION),
     "vinyals": (BACKGROUND, EVALUATION),
-    "minimal1": ("images_background_small1", EVALUATION),
-    "minimal2": ("images_background_small2", EVALUATION),
+    "minimal1": (SMALL1, EVALUATION),
+    "minimal2": (SMALL2, EVALUATION),
 }
-PARTS = (BACKGROUND, EVALUATION, "images_background_small1", "images_background_small2")
+PARTS = {BACKGROUND: 964, EVALUATION: 659, SMALL1: 136, SMALL2: 156}  # characters of each
+DRAWERS = 20  # of each character
 SIZE, _SOURCE_SIZE = 28, 105
 _IMAGE = re.compile(r"([^/]+/character\d+)/\d+_\d+\.png")
 
@@ -40,6 +42,8 @@ def omniglot(
     lake: train and test are the background and evaluation alphabets. vinyals: train, val, trainval and test by the
     lists in `splits/vinyals` or `vinyals` beside the data. minimal1, minimal2: train on five alphabets, test on all of
     evaluation.
+
+    UserError if a part or a list is absent, incomplete or damaged, or holds what Omniglot does not.
     """
     root = path.parent if path.is_file() or path.name in PARTS else path
     sources = {part: _find(root, path, part) for part in SPLITS[split]}
@@ -65,7 +69,8 @@ def _find(root: Path, path: Path, part: str) -> Source:
         if candidate.exists():
             return open_source(candidate)
     raise UserError(
-        f"{root} holds no {part}.zip and no folder {part}; get them with `leakysm data fetch omniglot`, "
+        f"{root} holds no {part}.zip and no folder {part}; get them with "
+        f"`leakysm data fetch omniglot{' --all' if part in (SMALL1, SMALL2) else ''}`, "
         "or give another --data"
     )
 
@@ -84,11 +89,23 @@ def _read_part(source: Source, part: str, report: Report | None) -> ClassSet:
         characters.setdefault(match[1], []).append(full)
     if not characters:
         raise UserError(f"{source.path} is empty; expected <alphabet>/character<NN>/<NNNN>_<NN>.png, download it again")
+    _refuse_incomplete(source.path, part, characters)
     images = in_threads(
         lambda files: _four_rotations([grey_drawing(source, file) for file in files]), [*characters.values()], report
     )
     classes = [f"{character}/rot{degrees:03d}" for character in characters for degrees in (0, 90, 180, 270)]
     return in_class_order([rotation for four in images for rotation in four], classes)
+
+
+def _refuse_incomplete(path: Path, part: str, characters: Mapping[str, Sequence[str]]) -> None:
+    if len(characters) != PARTS[part]:
+        raise UserError(
+            f"{path} holds {len(characters)} characters, expected the {PARTS[part]} of Omniglot's {part}; "
+            "download it again"
+        )
+    for character, files in characters.items():
+        if len(files) != DRAWERS:
+            raise UserError(f"{path} holds {len(files)} drawings of {character}, expected {DRAWERS}; download it again")
 
 
 def grey_drawing(source: Source, name: str) -> Images:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def table_dataset(
     _refuse_shared_classes(rows, tables)
     if name == "miniimagenet":
         refuse_other_classes(root, {split: sorted({label for _, label in rows[split]}) for split in SPLITS})
-    checksum = digest_of(source.checksum(), *(digest_of(split, *sum(rows[split], ())) for split in SPLITS))
+    checksum = digest_of(source.checksum(), *(digest_of(split, *chain.from_iterable(rows[split])) for split in SPLITS))
 
     def build() -> Splits:
         return {split: _read_split(source, tables[split], rows[split], report) for split in SPLITS}

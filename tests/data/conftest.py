@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from leakysm.data import omniglot
 from leakysm.data.miniimagenet import CLASSES
+from leakysm.data.omniglot import SMALL1, SMALL2
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -74,12 +76,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def zips(tmp_path: Path) -> Path:
-    """A folder with a small Omniglot in the published archives' form."""
+def small_omniglot(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small Omniglot in the published archives' form; its counts stand for the published ones."""
+    for part, count in {**{part: len(files) // 3 for part, files in PARTS.items()}, SMALL1: 1, SMALL2: 2}.items():
+        monkeypatch.setitem(omniglot.PARTS, part, count)
+    monkeypatch.setattr(omniglot, "DRAWERS", 3)
     for part, files in PARTS.items():
-        write_zip(tmp_path / "omniglot" / f"{part}.zip", files)
-    return tmp_path / "omniglot"
+        write_zip(root / f"{part}.zip", files)
+    return root
+
+
+@pytest.fixture
+def zips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return small_omniglot(tmp_path / "omniglot", monkeypatch)
 
 
 def write_photographs(root: Path, classes: Mapping[str, Sequence[str]], each: int) -> Path:

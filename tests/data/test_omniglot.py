@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from leakysm.data import load
+from leakysm.data import load, omniglot
 from leakysm.data.cache import splits_digest
 from leakysm.data.omniglot import shrink
 from leakysm.errors import UserError
-from tests.data.conftest import BACKGROUND, EVALUATION, PARTS, characters, drawing, noise, png, write_files, write_zip
+from tests.data.conftest import (
+    BACKGROUND,
+    EVALUATION,
+    PARTS,
+    characters,
+    drawing,
+    noise,
+    png,
+    small_omniglot,
+    write_files,
+    write_zip,
+)
 
 
 def by_definition(data: bytes, degrees: int) -> np.ndarray:
@@ -159,6 +171,48 @@ def test_a_zip_with_other_content_says_what_was_expected(zips: Path, files: dict
         load("omniglot", zips)
 
 
+@given(st.sets(st.sampled_from(sorted(BACKGROUND)), min_size=1, max_size=len(BACKGROUND) - 1))
+def test_whatever_is_left_out_is_missed(tmp_path_factory: pytest.TempPathFactory, absent: set[str]) -> None:
+    kept = Counter(name.split("/", 1)[1].rsplit("/", 1)[0] for name in BACKGROUND if name not in absent)
+    poorest = next((character for character, count in sorted(kept.items()) if count < 3), None)
+    expected = (
+        f"holds {len(kept)} characters, expected the 5 of Omniglot's images_background; download it again"
+        if len(kept) < 5
+        else f"holds {kept[poorest]} drawings of {poorest}, expected 3; download it again"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        root = small_omniglot(tmp_path_factory.mktemp("absent"), patch)
+        write_zip(root / "images_background.zip", {name: BACKGROUND[name] for name in BACKGROUND if name not in absent})
+        with pytest.raises(UserError) as caught:
+            load("omniglot", root)
+    assert str(caught.value) == f"{root / 'images_background.zip'} {expected}"
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (400, "holds 20 characters, expected the 964 of Omniglot's images_background"),
+        (19260, "holds 963 characters, expected the 964"),
+        (19279, r"holds 19 drawings of Ada/character964, expected 20"),
+        (19300, "holds 965 characters, expected the 964"),
+    ],
+)
+def test_the_published_number_of_images_is_expected(tmp_path: Path, images: int, message: str) -> None:
+    one = drawing(0)
+    names = (
+        f"images_background/Ada/character{k // 20 + 1:03d}/{k // 20:04d}_{k % 20 + 1:02d}.png" for k in range(images)
+    )
+    write_zip(tmp_path / "images_background.zip", dict.fromkeys(names, one))
+    write_zip(tmp_path / "images_evaluation.zip", EVALUATION)
+    with pytest.raises(UserError, match=rf"images_background\.zip {message}.*; download it again"):
+        load("omniglot", tmp_path)
+
+
+@pytest.mark.parametrize(("part", "images"), [("small1", 2720), ("small2", 3120)])
+def test_the_minimal_sets_have_their_published_numbers(part: str, images: int) -> None:
+    assert omniglot.PARTS[f"images_background_{part}"] * omniglot.DRAWERS == images
+
+
 def test_an_empty_zip_is_refused(zips: Path) -> None:
     write_zip(zips / "images_background.zip", {})
     with pytest.raises(UserError, match=r"images_background\.zip is empty"):
@@ -188,6 +242,16 @@ def test_files_of_another_size_or_in_colour_are_refused(zips: Path) -> None:
         write_zip(zips / "images_background.zip", {**BACKGROUND, next(iter(BACKGROUND)): png(pixels)})
         with pytest.raises(UserError, match=f"is {found}, expected 105x105 in 1 bit or grey"):
             load("omniglot", zips)
+
+
+@pytest.mark.parametrize(
+    ("split", "command"),
+    [("lake", "fetch omniglot"), ("minimal1", "fetch omniglot --all"), ("minimal2", "fetch omniglot --all")],
+)
+def test_absent_archives_come_with_the_command_that_gets_them(zips: Path, split: str, command: str) -> None:
+    (zips / "images_background.zip").unlink()
+    with pytest.raises(UserError, match=rf"get them with `leakysm data {command}`, or give another --data"):
+        load("omniglot", zips, split=split)
 
 
 def test_a_folder_without_the_data_and_a_strange_file_are_named(zips: Path, tmp_path: Path) -> None:
