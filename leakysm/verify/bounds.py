@@ -82,6 +82,14 @@ class Exact:
     terms: int
     reach: Any = None
 
+    @classmethod
+    def of_floats(cls, value: Floats, scale: Floats, terms: int, reach: Floats | None = None) -> Exact:
+        """The truth as it is stored: rounded to float64."""
+        truth = cls(value, scale, terms, reach)
+        reached = scale if reach is None else np.maximum(reach, scale)
+        vars(truth).update(high=value, low=np.zeros_like(value), scale64=scale, reach64=reached)
+        return truth
+
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.value.shape)

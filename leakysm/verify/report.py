@@ -24,7 +24,8 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The same table for a page."""
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *escaped)]
 
 
 SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag")
@@ -120,6 +121,9 @@ def bound_rows() -> list[list[str]]:
         for operation, entry in ENTRIES.items()
         for name, bound in entry.bounds.items()
     ]
+
+
+FLAG_HEADER = ("flag", "what it is there to find")
 
 
 def flag_rows() -> list[list[str]]:

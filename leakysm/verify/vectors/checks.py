@@ -16,7 +16,6 @@ from leakysm.ops import registry
 from leakysm.ops.metrics import METRICS, Metric
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.bounds import Exact, Precision, errors
-from leakysm.verify.precise import exact
 from leakysm.verify.vectors import nets, stored
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
@@ -27,8 +26,9 @@ def check_files(where: Path) -> dict[str, int]:
     """CheckFailed unless every file is the manifest's, byte for byte and case for case. Returns cases per file."""
     manifest, counts = stored.read_manifest(where), {}
     for name, fewest in FEWEST.items():
-        known, groups = manifest["files"].get(name, {}), stored.read(where / name)
+        known = manifest["files"].get(name, {})
         _require(name, "SHA-256", stored.file_sha256(where / name), known.get("sha256"))
+        groups = stored.read(where / name)
         _require(name, "number of cases", len(groups), known.get("count"))
         if len(groups) < fewest:
             raise CheckFailed(
@@ -129,11 +129,11 @@ def _wrong(group: Group, part: str, results: Mapping[str, Any], other: Mapping[s
     texts = []
     for name, result in results.items():
         at = f"{part}/{name}"
-        truth = Exact(
-            exact(other.get(name, group.arrays[f"{at}/expected"])),
-            exact(group.arrays[f"{at}/scale"]),
+        truth = Exact.of_floats(
+            other.get(name, group.arrays[f"{at}/expected"]),
+            group.arrays[f"{at}/scale"],
             int(group.arrays[f"{at}/n"]),
-            exact(group.arrays[f"{at}/reach"]) if f"{at}/reach" in group.arrays else None,
+            group.arrays.get(f"{at}/reach"),
         )
         ratio = errors(result, truth, float(group.arrays[f"{at}/k"]), Precision(dtype), gradient=part == "vjp")
         if not ratio.max(initial=0) <= 1:

@@ -85,6 +85,9 @@ class Remade:
     missing: list[str] = field(default_factory=list)
 
 
+Files = Mapping[str, Mapping[str, Group]]
+
+
 def make(
     out: Path,
     *,
@@ -92,18 +95,22 @@ def make(
     major: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Remade:
-    """Write all files and the manifest to a folder. CheckFailed if a shipped case would change or disappear.
+    """Work all vectors out and publish them to a folder.
 
     shipped: the vectors to compare with (default: the installed ones, if any). major: let cases change.
     """
     shipped = stored.folder() if shipped is None else shipped
-    before = (
-        stored.read_manifest(shipped) if (shipped / stored.MANIFEST).is_file() else {"version": "0.0.0", "files": {}}
-    )
     progress(0, 2)
-    files: dict[str, dict[str, Group]] = {OPERATIONS: operation_groups()}
+    operations = operation_groups()
     progress(1, 2)
-    files[NETS], within = nets.groups(_read_if_there(shipped / NETS))
+    whole_nets, within = nets.groups(_read_if_there(shipped / NETS))
+    return publish(out, {OPERATIONS: operations, NETS: whole_nets}, within, shipped=shipped, major=major)
+
+
+def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major: bool = False) -> Remade:
+    """Write the files and a manifest with the next version. CheckFailed if a case would change or disappear."""
+    there = (shipped / stored.MANIFEST).is_file()
+    before = stored.read_manifest(shipped) if there else {"version": "0.0.0", "files": {}}
     remade = compare(before, files, within)
     if (remade.changed or remade.missing) and not major:
         names = ", ".join((remade.changed + remade.missing)[:3])
@@ -122,7 +129,7 @@ def _read_if_there(path: Path) -> dict[str, Group]:
     return stored.read(path) if path.is_file() else {}
 
 
-def compare(before: Mapping[str, Any], files: Mapping[str, Mapping[str, Group]], within: list[str]) -> Remade:
+def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> Remade:
     """Which cases are the same by content digest, new, changed, or gone."""
     remade = Remade(within_bound=within)
     for name, groups in files.items():
@@ -143,7 +150,7 @@ def _next_version(version: str, remade: Remade) -> str:
     return f"{major}.{minor + 1}.0" if remade.added else version
 
 
-def manifest(where: Path, files: Mapping[str, Mapping[str, Group]], version: str) -> dict[str, Any]:
+def manifest(where: Path, files: Files, version: str) -> dict[str, Any]:
     """Version, generator, and for each file its size, SHA-256, number of cases and their content digests."""
     return {
         "format": stored.FORMAT,

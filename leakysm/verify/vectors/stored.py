@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, Group]:
             if int(file.attrs.get("format", 0)) != FORMAT:
                 raise UserError(f"{path} has format {file.attrs.get('format')}; {FORMAT} is expected: update leakysm")
             return dict(_groups(file))
-    except OSError as problem:
+    except (OSError, RuntimeError, KeyError) as problem:  # h5py has no error of its own
         raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: reinstall leakysm") from None
 
 
@@ -120,6 +120,8 @@ def _groups(file: Any) -> Iterator[tuple[str, Group]]:
 
 
 def file_sha256(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"{path} is missing; a file of reference vectors is expected: reinstall leakysm")
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

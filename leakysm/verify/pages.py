@@ -1,0 +1,33 @@
+"""The generated parts of the documentation: tables between the marks `<!-- name -->` and `<!-- /name -->` of a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from leakysm.verify.report import BOUND_HEADER, FLAG_HEADER, bound_rows, flag_rows, markdown
+
+
+def part(page: str, name: str) -> str:
+    """What stands between a name's marks; ValueError if the page has no such marks."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", page, flags=re.DOTALL)
+    if found is None:
+        raise ValueError(f"the page has no part {name}; the marks <!-- {name} --> and <!-- /{name} --> are expected")
+    return found[1]
+
+
+def filled(page: str, name: str, lines: Sequence[str]) -> str:
+    """The page with other lines between a name's marks."""
+    return page.replace(
+        f"<!-- {name} -->\n{part(page, name)}", f"<!-- {name} -->\n" + "".join(f"{li}\n" for li in lines)
+    )
+
+
+def bounds() -> list[str]:
+    """The table of bounds."""
+    return markdown(BOUND_HEADER, bound_rows())
+
+
+def flags() -> list[str]:
+    """The table of flags."""
+    return markdown(FLAG_HEADER, flag_rows())

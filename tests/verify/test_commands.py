@@ -1,0 +1,115 @@
+"""The commands verify, conform and vectors: tables, JSON, exit status."""
+
+import json
+from pathlib import Path
+
+import pytest
+from leakysm_cli.main import app
+from typer.testing import CliRunner
+
+GOOD = "def relu(x):\n    return x * (x > 0)\n"
+WRONG = "def relu(x):\n    return x * (x > -1)\n"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    import sys
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+    for name in ("good", "wrong"):
+        sys.modules.pop(name, None)
+
+
+def test_verify_prints_errors_and_gradients_and_exits_0(run) -> None:
+    result = run("verify", "--backend", "reference", "--operation", "relu", "--operation", "log_softmax")
+    assert result.exit_code == 0, result.output
+    assert "error / bound" in result.output
+    assert "Jacobian" in result.output
+    assert "2 operations" in result.output.splitlines()[-1]
+
+
+def test_verify_speaks_json(run) -> None:
+    found = json.loads(run("verify", "--operation", "relu", "--json").output)
+    assert found["ok"] is True
+    assert found["name"] == "numpy"
+    assert {worst["dtype"] for worst in found["operations"][0]["worst"]} == {"float16", "float32", "float64"}
+    assert found["gradients"][0]["problems"] == []
+
+
+def test_verify_exits_1_with_the_smallest_example_when_a_bound_breaks(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from leakysm.backends.protocol import Pair
+    from leakysm.backends.reference import ReferenceEngine
+
+    wrong = Pair(lambda x: (x * 2, x), lambda saved, dy: dy)
+    monkeypatch.setattr(ReferenceEngine, "operation", lambda self, name: wrong)
+    result = run("verify", "--backend", "reference", "--operation", "relu")
+    assert result.exit_code == 1
+    assert 'engine = lk.backend("reference")' in result.output
+    assert "times the bound" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--backend", "torch"], ["--operation", "squared"]])
+def test_bad_use_of_verify_is_one_line(run, arguments: list[str]) -> None:
+    result = run("verify", *arguments)
+    assert result.exit_code == 2
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_conform_exits_0_if_one_is_offered_and_none_fails(run, tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    result = run("conform", "good", "--examples", "3")
+    assert result.exit_code == 0, result.output
+    assert "1 of 15 operations offered: none fails" in result.output
+
+
+def test_conform_exits_1_with_a_counterexample(run, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    result = run("conform", "wrong.py", "--operation", "relu", "--examples", "0")
+    assert result.exit_code == 1
+    assert "import wrong" in result.output
+    assert "failed: relu" in result.output
+
+
+@pytest.mark.parametrize("target", ["no_such_module", "json"])
+def test_conform_ends_in_a_row_whatever_the_module_is(run, target: str) -> None:
+    result = run("conform", target, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.output)["operations"][0]["status"] == "broken"
+
+
+def test_conform_reads_expected_failures(run, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    (tmp_path / "expected.txt").write_text("relu/*  # keeps small negative numbers\n")
+    result = run("conform", "wrong", "--operation", "relu", "--expected", "expected.txt")
+    assert result.exit_code == 0
+    assert "expected: keeps small negative numbers" in result.output
+    result = run("conform", "wrong", "--operation", "relu", "--expected", "nowhere.txt")
+    assert result.exit_code == 2
+    assert "nowhere.txt" in result.output
+
+
+def test_vectors_are_listed_by_operation_and_flag(run) -> None:
+    result = run("vectors", "list", "--operation", "cross_entropy", "--flag", "saturated")
+    assert result.exit_code == 0
+    assert "cross_entropy/saturated-wrong" in result.output
+    assert "relu/" not in result.output
+    found = json.loads(run("vectors", "list", "--operation", "conv4", "--json").output)
+    assert found["conv4/full-leaky"]["arithmetic"] == "float64"
+
+
+def test_vectors_are_exported_by_ending(run, tmp_path: Path) -> None:
+    assert run("vectors", "export", "relu.json", "--operation", "relu").exit_code == 0
+    assert "relu/zero" in json.loads((tmp_path / "relu.json").read_text())
+    assert run("vectors", "export", "relu.csv").exit_code == 2
+
+
+def test_vectors_check_the_files_alone(run) -> None:
+    result = run("vectors", "check", "--backend", "none")
+    assert result.exit_code == 0
+    assert "operations.h5" in result.output
+
+
+def test_an_unknown_operation_of_vectors_is_bad_use(run) -> None:
+    assert run("vectors", "list", "--operation", "relus").exit_code == 2

@@ -1,0 +1,69 @@
+"""The example implementations come out as the documentation says, and its example runs as it stands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leakysm.verify import pages
+from leakysm.verify.conformance import Settings, conform_module
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+SETTINGS = Settings(examples=0, shrink_seconds=0.2)
+
+# example, library, operation -> the flags that must be among its failures; None where it passes
+FINDINGS = [
+    ("torch_difference", "torch", "squared_euclidean", None),
+    ("torch_difference", "torch", "leaky_squared_euclidean", None),
+    ("torch_difference", "torch", "prototypes", None),
+    ("torch_difference", "torch", "prototypical_loss", {"saturated"}),
+    ("torch_cdist", "torch", "squared_euclidean", {"many-rows", "far", "coincident"}),
+    ("torch_cdist_exact", "torch", "squared_euclidean", {"subnormal"}),
+    ("torch_expansion", "torch", "squared_euclidean", {"coincident", "far", "ulp-apart"}),
+    ("torch_library", "torch", "cross_entropy", {"saturated"}),
+    ("torch_library", "torch", "cosine_distance", {"zero-vector"}),
+    ("torch_library", "torch", "conv2d", None),
+    ("torch_library", "torch", "batch_norm", None),
+    ("torch_library", "torch", "max_pool2d", None),
+    ("torch_library", "torch", "relu", None),
+    ("torch_library", "torch", "conv_block", None),
+    ("torch_log_of_softmax", "torch", "cross_entropy", {"saturated", "plain"}),
+    ("jax_difference", "jax", "relu", None),
+    ("jax_difference", "jax", "squared_euclidean", None),
+    ("jax_norm", "jax", "squared_euclidean", {"coincident"}),
+    ("scipy_distances", "scipy", "squared_euclidean", {"wide"}),
+    ("scipy_distances", "scipy", "cosine_distance", {"zero-vector"}),
+    ("sklearn_distances", "sklearn", "squared_euclidean", {"far", "ulp-apart"}),
+]
+
+
+@pytest.mark.parametrize(("example", "library", "operation", "flags"), FINDINGS)
+def test_an_example_comes_out_as_documented(example: str, library: str, operation: str, flags: set[str] | None) -> None:
+    pytest.importorskip(library)
+    report = conform_module(str(EXAMPLES / f"{example}.py"), operations=[operation], settings=SETTINGS)
+    row = report.rows[-1]
+    assert row.status == ("passed" if flags is None else "failed"), row.problem
+    assert (flags or set()) <= set(row.failures)
+    table = (ROOT / "docs" / "conformance.md").read_text()
+    line = next(li for li in table.splitlines() if f"| `{example}` |" in li and f"| {operation} |" in li)
+    assert f"| {row.status} |" in line
+    assert library in report.versions
+
+
+def test_the_example_of_the_documentation_runs_as_it_stands(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    text = pages.part((ROOT / "docs" / "conformance.md").read_text(), "example")
+    code = text.removeprefix("```python\n").removesuffix("```\n")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    (tmp_path / "my_losses.py").write_text(code)
+    done = subprocess.run([sys.executable, "my_losses.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["bounds", "flags"])
+def test_the_tables_of_the_documentation_are_the_generated_ones(name: str) -> None:
+    page = (ROOT / "docs" / "verification.md").read_text()
+    lines = {"bounds": pages.bounds, "flags": pages.flags}[name]()
+    assert pages.part(page, name).splitlines() == lines, "python docs/examples/fill_pages.py fills them"

@@ -1,0 +1,50 @@
+"""The pytest plugin, in a pytest of its own."""
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+OFFERED = """
+def relu(x):
+    return x * (x > 0)
+
+def relu_vjp(x, dy):
+    return dy * (x >= 0)
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(offered=OFFERED, test_mine="def test_mine(): pass\n")
+    return lambda *arguments: pytester.runpytest_subprocess("-p", "leakysm.verify.plugin", *arguments)
+
+
+def test_every_offered_operation_is_a_test_with_its_counterexample(run) -> None:
+    result = run("--leakysm-conform=offered", "-rs")
+    result.assert_outcomes(passed=1, failed=1, skipped=14)
+    result.stdout.fnmatch_lines(["*relu/*/dx*is exact*", "*import offered*", "*result = offered.relu_vjp(x, dy)*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_paths_add_ones_own_tests(run) -> None:
+    run("--leakysm-conform=offered", "test_mine.py").assert_outcomes(passed=2, failed=1, skipped=14)
+
+
+def test_without_the_option_nothing_is_added(run) -> None:
+    run().assert_outcomes(passed=1)
+
+
+def test_expected_failures_pass_and_idle_ones_do_not(run, pytester: pytest.Pytester) -> None:
+    pytester.makefile(".txt", expected="relu/*/dx  # gradient 1 at 0, as in our other code")
+    run("--leakysm-conform=offered", "--leakysm-expected=expected.txt").assert_outcomes(passed=3, skipped=14)
+    pytester.makefile(".txt", expected="relu/*/dx  # as before\nconv2d/*  # gone")
+    result = run("--leakysm-conform=offered", "--leakysm-expected=expected.txt")
+    result.assert_outcomes(passed=2, failed=1, skipped=14)
+    result.stdout.fnmatch_lines(["*conv2d/*gone: did not happen*"])
+
+
+def test_a_module_that_cannot_be_imported_fails_once(run) -> None:
+    result = run("--leakysm-conform=no_such_module")
+    result.assert_outcomes(failed=1, skipped=15)
+    result.stdout.fnmatch_lines(["*ModuleNotFoundError*no_such_module*"])

@@ -1,0 +1,222 @@
+"""The shipped reference vectors: whole, reproducible, and kept by our engines."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import leakysm as lk
+from leakysm.errors import CheckFailed, UserError
+from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors.checks import FEWEST, check_engine, check_files, parameter
+from leakysm.verify.vectors.export import export
+from leakysm.verify.vectors.make import compare, make, publish
+from leakysm.verify.vectors.stored import MANIFEST, NETS, OPERATIONS
+
+SHIPPED = stored.folder()
+
+
+@pytest.fixture(scope="module")
+def groups() -> dict[str, stored.Group]:
+    return stored.read(SHIPPED / OPERATIONS)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    for name in (OPERATIONS, NETS, MANIFEST):
+        (tmp_path / name).write_bytes((SHIPPED / name).read_bytes())
+    return tmp_path
+
+
+def test_the_files_are_the_manifests_and_small() -> None:
+    counts = check_files(SHIPPED)
+    assert all(counts[name] >= fewest for name, fewest in FEWEST.items())
+    assert sum(path.stat().st_size for path in SHIPPED.glob("*.*")) < 10_000_000
+
+
+def test_all_are_remade_and_the_float64_nets_within_their_bound(tmp_path: Path) -> None:
+    remade = make(tmp_path)
+    assert (remade.changed, remade.missing, remade.added) == ([], [], [])
+    assert remade.within_bound == ["conv4/full-squared", "conv4/full-leaky"]
+    assert check_files(tmp_path) == check_files(SHIPPED)
+    assert stored.read_manifest(tmp_path)["version"] == stored.read_manifest(SHIPPED)["version"]
+
+
+@pytest.mark.parametrize("engine", ["reference", "numpy"])
+def test_an_engine_is_within_every_bound_of_the_vectors(engine: str) -> None:
+    checked = check_engine(lk.backend(engine), SHIPPED)
+    assert checked.failures == []
+    assert checked.cases == sum(check_files(SHIPPED).values())
+
+
+def test_every_operation_has_a_dozen_cases_or_more_and_whole_nets_are_there(groups: dict[str, stored.Group]) -> None:
+    from leakysm.ops.registry import OPERATIONS as REGISTERED
+
+    counts = {operation: sum(name.startswith(operation + "/") for name in groups) for operation in REGISTERED}
+    assert min(counts.values()) >= 9
+    assert sum(counts.values()) == len(groups)
+    exact = {name: group.description["arithmetic"] for name, group in stored.read(SHIPPED / NETS).items()}
+    assert exact == {
+        "conv4/small-squared": "50 digits",
+        "conv4/small-leaky": "50 digits",
+        "conv4/full-squared": "float64",
+        "conv4/full-leaky": "float64",
+    }
+
+
+def test_inputs_are_stored_as_float64_that_their_dtypes_hold(groups: dict[str, stored.Group]) -> None:
+    for name, group in groups.items():
+        assert group.description["note"], name
+        for dtype in group.description["dtypes"].split(","):
+            for path, array in group.arrays.items():
+                if path.startswith("arguments/") and array.dtype.kind == "f":
+                    with np.errstate(over="ignore"):
+                        assert np.array_equal(array.astype(dtype).astype(np.float64), array, equal_nan=True), (
+                            name,
+                            path,
+                        )
+
+
+def test_a_digest_is_what_the_format_page_says(groups: dict[str, stored.Group]) -> None:
+    """Written again from the page, for one case."""
+    group = groups["leaky_squared_euclidean/kink"]
+    items = {path: (array.dtype.str, array.shape, array.tobytes()) for path, array in group.arrays.items()}
+    text = group.contents["parameters"].encode()
+    items["@parameters"] = ("|u1", (len(text),), text)
+    total = hashlib.sha256()
+    for path in sorted(items):
+        dtype, shape, data = items[path]
+        total.update(f"{path}|{dtype}|{','.join(map(str, shape))}|".encode() + data)
+    manifest = json.loads((SHIPPED / MANIFEST).read_text())
+    assert total.hexdigest() == manifest["files"][OPERATIONS]["cases"]["leaky_squared_euclidean/kink"]
+
+
+def test_the_kink_is_marked_and_leaves_either_factor_open(groups: dict[str, stored.Group]) -> None:
+    group = groups["leaky_squared_euclidean/kink"]
+    assert "kink" in group.description["flags"]
+    ours, other = group.arrays["vjp/dx/expected"], group.arrays["alternatives/float64/0/dx"]
+    slope = json.loads(group.contents["parameters"])["slope"]
+    assert np.array_equal(other[0], slope * ours[0])
+
+
+# What goes wrong with files
+
+
+def test_a_changed_byte_is_found(copied: Path) -> None:
+    data = bytearray((copied / OPERATIONS).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copied / OPERATIONS).write_bytes(bytes(data))
+    with pytest.raises(CheckFailed):
+        check_files(copied)
+
+
+def test_a_changed_value_is_found_by_its_digest(copied: Path) -> None:
+    import h5py
+
+    with h5py.File(copied / OPERATIONS, "r+") as file:
+        file["relu/plain/value/y/expected"][...] += 1
+    manifest = stored.read_manifest(copied)
+    manifest["files"][OPERATIONS]["sha256"] = stored.file_sha256(copied / OPERATIONS)
+    stored.write_manifest(copied, manifest)
+    with pytest.raises(CheckFailed, match="relu/plain"):
+        check_files(copied)
+
+
+@pytest.mark.parametrize("name", [OPERATIONS, MANIFEST])
+def test_a_missing_file_is_named(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(UserError, match=name):
+        check_files(copied)
+
+
+def test_a_file_that_is_not_hdf5_is_named(copied: Path) -> None:
+    (copied / OPERATIONS).write_text("no")
+    with pytest.raises(CheckFailed, match="HDF5"):
+        stored.read(copied / OPERATIONS)
+
+
+def test_another_format_is_refused(copied: Path) -> None:
+    import h5py
+
+    with h5py.File(copied / OPERATIONS, "r+") as file:
+        file.attrs["format"] = 2
+    with pytest.raises(UserError, match="format 2"):
+        stored.read(copied / OPERATIONS)
+
+
+# Versions
+
+
+def test_cases_may_be_added_but_not_changed_or_lost(
+    groups: dict[str, stored.Group], copied: Path, tmp_path: Path
+) -> None:
+    before = stored.read_manifest(SHIPPED)
+    fewer = {name: group for name, group in groups.items() if name != "relu/plain"}
+    assert compare(before, {OPERATIONS: fewer}, []).missing == ["relu/plain"]
+    known = before["files"][OPERATIONS]["cases"]
+    known["relu/zero"] = "another digest"
+    del known["relu/plain"]
+    remade = compare(before, {OPERATIONS: groups}, [])
+    assert (remade.added, remade.changed) == (["relu/plain"], ["relu/zero"])
+    stored.write_manifest(copied, before)
+    with pytest.raises(CheckFailed, match="relu/zero"):
+        publish(tmp_path / "made", {OPERATIONS: groups}, [], shipped=copied)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(("change", "version"), [("none", "1.0.0"), ("added", "1.1.0"), ("lost", "2.0.0")])
+def test_the_version_says_what_happened(
+    change: str, version: str, groups: dict[str, stored.Group], tmp_path: Path
+) -> None:
+    some = {name: group for name, group in groups.items() if name.startswith("relu/")}
+    plain = {"relu/plain": some.pop("relu/plain")}
+    old, new = (some, some | plain) if change == "added" else (some | plain, some) if change == "lost" else (some, some)
+    publish(tmp_path / "old", {OPERATIONS: old}, [], shipped=tmp_path)
+    publish(tmp_path / "new", {OPERATIONS: new}, [], shipped=tmp_path / "old", major=change == "lost")
+    assert stored.read_manifest(tmp_path / "new")["version"] == version
+    assert set(stored.read(tmp_path / "new" / OPERATIONS)) == set(new)
+
+
+def test_a_number_read_from_a_parameter_is_that_number() -> None:
+    assert parameter("inf") == np.inf
+    assert parameter("pair") == "pair"
+    metric = parameter(
+        {"operation": "leaky_squared_euclidean", "parameters": {"threshold": "inf", "slope": 0.5, "per": "pair"}}
+    )
+    assert metric == lk.LeakySquaredEuclidean(threshold=float("inf"), slope=0.5)
+
+
+# Export
+
+
+def test_npz_holds_every_array(groups: dict[str, stored.Group], tmp_path: Path) -> None:
+    chosen = {"cross_entropy/infinite-logit": groups["cross_entropy/infinite-logit"]}
+    export(chosen, tmp_path / "v.npz")
+    with np.load(tmp_path / "v.npz") as found:
+        for path, array in chosen["cross_entropy/infinite-logit"].arrays.items():
+            assert np.array_equal(found[f"cross_entropy/infinite-logit/{path}"], array)
+
+
+def test_json_holds_every_digit(groups: dict[str, stored.Group], tmp_path: Path) -> None:
+    name = "cross_entropy/infinite-logit"
+    export({name: groups[name]}, tmp_path / "v.json")
+    found = json.loads((tmp_path / "v.json").read_text())[name]
+    for path, array in groups[name].arrays.items():
+        values = [float(value) for value in found["arrays"][path]["values"]]
+        assert np.array_equal(np.array(values).reshape(found["arrays"][path]["shape"]), array)
+
+
+def test_another_ending_is_bad_use(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.npz or \.json"):
+        export({}, tmp_path / "v.csv")
+
+
+def test_a_net_that_is_wrong_in_one_parameter_is_found() -> None:
+    group = stored.read(SHIPPED / NETS)["conv4/small-leaky"]
+    case = nets.net("small")
+    results = nets.computed_results(case, lk.LeakySquaredEuclidean(), lk.backend("numpy"), "float64")
+    assert nets.failures(results, group, "float64") == []
+    results["gradients/block2.shift"] = results["gradients/block2.shift"] * (1 + 1e-9)
+    assert len(nets.failures(results, group, "float64")) == 1
