@@ -42,9 +42,11 @@ class Conv4:
         dtype: str = "float32",
         engine: Engine | None = None,
     ) -> None:
-        for name, value in (("in_channels", in_channels), ("channels", channels)):
-            if value < 1:
-                raise UserError(f"{name} is {value}; at least 1 is expected: give the number of channels")
+        for name, value, least in (("in_channels", in_channels, 1), ("channels", channels, 1), ("seed", seed, 0)):
+            if not isinstance(value, int | np.integer) or value < least:
+                raise UserError(f"{name} is {value!r}; a whole number of at least {least} is expected: give one")
+        if not isinstance(engine, Engine | None):
+            raise UserError(f"engine is {engine!r}; an engine is expected: leakysm.backend('numpy') say")
         if dtype not in ("float32", "float64"):
             raise UserError(f"dtype is {dtype!r}; 'float32' or 'float64' is expected: choose one")
         self.in_channels, self.channels, self.dtype = in_channels, channels, np.dtype(dtype)
@@ -167,6 +169,8 @@ class Conv4:
         return parts[f"block{b}.weight"], parts[f"block{b}.scale"], parts[f"block{b}.shift"]
 
     def _require_images(self, x: Array) -> None:
+        if not hasattr(x, "ndim"):
+            raise UserError(f"images are a {type(x).__name__}; an array of the engine is expected: engine.asarray")
         if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << BLOCKS:
             raise UserError(
                 f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) is expected, H and W at least "

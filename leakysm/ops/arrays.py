@@ -71,20 +71,29 @@ def require_same_width(x: Array, c: Array) -> None:
 
 
 def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, name: str = "labels") -> Array:
-    """Labels as an integer array beside `like`: (n,), every one in [0, n_classes), else UserError, on a GPU too."""
+    """Labels (n,) as an int32 or int64 array beside `like`, each in [0, n_classes), else UserError: on a GPU too."""
     if not array_api_compat.is_array_api_obj(labels):
-        labels = (
-            xp.asarray(labels, device=array_api_compat.device(like)) if len(labels) else xp.zeros(0, dtype=xp.int64)
-        )
+        labels = _listed(xp, labels, like, name)
     elif array_api_compat.array_namespace(labels) is not xp:
         raise ArrayError(f"{name} is an array of another library than the floats; one library is expected: convert it")
     require_shape(name, labels, (n,))
     if not xp.isdtype(labels.dtype, "integral"):
         raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: number the classes from 0")
+    if dtype_name(labels) not in ("int32", "int64"):  # narrow ones cannot count the classes, unsigned ones not compare
+        labels = xp.astype(labels, xp.int64 if dtype_name(labels) in ("uint32", "uint64") else xp.int32)
     if n and (int(xp.min(labels)) < 0 or int(xp.max(labels)) >= n_classes):
         span = f"{int(xp.min(labels))} to {int(xp.max(labels))}"
         raise UserError(f"{name} run from {span}; 0 to {n_classes - 1} is expected: number the classes from 0")
     return labels
+
+
+def _listed(xp: Any, labels: Any, like: Array, name: str) -> Array:
+    """Labels that are no array, a list say, as one."""
+    device = array_api_compat.device(like)
+    try:
+        return xp.asarray(labels, device=device) if len(labels) else xp.zeros(0, dtype=xp.int64, device=device)
+    except (TypeError, ValueError, OverflowError):
+        raise ArrayError(f"{name} is {labels!r}; a list or array of integers is expected: one for each row") from None
 
 
 def class_count(n_classes: Any) -> int:

@@ -33,8 +33,8 @@ def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
 
 def require_eps(eps: float) -> None:
     """UserError unless 0 <= eps < inf."""
-    if not 0 <= eps < math.inf:
-        raise UserError(f"eps is {eps}; 0 <= eps < inf is expected: 1e-5 is usual")
+    if not isinstance(eps, int | float) or not 0 <= eps < math.inf:
+        raise UserError(f"eps is {eps!r}; 0 <= eps < inf is expected: 1e-5 is usual")
 
 
 def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, Array]:
@@ -74,7 +74,7 @@ def batch_norm_vjp(x: Array, scale: Array, shift: Array, dy: Array, *, eps: floa
     n = dy.shape[0]
     dshift = tree_sum(xp, dy, axis=0)
     dscale = tree_sum(xp, dy * normalised, axis=0)
-    dx = scale * inverse * (dy - dshift / n - normalised * (dscale / n))
+    dx = (dy - dshift / n - normalised * (dscale / n)) * inverse * scale
     return finish(xp.reshape(dx, x.shape)), finish(dscale), finish(dshift)
 
 

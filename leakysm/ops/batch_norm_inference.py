@@ -16,7 +16,10 @@ from leakysm.ops.registry import Operation, arrays, register
 def batch_norm_inference(
     x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = EPS
 ) -> Array:
-    """Batch norm with given statistics. x (..., C), the others (C,), of one float dtype -> (..., C)."""
+    """Batch norm with given statistics. x (..., C), the others (C,), of one float dtype -> (..., C).
+
+    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, wrong shapes, bad eps.
+    """
     require_eps(eps)
     xp, (x, scale, shift, mean, variance), finish = working(x=x, scale=scale, shift=shift, mean=mean, variance=variance)
     channel_rows(xp, x, scale=scale, shift=shift, mean=mean, variance=variance)
@@ -40,7 +43,7 @@ def batch_norm_inference_vjp(
     dscale = tree_sum(xp, dy * ((rows - mean) * inverse), axis=0)
     dx = xp.reshape(dy * (scale * inverse), x.shape)
     dmean = -scale * inverse * dshift
-    dvariance = -scale * inverse * inverse * dscale / 2
+    dvariance = -(scale * inverse) * (inverse * dscale) / 2
     return finish(dx), finish(dscale), finish(dshift), finish(dmean), finish(dvariance)
 
 

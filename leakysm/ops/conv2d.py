@@ -40,7 +40,10 @@ def _require_kernel(x: Array, w: Array) -> tuple[int, int, int, int, int]:
 
 @quiet
 def conv2d(x: Array, w: Array) -> Array:
-    """Convolution. x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F)."""
+    """Convolution. x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F).
+
+    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    """
     xp, (x, w), finish = working(x=x, w=w)
     N, H, W, _, F = _require_kernel(x, w)
     y = zeros(xp, (N * H * W, F), x)

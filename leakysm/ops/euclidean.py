@@ -28,7 +28,10 @@ def scaled_norm(xp: Any, differences: Array) -> Array:
 
 @quiet
 def euclidean(x: Array, c: Array) -> Array:
-    """Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M)."""
+    """Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M).
+
+    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
     return finish(over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b) / norm_scale(xp, a - b)))

@@ -56,12 +56,10 @@ def leaky_squared_euclidean_vjp(
     require_same_width(x, c)
     require_shape("dy", dy, (x.shape[0], c.shape[0]))
     if per == "pair":
-        dy = dy * leak.derivative(xp, squared_euclidean(x, c))
-        dx, dc = both_gradients(xp, x, c, lambda a, b, g: 2 * g * (a - b), dy)
+        d = squared_euclidean(x, c)
+        dx, dc = both_gradients(xp, x, c, lambda a, b, g, d: leak.chain(xp, d, 2 * (g * (a - b))), dy, d)
     else:
-        dx, dc = both_gradients(
-            xp, x, c, lambda a, b, g: 2 * (g * leak.derivative(xp, (a - b) * (a - b))) * (a - b), dy
-        )
+        dx, dc = both_gradients(xp, x, c, lambda a, b, g: leak.chain(xp, (a - b) * (a - b), 2 * (g * (a - b))), dy)
     return finish(dx), finish(dc)
 
 

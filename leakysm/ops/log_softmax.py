@@ -37,7 +37,7 @@ def softmax_parts(xp: Any, logits: Array) -> Softmax:
 
 @quiet
 def log_softmax(logits: Array) -> Array:
-    """Log-probabilities. logits (N, M) float -> (N, M)."""
+    """Log-probabilities. logits (N, M) float -> (N, M). ArrayError, UserError: another dtype or shape."""
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))
     if 0 in logits.shape:

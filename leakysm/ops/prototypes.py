@@ -7,7 +7,7 @@ Source: Snell et al. (2017), equation 1. Shots may differ between classes; every
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from leakysm.errors import UserError
 from leakysm.ops.arrays import (
@@ -24,15 +24,20 @@ from leakysm.ops.arrays import (
 from leakysm.ops.registry import Argument, Operation, register
 
 
+def _refuse_empty(m: int, n_classes: int) -> NoReturn:
+    raise UserError(f"class {m} of {n_classes} has no shot; at least 1 is expected: give it an example")
+
+
 def _shots(xp: Any, z: Array, labels: Any, n_classes: int) -> tuple[Array, Array]:
     """Checked labels (N,), and the number of shots of each class (M, 1) in z's dtype; UserError for an empty class."""
     require_shape("z", z, ("N", "D"))
     labels = integer_labels(xp, labels, z, z.shape[0], n_classes)
+    if n_classes > z.shape[0]:  # looked at first, since a wrong label may name any number of classes
+        present = {int(labels[i]) for i in range(z.shape[0])}
+        _refuse_empty(next(m for m in range(n_classes) if m not in present), n_classes)
     shots = xp.sum(xp.astype(one_hot(xp, labels, n_classes), z.dtype), axis=0)
     if n_classes and float(xp.min(shots)) == 0:
-        raise UserError(
-            f"class {int(xp.argmin(shots))} of {n_classes} has no shot; at least 1 is expected: give it an example"
-        )
+        _refuse_empty(int(xp.argmin(shots)), n_classes)
     return labels, shots[:, None]
 
 

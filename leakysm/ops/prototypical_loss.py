@@ -19,6 +19,11 @@ from leakysm.ops.prototypes import prototypes, prototypes_vjp
 from leakysm.ops.registry import OPERATIONS, Argument, Operation, register
 
 
+def _require_metric(distance: Any) -> None:
+    if not isinstance(distance, Metric):
+        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
+
+
 def _classes(xp: Any, support: Array, labels: Any) -> tuple[Array, int]:
     require_shape("support", support, ("N", "D"))
     if support.shape[0] == 0:
@@ -35,6 +40,7 @@ def prototypical_loss(
 
     UserError (a ValueError) for a class without a shot, and for a query label without a class.
     """
+    _require_metric(distance)
     xp, (support, query), finish = working(support=support, query=query)
     support_labels, n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)
@@ -46,6 +52,7 @@ def prototypical_loss_vjp(
     support: Array, support_labels: Array, query: Array, query_labels: Array, dy: Any = 1.0, *, distance: Metric
 ) -> tuple[Array, Array]:
     """Gradients of `prototypical_loss`. dy scalar -> dsupport (S, D), dquery (Q, D)."""
+    _require_metric(distance)
     floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
     xp, (support, query, *given), finish = working(support=support, query=query, **floats)
     support_labels, n_classes = _classes(xp, support, support_labels)

@@ -26,7 +26,7 @@ class Leak:
             value = getattr(self, name)
             try:
                 number = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise UserError(f"{name} is {value!r}; a number with {span} is expected") from None
             if not (number >= 0 if name == "threshold" else 0 < number <= 1):
                 raise UserError(f"{name} is {number}; {span} is expected: choose a value in this range")
@@ -34,17 +34,22 @@ class Leak:
 
     def value(self, xp: Any, d: Array) -> Array:
         """r(d), elementwise."""
-        t, s = self.threshold, self.slope
+        t = self.threshold
         # Bit for bit the identity for s = 1, and for a threshold that no finite distance of the dtype can pass.
-        if s == 1 or math.isinf(t) or t > xp.finfo(d.dtype).max:
+        if self.slope == 1 or math.isinf(t) or t > xp.finfo(d.dtype).max:
             return d
-        return xp.where(d <= t, d, t + s * (d - t))
+        return xp.where(d <= t, d, t + self._times_slope(xp, d - t))
 
-    def derivative(self, xp: Any, d: Array) -> Array:
-        """r'(d), elementwise: 1 or the slope."""
-        one = xp.ones_like(d)
-        return xp.where(self.within(d), one, self.slope * one)
+    def chain(self, xp: Any, d: Array, dd: Array) -> Array:
+        """r'(d) dd, elementwise: dd, or dd times the slope."""
+        return xp.where(self.within(d), dd, self._times_slope(xp, dd))
 
     def within(self, d: Array) -> Array:
         """The discrete choice that is made at the kink: d <= t."""
         return d <= self.threshold
+
+    def _times_slope(self, xp: Any, v: Array) -> Array:
+        if self.slope >= xp.finfo(v.dtype).smallest_normal:
+            return self.slope * v
+        power = 2.0**126 if v.dtype == xp.float32 else 2.0**1022  # a subnormal slope would lose its digits
+        return (v / power) * (self.slope * power)

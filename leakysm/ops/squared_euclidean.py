@@ -15,7 +15,10 @@ from leakysm.ops.registry import Operation, arrays, register
 
 @quiet
 def squared_euclidean(x: Array, c: Array) -> Array:
-    """Squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf."""
+    """Squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf.
+
+    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
     return finish(over_pairs(xp, x, c, lambda a, b: tree_sum(xp, (a - b) * (a - b), axis=-1)))
@@ -27,7 +30,7 @@ def squared_euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
     xp, (x, c, dy), finish = working(x=x, c=c, dy=dy)
     require_same_width(x, c)
     require_shape("dy", dy, (x.shape[0], c.shape[0]))
-    dx, dc = both_gradients(xp, x, c, lambda a, b, g: 2 * g * (a - b), dy)
+    dx, dc = both_gradients(xp, x, c, lambda a, b, g: 2 * (g * (a - b)), dy)
     return finish(dx), finish(dc)
 
 

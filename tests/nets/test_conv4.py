@@ -6,6 +6,7 @@ import pytest
 import leakysm as lk
 from leakysm.backends import BACKENDS
 
+PINNED = np.array([0.0275807473808527, -0.019543278962373734, -0.011045705527067184], np.float32)
 CPU = [name for name in BACKENDS if name != "cupy"]
 
 
@@ -28,6 +29,8 @@ def test_parameters_are_views_of_one_vector_and_the_seed_decides_them():
     net.vector[:] = 3
     assert all(np.all(p == 3) for p in net.parameters.values())
     weight = same.parameters["block2.weight"]
+    # The numbers of seed 1 themselves: should NumPy ever draw others, a seed would mean another net.
+    np.testing.assert_array_equal(weight.ravel()[:3], PINNED)
     assert abs(weight.std() / np.sqrt(2 / 576) - 1) < 0.02  # Kaiming normal, fan-out
 
 
@@ -86,6 +89,10 @@ def test_state_goes_round():
 def test_bad_calls():
     for call, message in [
         (lambda: lk.Conv4(0), "in_channels is 0"),
+        (lambda: lk.Conv4(channels=1.5), "channels is 1.5"),
+        (lambda: lk.Conv4(seed="a"), "seed is 'a'"),
+        (lambda: lk.Conv4(engine="numpy"), "engine is 'numpy'"),
+        (lambda: lk.Conv4()([[1.0]]), "images are a list"),
         (lambda: lk.Conv4(dtype="float16"), "dtype is 'float16'"),
         (lambda: lk.Conv4()(images(side=15)), "at least 16"),
         (lambda: lk.Conv4(3)(images()), "images have shape"),

@@ -146,13 +146,13 @@ def test_float16_is_rounded_once_after_the_restriction(side, slope):
     assert abs(float(y[0, 0]) - expected) <= 0.51 * np.finfo(np.float16).eps * expected
 
 
-@pytest.mark.parametrize("threshold", [-1.0, -1e-300, math.nan, -math.inf, "one", None])
+@pytest.mark.parametrize("threshold", [-1.0, -1e-300, math.nan, -math.inf, "one", None, -(10**400)])
 def test_threshold_out_of_range(threshold):
     for call in (
         lambda: lk.LeakySquaredEuclidean(threshold=threshold),
         lambda: lk.leaky_squared_euclidean(np.ones((1, 1)), np.ones((1, 1)), threshold=threshold, slope=0.1),
     ):
-        with pytest.raises(ValueError, match=r"threshold is .*0 <= threshold <= inf"):
+        with pytest.raises(ValueError, match=r"threshold is [\s\S]*0 <= threshold <= inf"):
             call()
 
 
@@ -195,3 +195,24 @@ def test_no_array_of_all_differences_is_made():
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 60e6, metric
+
+
+@pytest.mark.parametrize("per", ["pair", "coordinate"])
+@pytest.mark.parametrize(
+    ("difference", "dy", "slope", "gradient"),
+    [
+        (1e-30, 2e38, 1.0, 4e8),  # 2 dy alone would overflow
+        (1e15, 1e-30, 1e-12, 2e-27),  # dy slope alone would be subnormal
+        (1e18, 1.0, 1e-42, 2e-24),  # a slope below float32's normal numbers
+        (1e18, 1.0, 1e-50, 2e-32),
+    ],
+)
+def test_gradients_are_multiplied_in_an_order_that_keeps_them(per, difference, dy, slope, gradient):
+    x, c = np.array([[difference]], np.float32), np.zeros((1, 1), np.float32)
+    metric = lk.LeakySquaredEuclidean(0, slope, per)
+    dx, dc = metric.vjp(x, c, np.array([[dy]], np.float32))
+    eps = np.finfo(np.float32).eps
+    assert abs(float(dx[0, 0]) - gradient) <= 4 * eps * gradient
+    assert dc == -dx
+    expected = slope * float(x[0, 0]) ** 2
+    assert abs(float(metric(x, c)[0, 0]) - expected) <= 4 * eps * expected + np.finfo(np.float32).smallest_normal

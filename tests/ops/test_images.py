@@ -65,6 +65,8 @@ def test_batch_norm_of_a_single_value_a_channel():
         lk.batch_norm(np.ones((1, 1, 1, 3)), np.ones(3), np.ones(3))
     with pytest.raises(ValueError, match="eps is -1"):
         lk.batch_norm(np.ones((2, 3)), np.ones(3), np.ones(3), eps=-1)
+    with pytest.raises(ValueError, match="eps is 'x'"):
+        lk.batch_norm(np.ones((2, 3)), np.ones(3), np.ones(3), eps="x")
 
 
 @given(images("float32", least=2), st.data())
@@ -116,3 +118,14 @@ def test_the_block_is_its_four_operations(x, data):
     np.testing.assert_array_equal((mean, variance), statistics)
     dy = data.draw(cotangents(y.shape))
     assert lk.conv_block_vjp(x, w, scale, shift, dy, needs_dx=False)[0] is None
+
+
+def test_gradients_of_batch_norm_are_multiplied_in_an_order_that_keeps_them():
+    x, one = np.array([[1e-30], [3e-30]], np.float32), np.ones(1, np.float32)
+    variance = np.array([1e-38], np.float32) / 8
+    gradient = lk.batch_norm_inference_vjp(x, one, one, 0 * one, variance, np.ones((2, 1), np.float32), eps=0.0)[4]
+    exact = -float(x.astype(np.float64).sum()) / 2 / float(variance[0]) ** 1.5
+    assert abs(float(gradient[0]) - exact) <= 64 * np.finfo(np.float32).eps * abs(exact)
+    x = np.array([[1e-10], [-1e-10]], np.float32)
+    dx = lk.batch_norm_vjp(x, 1e35 * one, one, np.array([[1e-35], [0]], np.float32), eps=1e-20)[0]
+    assert np.all(np.isfinite(dx))

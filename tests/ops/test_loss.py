@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 import leakysm as lk
 from leakysm.verify.strategies import arrays, episodes, labels, logits, metrics, support_labels
 
+from .namespaces import LIBRARIES
+
 inf, nan = np.inf, np.nan
 
 
@@ -125,6 +127,11 @@ def test_prototypes_of_bad_calls():
         (lambda: lk.prototypical_loss(z[:0], [], z, [0, 0], distance=lk.Euclidean()), "support has no examples"),
         (lambda: lk.prototypical_loss(z, [0, 2], z, [0, 0], distance=lk.Euclidean()), "class 1 of 3 has no shot"),
         (lambda: lk.prototypical_loss(z, [0, 1], z, [0, 2], distance=lk.Euclidean()), "labels run from 0 to 2"),
+        (lambda: lk.prototypical_loss(z, [0, 10**9], z, [0, 0], distance=lk.Euclidean()), "class 1 of 1000000001"),
+        (lambda: lk.prototypical_loss(z, [0, 1], z, [0, 1], distance="leaky"), "distance is 'leaky'"),
+        (lambda: lk.prototypical_loss_vjp(z, [0, 1], z, [0, 1], distance=lk.euclidean), "a metric is expected"),
+        (lambda: lk.cross_entropy(z, 0), "labels is 0"),
+        (lambda: lk.cross_entropy(z, [[0], [0, 1]]), "a list or array of integers"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()
@@ -143,3 +150,17 @@ def test_the_prototypical_loss_is_its_three_steps(episode, metric):
         lk.prototypical_loss(support, marks, query, targets, distance=metric),
         lk.cross_entropy(-metric(query, c), targets),
     )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_labels_of_every_integer_dtype(dtype, library):
+    """256 classes and more are not counted in the labels' own dtype, where they would wrap."""
+    convert = LIBRARIES[library]
+    z = np.random.Generator(np.random.Philox(4)).standard_normal((4, 300))
+    marks = np.array([0, 1, 2, 3])
+    for f in (lk.cross_entropy, lk.cross_entropy_vjp):
+        narrow = f(convert(z), convert(marks.astype(dtype)))
+        np.testing.assert_array_equal(np.asarray(narrow), np.asarray(f(convert(z), convert(marks))))
+    dz = lk.prototypes_vjp(convert(z), convert(marks.astype(dtype)), 4, convert(z))
+    np.testing.assert_array_equal(np.asarray(dz), z)
