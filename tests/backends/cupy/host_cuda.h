@@ -185,7 +185,7 @@ inline void host_copies_wait(int groups) {
 inline unsigned host_to_tf32(float value) {
     unsigned bits;
     std::memcpy(&bits, &value, 4);
-    return (bits + 0x1000) & 0xffffe000;
+    return std::isfinite(value) ? (bits + 0x1000) & 0xffffe000 : bits;
 }
 
 inline void host_mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {

@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from leakysm.backends.cupy.kernels import instances
 from tests.backends.cupy.host_kernels import HostKernels, compile_library
@@ -44,8 +46,30 @@ __global__ void copying(const float* in, float* out) {
     copies_wait<GROUPS>();
     for (int i = 0; i < 3; ++i) out[i] = shared.v[i];
 }
+
+// quotient and remainder by the fixed divisor of common.cuh.
+template <class T>
+__global__ void dividing(const T* n, T* quotient, T* remainder, int divisor) {
+    T q = n[threadIdx.x];
+    remainder[threadIdx.x] = Divider(divisor).split(q);
+    quotient[threadIdx.x] = q;
+}
+
+// As the tensor cores see a value.
+template <class T>
+__global__ void rounding(const T* in, unsigned* out) {
+    out[threadIdx.x] = host_to_tf32(in[threadIdx.x]);
+}
 """
-NAMES = ["neighbours<true>", "neighbours<false>", "parting<float>", "copying<0>", "copying<1>"]
+NAMES = [
+    "neighbours<true>",
+    "neighbours<false>",
+    "parting<float>",
+    "copying<0>",
+    "copying<1>",
+    "dividing<int>",
+    "rounding<float>",
+]
 
 
 class Planted(HostKernels):
@@ -58,9 +82,10 @@ class Planted(HostKernels):
         return library[f"launch_{NAMES.index(name)}"]
 
 
-@pytest.fixture
-def planted(tmp_path, kernel_folder):
-    return lambda **options: Planted(tmp_path, **options)
+@pytest.fixture(scope="module")
+def planted(kernel_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planted")
+    return lambda **options: Planted(folder, **options)
 
 
 def neighbours(kernels, name):
@@ -87,6 +112,34 @@ def test_a_copy_that_nobody_waits_for_and_unwritten_memory_show(planted, groups,
     out = np.empty(3, "float32")
     planted().launch(f"copying<{groups}>", (1,), 1, np.array([5, 6], "float32"), out)
     np.testing.assert_array_equal(np.isnan(out), np.arange(3) >= arrived)
+
+
+LARGEST = 2**31 - 1
+
+
+@given(st.integers(1, LARGEST), st.lists(st.integers(0, LARGEST), min_size=1, max_size=20))
+@example(1, [0, 1, LARGEST])
+@example(LARGEST, [0, LARGEST - 1, LARGEST])
+@example(2**30, [2**30 - 1, 2**30, LARGEST])
+@example(3, [2, 3, LARGEST, LARGEST - 1])
+def test_division_by_a_fixed_divisor_is_exact(planted, divisor, numbers):
+    n = np.array(
+        [*numbers, divisor, divisor - 1, LARGEST // divisor * divisor, LARGEST // divisor * divisor - 1], "int32"
+    )
+    quotient, remainder = np.empty_like(n), np.empty_like(n)
+    planted().launch("dividing<int>", (1,), n.size, n, quotient, remainder, divisor)
+    np.testing.assert_array_equal(quotient, n // divisor)
+    np.testing.assert_array_equal(remainder, n % divisor)
+
+
+def test_rounding_to_tf32(planted):
+    """Ten bits after the point, ties away from zero; inf and NaN stay."""
+    half = 2.0**-11
+    given = np.array([1, 1 + half, 1 - half / 2, -1 - half, 1 + half * 0.999, 3.5, np.inf, -np.inf, np.nan], "float32")
+    seen = np.empty(given.size, "uint32")
+    planted().launch("rounding<float>", (1,), given.size, given, seen)
+    expected = np.array([1, 1 + 2 * half, 1, -1 - 2 * half, 1, 3.5, np.inf, -np.inf, np.nan], "float32")
+    np.testing.assert_array_equal(seen.view("float32"), expected)
 
 
 def run_guarded(code, *arguments):
