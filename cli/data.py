@@ -16,22 +16,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Fetch, prepare and show the data sets.")
 
-Seed = Annotated[int, typer.Option(help="Of strokes, of the deal of a folder's classes, and of the episode shown.")]
-
 
 @app.command()
 def info(
     dataset: o.Dataset = None,
     data: o.Data = None,
     split: o.Split = None,
-    seed: Seed = 0,
     json: o.Json = False,
 ) -> None:
     """Print the splits of a data set: classes, images, images a class, size; and its checksum.
 
     Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
     """
-    loaded = _load(dataset, data, split, seed)
+    loaded = _load(dataset, data, split)
     if json:
         from json import dumps
 
@@ -48,7 +45,7 @@ def info(
 
 
 @app.command()
-def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = None, seed: Seed = 0) -> None:
+def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = None) -> None:
     """Read a data set once, so that training starts at once: the images are kept in one file in the cache folder.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
@@ -60,7 +57,7 @@ def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = Non
     from leakysm.data.cache import cache_folder
 
     start = perf_counter()
-    loaded = _load(dataset, data, split, seed)
+    loaded = _load(dataset, data, split)
     images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
     typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
 
@@ -77,17 +74,19 @@ def show(
     shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 5,
     episode: Annotated[int, typer.Option(min=0, help="Number of the episode.")] = 0,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episode, as in training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for classes.png and episode.png.")] = Path(),
 ) -> None:
     """Draw two pictures: a contact sheet of classes, and one episode with its support and queries.
+
+    With --part train it is the episode that `leakysm train` of the same seed, way, shot and query has at that number.
 
     Example: leakysm data show --dataset omniglot --data ../shared/omniglot --way 5 --out pictures
     """
     from leakysm.data.sheet import class_sheet, episode_sheet, save
     from leakysm.episodes import sample
 
-    loaded = _load(dataset, data, split, seed)
+    loaded = _load(dataset, data, split)
     starts = loaded.split(part).starts
     drawn = sample(starts, way, shot, query, seed=seed, split=part, episode=episode)
     pictures = {
@@ -131,11 +130,13 @@ def fetch(
         typer.echo(str(file))
 
 
-def _load(dataset: str | None, data: Path | None, split: str | None, seed: int) -> Dataset:
-    from leakysm.data import load
+def _load(dataset: str | None, data: Path | None, split: str | None) -> Dataset:
+    """Through training's own loader, so that what is shown is what is trained on."""
+    from leakysm.training.prepare import load_data
 
+    settings = {"dataset": dataset or "strokes", "data": data} | ({"split": split} if split else {})
     with shown_count("reading images") as report:
-        return load(dataset or "strokes", data, split=split or "lake", seed=seed, report=report)
+        return load_data(settings, report)
 
 
 def _description(data: Dataset) -> dict[str, object]:

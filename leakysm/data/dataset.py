@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ class ClassSet:
 class Dataset:
     """Splits by name, the constants of `to_float`, and a digest of all of it (hexadecimal SHA-256).
 
-    `ink`: dark strokes on light paper were stored as 255 - grey, as Omniglot's are.
+    `ink`: dark strokes on light paper were stored as 255 - grey, as Omniglot's are. `folder`: where the user sorted the
+    splits into folders.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Dataset:
     std: NDArray[np.float32]
     digest: str
     ink: bool = False
+    folder: Path | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -87,6 +90,11 @@ class Dataset:
 
     def split(self, name: str) -> ClassSet:
         """The split of that name. UserError if the data set has none."""
+        if name not in self.splits and self.folder and name in ("train", "val", "test"):
+            raise UserError(
+                f"{self.folder} has no split '{name}', only {', '.join(self.splits)}; "
+                f"add {self.folder / name} with a folder for each class"
+            )
         if name not in self.splits:
             raise UserError(f"{self.name} has no split '{name}': choose {', '.join(self.splits)}")
         return self.splits[name]

@@ -5,6 +5,7 @@ Without splits the classes are dealt to train, val and test at random, 60 / 20 /
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,11 @@ Classes = dict[str, list[str]]
 def folder_dataset(
     path: Path, *, seed: int = 0, cache_dir: str | Path | None = None, report: Report | None = None
 ) -> Dataset:
-    """All images of one size; three channels if any has colour, else one."""
+    """All images of one size; three channels if any has colour, else one.
+
+    UserError if `path` is no folder or sorted otherwise, if an image cannot be read faithfully or has another size, if
+    splits share a class, or if there are too few classes to deal.
+    """
     if not path.is_dir():
         raise UserError(f"{path} is no folder; {_FORMS}, unpack the archive first")
     source = FolderSource(path)
@@ -44,7 +49,8 @@ def folder_dataset(
     splits, digest = cached("folder", source.checksum(), build, cache_dir)
     if _ALL in splits:
         return normalised("folder", deal(path, splits[_ALL], seed), digest_of(digest, f"seed {seed}"))
-    return normalised("folder", {split: splits[split] for split in SPLITS if split in splits}, digest)
+    data = normalised("folder", {split: splits[split] for split in SPLITS if split in splits}, digest)
+    return replace(data, folder=path)
 
 
 def _sort(source: FolderSource) -> dict[str, Classes]:

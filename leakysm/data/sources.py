@@ -44,6 +44,8 @@ def open_source(path: Path) -> Source:
 
 
 class FolderSource:
+    """A folder's files, listed once. UserError if a folder or a file cannot be read."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

@@ -27,7 +27,10 @@ class Run:
 
 
 def within_alphabet(path: Path) -> list[Run]:
-    """`path`: all_runs.zip, the folder that it unpacks to, or the folder that holds either."""
+    """`path`: all_runs.zip, the folder that it unpacks to, or the folder that holds either.
+
+    UserError if it is absent, incomplete or damaged, or if a list of answers does not fit the images.
+    """
     source = _find(path)
     prefix = "all_runs/" if any(name.startswith("all_runs/") for name in source.names) else ""
     return [_run(source, prefix, f"run{number:02d}") for number in range(1, RUNS + 1)]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from leakysm_cli.data import app
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from leakysm.data import load
+import leakysm.training.trainer as training
+from leakysm.backends import backend
+from leakysm.data import Dataset, load, sheet
 from leakysm.data.fetch import ARCHIVES
+from leakysm.episodes import Episode, sample
 from leakysm.errors import UserError
+from leakysm.training.prepare import prepare
+from tests.data.conftest import noise, png, write_files
 from tests.data.test_fetch import Server, server
 
 __all__ = ["server"]
@@ -63,6 +70,43 @@ def test_show_draws_classes_and_an_episode(tmp_path: Path) -> None:
         with Image.open(tmp_path / name) as picture:
             assert picture.format == "PNG"
             assert min(picture.size) > 100
+
+
+@pytest.mark.parametrize("kind", ["strokes", "folder"])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_what_is_shown_of_a_seed_is_what_that_seed_trains_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, seed: int
+) -> None:
+    """Images, classes of each split, and the drawn episode, against the trainer's own."""
+    folder = {
+        f"{name}/{k}.png": png(noise(10 * number + k, 28, 28))
+        for number, name in enumerate("abcdefghij")
+        for k in range(4)
+    }
+    data = [] if kind == "strokes" else ["--data", write_files(tmp_path / "x", folder)]
+    sheets: list[tuple[Dataset, Any, Any]] = []
+    monkeypatch.setattr(sheet, "save", lambda *_: None)
+    monkeypatch.setattr(sheet, "class_sheet", lambda *_, **__: None)
+    monkeypatch.setattr(sheet, "episode_sheet", lambda shown, _, *drawn, **__: sheets.append((shown, *drawn)))
+    episode = ["--part", "train", "--way", 3, "--shot", 1, "--query", 2, "--episode", 1]
+    run("show", "--dataset", kind, *data, "--seed", seed, *episode, "--out", tmp_path)
+    ((shown, support, query),) = sheets
+
+    given = {"dataset": kind, "data": str(data[-1]) if data else None, "seed": seed, "device": "cpu"}
+    config, trained = prepare({**given, "way": 3, "shot": 1, "query": 2, "test_way": (2,), "test_query": 2})
+    assert shown.digest == trained.digest
+    for split, one in trained.splits.items():
+        assert shown.splits[split].names == one.names
+        np.testing.assert_array_equal(shown.splits[split].images, one.images)
+    episodes: list[Episode] = []
+    monkeypatch.setattr(training, "sample", lambda *a, **k: episodes.append(sample(*a, **k)) or episodes[-1])
+    trainer = training.Trainer(config, trained, backend("numpy"))
+    trainer.episode = 1
+    trainer.forward()
+    (drawn,) = episodes
+    np.testing.assert_array_equal(support, drawn.support)
+    np.testing.assert_array_equal(query, drawn.query)
+    assert f"checksum  {trained.digest}" in run("info", "--dataset", kind, *data).output
 
 
 def test_show_refuses_episodes_that_the_data_cannot_give(zips: Path, tmp_path: Path) -> None:

@@ -66,6 +66,29 @@ def test_a_test_split_alone_will_do(tmp_path: Path) -> None:
     assert list(data.splits) == ["test"]
 
 
+@pytest.mark.parametrize("absent", ["train", "val", "test"])
+def test_an_absent_split_is_to_be_added_to_the_folder(tmp_path: Path, absent: str) -> None:
+    root = tmp_path / "x"
+    files = {name: content for name, content in SORTED.items() if not name.startswith(absent)}
+    data = load("folder", write_files(root, files))
+    with pytest.raises(UserError) as caught:
+        data.split(absent)
+    there = ", ".join(split for split in ("train", "val", "test") if split != absent)
+    assert str(caught.value) == (
+        f"{root} has no split '{absent}', only {there}; add {root / absent} with a folder for each class"
+    )
+    write_files(root, {name: content for name, content in SORTED.items() if name.startswith(absent)})
+    assert load("folder", root).split(absent).n_classes == 2  # the mend mends
+    with pytest.raises(UserError, match="has no split 'exam': choose"):
+        data.split("exam")
+
+
+def test_classes_too_few_for_a_val_split_are_not_told_to_add_one(tmp_path: Path) -> None:
+    data = load("folder", write_files(tmp_path / "x", pictures(*"abcd")))
+    with pytest.raises(UserError, match="folder has no split 'val': choose train, test"):
+        data.split("val")
+
+
 def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     files = {f"{name}/{k}.png": png(noise(k, 8, 6)) for name in "abcd" for k in range(2)}
     assert load("folder", write_files(tmp_path / "x", files)).image_shape == (8, 6, 1)
