@@ -46,10 +46,10 @@ def sweep(
     The file holds settings by their names in a run's config.toml, a table grid of lists to combine, and tables
     control of settings beside the grid; docs/experiments.md shows one.
     """
+    from leakysm.cores import usable_cores
     from leakysm.experiments import sweep as sweeps
     from leakysm.experiments.sweep_file import local_machine, points, read_sweep, remote_machine
     from leakysm.experiments.sweep_report import found
-    from leakysm.training.environment import usable_cores
 
     out = (out or Path("runs") / file.stem).absolute()
     content = read_sweep(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
+from leakysm.cores import usable_cores
 from leakysm.data.dataset import Images, Report
 from leakysm.data.sources import Source
 from leakysm.errors import UserError
@@ -105,7 +105,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | 
     """function(item) of each, in order; Pillow and zlib release the lock, so threads help. Few results ever wait."""
     step = 16
     slices = [items[i : i + step] for i in range(0, len(items), step)]
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = usable_cores()
     done = 0
     with ThreadPoolExecutor(workers) as pool:
         ahead = deque(pool.submit(_each, function, one) for one in slices[: 4 * workers])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from typing import Any
+
+from leakysm.cores import usable_cores
 
 PACKAGES = ("numpy", "h5py", "array-api-compat", "threadpoolctl", "pillow", "matplotlib", "typer")
 
@@ -22,11 +23,6 @@ def environment() -> dict[str, Any]:
         "linear_algebra": linear_algebra(),
         "cuda": cuda_devices(),
     }
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

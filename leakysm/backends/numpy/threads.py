@@ -17,19 +17,13 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from leakysm.cores import usable_cores
 from leakysm.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GROUPS = 64  # partial sums of a call: enough to share among many threads, few enough to add up quickly
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _SingleThreadedBlas:
@@ -75,7 +69,7 @@ class Workers:
             raise UserError(
                 f"threads is {threads!r}; a whole number of at least 1 is expected: leave it out to use every core"
             )
-        self.threads = threads or available_cores()
+        self.threads = threads or usable_cores()
         self._process: int | None = None
         self._helpers: ThreadPoolExecutor | None = None
 

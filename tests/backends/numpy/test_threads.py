@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from leakysm.backends.numpy.threads import GROUPS, Workers, available_cores, in_groups, single_threaded_blas
+from leakysm.backends.numpy.threads import GROUPS, Workers, in_groups, single_threaded_blas
+from leakysm.cores import usable_cores
 from leakysm.errors import UserError
 
 
@@ -75,4 +76,4 @@ def test_a_number_of_threads_below_one_is_a_user_error(threads):
 
 
 def test_all_cores_at_hand_are_used_by_default():
-    assert Workers().threads == available_cores() >= 1
+    assert Workers().threads == usable_cores() >= 1
