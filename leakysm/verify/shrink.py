@@ -23,21 +23,22 @@ MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one b
 def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
     """The smallest case found in about so many seconds for which `fails` holds, as it does for the given one."""
     end = time.monotonic() + seconds
+    finite = bool(np.all(np.isfinite(_result(case, case.arguments))))
     smaller: Case | None = case
     while smaller is not None:
         case = smaller
-        smaller = next((c for c in _simpler(case) if time.monotonic() < end and _sensible(c) and fails(c)), None)
+        smaller = next(
+            (c for c in _simpler(case) if time.monotonic() < end and _sensible(c, finite) and fails(c)), None
+        )
     return replace(case, name="shrunk from " + case.name) if case.name != "random" else case
 
 
-def _sensible(case: Case) -> bool:
-    """Whether the reference operation takes the call, and dy fits its result."""
-    try:
-        with np.errstate(all="ignore"):
-            y = case.definition.value(*case.arguments, **case.parameters)
-    except Exception:  # whatever it says, it is no case
+def _sensible(case: Case, finite: bool) -> bool:
+    """Whether the reference operation takes the call, dy fits its result, and that is as finite as it was."""
+    y = _result(case, case.arguments)
+    if y is None or y.shape != np.shape(case.dy):
         return False
-    return bool(np.shape(y[0] if isinstance(y, tuple) else y) == np.shape(case.dy))
+    return bool(np.all(np.isfinite(y))) if finite else not np.any(np.isnan(y))
 
 
 def _simpler(case: Case) -> Iterator[Case]:
@@ -70,13 +71,9 @@ def _cut(case: Case, chosen: Sequence[tuple[int, int]], keep: Sequence[int]) -> 
         if not all(np.isin(a, known).all() for a in labels):
             return
         arguments = [_renumbered(a, kind, known) for a, kind in zip(arguments, kinds, strict=True)]
-    shape = _result_shape(case, arguments)
-    if (
-        shape is not None
-        and len(shape) == np.ndim(case.dy)
-        and all(s <= t for s, t in zip(shape, np.shape(case.dy), strict=True))
-    ):
-        yield replace(case, arguments=tuple(arguments), dy=np.asarray(case.dy)[tuple(map(slice, shape))])
+    y, dy = _result(case, arguments), np.asarray(case.dy)
+    if y is not None and y.ndim == dy.ndim and all(s <= t for s, t in zip(y.shape, dy.shape, strict=True)):
+        yield replace(case, arguments=tuple(arguments), dy=np.asarray(dy[tuple(map(slice, y.shape))]))
 
 
 def _renumbered(argument: Any, kind: str, known: Any) -> Any:
@@ -86,13 +83,14 @@ def _renumbered(argument: Any, kind: str, known: Any) -> Any:
     return np.searchsorted(known, argument).astype(np.int64) if kind == "labels" else argument
 
 
-def _result_shape(case: Case, arguments: Sequence[Any]) -> tuple[int, ...] | None:
+def _result(case: Case, arguments: Sequence[Any]) -> Any:
+    """What the reference operation makes of the arguments, its first output; None if it does not take them."""
     try:
         with np.errstate(all="ignore"):
             y = case.definition.value(*arguments, **case.parameters)
     except Exception:  # whatever it says, it is no case
         return None
-    return tuple(np.shape(y[0] if isinstance(y, tuple) else y))
+    return np.asarray(y[0] if isinstance(y, tuple) else y)
 
 
 def _plainer(case: Case, at: int) -> Iterator[Case]:
