@@ -21,8 +21,7 @@ class Optimizer:
     slot_names: tuple[str, ...]
 
     def __init__(self, learning_rate: float, *, halve_every: int = 0) -> None:
-        if not 0 < learning_rate < float("inf"):
-            raise UserError(f"learning_rate is {learning_rate}: expected a finite number above 0, 0.001 say")
+        check_learning_rate(learning_rate)
         if halve_every < 0:
             raise UserError(f"halve_every is {halve_every}: expected a number of steps, or 0 for never")
         self.initial_learning_rate = learning_rate
@@ -35,6 +34,10 @@ class Optimizer:
         """The rate of the coming step."""
         halvings = self.steps // self.halve_every if self.halve_every else 0
         return self.initial_learning_rate * 0.5**halvings
+
+    def largest_gradient(self, dtype: Any) -> float:
+        """The magnitude that no entry of a gradient may exceed, so that this step's state does not overflow."""
+        return float(np.finfo(dtype).max)
 
     def step(self, vector: Array, gradient: Array) -> None:
         """One update of `vector` (P,) in place; `gradient` (P,) has its dtype and is left as it is."""
@@ -57,6 +60,12 @@ class Optimizer:
         self.slots = {name: state[name].copy() for name in self.slot_names if name in state}
 
 
+def check_learning_rate(rate: float) -> None:
+    """UserError unless it is finite and above 0."""
+    if not 0 < rate < float("inf"):
+        raise UserError(f"learning_rate is {rate}: expected a finite number above 0, 0.001 say")
+
+
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1)."""
 
@@ -73,6 +82,10 @@ class Adam(Optimizer):
         super().__init__(learning_rate, halve_every=halve_every)
         self.decays = decays
         self.epsilon = epsilon
+
+    def largest_gradient(self, dtype: Any) -> float:
+        """What can still be squared."""
+        return float(np.sqrt(np.finfo(dtype).max))
 
     def _update(self, vector: Array, gradient: Array) -> None:
         xp = array_namespace(vector)

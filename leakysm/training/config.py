@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from leakysm.data import DATASETS, SPLITS
 from leakysm.errors import UserError
 from leakysm.ops.metrics import METRICS, Metric, metric_named
-from leakysm.optim import OPTIMIZERS
+from leakysm.optim import OPTIMIZERS, check_learning_rate
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "dataset": DATASETS,
@@ -128,6 +128,8 @@ def checked(key: str, value: Any) -> Any:
         raise UserError(f"{key} is {value!r}: expected {_CALLED[kind]}")
     if key in CHOICES and value not in CHOICES[key]:
         raise UserError(f"{key} is {value!r}: {_nearest(value, CHOICES[key])}")
+    if key == "learning_rate":
+        check_learning_rate(value)
     for number in value if kind is tuple else (value,):
         if key in LEAST and number < LEAST[key]:
             raise UserError(f"{key} is {number}: give {LEAST[key]} or more")
@@ -143,6 +145,9 @@ def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values or any(type(v) is not int for v in values):
         raise UserError(f"{key} is {value!r}: expected a whole number or a list of them")
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise UserError(f"{key} is {list(values)}: {twice} is given twice; leave one out")
     return values
 
 

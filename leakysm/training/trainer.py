@@ -54,7 +54,8 @@ class Trainer:
         self._whole_step = engine.training_step(self.net, self.optimizer, self.metric, device_images, **form)
 
     def step(self) -> Step:
-        """Train on the next episode. CheckFailed, with everything left as it was, if loss or gradient is not finite."""
+        """Train on the next episode. CheckFailed if loss or gradient is not finite, with everything left as it was, or
+        if the gradient overflows the optimizer's state (of which an engine's whole step tells after its update)."""
         row = self._step_on_device() if self._whole_step else self._step()
         self.episode += 1
         return Step(row[0], row[1], row[2:])
@@ -67,7 +68,7 @@ class Trainer:
             row = tuple(map(float, self.engine.to_host(self.engine.xp.stack(numbers))))
             self._require_finite("loss", row[0])
             gradient = self.net.backward(saved, result.dz)
-            self._require_finite("gradient", float(self.engine.xp.max(self.engine.xp.abs(gradient))))
+            self._require_bounded(float(self.engine.xp.max(self.engine.xp.abs(gradient))))
             self.optimizer.step(self.net.vector, gradient)
             self.net.update_running(saved)
         return row
@@ -79,7 +80,7 @@ class Trainer:
         record = self._whole_step(np.concatenate([episode.support, episode.query]))
         *row, magnitude = map(float, record)
         self._require_finite("loss", row[0])
-        self._require_finite("gradient", magnitude)
+        self._require_bounded(magnitude)
         return tuple(row)
 
     def forward(self) -> tuple[Any, EpisodeLoss]:
@@ -102,8 +103,9 @@ class Trainer:
         )
 
     def require_finite_state(self) -> None:
-        """CheckFailed unless all parameters and running statistics are finite: such a state is worth keeping."""
-        for name, array in self.net.state().items():
+        """CheckFailed unless net and optimizer are finite: such a state is worth keeping."""
+        net, optimizer = self.state()
+        for name, array in (net | optimizer).items():
             if not np.isfinite(array).all():
                 raise CheckFailed(
                     f"{name} is not finite after episode {self.episode}; training stopped: lower the learning rate"
@@ -114,6 +116,15 @@ class Trainer:
             raise CheckFailed(
                 f"the {what} is {value:g} at episode {self.episode + 1}, expected a finite number; training stopped "
                 "before the update: lower the learning rate"
+            )
+
+    def _require_bounded(self, magnitude: float) -> None:
+        self._require_finite("gradient", magnitude)
+        largest = self.optimizer.largest_gradient(self.net.vector.dtype)
+        if magnitude > largest:
+            raise CheckFailed(
+                f"the gradient is {magnitude:g} at episode {self.episode + 1}, expected {largest:.3g} at most for "
+                f"{self.config.optimizer}; training stopped: lower the learning rate"
             )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

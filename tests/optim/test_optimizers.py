@@ -101,6 +101,19 @@ def test_the_rate_halves_after_every_so_many_steps(make: type) -> None:
     assert make(0.8).learning_rate == 0.8
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", OPTIMIZERS.values())
+def test_the_largest_gradient_leaves_the_state_finite(make: type, dtype: type) -> None:
+    optimizer = make(dtype(1e-30))
+    largest = dtype(optimizer.largest_gradient(dtype))
+    if largest > optimizer.largest_gradient(dtype):
+        largest = np.nextafter(largest, dtype(0))
+    vector = np.zeros(1, dtype)
+    optimizer.step(vector, np.array([largest], dtype))
+    assert all(np.isfinite(slot).all() for slot in optimizer.slots.values())
+    assert np.isfinite(vector).all()
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 @pytest.mark.parametrize("make", OPTIMIZERS.values())
 def test_a_rate_that_is_none_is_refused(make: type, rate: float) -> None:

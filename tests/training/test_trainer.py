@@ -83,6 +83,39 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     assert all(np.all(trainer.net.running[f"block{b}.mean"] == 0) for b in range(1, 5))
 
 
+@pytest.mark.parametrize(("optimizer", "largest"), [("adam", 3e19), ("sgd", None)])
+def test_a_gradient_whose_square_overflows_never_reaches_adam(
+    data: Dataset, config: Make, monkeypatch: pytest.MonkeyPatch, optimizer: str, largest: float | None
+) -> None:
+    trainer = Trainer(config(optimizer=optimizer, learning_rate=1e-30), data, lk.backend("numpy"))
+    real = trainer.net.backward
+
+    def huge(saved: object, dz: np.ndarray) -> np.ndarray:
+        gradient = real(saved, dz)
+        gradient[7] = -3e19
+        return gradient
+
+    monkeypatch.setattr(trainer.net, "backward", huge)
+    before = trainer.net.vector.copy()
+    if largest is None:  # SGD squares nothing
+        trainer.step()
+        trainer.require_finite_state()
+        return
+    with pytest.raises(CheckFailed, match=r"the gradient is 3e\+19 at episode 1, expected 1\.84e\+19 at most for adam"):
+        trainer.step()
+    assert trainer.net.vector.tobytes() == before.tobytes()
+    assert (trainer.episode, trainer.optimizer.steps) == (0, 0)
+
+
+def test_an_optimizer_that_is_not_finite_is_not_worth_keeping(data: Dataset, config: Make) -> None:
+    trainer = Trainer(config(), data, lk.backend("numpy"))
+    trainer.step()
+    trainer.require_finite_state()
+    trainer.optimizer.slots["second_moment"][3] = np.inf
+    with pytest.raises(CheckFailed, match="second_moment is not finite after episode 1"):
+        trainer.require_finite_state()
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_restored_trainer_goes_on_bit_for_bit(data: Dataset, config: Make, optimizer: str) -> None:
     first, second = (Trainer(config(optimizer=optimizer), data, lk.backend("numpy")) for _ in range(2))
