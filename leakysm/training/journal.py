@@ -72,10 +72,12 @@ class Journal:
 
 
 def rows_up_to(path: Path, episode: int) -> tuple[int, str]:
-    """(bytes, SHA-256) of a journal's header and its whole rows up to that episode (the first field)."""
+    """(bytes, SHA-256) of a journal's header and its undamaged rows up to that episode, which is the first field."""
     kept = b""
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else []):
-        if not line.endswith(b"\n") or (number and int(line.split(b",")[0]) > episode):
+        first = line.split(b",")[0]
+        whole = first.isdigit() and int(first) <= episode if number else first == b"episode"
+        if not line.endswith(b"\n") or not whole:
             break
         kept += line
     return (len(kept), hashlib.sha256(kept).hexdigest()) if kept else (0, "")

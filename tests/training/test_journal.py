@@ -78,6 +78,16 @@ def test_the_rows_up_to_an_episode(
     assert rows_up_to(path, episode) == written(folder / "expected.csv", min(rows, episode))
 
 
+@pytest.mark.parametrize("damage", [b"x,1\n", b"\xff\n", b"\n", b"-1,2\n", b"1.5,2\n", b"\0\0\0\n"])
+def test_rows_end_at_damage(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "timing.csv"
+    expected = written(path, 2)
+    path.write_bytes(path.read_bytes() + damage + b"3,0.1\n")
+    assert rows_up_to(path, 9) == expected
+    path.write_bytes(damage + b"1,0.1\n")  # not even a header
+    assert rows_up_to(path, 9) == (0, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_is_told() -> None:
     with pytest.raises(UserError, match=r"/dev/full: cannot be written \(No space left on device\); make room"):
