@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from leakysm.errors import UserError
@@ -13,16 +15,46 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     UserError if the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    _write(path, content, os.replace)
+
+
+def create_atomically(path: Path, content: bytes) -> None:
+    """The same for a file that is not there yet. FileExistsError if it is: of several processes one comes first."""
+    _write(path, content, _take_free_name)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what processes that were killed while they wrote `path` left beside it. No other may be writing it."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes, take_name: Callable[[Path, Path], None]) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # several processes may write the same file
     try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        take_name(temporary, path)
         _sync_folder(path.parent)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _take_free_name(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
 
 
 def _sync_folder(folder: Path) -> None:
