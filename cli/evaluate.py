@@ -42,7 +42,12 @@ def evaluate(
     machine = {"device": device, "name": backend, "threads": threads}
     run_it = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = run_it(run, settings, machine)
-    typer.echo(writer.dumps(asdict(result)) if json else result)
+    if json:
+        typer.echo(writer.dumps(asdict(result)))
+        return
+    if not result.finished:
+        typer.echo(f"{run} is not finished: tested {result.checkpoint}, after {result.checkpoint_episode} episodes")
+    typer.echo(result)
 
 
 def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any]) -> Any:

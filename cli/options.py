@@ -109,5 +109,7 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", help="Folder of the run.", show_default="runs/<time>-<dataset>"),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out that was cut off.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out that was cut off, or the newest in runs.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]

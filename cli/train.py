@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,18 +53,18 @@ def train(
 
 
 def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool) -> None:
-    from leakysm.errors import UserError
-    from leakysm.training import RunFolder, prepare, train
+    from leakysm.training import RunFolder, prepare, to_resume, train, under_options
     from leakysm.training.config import read_settings
 
-    if resume and out is None:
-        raise UserError("--resume is given without --out; name the folder of the run to go on with")
     if file:
-        given = read_settings(file) | given
-    folder = RunFolder(out or new_folder(given.get("dataset", "strokes")))
-    folder.refuse_a_run(resume=resume)
+        given = under_options(read_settings(file), given)
+    folder = RunFolder(out) if out else to_resume(given, Path("runs").glob("*")) if resume else None
+    if folder:
+        folder.refuse_a_run(resume=resume)
     with shown_count("reading images") as report:
         config, data = prepare(given, folder, report)
+    folder = folder or RunFolder(new_folder(config.dataset))
+    typer.echo(f"run folder: {folder.path}")
     where = f"{config.device} ({config.backend} backend)"
     typer.echo(f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {config.metric}, on {where}")
     try:
@@ -72,6 +73,9 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     except KeyboardInterrupt:
         typer.echo(f"leakysm: stopped; the same command with --out {folder.path} --resume goes on", err=True)
         raise
+    finally:
+        if not out:
+            remove_empty(folder.path)
     for tested in summary.tests[1:]:
         typer.echo(tested)
     typer.echo(f"run folder: {folder.path}")
@@ -79,7 +83,18 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
 
 
 def new_folder(dataset: str) -> Path:
-    """runs/<time>-<dataset> in the working directory, counted on where that is taken."""
-    path = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}"
-    names = (path.with_name(path.name + (f"-{i}" if i else "")) for i in itertools.count())
-    return next(name for name in names if not name.exists())
+    """Make runs/<time>-<dataset> in the working directory, counted on where that is taken."""
+    first = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}"
+    for i in itertools.count():
+        path = first.with_name(f"{first.name}-{i}") if i else first
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise AssertionError("unreachable")
+
+
+def remove_empty(path: Path) -> None:
+    """A folder that was made for a run that could not begin goes, and the one around it if that is empty, too."""
+    with suppress(OSError):
+        path.rmdir()
+        path.parent.rmdir()

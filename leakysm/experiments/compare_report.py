@@ -99,4 +99,4 @@ def _smoothed(rows: dict[str, Floats]) -> tuple[Floats, Floats]:
 
 def _validation(rows: dict[str, Floats]) -> tuple[Floats, Floats]:
     there = np.isfinite(rows["validation_accuracy"])
-    return rows["episode"][there], rows["validation_accuracy"][there]
+    return rows["episode"][there], 100 * rows["validation_accuracy"][there]

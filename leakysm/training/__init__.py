@@ -5,7 +5,7 @@ from leakysm.training.config import TrainConfig
 from leakysm.training.evaluate_run import evaluate_run
 from leakysm.training.evaluation import Accuracy, embedder, evaluate, nearest_prototypes
 from leakysm.training.images import SplitImages
-from leakysm.training.prepare import prepare
+from leakysm.training.prepare import prepare, to_resume, under_options
 from leakysm.training.restore import Restored, restore
 from leakysm.training.results import Summary, Tested
 from leakysm.training.run import Progress, train
@@ -34,5 +34,7 @@ __all__ = [
     "nearest_prototypes",
     "prepare",
     "restore",
+    "to_resume",
     "train",
+    "under_options",
 ]

@@ -26,7 +26,9 @@ def draw_curves(metrics: Path, picture: Path, title: str) -> None:
     _line(accuracy, rows["episode"], 100 * rows["accuracy"], "accuracy, percent")
     validated = ~np.isnan(rows["validation_accuracy"])
     if validated.any():
-        accuracy.plot(rows["episode"][validated], rows["validation_accuracy"][validated], "o-", label="validation")
+        accuracy.plot(
+            rows["episode"][validated], 100 * rows["validation_accuracy"][validated], "o-", label="validation"
+        )
         accuracy.legend()
     early = {key: column[:EARLY] for key, column in rows.items()}
     vanished.plot(early["episode"], 100 * early["vanished_distance_gradients"])

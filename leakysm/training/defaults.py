@@ -52,8 +52,13 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     if "split" in settings and dataset != "omniglot":
         raise UserError(f"split is given, but {dataset} has no choice of splits; leave it out")
     if "data" in settings:
-        settings["data"] = str(Path(settings["data"]).expanduser().absolute())
+        settings["data"] = absolute(settings["data"])
     return settings
+
+
+def absolute(place: str) -> str:
+    """As a configuration writes the data's place."""
+    return str(Path(place).expanduser().absolute())
 
 
 def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 from leakysm.backends import backend as open_backend
 from leakysm.errors import UserError
@@ -14,6 +15,8 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
     "auto", and None, is the first GPU where CuPy and a GPU are there, else the CPU. A device that was named is never
     exchanged for another. UserError if there is no such device, or the two do not go together.
     """
+    if device is not None and not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
+        raise UserError(f"device is {device!r}: expected cpu, auto, cuda, or cuda:N with N a GPU's number")
     if device in (None, "auto"):
         device = _auto(backend)
     if device != "cpu":

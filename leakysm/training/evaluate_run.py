@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,16 @@ from leakysm.training.restore import restore
 from leakysm.training.results import Tested
 
 
+@dataclass(frozen=True)
+class Evaluated(Tested):
+    """checkpoint: file name of the net tested, after checkpoint_episode training episodes; finished: whether it is the
+    best of a run that was trained to its end."""
+
+    checkpoint: str
+    checkpoint_episode: int
+    finished: bool
+
+
 def evaluate_run(
     run: Path | str,
     settings: Mapping[str, Any],
@@ -25,7 +35,7 @@ def evaluate_run(
     name: str | None = None,
     threads: int | None = None,
     report: Report | None = None,
-) -> Tested:
+) -> Evaluated:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
     settings: by TrainConfig's names: test_way (its first is used), test_shot, test_query, test_episodes, seed, norm,
@@ -46,4 +56,5 @@ def evaluate_run(
     result = evaluate(
         embed, images, config.metric, **form, episodes=config.test_episodes, seed=config.seed, report=report
     )
-    return Tested.of(result, form, config.norm)
+    tested = Tested.of(result, form, config.norm)
+    return Evaluated(**asdict(tested), **restored.described())

@@ -4,33 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from leakysm.backends import Engine
 from leakysm.errors import UserError
 from leakysm.nets import Conv4
-from leakysm.training.checkpoint import Checkpoint, load_checkpoint
+from leakysm.training.checkpoint import Arrays, Checkpoint
 from leakysm.training.config import TrainConfig
 from leakysm.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Restored:
-    """checkpoint.inputs tells how images become the net's input without the training data."""
+    """checkpoint.inputs tells how images become the net's input without the training data. finished: whether `path` is
+    the best checkpoint of a run that was trained to its end and tested."""
 
     net: Conv4
     config: TrainConfig
     checkpoint: Checkpoint
     path: Path
+    finished: bool
+
+    def described(self) -> dict[str, Any]:
+        """For a result: `checkpoint`, `checkpoint_episode`, `finished`."""
+        return {
+            "checkpoint": self.path.name,
+            "checkpoint_episode": self.checkpoint.episode,
+            "finished": self.finished,
+        }
 
 
 def restore(run: Path | str, engine: Engine) -> Restored:
-    """The best checkpoint of a run, or the last where there is no best yet, on `engine`. UserError if there is none."""
+    """The best checkpoint of a run, or the last where there is no best yet, on `engine`.
+
+    UserError if there is none, if it is another run's than config.toml, or if it holds the untrained net.
+    """
     folder = RunFolder(run)
     config = folder.stored_config()
     if config is None:
         raise UserError(f"{folder.path} holds no run (no {folder.config.name}); name a folder that leakysm train wrote")
     path = folder.best if folder.best.exists() else folder.last
-    checkpoint = load_checkpoint(path)
-    net = Conv4(int(checkpoint.inputs["image_shape"][2]), engine=engine)
+    checkpoint = folder.checkpoint(path, config)
+    net = Conv4(int(checkpoint.inputs["image_shape"][2]), seed=config.seed, engine=engine)
+    if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # weights from elsewhere are at episode 0, too
+        raise UserError(f"{path} holds an untrained net; train it: leakysm train --out {folder.path} --resume")
     net.load_state(checkpoint.net)
-    return Restored(net, config, checkpoint, path)
+    return Restored(net, config, checkpoint, path, folder.summary.exists() and path == folder.best)
+
+
+def _same(first: Arrays, second: Arrays) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)

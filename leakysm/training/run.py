@@ -15,7 +15,7 @@ from leakysm.backends import Engine, backend
 from leakysm.data import Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import CheckFailed, UserError
-from leakysm.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from leakysm.training.checkpoint import Checkpoint, save_checkpoint
 from leakysm.training.config import TrainConfig
 from leakysm.training.curves import draw_curves
 from leakysm.training.environment import environment
@@ -26,7 +26,7 @@ from leakysm.training.results import Summary, Tested, write_test_episodes
 from leakysm.training.run_folder import RunFolder
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
-COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")
+COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # of metrics.csv; both accuracies from 0 to 1
 VALIDATION_EPISODES = 200
 
 
@@ -55,8 +55,9 @@ def train(
     """Train and test by `config`, everything written to the folder `out`.
 
     With `resume` a run that was cut off in `out` goes on from its last checkpoint, to the same bits as if it had never
-    been cut off; where there is none yet, it begins. UserError if `out` holds a run that is not to be resumed, or one
-    of another configuration or other data. CheckFailed if loss or gradient is not finite: the checkpoints stay.
+    been cut off; where there is none yet, it begins. Threads and the data's place may be others than the run began
+    with. UserError if `out` holds a run that is not to be resumed, one of another configuration or other data, or one
+    that another process is at. CheckFailed if loss or gradient is not finite: the checkpoints stay.
     """
     engine = backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
     run = _Run(config, data, engine, RunFolder(out), report)
@@ -67,7 +68,7 @@ def train(
                 run.step()
         except CheckFailed as error:
             raise CheckFailed(f"{error}; the last good checkpoint is kept in {run.folder.last}") from None
-    return run.finish()
+        return run.finish()
 
 
 class _Run:
@@ -82,7 +83,8 @@ class _Run:
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
         """Take the folder, and the state that is in it; open the journals."""
         folder = self.folder
-        folder.begin(self.config, resume=resume)
+        self.config = folder.begin(self.config, resume=resume)  # what is written is what the run began with
+        stack.enter_context(folder.alone())
         last = self._restore()
         size, digest = 0, ""
         if last:
@@ -110,16 +112,21 @@ class _Run:
         if not self.folder.last.exists():
             self._save(self.folder.last, metrics=(0, ""))
             return None
-        last = load_checkpoint(self.folder.last)
-        if last.config != self.config.to_toml():
-            raise UserError(f"{self.folder.last} is another run's than config.toml; put the right one back")
-        if last.data_digest != self.data.digest:
-            raise UserError(
-                f"{self.folder.last}: trained on data with checksum {last.data_digest[:12]}, but {self.data.name} now "
-                f"has {self.data.digest[:12]}; give the same data, or choose another --out"
-            )
+        last = self._load(self.folder.last)
+        if last.best_episode >= 0:
+            self._load(self.folder.best)  # one that does not serve is told now, not after all the training
         self.trainer.load_state(last.net, last.optimizer, last.episode)
         return last
+
+    def _load(self, path: Path) -> Checkpoint:
+        """UserError if the checkpoint is not of this run and these data."""
+        checkpoint = self.folder.checkpoint(path, self.config)
+        if checkpoint.data_digest != self.data.digest:
+            raise UserError(
+                f"{path}: trained on data with checksum {checkpoint.data_digest[:12]}, but {self.data.name} now "
+                f"has {self.data.digest[:12]}; give the same data, or choose another --out"
+            )
+        return checkpoint
 
     def step(self) -> None:
         """One episode; a row in each journal; where it is due, validation and a checkpoint."""
@@ -130,7 +137,7 @@ class _Run:
         if due:
             self.trainer.require_finite_state()
         accuracy = self._validate() if due and self.validation else None
-        self.metrics.append((episode, *step.row, accuracy))
+        self.metrics.append((episode, *step.row, None if accuracy is None else accuracy / 100))
         self.timing.append((episode, time.perf_counter() - started))
         if due:
             self._checkpoint(accuracy)
@@ -179,7 +186,12 @@ class _Run:
 
     def finish(self) -> Summary:
         """Test the best checkpoint by every test setting; write the results and the picture."""
-        best = load_checkpoint(self.folder.best)
+        best = self._load(self.folder.best)
+        if (best.episode, best.best_episode) != (self.best[0], self.best[0]):
+            raise UserError(
+                f"{self.folder.best} is the net after {best.episode} episodes, but this run was best after "
+                f"{self.best[0]}; put the right one back, or train again into another folder"
+            )
         self.trainer.net.load_state(best.net)
         images = SplitImages(self.trainer.engine, self.data, "test")
         embed = embedder(self.trainer.net, images, self.config.norm)

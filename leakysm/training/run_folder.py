@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import write_atomically
+from leakysm.files import create_atomically, remove_leftovers, write_atomically
+from leakysm.training.checkpoint import Checkpoint, load_checkpoint
 from leakysm.training.config import TrainConfig, differing, read_settings
 
 FILES = {
@@ -23,6 +25,7 @@ FILES = {
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
 }
+FREE = ("threads", "data")  # changes no bit of a run: threads never, the data's place while the checksum is the same
 
 
 class RunFolder:
@@ -43,8 +46,8 @@ class RunFolder:
         for purpose, name in FILES.items():
             setattr(self, purpose, self.path / name)
 
-    def begin(self, config: TrainConfig, *, resume: bool) -> None:
-        """Make the folder and write config.toml, or see that a run to resume is this one.
+    def begin(self, config: TrainConfig, *, resume: bool) -> TrainConfig:
+        """Make the folder and write config.toml, or see that a run to resume is this one. The stored configuration.
 
         UserError if it holds a run and `resume` is false, or if that run's configuration is another.
         """
@@ -52,12 +55,42 @@ class RunFolder:
         stored = self.stored_config()
         if stored:
             self.refuse_another(stored, asdict(config))
-            return
+            return stored
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another --out") from None
-        write_atomically(self.config, config.to_toml().encode())
+        try:
+            create_atomically(self.config, config.to_toml().encode())
+        except FileExistsError:
+            raise UserError(
+                f"{self.path} already holds a run ({self.config.name}), which another process began just now; "
+                "choose another --out"
+            ) from None
+        return config
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold this run, which has begun; the system lets go of it when a process dies. UserError if another has it.
+
+        Systems without such locks (Windows) go without: there two processes must not share a folder.
+        """
+        with self.config.open("r+b") as file:
+            if _locked_by_another(file.fileno()):
+                raise UserError(f"{self.path}: another process is at this run; wait for it, or choose another --out")
+            for name in FILES.values():
+                remove_leftovers(self.path / name)
+            yield
+
+    def checkpoint(self, path: Path, config: TrainConfig) -> Checkpoint:
+        """The checkpoint `path` of this run. UserError if it is missing, damaged, or of another configuration."""
+        checkpoint = load_checkpoint(path)
+        if checkpoint.config != config.to_toml():
+            raise UserError(
+                f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
+                "or choose another folder"
+            )
+        return checkpoint
 
     def refuse_a_run(self, *, resume: bool) -> None:
         """UserError if there is a run, or a part of one, that must not be written over."""
@@ -86,8 +119,12 @@ class RunFolder:
             ) from None
 
     def refuse_another(self, stored: TrainConfig, given: Mapping[str, Any]) -> None:
-        """UserError that names the first given setting that is not the stored run's."""
-        key = differing(stored, given)
+        """UserError that names the first given setting that is not the stored run's, of those that decide it.
+
+        Before there is a checkpoint the data's place is one of them: nothing tells yet whether the data are the same.
+        """
+        free = FREE if self.last.exists() else ("threads",)
+        key = differing(stored, {key: value for key, value in given.items() if key not in free})
         if key:
             raise UserError(
                 f"{self.path}: {key} is {getattr(stored, key)!r} in the run to resume, but {given[key]!r} is given; "
@@ -97,3 +134,17 @@ class RunFolder:
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Atomically, for people to read."""
         write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _locked_by_another(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    return False

@@ -18,7 +18,8 @@ from leakysm.training.restore import Restored, restore
 
 @dataclass(frozen=True)
 class WithinAlphabet:
-    """The error rate over the 20 tasks, in percent, with its 95 % interval (1.96 standard errors over the tasks)."""
+    """The error rate over the 20 tasks, in percent, with its 95 % interval (1.96 standard errors over the tasks).
+    checkpoint, checkpoint_episode, finished: as of Evaluated."""
 
     way: int
     shot: int
@@ -26,6 +27,9 @@ class WithinAlphabet:
     error: float
     interval: float
     episodes: int
+    checkpoint: str
+    checkpoint_episode: int
+    finished: bool
 
     def __str__(self) -> str:
         return (
@@ -60,7 +64,7 @@ def evaluate_within_alphabet(
     norm = norm or restored.config.norm
     errors = [1 - _accuracy(restored, task, norm) for task in within_alphabet(Path(place))]
     error, interval = mean_and_interval(np.asarray(errors))
-    return WithinAlphabet(20, 1, norm, error, interval, len(errors))
+    return WithinAlphabet(20, 1, norm, error, interval, len(errors), **restored.described())
 
 
 def _accuracy(restored: Restored, task: Run, norm: str) -> float:

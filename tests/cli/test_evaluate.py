@@ -18,7 +18,25 @@ Fails = Callable[..., str]
 def test_without_options_it_is_the_test_of_the_run(leakysm: Leakysm, run: Path) -> None:
     result = leakysm("evaluate", "run", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == json.loads((run / "summary.json").read_text())["tests"][0]
+    summary = json.loads((run / "summary.json").read_text())
+    tested = {"checkpoint": "checkpoint-best.h5", "checkpoint_episode": summary["checkpoint_episode"], "finished": True}
+    assert json.loads(result.stdout) == summary["tests"][0] | tested
+
+
+def test_of_a_run_that_is_not_finished_the_checkpoint_is_named(leakysm: Leakysm, run: Path) -> None:
+    (run / "summary.json").unlink()
+    first, last = leakysm("evaluate", "run").stdout.splitlines()
+    assert re.fullmatch(r"run is not finished: tested checkpoint-best\.h5, after [246] episodes", first)
+    assert last.startswith("2-way 1-shot, 10 test episodes: accuracy")
+    (run / "checkpoint-best.h5").unlink()
+    tested = json.loads(leakysm("evaluate", "run", "--json").stdout)
+    assert (tested["checkpoint"], tested["checkpoint_episode"], tested["finished"]) == ("checkpoint-last.h5", 6, False)
+
+
+def test_an_altered_configuration_is_refused(fails: Fails, run: Path) -> None:
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("slope = 0.1", "slope = 0.9"))
+    assert "checkpoint-best.h5 is another run's than config.toml" in fails("evaluate", "run")
 
 
 def test_options_change_the_test(leakysm: Leakysm, run: Path) -> None:

@@ -26,7 +26,7 @@ def die():
 
 def watch(event, args):
     global left
-    if event == "os.rename" and os.path.basename(str(args[1])) == name:
+    if event in ("os.rename", "os.link") and os.path.basename(str(args[1])) == name:
         left -= 1
         if left == 0:
             die()

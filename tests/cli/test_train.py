@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib.util
 import json
+import os
 import re
+import shutil
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from leakysm_cli.train import new_folder
 from typer.testing import Result
 
-from leakysm.training import load_checkpoint
+from leakysm.training import load_checkpoint, under_options
 
 Leakysm = Callable[..., Result]
 Fails = Callable[..., str]
@@ -27,7 +34,7 @@ def test_the_last_two_lines_name_the_folder_and_the_accuracy(leakysm: Leakysm, t
     assert result.exit_code == 0
     assert result.stderr == ""  # no progress where there is no terminal
     *_, other, folder, last = result.stdout.splitlines()
-    assert folder == "run folder: run"
+    assert folder == result.stdout.splitlines()[0] == "run folder: run"  # at the start, too
     tests = json.loads((tmp_path / "run" / "summary.json").read_text())["tests"]
     assert [t["way"] for t in tests] == [2, 3]
     for line, test in ((last, tests[0]), (other, tests[1])):
@@ -102,8 +109,114 @@ def test_resume_from_a_damaged_checkpoint_is_refused(
     assert contents(run) == before
 
 
-def test_resume_without_a_folder_is_refused(fails: Fails, tiny: list[str]) -> None:
-    assert "--resume is given without --out" in fails("train", *tiny, "--resume")
+def test_resume_without_an_unfinished_run_is_refused(leakysm: Leakysm, fails: Fails, tiny: list[str]) -> None:
+    told = "--resume is given without --out, and runs holds no unfinished run with these settings"
+    assert told in fails("train", *tiny, "--resume")
+    assert leakysm("train", *tiny).exit_code == 0  # a finished one does not count
+    assert told in fails("train", *tiny, "--resume")
+
+
+def test_the_command_with_resume_goes_on_with_the_newest_unfinished_run_like_it(
+    leakysm: Leakysm, fails: Fails, tiny: list[str], finished: Path, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("old", "like", "unlike", "finished", "damaged")):
+        folder = shutil.copytree(finished, tmp_path / "runs" / name)
+        os.utime(folder / "config.toml", (number, number))
+        if name != "finished":
+            (folder / "summary.json").unlink()
+    (tmp_path / "runs" / "damaged" / "config.toml").write_text("way =")
+    unlike = tmp_path / "runs" / "unlike" / "config.toml"
+    unlike.write_text(unlike.read_text().replace("seed = 0", "seed = 1"))
+    os.utime(unlike, (9, 9))
+    result = leakysm("train", *tiny, "--seed", "0", "--resume")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "run folder: runs/like"
+    assert (tmp_path / "runs" / "like" / "summary.json").exists()
+    assert not (tmp_path / "runs" / "old" / "summary.json").exists()
+    assert leakysm("train", *tiny, "--seed", "0", "--resume").stdout.splitlines()[0] == "run folder: runs/old"
+
+
+def test_resume_looks_at_what_is_given_alone(leakysm: Leakysm, fails: Fails, run: Path, pictures: Path) -> None:
+    assert leakysm("train", "--out", "run", "--resume", "--test-way", "2").exit_code == 0
+    told = fails("train", "--out", "run", "--resume", "--split", "lake")
+    assert "split is None in the run to resume, but 'lake' is given" in told  # and not: strokes has no splits
+    config = run / "config.toml"
+    assert "threads" not in config.read_text()
+    before = contents(run)
+    moved = shutil.copytree(pictures, Path("moved"))
+    result = leakysm("train", "--out", "run", "--resume", "--threads", "1", "--data", str(moved))
+    assert result.exit_code == 0, result.output
+    assert {**contents(run), "environment.json": b""} == {**before, "environment.json": b""}
+    (moved / "train" / "train0" / "0.png").unlink()
+    assert "trained on data with checksum" in fails("train", "--out", "run", "--resume", "--data", "moved")
+
+
+def test_a_checkpoint_of_another_run_ends_in_a_line(leakysm: Leakysm, fails: Fails, tiny: list[str], run: Path) -> None:
+    assert leakysm("train", *tiny, "--seed", "1", "--out", "other").exit_code == 0
+    shutil.copy("other/checkpoint-best.h5", "run")
+    before = contents(run)
+    assert "checkpoint-best.h5 is another run's" in fails("train", *tiny, "--out", "run", "--resume")
+    assert contents(run) == before
+
+
+def test_a_distance_of_its_own_drops_the_parameters_of_the_file(leakysm: Leakysm, run: Path, tmp_path: Path) -> None:
+    result = leakysm("train", "--config", "run/config.toml", "--distance", "euclidean", "--out", "again")
+    assert result.exit_code == 0, result.output
+    config = tomllib.loads((tmp_path / "again" / "config.toml").read_text())
+    assert config["distance"] == "euclidean"
+    assert {"threshold", "slope", "per"}.isdisjoint(config)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "expected"),
+    [
+        (
+            {"dataset": "omniglot", "split": "lake", "data": "x"},
+            {"dataset": "strokes"},
+            {"dataset": "strokes"},
+        ),
+        ({"dataset": "omniglot", "split": "lake"}, {"dataset": "omniglot"}, {"dataset": "omniglot", "split": "lake"}),
+        ({"slope": 0.2}, {"distance": "leaky"}, {"slope": 0.2, "distance": "leaky"}),
+        ({"slope": 0.2}, {"distance": "cosine", "slope": 0.5}, {"distance": "cosine", "slope": 0.5}),
+        ({"backend": "numpy", "device": "cpu"}, {"device": "cuda"}, {"device": "cuda"}),
+        ({"backend": "numpy", "device": "cpu"}, {"backend": "cupy"}, {"backend": "cupy"}),
+        ({"backend": "reference", "device": "cpu"}, {"device": "cpu"}, {"backend": "reference", "device": "cpu"}),
+    ],
+)
+def test_what_belongs_to_a_choice_of_the_file_goes_with_it(
+    file: dict[str, object], options: dict[str, object], expected: dict[str, object]
+) -> None:
+    assert under_options(file, options) == expected
+
+
+def test_two_runs_of_the_same_second_have_folders_of_their_own(elsewhere: Path) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: new_folder("strokes"), range(40)))
+    assert len(set(folders)) == 40
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder_of_its_own(fails: Fails, tiny: list[str], tmp_path: Path) -> None:
+    from PIL import Image
+
+    fails("train", *tiny, "--way", "5")
+    for file in shutil.copytree(tiny[3], Path("small")).glob("*/*/*.png"):
+        Image.open(file).resize((8, 8)).save(file)
+    assert "images of folder are 8x8" in fails("train", *tiny, "--data", "small")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., CompletedProcess[str]]) -> None:
+    pytest.importorskip("resource")
+    code = (
+        "import atexit, resource, sys; from leakysm_cli.main import main\n"
+        "atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))\n"
+        "main()"
+    )
+    done = python(code, "train", "--episodes", "3", "--test-episodes", "20", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    most = int(done.stdout.splitlines()[-1]) * (1 if sys.platform == "darwin" else 1024)
+    assert 50e6 < most < 1e9
 
 
 @pytest.mark.parametrize(
@@ -123,7 +236,9 @@ def test_resume_without_a_folder_is_refused(fails: Fails, tiny: list[str]) -> No
         (["--learning-rate", "-1"], "learning_rate is -1.0: expected a finite number above 0"),
         (["--learning-rate", "nan"], "learning_rate is nan: expected a finite number above 0"),
         (["--backend", "numpy", "--device", "cuda"], "backend numpy does not run on device cuda:0"),
-        (["--device", "gpu"], "device is 'gpu'"),
+        (["--device", "gpu"], "device is 'gpu': expected cpu, auto, cuda, or cuda:N"),
+        (["--device", "cuda:x"], "device is 'cuda:x': expected cpu, auto, cuda, or cuda:N"),
+        (["--test-way", "2"], "test_way is [2, 2]: 2 is given twice"),
         (["--split", "lake"], "split is given, but folder has no choice of splits"),
         (["--data", "nowhere"], "nowhere: no such file or folder"),
         (["--config", "nowhere.toml"], "nowhere.toml: No such file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ import leakysm as lk
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed, UserError
 from leakysm.training import Progress, RunFolder, TrainConfig, Trainer, load_checkpoint, restore, train
+from leakysm.training.checkpoint import save_checkpoint
 from leakysm.training.run_folder import FILES
 
 Make = Callable[..., TrainConfig]
@@ -65,10 +67,11 @@ def test_the_summary_has_both_tests_and_their_episodes_are_kept(finished: RunFol
 def test_the_best_validation_is_tested(finished: RunFolder) -> None:
     rows = list(csv.DictReader(finished.metrics.read_text().splitlines()))
     validated = {int(r["episode"]): float(r["validation_accuracy"]) for r in rows if r["validation_accuracy"]}
+    assert all(0 <= accuracy <= 1 for accuracy in validated.values())
     best = max(validated, key=lambda episode: (validated[episode], -episode))  # the first of equals
     summary = json.loads(finished.summary.read_text())
     assert (summary["checkpoint"], summary["checkpoint_episode"]) == ("checkpoint-best.h5", best)
-    assert f"{summary['validation_accuracy']:.9g}" == f"{validated[best]:.9g}"
+    assert f"{summary['validation_accuracy'] / 100:.9g}" == f"{validated[best]:.9g}"
     assert load_checkpoint(finished.best).episode == best
     assert load_checkpoint(finished.last).episode == 4
 
@@ -101,7 +104,9 @@ def test_progress_is_told(data: Dataset, config: Make, tmp_path: Path) -> None:
     train(config(), data=data, out=tmp_path, report=told.append)
     training = [p for p in told if p.phase == "train"]
     assert [(p.done, p.total) for p in training] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert all(p.loss is not None and 0 <= p.accuracy <= 100 for p in training if p.accuracy is not None)
+    shown = [p.accuracy for p in training if p.accuracy is not None and p.loss is not None]
+    assert len(shown) == 4
+    assert all(0 <= accuracy <= 100 for accuracy in shown)
     assert sum(p.phase == "validate" for p in told) == sum(p.phase == "test" for p in told) == 40
 
 
@@ -121,7 +126,7 @@ def test_a_folder_with_a_run_is_left_alone(finished: RunFolder, data: Dataset, c
     assert contents(finished.path) == before
 
 
-@pytest.mark.parametrize("changed", [{"slope": 0.2}, {"seed": 6}, {"test_way": (2,)}, {"threads": 2}])
+@pytest.mark.parametrize("changed", [{"slope": 0.2}, {"seed": 6}, {"test_way": (2,)}])
 def test_another_configuration_is_not_resumed(
     finished: RunFolder, data: Dataset, config: Make, changed: dict[str, object]
 ) -> None:
@@ -177,6 +182,118 @@ def test_a_folder_with_a_file_missing_is_not_resumed(
     assert contents(tmp_path) == before
 
 
+@pytest.fixture(scope="module")
+def other(data: Dataset, config: Make, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The same run of another seed."""
+    out = tmp_path_factory.mktemp("runs") / "other"
+    train(config(seed=6), data=data, out=out)
+    return RunFolder(out)
+
+
+@pytest.mark.parametrize("name", ["checkpoint-best.h5", "checkpoint-last.h5"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_checkpoint_of_another_run_is_never_this_runs(
+    finished: RunFolder, other: RunFolder, data: Dataset, config: Make, tmp_path: Path, name: str, resume: bool
+) -> None:
+    folder = copied(finished, tmp_path)
+    if not resume and name == "checkpoint-last.h5":
+        folder.best.unlink()  # then the last is what is restored
+    (tmp_path / name).write_bytes((other.path / name).read_bytes())
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=f"{name} is another run's than config.toml"):
+        _ = train(config(), data=data, out=tmp_path, resume=True) if resume else restore(tmp_path, lk.backend("numpy"))
+    assert contents(tmp_path) == before
+
+
+def test_a_best_checkpoint_of_another_moment_is_refused(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path
+) -> None:
+    folder = copied(finished, tmp_path)
+    best = load_checkpoint(folder.best)
+    save_checkpoint(folder.best, replace(best, episode=6 - best.episode))  # 2 for 4, 4 for 2
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="but this run was best after"):
+        train(config(), data=data, out=folder.path, resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_an_altered_configuration_is_not_believed(finished: RunFolder, tmp_path: Path) -> None:
+    folder = copied(finished, tmp_path)
+    folder.config.write_text(folder.config.read_text().replace("slope = 0.1", "slope = 0.9"))
+    with pytest.raises(UserError, match=r"another run's than config\.toml"):
+        restore(folder.path, lk.backend("numpy"))
+
+
+def test_an_untrained_net_is_not_restored(data: Dataset, config: Make, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), data=data, out=tmp_path, report=stop)
+    with pytest.raises(UserError, match=r"checkpoint-last\.h5 holds an untrained net; train it: .*--resume"):
+        restore(tmp_path, lk.backend("numpy"))
+
+
+def test_weights_from_elsewhere_are_restored_though_no_episode_was_trained(finished: RunFolder, tmp_path: Path) -> None:
+    last = load_checkpoint(finished.last)
+    (tmp_path / "config.toml").write_bytes(finished.config.read_bytes())
+    save_checkpoint(tmp_path / "checkpoint-last.h5", replace(last, episode=0))
+    restored = restore(tmp_path, lk.backend("numpy"))
+    assert (restored.path.name, restored.finished) == ("checkpoint-last.h5", False)
+
+
+@pytest.mark.parametrize("changed", [{"threads": 2}, {"data": "/moved"}])
+def test_what_changes_no_bit_may_change_on_resumption(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.phase == "train" and progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), data=data, out=tmp_path, report=stop)
+    train(config(**changed), data=data, out=tmp_path, resume=True)
+    kept = set(FILES.values()) - {"timing.csv", "environment.json"}
+    assert {n: c for n, c in contents(tmp_path).items() if n in kept} == {
+        n: c for n, c in contents(finished.path).items() if n in kept
+    }
+
+
+def test_before_a_checkpoint_the_place_of_the_data_counts(data: Dataset, config: Make, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(config().to_toml())
+    with pytest.raises(UserError, match=r"data is None in the run to resume"):
+        train(config(data="/moved"), data=data, out=tmp_path, resume=True)
+
+
+def test_a_run_that_another_is_at_is_left_alone(data: Dataset, config: Make, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "config.toml").write_text(config().to_toml())
+    with (tmp_path / "config.toml").open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process is at this run"):
+            train(config(), data=data, out=tmp_path, resume=True)
+    assert set(contents(tmp_path)) == {"config.toml"}
+
+
+def test_of_two_beginnings_one_wins(config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    monkeypatch.setattr(second, "refuse_a_run", lambda **_: first.begin(config(), resume=False))
+    monkeypatch.setattr(second, "stored_config", lambda: None)  # looked a moment before
+    with pytest.raises(UserError, match=r"already holds a run .*another process"):
+        second.begin(config(seed=9), resume=False)
+    assert first.stored_config() == config()
+    assert set(contents(tmp_path)) == {"config.toml"}
+
+
+def test_damaged_times_do_not_stop_a_resumption(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path
+) -> None:
+    folder = copied(finished, tmp_path)
+    folder.timing.write_bytes(b"episode,seconds\n1,0.5\nx\xff,0.1\n3,0.5\n")
+    train(config(), data=data, out=folder.path, resume=True)
+    assert folder.timing.read_bytes() == b"episode,seconds\n1,0.5\n"
+
+
 def test_a_cut_configuration_is_named(finished: RunFolder, data: Dataset, config: Make, tmp_path: Path) -> None:
     folder = copied(finished, tmp_path)
     folder.config.write_text("\n".join(folder.config.read_text().splitlines()[:4]))
@@ -213,8 +330,6 @@ def test_training_that_goes_wrong_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_images_too_small_for_the_net_leave_no_folder(config: Make, data: Dataset, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     small = replace(data, splits={k: replace(s, images=s.images[:, :8, :8].copy()) for k, s in data.splits.items()})
     with pytest.raises(UserError, match="images of folder are 8x8"):
         train(config(), data=small, out=tmp_path / "run")
