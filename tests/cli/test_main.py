@@ -29,6 +29,13 @@ def test_no_command_shows_the_help(leakysm: Leakysm) -> None:
     assert "train" in result.output
 
 
+def test_the_version_is_told(leakysm: Leakysm) -> None:
+    import importlib.metadata
+
+    result = leakysm("--version")
+    assert (result.exit_code, result.stdout) == (0, f"leakysm {importlib.metadata.version('leakysm')}\n")
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate", "info"])
 def test_every_help_has_an_example(leakysm: Leakysm, command: str) -> None:
     result = leakysm(command, "--help")
