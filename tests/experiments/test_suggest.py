@@ -15,7 +15,7 @@ from leakysm.experiments.suggest import Embedded, mean_figures, suggest
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from leakysm.training.sparsity import FIGURES
 
-ENGINE = backend("reference")
+ENGINE = backend("numpy", threads=1)
 VANISHED = FIGURES.index("vanished_distance_gradients")
 seeds, scales = st.integers(0, 999), st.sampled_from([0.01, 0.1, 1.0, 3.0, 10.0, 30.0])
 
