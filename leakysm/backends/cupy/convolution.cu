@@ -98,12 +98,10 @@ __global__ void __launch_bounds__(128, BM == 128 ? 3 : 4)
     }
 }
 
-constexpr int AHEAD = 4;  // slices whose taps are kept: those in flight and the next
-
 template <class T, int BM>
 struct WeightGradientShared {
     GemmShared<T, BM, false> gemm;
-    unsigned taps[AHEAD][BK];
+    unsigned taps[STAGES][BK];
 };
 
 // partial[slice] = sum over the slice's pixels of window(x)' dz: (slices, 9 C, F), to be added up by sum_slices. dz
@@ -119,7 +117,7 @@ __device__ inline void weight_gradient_tile(const T* x, T* partial, int N, int H
     // The taps of slice i's pixels are found while slice i - 1 is fetched, and before that for the first ones.
     auto find_taps = [&](int slice) {
         if (tid < BK)
-            s.taps[slice % AHEAD][tid] = taps_inside(first + slice * BK + tid, last, H, W, by_height, by_width);
+            s.taps[slice % STAGES][tid] = taps_inside(first + slice * BK + tid, last, H, W, by_height, by_width);
     };
     for (int i = 0; i < STAGES; ++i) find_taps(i);
     __syncthreads();
@@ -136,7 +134,7 @@ __device__ inline void weight_gradient_tile(const T* x, T* partial, int N, int H
         const T* from = x + (corner + static_cast<long long>(slice) * BK * C);
 #pragma unroll
         for (int i = 0; i < BK / STEP; ++i) {
-            const bool inside = s.taps[slice % AHEAD][pixel + i * STEP] >> tap & 1;
+            const bool inside = s.taps[slice % STAGES][pixel + i * STEP] >> tap & 1;
             T* to = stage.a + (pixel + i * STEP) * stage.A_STRIDE + lane;
             copy_async<VA * sizeof(T)>(to, inside ? from + i * STEP * C : x, inside);
         }
