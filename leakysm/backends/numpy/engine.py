@@ -10,6 +10,7 @@ from leakysm.backends.checks import single_or_double
 from leakysm.backends.numpy.conv_block import Forward
 from leakysm.backends.numpy.conv_block_backward import Backward
 from leakysm.backends.numpy.conv_block_inference import ConvBlockInference
+from leakysm.backends.numpy.distances import Distances
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Array, Engine, Pair
@@ -27,6 +28,7 @@ class NumpyEngine(Engine):
         pairs = {
             "conv_block": Pair(Forward(workers, memory), Backward(workers, memory)),
             "conv_block_inference": ConvBlockInference(workers, memory).pair(),
+            **Distances(workers).pairs(),
         }
         self.pairs = {name: single_or_double(name, pair) for name, pair in pairs.items()}
 

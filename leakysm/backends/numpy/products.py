@@ -11,13 +11,17 @@ import numpy as np
 SMALL = 1_000_000  # multiplications
 COLUMNS = 32  # of one small product of a transposed matrix
 LANES = 8  # rows are taken in multiples of these
+TRANSPOSED = 8_000  # values that are put in order at next to no cost
+FEWEST = 16  # rows of a small product that is worth its call
 
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b. a (m, k), b (k, n), out (m, n) contiguous."""
     (m, k), n = a.shape, b.shape[1]
+    if b.size <= TRANSPOSED:
+        b = np.ascontiguousarray(b)  # a small product reads it as it lies
     most = SMALL // max(1, k * n) // LANES * LANES
-    if most == 0 or most >= m:
+    if most < FEWEST or most >= m:
         np.matmul(a, b, out=out)
         return
     rows = next((r for r in range(most, most // 2, -LANES) if m % r == 0), most)

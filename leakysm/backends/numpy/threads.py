@@ -79,8 +79,10 @@ class Workers:
             self._process = os.getpid()
         return self._helpers
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """[function(item) for item in items], shared among the threads, floating-point warnings off."""
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], at_most: int | None = None
+    ) -> list[Result]:
+        """[function(item) for item in items], shared among the threads, or `at_most` so many; no float warnings."""
         results: list[Any] = [None] * len(items)
         pending = deque(range(len(items)))
 
@@ -90,7 +92,8 @@ class Workers:
                     results[i] = function(items[i])
 
         with single_threaded_blas:
-            helpers = [self._executor().submit(work) for _ in range(min(self.threads, len(items)) - 1)]
+            threads = min(self.threads, len(items), at_most or len(items))
+            helpers = [self._executor().submit(work) for _ in range(threads - 1)]
             try:
                 work()
             finally:

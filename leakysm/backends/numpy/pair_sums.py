@@ -1,0 +1,160 @@
+"""Squared Euclidean distances by matrix products, |x|^2 + |c|^2 - 2 x.c, wherever that is certain to be accurate.
+
+A product of matrices is many times faster than differences, but |x|^2 + |c|^2 cancels against 2 x.c when points are
+near. Every tile therefore comes with `least`: no distance of that size or more has a relative error that matters. The
+others, among them those of coincident points, are summed from differences.
+
+float32: products in float64, so that `least` is some 10^-8 D of |x|^2 + |c|^2. The points are moved first so that one
+of them is the origin. float64: numbers in two halves, see `halves`; `least` is some 10^-6 D of |x|^2 + |c|^2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from leakysm.backends.numpy.halves import UNIT, bits_for, can_split, largest, split, step
+from leakysm.backends.numpy.products import multiply
+from leakysm.backends.numpy.scratch import Scratch
+from leakysm.backends.numpy.threads import Workers
+from leakysm.backends.numpy.windows import cut
+from leakysm.ops.euclidean import norm_scale, scaled_norm
+
+TILE = 1 << 18  # coordinates of a tile's points
+SHORTEST, LONGEST = 64, 320  # points of a tile, both ways
+ALONE = 4_000_000  # differences below which one thread is faster
+THREADS = 5  # at most: 10 MB each
+DEPTH = 512  # coordinates that are multiplied at a time
+WHOLE = 2048  # the same for float64, whose passes over the points are fastest where these are contiguous
+GATHERED = 1 << 17  # values of pairs that are summed from differences at a time
+
+Place = tuple[slice, slice]
+Finish = Callable[[np.ndarray, Place], np.ndarray]
+
+
+class PairSums:
+    """Distances of all pairs on a set of threads. Memory beyond the result: some 6 MB a thread, at any size."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._scratch = Scratch()
+
+    def __call__(
+        self, x: np.ndarray, c: np.ndarray, *, root: bool = False, finish: Finish | None = None
+    ) -> np.ndarray | None:
+        """x (N, D), c (M, D), float32 or float64 -> squared distances (N, M), or their square roots.
+
+        finish(distances in float64, place) -> what shall stand in this place of the result.
+        None where float64 numbers are too large or too small to be scaled, or not finite.
+        """
+        (N, D), M = x.shape, len(c)
+        y = np.empty((N, M), x.dtype)
+        if 0 in (N, M, D):
+            y[...] = 0
+            return y
+        q = None
+        if x.dtype == np.float64:
+            magnitudes = largest(x), largest(c)
+            if not all(map(can_split, magnitudes)):
+                return None
+            q = step(max(magnitudes), bits_for(D))
+
+        def fill(place: Place) -> None:
+            a, b = x[place[0]], c[place[1]]
+            distances, least = self._widened(a, b) if q is None else self._halves(a, b, q)
+            near = self._near(distances, least)
+            if root:
+                np.sqrt(distances, out=distances)
+            if near is not None:
+                distances[near] = self._differences(a, b, *near, root)
+            y[place] = finish(distances, place) if finish else distances
+
+        size = max(SHORTEST, min(LONGEST, TILE // min(D, DEPTH if q is None else WHOLE)))
+        tiles = [(slice(*rows), slice(*columns)) for rows in cut(N, size) for columns in cut(M, size)]
+        self._workers.map(fill, tiles, at_most=THREADS if N * M * D > ALONE else 1)
+        return y
+
+    def _widened(self, x: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32: distances (n, m) in float64, and `least` of every row (n,).
+
+        In one product: rows (x, |x|^2, 1) by rows (-2 c, 1, |c|^2). Its error is at most 2 (D + 8) units of
+        |x|^2 + |c|^2, which is to be a quarter of float32's.
+        """
+        (n, D), m = x.shape, len(c)
+        distances, squares_x, squares_c = self._scratch("distances", (n, m), np.float64), np.zeros(n), np.zeros(m)
+        for start, stop in cut(D, DEPTH):
+            k, w = slice(start, stop), stop - start
+            left, right = (self._scratch(name, (len(a), w + 2), np.float64) for name, a in (("left", x), ("right", c)))
+            for side, points, squares, at in ((left, x, squares_x, w), (right, c, squares_c, w + 1)):
+                np.subtract(points[:, k], c[:1, k], out=side[:, :w], dtype=np.float64)
+                side[:, w:] = 1
+                side[:, at] = np.vecdot(side[:, :w], side[:, :w])
+                squares += side[:, at]
+            right[:, :w] *= -2
+            self._product(left, right, distances, start > 0)
+        return distances, 2 * (D + 8) * UNIT / (2.0**-23 / 4) * (squares_x + squares_c.max())
+
+    def _halves(self, x: np.ndarray, c: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
+        """float64: distances (n, m), and `least` of every row (n,).
+
+        With x = x1 + x2, c = c1 + c2: |x1 - c1|^2 by exact products, and the rest of |x - c|^2,
+        2 x1 x2 + x2^2 + 2 c1 c2 + c2^2 - 2 (x1 c2 + x2 c), by others whose factors are smaller by 2^bits.
+        """
+        n, m, D = len(x), len(c), x.shape[1]
+        exact, rest = self._scratch("distances", (n, m), np.float64), self._scratch("rest", (n, m), np.float64)
+        x_sums, c_sums = np.zeros((2, n)), np.zeros((2, m))  # |x1|^2, and the rest of |x|^2
+        for start, stop in cut(D, WHOLE):
+            x1, x2 = self._split(x[:, start:stop], q, ("x1", "x2"), x_sums)
+            c1, c2 = self._split(c[:, start:stop], q, ("c1", "c2"), c_sums)
+            for factor in (x2, c1, c2):
+                factor *= -2
+            self._product(x1, c1, exact, start > 0)
+            self._product(x1, c2, rest, start > 0)
+            self._product(x2, c[:, start:stop], rest, True)
+        for total, of_x, of_c in ((exact, x_sums[0], c_sums[0]), (rest, x_sums[1], c_sums[1])):
+            total += of_x[:, None]
+            total += of_c
+        exact += rest
+        terms = (
+            2 * np.sqrt(D * x_sums[0]) + 2 * np.sqrt(D * c_sums[0].max()) + 4 * D * q
+        )  # in q: more than rest adds up
+        return exact, (3 * min(D, WHOLE) + D / WHOLE + 16) / 4 * q * terms
+
+    def _split(
+        self, points: np.ndarray, q: float, names: tuple[str, str], sums: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """x1 and x2, (n, w); add |x1|^2 and 2 x1 x2 + |x2|^2 to `sums`."""
+        first, second = (self._scratch(name, points.shape, np.float64) for name in names)
+        split(points, q, first, second)
+        sums[0] += np.vecdot(first, first)
+        sums[1] += 2 * np.vecdot(first, second) + np.vecdot(second, second)
+        return first, second
+
+    def _product(self, left: np.ndarray, right: np.ndarray, total: np.ndarray, add: bool) -> None:
+        """total = left right^T, or total += left right^T."""
+        product = self._scratch("product", total.shape, np.float64) if add else total
+        multiply(left, right.T, out=product)
+        if add:
+            total += product
+
+    def _near(self, distances: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The pairs of a tile that are not certain; None if all are. NaN is not."""
+        if distances.min() >= least.max():
+            return None
+        rows = np.flatnonzero(~(distances.min(axis=1) >= least))
+        found, columns = np.nonzero(~(distances[rows] >= least[rows, None]))
+        return rows[found], columns
+
+    def _differences(self, x: np.ndarray, c: np.ndarray, i: np.ndarray, j: np.ndarray, root: bool) -> np.ndarray:
+        """Distances of the pairs (i, j), summed from differences in float64."""
+        found, combine = np.zeros(len(i)), np.hypot if root else np.add
+        for pairs in (slice(*run) for run in cut(len(i), GATHERED // x.shape[1])):
+            for k in (slice(*run) for run in cut(x.shape[1], GATHERED)):
+                difference = np.subtract(x[i[pairs], k], c[j[pairs], k], dtype=np.float64)
+                if root:  # scaled, so that no square under- or overflows
+                    part = scaled_norm(np, difference) / norm_scale(np, difference)
+                else:
+                    part = np.add.reduce(difference * difference, axis=1)
+                found[pairs] = combine(found[pairs], part)
+        return found

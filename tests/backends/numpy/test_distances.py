@@ -1,0 +1,193 @@
+"""Distances by matrix products: within the bounds everywhere, exact where that is promised, in little memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from leakysm import ops
+from leakysm.backends.numpy import coordinates, pair_gradients, pair_sums
+from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.verify.adapters.engine import EngineImplementation
+from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
+
+OPERATIONS = ("squared_euclidean", "leaky_squared_euclidean", "euclidean", "cosine_distance")
+FLOATS = ("float32", "float64")
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30))
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Several tiles each way, and products added up from several pieces, at sizes that a test can afford."""
+    for module, name, value in (
+        (pair_sums, "TILE", 32),
+        (pair_sums, "SHORTEST", 2),
+        (pair_sums, "LONGEST", 3),
+        (pair_sums, "DEPTH", 4),
+        (pair_sums, "WHOLE", 5),
+        (pair_sums, "ALONE", 0),
+        (pair_sums, "GATHERED", 3),
+        (pair_gradients, "TILE", 12),
+        (pair_gradients, "DEPTH", 4),
+        (pair_gradients, "ACROSS", 3),
+        (pair_gradients, "SAMPLE", 2),
+        (pair_gradients, "GATHERED", 4),
+        (pair_gradients, "ALONE", 0),
+        (coordinates, "TILE", 8),
+        (coordinates, "DEPTH", 4),
+        (coordinates, "ACROSS", 2),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+def strict(operation: str) -> None:
+    settings = Settings(dtypes=OWN_DTYPES, strict=True, examples=20)
+    report = conform(EngineImplementation(NumpyEngine(2)), operations=[operation], settings=settings)
+    assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_within_the_bounds(operation):
+    strict(operation)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_within_the_bounds_in_small_tiles(operation, small_tiles):
+    strict(operation)
+
+
+def points(seed: int, size: tuple[int, int, int], dtype: str, spread: float = 1.0, origin: float = 0.0):
+    """x (N, D), c (M, D) and a cotangent; some points near-coincident, some coincident, a column of zeros."""
+    N, M, D = size
+    rng = np.random.default_rng(seed)
+    x, c = (origin + spread * rng.standard_normal((n, D)) for n in (N, M))
+    near = rng.integers(0, 3, N)
+    x = np.where(near[:, None] == 0, c[rng.integers(0, M, N)], x)
+    x[near == 1] = c[rng.integers(0, M, (near == 1).sum())] * (1 + 1e-7)
+    x[:, 0] = c[:, 0] = 0
+    return x.astype(dtype), c.astype(dtype), rng.standard_normal((N, M)).astype(dtype)
+
+
+def exact_distances(x: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """In extended precision, from differences."""
+    difference = x[:, None, :].astype(np.longdouble) - c[None, :, :].astype(np.longdouble)
+    return (difference * difference).sum(-1)
+
+
+@pytest.mark.parametrize("origin", [0.0, 1e3, 1e6])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [(300, 60, 64), (70, 20, 1600), (700, 330, 8)])
+def test_every_distance_keeps_its_relative_accuracy(size, dtype, origin):
+    x, c, _ = points(1, size, dtype, origin=origin)
+    y, _ = NumpyEngine(2).operation("squared_euclidean").forward(x, c)
+    exact, eps = exact_distances(x, c), np.finfo(dtype).eps
+    assert np.all(abs(y - exact) <= (np.ceil(np.log2(size[2])) + 3) * eps * exact)
+    assert np.all(y[exact == 0] == 0)
+    assert (exact == 0).any()
+
+
+@pytest.mark.parametrize("origin", [0.0, 1e3])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [(300, 60, 64), (60, 20, 400), (40, 700, 8)])
+def test_every_gradient_keeps_its_accuracy(size, dtype, origin):
+    """Against the terms that it adds up, not against what cancels."""
+    x, c, dy = points(2, size, dtype, origin=origin)
+    pair = NumpyEngine(2).operation("squared_euclidean")
+    dx, dc = pair.backward(pair.forward(x, c)[1], dy)
+    difference = x[:, None, :].astype(np.longdouble) - c[None, :, :].astype(np.longdouble)
+    terms, eps = 2 * dy[:, :, None] * difference, np.finfo(dtype).eps
+    for found, axis, sign in ((dx, 1, 1), (dc, 0, -1)):
+        allowed = (np.ceil(np.log2(size[axis])) + 4) * eps * abs(terms).sum(axis)
+        assert np.all(abs(found - sign * terms.sum(axis)) <= allowed)
+        assert np.all(found[abs(terms).sum(axis) == 0] == 0)
+
+
+@given(seed=seeds, size=sizes, dtype=st.sampled_from(FLOATS), scale=st.sampled_from([-60, -20, 0, 17, 60]))
+@example(seed=0, size=(1, 1, 1), dtype="float32", scale=-60)
+def test_a_power_of_two_scales_every_distance_exactly(seed, size, dtype, scale):
+    x, c, _ = points(seed, size, dtype)
+    pair = NumpyEngine(1).operation("squared_euclidean")
+    with np.errstate(all="ignore"):
+        expected = pair.forward(x, c)[0] * np.asarray(2.0 ** (2 * scale), dtype)
+        scaled = (a * np.asarray(2.0**scale, dtype) for a in (x, c))
+        y, _ = pair.forward(*scaled)
+    usual = np.isfinite(expected) & ((expected == 0) | (expected > np.finfo(dtype).smallest_normal))
+    assert np.array_equal(y[usual], expected[usual]) or dtype == "float32"
+    assert np.all(abs(y[usual] - expected[usual]) <= 2 * np.finfo(dtype).eps * expected[usual])
+
+
+@given(seed=seeds, size=sizes, dtype=st.sampled_from(FLOATS), per=st.sampled_from(["pair", "coordinate"]))
+def test_no_restriction_is_squared_euclidean_bit_for_bit(seed, size, dtype, per):
+    x, c, dy = points(seed, size, dtype)
+    engine = NumpyEngine(2)
+    plain, leaky = engine.operation("squared_euclidean"), engine.operation("leaky_squared_euclidean")
+    y, saved = plain.forward(x, c)
+    for threshold, slope in ((np.inf, 0.1), (2.0, 1.0)):
+        restricted, saved_leaky = leaky.forward(x, c, threshold=threshold, slope=slope, per=per)
+        np.testing.assert_array_equal(restricted, y)
+        for a, b in zip(leaky.backward(saved_leaky, dy), plain.backward(saved, dy), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@given(seed=seeds, size=sizes, dtype=st.sampled_from(FLOATS), operation=st.sampled_from(OPERATIONS))
+def test_threads_do_not_change_a_bit(seed, size, dtype, operation):
+    x, c, dy = points(seed, size, dtype)
+    parameters = {"threshold": 2.0, "slope": 0.1} if operation.startswith("leaky") else {}
+
+    def run(engine):
+        y, saved = engine.operation(operation).forward(x, c, **parameters)
+        return (y, *engine.operation(operation).backward(saved, dy))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pair_sums, pair_gradients):
+            patch.setattr(module, "ALONE", 0)
+            patch.setattr(module, "TILE", 32)
+        one, three = run(NumpyEngine(1)), run(NumpyEngine(3))
+    for a, b in zip(one, three, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_shows_where_the_reference_shows_it(operation, dtype, value):
+    x, c, _ = points(3, (4, 5, 6), dtype)
+    x[1, 2] = value
+    parameters = {"threshold": 2.0, "slope": 0.1} if operation.startswith("leaky") else {}
+    y, _ = NumpyEngine(1).operation(operation).forward(x, c, **parameters)
+    expected = getattr(ops, operation)(x, c, **parameters)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_distance_beyond_the_dtype_is_infinite_without_a_warning(dtype):
+    large = np.sqrt(np.finfo(dtype).max)
+    x, c = np.array([[large, large], [1, 2]], dtype), np.array([[-large, 0], [1, 2]], dtype)
+    y, _ = NumpyEngine(1).operation("squared_euclidean").forward(x, c)
+    np.testing.assert_array_equal(np.isinf(y), [[True, True], [False, False]])
+    assert y[1, 1] == 0
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [(2000, 1500, 64), (60, 40, 60_000), (20_000, 30, 30)])
+def test_extra_memory_is_bounded(size, dtype):
+    """Beyond inputs and outputs: under 64 MB, forwards and backwards."""
+    N, M, D = size
+    rng = np.random.default_rng(0)
+    x, c, dy = (rng.standard_normal(shape).astype(dtype) for shape in ((N, D), (M, D), (N, M)))
+    pair = NumpyEngine(2).operation("squared_euclidean")
+    tracemalloc.start()
+    y, saved = pair.forward(x, c)
+    forwards = tracemalloc.get_traced_memory()[1] - y.nbytes
+    tracemalloc.reset_peak()
+    pair.backward(saved, dy)
+    backwards = tracemalloc.get_traced_memory()[1] - y.nbytes - x.nbytes - c.nbytes
+    tracemalloc.stop()
+    assert max(forwards, backwards) < 64e6
