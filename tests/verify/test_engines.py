@@ -20,9 +20,10 @@ ENGINES = ("reference", "numpy")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_keeps_every_bound(engine: str, operation: str) -> None:
     implementation = EngineImplementation(lk.backend(engine))
-    report = conform(implementation, operations=[operation], settings=Settings(OWN_DTYPES, strict=True))
+    settings = Settings(OWN_DTYPES, strict=True, examples=25 if engine == "numpy" else 5)
+    report = conform(implementation, operations=[operation], settings=settings)
     assert report.ok, "\n".join(problems(report))
-    assert report.rows[0].cases >= 30
+    assert report.rows[0].cases > len(ENTRIES[operation].truths)
     assert {(w.dtype, w.part) for w in report.rows[0].worst} == {(d, p) for d in OWN_DTYPES for p in ("value", "vjp")}
 
 

@@ -11,14 +11,11 @@ from leakysm.verify.registry import ENTRIES
 from tests.verify.mutants import MUTANTS
 
 SEEN_BY_DERIVATIVES = [
-    "factor_two_forgotten",
     "prototype_gradient_with_the_wrong_sign",
     "gradient_without_the_slope",
     "softmax_gradient_of_the_diagonal_alone",
     "support_gradient_not_divided_by_shots",
-    "input_gradient_with_the_unturned_kernel",
     "statistics_taken_for_constants",
-    "variance_gradient_without_the_half",
     "relu_forgotten_backwards",
     "cotangent_ignored",
 ]

@@ -44,9 +44,8 @@ def test_all_are_remade_and_the_float64_nets_within_their_bound(tmp_path: Path) 
     assert stored.read_manifest(tmp_path)["version"] == stored.read_manifest(SHIPPED)["version"]
 
 
-@pytest.mark.parametrize("engine", ["reference", "numpy"])
-def test_an_engine_is_within_every_bound_of_the_vectors(engine: str) -> None:
-    checked = check_engine(lk.backend(engine), SHIPPED)
+def test_the_numpy_engine_is_within_every_bound_of_the_vectors() -> None:
+    checked = check_engine(lk.backend("numpy"), SHIPPED)
     assert checked.failures == []
     assert checked.cases == sum(check_files(SHIPPED).values())
 
