@@ -8,37 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from leakysm_benchmarks.torch_cpu import conv4, torch
 
-from leakysm.errors import UserError
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 
 if TYPE_CHECKING:
-    from benchmarks.gpu import Size
-
-try:
-    import torch
-except ImportError as error:
-    raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install 'leakysm[peers]'") from None
+    from leakysm_benchmarks.sizes import Size
 
 LEARNING_RATE = 1e-3
 Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
-def conv4(channels: int) -> Any:
-    """Conv4 as it is written in PyTorch."""
-    layers: list[Any] = []
-    for c in (channels, 64, 64, 64):
-        layers += [
-            torch.nn.Conv2d(c, 64, 3, padding=1, bias=False),
-            torch.nn.BatchNorm2d(64),
-            torch.nn.ReLU(inplace=True),
-            torch.nn.MaxPool2d(2),
-        ]
-    return torch.nn.Sequential(*layers, torch.nn.Flatten())
-
-
 class TorchStep:
-    """A contender of benchmarks.gpu. compiled: torch.compile(mode="max-autotune"), CUDA graphs included."""
+    """A contender of the GPU benchmark. compiled: torch.compile(mode="max-autotune"), CUDA graphs included."""
 
     kind = "peer"
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from leakysm_cli import (
+    bench,
     compare,
     conform,
     data,
@@ -99,6 +100,7 @@ app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(sweep.sweep)
 app.command()(verify.verify)
+app.command()(bench.bench)
 app.command()(conform.conform)
 app.add_typer(data.app, name="data")
 app.add_typer(vectors.app, name="vectors")

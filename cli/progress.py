@@ -48,6 +48,19 @@ def shown_count(label: str) -> Iterator[Callable[[int, int], None]]:
         yield report
 
 
+@contextmanager
+def shown_status() -> Iterator[Callable[[str], None]]:
+    """One changing line for report(what is being done)."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda line: None
+        return
+    with console.status("") as status:
+        yield status.update
+
+
 def _bars() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn

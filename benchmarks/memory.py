@@ -1,0 +1,52 @@
+"""Peak memory of a training step, in a process of its own: `python -m leakysm_benchmarks.memory NUMBER CONTENDER`."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from leakysm_benchmarks.sizes import SIZES, Size, episodes, pixels
+from leakysm_benchmarks.turns import Contender
+
+OURS = "leakysm"
+
+
+def peak_of_this_process() -> float:
+    """MB. The system counts in KB on Linux and in bytes on macOS."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def one_step(size: Size, name: str) -> float:
+    """MB at most, of the whole process, after two steps. name: OURS, or one of torch_cpu's forms."""
+    from leakysm.backends.numpy.engine import NumpyEngine
+    from leakysm.cores import usable_cores
+
+    player: Contender
+    if name == OURS:
+        from leakysm_benchmarks.train_step import Ours
+
+        player = Ours(NumpyEngine(), size)
+    else:
+        from leakysm_benchmarks.torch_cpu import TorchStep
+
+        player = TorchStep(size, pixels(size), name, threads=usable_cores())
+    for indices in episodes(size, 2):
+        player.step(indices)
+    return peak_of_this_process()
+
+
+def peaks(names: Sequence[str], sizes: Sequence[Size] = SIZES) -> list[dict[str, str | float]]:
+    """`{"size", "contender", "megabytes"}` of each; sizes are some of SIZES."""
+    found: list[dict[str, str | float]] = []
+    for size in sizes:
+        for name in names:
+            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(SIZES.index(size)), name]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found.append({"size": str(size), "contender": name, "megabytes": float(answer.split()[-1])})
+    return found
+
+
+if __name__ == "__main__":
+    print(round(one_step(SIZES[int(sys.argv[1])], sys.argv[2]), 1))

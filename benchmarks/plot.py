@@ -1,0 +1,56 @@
+"""What a training step costs, by the number of classes and by the images' size: ours and PyTorch's best layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from leakysm_benchmarks.sizes import Size, episodes, pixels
+from leakysm_benchmarks.train_step import Ours
+from leakysm_benchmarks.turns import Contender, take_turns
+
+from leakysm.backends.numpy.engine import NumpyEngine
+
+WAYS, SIDES = (5, 10, 20, 40, 60), (16, 28, 42, 56, 84)
+BY_WAY = [Size(way, 1, 5, (28, 28, 1)) for way in WAYS]
+BY_SIDE = [Size(10, 1, 5, (side, side, 3)) for side in SIDES]
+
+
+def costs(
+    sizes: Sequence[Size], *, threads: int | None, vs: Sequence[str], rounds: int, progress: Callable[[str], None]
+) -> dict[str, list[float]]:
+    """Median seconds a step of each contender, size by size."""
+    found: dict[str, list[float]] = {}
+    for size in sizes:
+        progress(f"cost of a step, {size}")
+        engine = NumpyEngine(threads)
+        players: list[Contender] = [Ours(engine, size)]
+        if "torch" in vs:
+            from leakysm_benchmarks.torch_cpu import TorchStep
+
+            players.append(TorchStep(size, pixels(size), "channels_last", threads=engine.threads))
+        times = take_turns(players, episodes(size, 1), rounds=rounds, warm_up=2)
+        for player, seconds in zip(players, np.median(times, axis=0), strict=True):
+            found.setdefault(player.name, []).append(float(seconds))
+    return found
+
+
+def draw(picture: Path, **settings: Any) -> None:
+    """Measure, and write the picture. settings: those of `costs`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, sizes, at, label in (
+        (axes[0], BY_WAY, WAYS, "classes (1-shot, 5 queries, 28x28x1)"),
+        (axes[1], BY_SIDE, SIDES, "side of the image (10-way 1-shot, 5 queries, 3 channels)"),
+    ):
+        for name, seconds in costs(sizes, **settings).items():
+            axis.plot(at, [1e3 * s for s in seconds], "o-", label=name)
+        axis.set(xlabel=label, ylabel="training step, ms", xscale="log", yscale="log", xticks=at, xticklabels=at)
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(picture, dpi=120)

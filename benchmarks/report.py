@@ -1,0 +1,50 @@
+"""Comparisons as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+HEADER = ("size", "beside", "", "ours", "theirs", "theirs / ours")
+UNRELIABLE = "loses small distances"
+
+
+def lines(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table: median, quartiles and ratio of each; then, size by size, the rival that counts: the fastest."""
+    rows = [HEADER, *(_row(c) for c in comparisons)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*table, "", *verdicts(comparisons)]
+
+
+def verdicts(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a size: its fastest peer that does the same work as accurately."""
+    found = []
+    for size in dict.fromkeys(c["size"] for c in comparisons):
+        rivals = [c for c in comparisons if c["size"] == size and c["kind"] == "peer" and _counts(c)]
+        if rivals:
+            best = min(rivals, key=lambda c: c["ratio"])
+            found.append(f"{size}: the fastest peer, {best['peer']}, takes {best['ratio']:.2f} times our time")
+    return found
+
+
+def memory_lines(peaks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line for each process that was measured."""
+    return [f"peak memory, {p['size']}: {p['contender']} {p['megabytes']:.0f} MB" for p in peaks]
+
+
+def _counts(comparison: Mapping[str, Any]) -> bool:
+    return bool(comparison.get("keeps_small_distances", True))
+
+
+def _row(comparison: Mapping[str, Any]) -> tuple[str, ...]:
+    note = comparison["kind"] if _counts(comparison) else UNRELIABLE
+    times = (_time(comparison[side]) for side in ("ours", "theirs"))
+    return comparison["size"], comparison["peer"], note, *times, f"{comparison['ratio']:.2f}"
+
+
+def _time(seconds: Sequence[float]) -> str:
+    """Median and quartiles in a fitting unit."""
+    unit, factor = ("s", 1.0) if seconds[0] >= 1 else ("ms", 1e3)
+    median, lower, upper = (f"{s * factor:.3g}" for s in seconds)
+    return f"{median} {unit} ({lower}-{upper})"

@@ -1,0 +1,132 @@
+"""A training step on the CPU: ours beside PyTorch's, and beside its matrix products and its memory traffic alone.
+
+All start from an episode's indices into images of bytes and end with updated parameters: forward, loss, backward, Adam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
+from leakysm_benchmarks.turns import Comparison, Contender, comparisons, take_turns
+
+from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.backends.numpy.products import TransposedProduct, multiply
+from leakysm.backends.numpy.scratch import Scratch
+from leakysm.backends.numpy.threads import Workers, in_groups
+from leakysm.nets import Conv4
+from leakysm.ops.metrics import LeakySquaredEuclidean
+from leakysm.optim import Adam
+from leakysm.training.loss import episode_loss
+
+CHUNK = 1200  # rows of a product that is in cache
+LEARNING_RATE = 1e-3
+
+
+class Ours:
+    """The NumPy engine, by the parts that the trainer uses."""
+
+    name, kind = "leakysm", "ours"
+
+    def __init__(self, engine: NumpyEngine, size: Size) -> None:
+        self.engine, self.size, self.pixels = engine, size, pixels(size)
+        self.net, self.optimizer = Conv4(size.image[2], engine=engine), Adam(LEARNING_RATE)
+        self.metric = LeakySquaredEuclidean()
+        self.support_labels = np.repeat(np.arange(size.way), size.shot)
+        self.query_labels = np.repeat(np.arange(size.way), size.query)
+
+    def step(self, indices: np.ndarray) -> float:
+        """One update. Returns the loss."""
+        images = self.pixels[indices].astype(np.float32) / np.float32(255)
+        z, saved = self.net.forward(images)
+        result = episode_loss(self.engine, self.metric, z, self.support_labels, self.query_labels, self.size.way)
+        self.optimizer.step(self.net.vector, self.net.backward(saved, result.dz))
+        self.net.update_running(saved)
+        return float(result.loss)
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
+
+
+class Products:
+    """The step's matrix products alone, as the engine makes them, on factors that stay in cache."""
+
+    name, kind = "matrix products alone", "floor"
+
+    def __init__(self, workers: Workers, size: Size) -> None:
+        self._workers, self._scratch = workers, Scratch()
+        self._chunks = [(C, min(CHUNK, n - first)) for n, C in layers(size) for first in range(0, n, CHUNK)]
+
+    def _multiply(self, group: Sequence[tuple[int, int]]) -> None:
+        for C, m in group:
+            by_taps, by_filters, rows, w = (
+                self._scratch(name, shape, np.float32)
+                for name, shape in (("x", (m, 9 * C)), ("dy", (m, 576)), ("y", (m, 64)), ("w", (576, 64)))
+            )
+            multiply(by_taps, w[: 9 * C], out=rows)
+            if C == 64:
+                multiply(by_filters, w, out=rows)
+                TransposedProduct(64, 576, rows.dtype).add(rows, by_filters)
+            else:
+                TransposedProduct(9 * C, 64, rows.dtype).add(by_taps, rows)
+
+    def step(self, indices: Any) -> None:
+        """All products of a step."""
+        self._workers.map(self._multiply, in_groups(self._chunks))
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
+
+
+class Traffic:
+    """Each activation and each gradient of one, read and written once, on all threads."""
+
+    name, kind = "memory traffic alone", "floor"
+
+    def __init__(self, workers: Workers, size: Size) -> None:
+        self._workers = workers
+        largest = max(n for n, _ in layers(size)) * 64
+        self._source, self._target = np.ones(largest, np.float32), np.ones(largest, np.float32)
+        self._sizes = [64 * n for n, _ in layers(size) for _ in range(2)]
+
+    def step(self, indices: Any) -> None:
+        """All copies of a step."""
+        for n in self._sizes:
+            parts = np.array_split(np.arange(0, n, 1 << 18), self._workers.threads)
+            runs = [(int(p[0]), min(n, int(p[-1]) + (1 << 18))) for p in parts if len(p)]
+            self._workers.map(lambda run: np.copyto(self._target[slice(*run)], self._source[slice(*run)]), runs)
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
+
+
+def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Contender]:
+    """Ours first, then PyTorch in three forms, then the floors."""
+    engine, workers = NumpyEngine(threads), Workers(threads)
+    players: list[Contender] = [Ours(engine, size)]
+    if "torch" in vs:
+        from leakysm_benchmarks.torch_cpu import FORMS, TorchStep
+
+        players += [TorchStep(size, pixels(size), form, threads=engine.threads) for form in FORMS]
+    return [*players, Products(workers, size), Traffic(workers, size)]
+
+
+def compare(
+    *,
+    threads: int | None = None,
+    vs: Sequence[str] = ("torch",),
+    sizes: Sequence[Size] = SIZES,
+    rounds: int = 9,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """`Comparison`s as dictionaries, size by size; UserError where PyTorch is asked for and missing."""
+    found: list[Comparison] = []
+    for size in sizes:
+        progress(f"training step, {size}")
+        players = contenders(size, threads, vs)
+        drawn = episodes(size, 2 if size.image[0] < 40 else 1)
+        found += comparisons(players, take_turns(players, drawn, rounds=rounds, warm_up=2), str(size))
+    return [asdict(comparison) for comparison in found]

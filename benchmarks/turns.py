@@ -1,0 +1,91 @@
+"""Contenders take turns, A B C A B C: whatever else the machine does falls on all of them alike.
+
+A ratio is taken between turns that stand beside one another, and the median of the ratios is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+TURN = 0.02  # seconds that a turn of short steps lasts, about
+
+
+class Contender(Protocol):
+    """One way to do a piece of work, or a part of it. `step` begins it, `finish` waits for all that were begun."""
+
+    name: str
+    kind: str
+
+    def step(self, given: Any) -> Any: ...
+
+    def finish(self) -> None: ...
+
+
+@dataclass
+class Call:
+    """A contender that is a function without arguments. kind: "ours", "peer" or "floor"."""
+
+    name: str
+    kind: str
+    function: Any
+
+    def step(self, given: Any) -> None:
+        self.function()
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """ratio: median of a peer's turn over ours beside it; above 1, ours is faster. Times in seconds a step: median,
+    lower and upper quartile. kind: "peer", or "floor" for a part of the work alone."""
+
+    peer: str
+    size: str
+    kind: str
+    ratio: float
+    ours: tuple[float, float, float]
+    theirs: tuple[float, float, float]
+
+
+def turn(contender: Contender, given: Sequence[Any]) -> float:
+    """Seconds a step."""
+    contender.finish()
+    started = time.perf_counter()
+    for each in given:
+        contender.step(each)
+    contender.finish()
+    return (time.perf_counter() - started) / len(given)
+
+
+def take_turns(players: Sequence[Contender], given: Sequence[Any], *, rounds: int, warm_up: int) -> np.ndarray:
+    """(rounds, players) seconds a step, after `warm_up` turns of each that are not counted."""
+    times = [[turn(player, given) for player in players] for _ in range(warm_up + rounds)]
+    return np.array(times[warm_up:])
+
+
+def steps_of_a_turn(players: Sequence[Contender]) -> list[None]:
+    """As many empty arguments as make a turn of the quickest long enough to be timed."""
+    quickest = min(turn(player, [None]) for player in players for _ in range(2))
+    return [None] * max(1, min(1000, round(TURN / max(quickest, 1e-6))))
+
+
+def comparisons(players: Sequence[Contender], times: np.ndarray, size: str) -> list[Comparison]:
+    """Every player after the first against the first."""
+    quartiles = [_median_and_quartiles(column) for column in times.T]
+    ratios = np.median(times / times[:, :1], axis=0)
+    return [
+        Comparison(player.name, size, player.kind, float(ratio), quartiles[0], own)
+        for player, ratio, own in list(zip(players, ratios, quartiles, strict=True))[1:]
+    ]
+
+
+def _median_and_quartiles(seconds: np.ndarray) -> tuple[float, float, float]:
+    median, lower, upper = np.percentile(seconds, (50, 25, 75))
+    return float(median), float(lower), float(upper)

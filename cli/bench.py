@@ -1,0 +1,136 @@
+"""`leakysm bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from leakysm_cli import options as o
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+BENCHMARKS = ("train-step", "evaluation", "distances", "loading", "startup")
+PEERS = ("torch", "scipy", "sklearn")
+
+
+def bench(
+    which: Annotated[
+        list[str] | None, typer.Argument(metavar="[BENCHMARK]...", help=f"{', '.join(BENCHMARKS)}; default: all.")
+    ] = None,
+    vs: Annotated[
+        list[str] | None,
+        typer.Option(help="A peer to compare with; may be given several times.", show_default="all that are installed"),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 9,
+    memory: Annotated[bool, typer.Option(help="Peak memory of a training step, in processes of their own.")] = True,
+    plot: Annotated[Path | None, typer.Option(help="Draw a step's cost against way and image size.")] = None,
+    threads: o.Threads = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, or cuda or cuda:N for the training step there.", rich_help_panel=o.MACHINE)
+    ] = "cpu",
+    tf32: Annotated[
+        bool, typer.Option("--tf32", help="TF32 on both sides, on a GPU.", rich_help_panel=o.MACHINE)
+    ] = False,
+    json: o.Json = False,
+) -> None:
+    """Measure speed against what is installed, in turns, as ratios: theirs over ours, above 1 we are faster.
+
+    Floors are parts of the same work alone: a training step's matrix products, its memory traffic.
+
+    Example: leakysm bench train-step --vs torch
+    """
+    from leakysm_cli.progress import shown_status
+
+    _require("benchmark", which, BENCHMARKS)
+    _require("--vs", vs, PEERS)
+    with shown_status() as progress:
+        if device == "cpu":
+            found = _on_cpu(which or BENCHMARKS, vs, threads, rounds, progress)
+        else:
+            found = _on_gpu(which, device, tf32, progress)
+        peaks = _memory(found, progress) if memory and device == "cpu" else []
+        if plot:
+            from leakysm_benchmarks.plot import draw
+
+            draw(plot, threads=threads, vs=_peers(vs), rounds=rounds, progress=progress)
+    _tell(found, peaks, json)
+
+
+def _require(name: str, found: Sequence[str] | None, known: Sequence[str]) -> None:
+    from leakysm.errors import UserError
+
+    for value in found or ():
+        if value not in known:
+            raise UserError(f"{name} is {value!r}; one of {', '.join(known)} is expected: choose one")
+
+
+def _peers(vs: Sequence[str] | None) -> Sequence[str]:
+    """Those asked for, else those installed."""
+    import importlib.util
+
+    return vs or [peer for peer in PEERS if importlib.util.find_spec(peer)]
+
+
+def _on_cpu(
+    which: Sequence[str],
+    vs: Sequence[str] | None,
+    threads: int | None,
+    rounds: int,
+    progress: Callable[[str], None],
+) -> dict[str, list[dict[str, Any]]]:
+    from leakysm_benchmarks import distance, evaluation, loading, startup, train_step
+
+    peers = _peers(vs)
+    shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
+    runs: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "train-step": lambda: train_step.compare(threads=threads, vs=peers, **shared),
+        "evaluation": lambda: evaluation.compare(threads=threads, vs=peers, **shared),
+        "distances": lambda: distance.compare(threads=threads, vs=peers, **shared),
+        "loading": lambda: loading.compare(**shared),
+        "startup": lambda: startup.compare(vs=peers, **shared),
+    }
+    return {name: runs[name]() for name in which}
+
+
+def _on_gpu(
+    which: Sequence[str] | None, device: str, tf32: bool, progress: Callable[[str], None]
+) -> dict[str, list[dict[str, Any]]]:
+    from leakysm.errors import UserError
+
+    if any(name != "train-step" for name in which or ()):
+        raise UserError(f"on a GPU train-step alone is measured, not {', '.join(which or ())}; leave --device out")
+    from leakysm_benchmarks.gpu import compare_training_steps
+
+    return {"train-step": compare_training_steps(device=device, tf32=tf32, progress=progress)}
+
+
+def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Ours, and the fastest peer's."""
+    from leakysm_benchmarks.memory import OURS, peaks
+
+    steps = [c for c in found.get("train-step", ()) if c["kind"] == "peer"]
+    if "train-step" not in found:
+        return []
+    progress("peak memory of a training step")
+    fastest = [min(steps, key=lambda c: c["ratio"])["peer"].removeprefix("torch ")] if steps else []
+    measured: list[dict[str, Any]] = peaks([OURS, *fastest])
+    return measured
+
+
+def _tell(found: dict[str, list[dict[str, Any]]], peaks: list[dict[str, Any]], json: bool) -> None:
+    if json:
+        import json as writer
+
+        from leakysm.training.environment import environment
+
+        comparisons = [{"benchmark": name, **c} for name, cs in found.items() for c in cs]
+        typer.echo(writer.dumps({"environment": environment(), "comparisons": comparisons, "memory": peaks}))
+        return
+    from leakysm_benchmarks.report import lines, memory_lines
+
+    for name, comparisons in found.items():
+        typer.echo("\n".join([name, *lines(comparisons), ""]))
+    for line in memory_lines(peaks):
+        typer.echo(line)
