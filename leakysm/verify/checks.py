@@ -151,7 +151,7 @@ def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
 def _own_promise(found: HostArray, repeat: HostArray, exact: Exact) -> str | None:
     if found.tobytes() != repeat.tobytes():
         return "the same call gave other bits the second time"
-    if np.any((exact.scale64 == 0) & (exact.high == 0) & (found != 0)):
+    if np.any(np.asarray((exact.scale == 0) & (exact.value == 0), dtype=bool) & (found != 0)):
         return "is not exactly 0 where every term is 0"
     return None
 

@@ -75,3 +75,16 @@ def test_no_case_leaves_more_choices_open_than_are_tried() -> None:
     kinks = {t.case.name: len(t.alternatives(Precision("float32"))) for t in ENTRIES["leaky_squared_euclidean"].truths}
     assert kinks["kink"] == kinks["threshold-in-doubt"] == 1
     assert kinks["plain"] == 0
+
+
+def test_a_gradient_of_an_underflowed_distance_need_not_be_zero() -> None:
+    """Found by the thorough search: d underflows to 0 = t, the factor is 1, and 2 (x - c) is the smallest of numbers."""
+    from leakysm.verify.checks import judge
+    from leakysm.verify.registry import Case, Truth
+
+    parameters = {"threshold": 0.0, "slope": 0.1, "per": "coordinate"}
+    arguments = (np.array([[5e-324]]), np.array([[0.0]]))
+    case = Case("leaky_squared_euclidean", "random", arguments, np.array([[1.0]]), parameters, ("random",))
+    truth = Truth(ENTRIES["leaky_squared_euclidean"], case)
+    outcomes = list(judge(EngineImplementation(lk.backend("numpy")), truth, "float64", "vjp", strict=True))
+    assert [o.problem for o in outcomes] == [None, None]

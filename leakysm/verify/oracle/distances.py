@@ -115,16 +115,22 @@ class LeakySquaredEuclidean(SquaredEuclidean):
     def open_choices(self, tolerance: float, floor: float, spread: Array | None = None) -> list[Any]:
         """Every `within` that a computation may choose which knows the argument to tolerance * its scale + floor.
 
-        The exact one comes first, and alone if more than MAX_OPEN_CHOICES elements are that near to the threshold.
+        The exact one comes first. If more than MAX_OPEN_CHOICES elements are that near to the threshold, what follows
+        is all of them below it, and all of them above: so they fall if their squares underflow.
         """
         doubt = self.argument + self.t if np.isfinite(float(self.t)) else self.argument
         if spread is not None:
             pairs = 2 * abs(self.difference) * spread[None]
             doubt = doubt + (total(pairs, -1) if self.per == "pair" else pairs)
-        near = np.argwhere(np.asarray(abs(self.argument - self.t) <= tolerance * doubt + floor, dtype=bool))
-        if self.s == 1 or len(near) > MAX_OPEN_CHOICES:
-            near = near[:0]
-        return [self._flipped(near[list(flips)]) for r in range(len(near) + 1) for flips in _subsets(len(near), r)]
+        near = np.asarray(abs(self.argument - self.t) <= tolerance * doubt + floor, dtype=bool)
+        if self.s == 1 or not near.any():
+            return [self.within]
+        if near.sum() > MAX_OPEN_CHOICES:
+            return [self.within, self.within | near, self.within & ~near]
+        places = np.argwhere(near)
+        return [
+            self._flipped(places[list(flips)]) for r in range(len(places) + 1) for flips in _subsets(len(places), r)
+        ]
 
     def _flipped(self, places: Any) -> Any:
         within = self.within.copy()
