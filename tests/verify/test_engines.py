@@ -72,7 +72,8 @@ def test_no_case_leaves_more_choices_open_than_are_tried() -> None:
     for name in ("leaky_squared_euclidean", "conv_block", "conv_block_inference", "prototypical_loss"):
         found = [len(t.alternatives(Precision("float32"))) for t in ENTRIES[name].truths]
         assert max(found) <= 63
-    kinks = {t.case.name: len(t.alternatives(Precision("float32"))) for t in ENTRIES["leaky_squared_euclidean"].truths}
+    leaky = ENTRIES["leaky_squared_euclidean"].truths
+    kinks = {truth.case.name: len(truth.alternatives(Precision("float32"))) for truth in leaky}
     assert kinks["kink"] == kinks["threshold-in-doubt"] == 1
     assert kinks["plain"] == 0
 
