@@ -54,9 +54,7 @@ class PairGradients:
             np.multiply(found, factor, out=gradient[place], casting="same_kind")
             return True
 
-        tiles = [
-            (slice(*rows), slice(*columns)) for rows in cut(N, TILE // min(D, DEPTH)) for columns in cut(D, DEPTH)
-        ]
+        tiles = [(slice(*rows), slice(*columns)) for rows in cut(N, TILE // min(D, DEPTH)) for columns in cut(D, DEPTH)]
         done = self._workers.map(fill, tiles, at_most=THREADS if N * M * D > ALONE else 1)
         return gradient if all(done) else None
 

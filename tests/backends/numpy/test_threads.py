@@ -15,8 +15,14 @@ from leakysm.cores import usable_cores
 from leakysm.errors import UserError
 
 
+# What another package brings along later, SciPy say, is not NumPy's to use.
+AT_HAND = [library["filepath"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
 def blas_threads() -> list[int]:
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    """Of the libraries that were loaded with NumPy."""
+    loaded = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
+    return [loaded[path] for path in AT_HAND if "numpy" in path] or [loaded[path] for path in AT_HAND]
 
 
 @given(items=st.lists(st.integers(), max_size=40), threads=st.integers(1, 5))
