@@ -79,7 +79,7 @@ def test_no_case_leaves_more_choices_open_than_are_tried() -> None:
 
 
 def test_a_gradient_of_an_underflowed_distance_need_not_be_zero() -> None:
-    """Found by the thorough search: d underflows to 0 = t, the factor is 1, and 2 (x - c) is the smallest of numbers."""
+    """Found by the thorough search: d underflows to 0 = t, the factor is 1, and 2 (x - c) is a smallest number."""
     from leakysm.verify.checks import judge
     from leakysm.verify.registry import Case, Truth
 
