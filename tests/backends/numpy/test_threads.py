@@ -14,7 +14,6 @@ from leakysm.backends.numpy.threads import GROUPS, Workers, in_groups, single_th
 from leakysm.cores import usable_cores
 from leakysm.errors import UserError
 
-
 # What another package brings along later, SciPy say, is not NumPy's to use.
 AT_HAND = [library["filepath"] for library in threadpool_info() if library["user_api"] == "blas"]
 
