@@ -17,11 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from leakysm.backends.numpy.scratch import Scratch
-from leakysm.backends.numpy.windows import cut
 from leakysm.ops.arrays import tree_sum
 
 FEW = 3  # channels
-PIECE = 3500  # rows of a small product of nine by 28 columns
+PIECES = 8  # that a chunk's rows are cut into
 
 
 def few_channels(x: np.ndarray) -> bool:
@@ -30,14 +29,18 @@ def few_channels(x: np.ndarray) -> bool:
 
 
 def add_products(products: np.ndarray, columns: np.ndarray, scratch: Scratch) -> None:
-    """Add X^T X to the lower triangle of `products`, in blocks of nine rows, each a small product. columns (9 C, m)."""
+    """Add X^T X to the lower triangle of `products`, in blocks of nine rows. columns (9 C, m).
+
+    Each block is a stack of small products: NumPy keeps the interpreter's lock in a product with few results.
+    """
     taps, m = columns.shape
-    wide = scratch("wide", (taps + 1, m), np.float64)  # one row more than is used: of two equal operands
-    wide[:-1], wide[-1] = columns, 0  # NumPy would make a call that is slow for few rows
+    piece = -(-m // PIECES)
+    wide = scratch("wide", (taps + 1, PIECES, piece), np.float64)  # one row more than is used: of two equal operands
+    flat = wide.reshape(taps + 1, -1)  # NumPy would make a call that is slow for few rows
+    flat[:-1, :m], flat[:-1, m:], flat[-1] = columns, 0, 0
     for first in range(0, taps, 9):
-        for start, stop in cut(m, PIECE):
-            rows = wide[:, start:stop]
-            products[first : first + 9, : first + 9] += (rows[first : first + 9] @ rows[: first + 10].T)[:, :-1]
+        left, right = wide[first : first + 9].transpose(1, 0, 2), wide[: first + 10].transpose(1, 2, 0)
+        products[first : first + 9, : first + 9] += np.matmul(left, right).sum(axis=0)[:, :-1]
 
 
 @dataclass(frozen=True)
