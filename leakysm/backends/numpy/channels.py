@@ -11,7 +11,8 @@ from leakysm.backends.numpy.windows import cut
 from leakysm.ops.arrays import tree_sum
 
 TILE = 16384  # values of a repeated channel vector, at most: below some 6,000, NumPy takes half as long again
-RUN = 32  # rows, or images, that are added one after another; their sums are then added pairwise, in float64
+RUN = 32  # rows that are added one after another; their sums are then added pairwise, in float64
+FEW = 8  # the same for images
 
 ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
 
@@ -55,13 +56,29 @@ def total(run_sums: list[np.ndarray]) -> np.ndarray:
     return summed
 
 
+def pairwise_sum(parts: list[np.ndarray]) -> np.ndarray:
+    """The sum of at least one array, in the first one's memory: rounding errors grow with log2 of their number."""
+    while len(parts) > 1:
+        half = len(parts) // 2
+        for i in range(half):
+            parts[i] += parts[half + i]
+        parts = parts[:half] + parts[2 * half :]
+    return parts[0]
+
+
 def tap_sums(x: np.ndarray, workers: Workers) -> np.ndarray:
     """Column sums of the batch's im2col matrix, without making it. x (N, H, W, C) -> (9 C,) in float64.
 
     With it the mean of the convolution's outputs is known before the outputs are.
     """
     N, H, W, C = x.shape
-    runs = workers.map(lambda run: np.add.reduce(x[slice(*run)], axis=0, dtype=np.float64), cut(N, RUN))
-    padded = np.pad(tree_sum(np, np.stack(runs), axis=0), ((1, 1), (1, 1), (0, 0)))
-    taps = [padded[i : i + H, j : j + W].reshape(H * W, C) for i in range(3) for j in range(3)]
-    return np.concatenate([tree_sum(np, tap, axis=0) for tap in taps])
+
+    def sum_images(run: tuple[int, int]) -> np.ndarray:
+        parts = (np.add.reduce(x[first : min(first + FEW, run[1])], axis=0) for first in range(*run, FEW))
+        return pairwise_sum([part.astype(np.float64) for part in parts])
+
+    images = pairwise_sum(workers.map(sum_images, cut(N, RUN)))
+    padded = np.pad(images, ((1, 1), (1, 1), (0, 0)))
+    taps = np.stack([padded[i : i + H, j : j + W].reshape(H * W, C) for i in range(3) for j in range(3)])
+    sums: np.ndarray = tree_sum(np, taps, axis=1)
+    return sums.reshape(9 * C)

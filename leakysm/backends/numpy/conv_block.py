@@ -94,7 +94,7 @@ class Forward:
             largest=self._memory(pooled, dtype),
             choice=self._memory((3, *pooled), bool),
             positive=self._memory(pooled, bool),
-            tasks=plan(N, H, W, rows_of_chunk(9 * C + F, dtype)),
+            tasks=plan(N, H, W, rows_of_chunk(9 * C + F, dtype, N * H * W)),
         )
         variance = self._convolve(block) if block.patches is None else self._convolve_few_channels(block, block.patches)
         np.divide(1, np.sqrt(variance + eps), out=block.inverse)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leakysm.backends.checks import check_cotangent
-from leakysm.backends.numpy.channels import PerChannel, run_sums, total
+from leakysm.backends.numpy.channels import PerChannel, pairwise_sum, run_sums, total
 from leakysm.backends.numpy.conv_block import PIECE, Block
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.pooling import unpool
@@ -133,7 +133,7 @@ class Backward:
                     dw.add(gradient, columns_of(windows_of(padded), chunk, self._scratch))
             return dw.value().T
 
-        return sum(self._workers.map(add_up, in_groups(block.tasks)), start=np.zeros_like(block.w))
+        return pairwise_sum(self._workers.map(add_up, in_groups(block.tasks)))
 
     def _weights_at_corners(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
         """The part of dw / k that g has, (9 C, F), in one pass; the rest follows from the patches' moments."""
@@ -154,7 +154,7 @@ class Backward:
 
         groups = self._workers.map(add_up, in_groups(block.tasks))
         sums = Sums.of(block, [part for _, parts in groups for part in parts])
-        return sum((dw for dw, _ in groups), start=np.zeros_like(block.w)), sums
+        return pairwise_sum([dw for dw, _ in groups]), sums
 
     def _both(self, block: Block, incoming: Incoming, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dx (N, H, W, C) and dw / k (9 C, F), both from im2col(d): one gather instead of a gather and a scatter.
@@ -179,7 +179,7 @@ class Backward:
                     dw.add(x[at].reshape(m, C), columns)
             return dw.value()
 
-        dw = sum(self._workers.map(add_up, in_groups(block.tasks)), start=np.zeros((C, 9 * F), x.dtype))
+        dw = pairwise_sum(self._workers.map(add_up, in_groups(block.tasks)))
         return dx, dw.reshape(C, 9, F)[:, ::-1].transpose(1, 0, 2).reshape(9 * C, F)
 
     def _padded_gradient(self, block: Block, incoming: Incoming, task: Task) -> np.ndarray:

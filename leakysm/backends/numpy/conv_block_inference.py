@@ -68,7 +68,7 @@ class ConvBlockInference:
                 shifts.apply(np.add, largest, largest)
                 zeros.apply(np.maximum, largest, largest)
 
-        self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype)))
+        self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype, N * H * W)))
         return y.reshape(N, H // 2, W // 2, F), (x, w, scale, shift, mean, variance, eps)
 
     def backward(self, saved: Any, dy: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from leakysm.backends.numpy.scratch import Scratch
 
 CACHE = 3 << 20  # bytes of a chunk's rows; much less, and threads wait for the interpreter lock between short loops
+CHUNKS = 8  # of a batch at least, so that threads have equal shares
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ def cut(length: int, step: int) -> list[tuple[int, int]]:
 Task = tuple[Chunk, ...]  # the chunks of the same images, in order: one chunk of whole images, or the bands of one
 
 
-def rows_of_chunk(width: int, dtype: np.dtype) -> int:
-    """How many rows of `width` values, im2col matrix and outputs together, make a chunk."""
-    return max(1, CACHE // (width * dtype.itemsize))
+def rows_of_chunk(width: int, dtype: np.dtype, outputs: int) -> int:
+    """How many rows of `width` values, im2col matrix and outputs together, make a chunk, of `outputs` in all."""
+    return max(1, min(CACHE // (width * dtype.itemsize), outputs // CHUNKS))
 
 
 @lru_cache(maxsize=64)
