@@ -1,0 +1,119 @@
+"""What the contenders do is the same work, and what a peer loses is found out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from leakysm_benchmarks import distance, evaluation, loading, train_step
+from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
+from leakysm_cli.main import app
+from typer.testing import CliRunner
+
+from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.backends.numpy.threads import Workers
+from tests.backends.cupy.block_cases import assert_close
+
+SMALL = Size(3, 2, 2, (16, 16, 3))
+
+
+def test_pytorch_makes_the_same_steps():
+    """The same losses, one update after another, from the same weights; PyTorch's Adam is not ours bit for bit."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from leakysm_benchmarks.torch_cpu import TorchStep, take_weights
+
+    ours = train_step.Ours(NumpyEngine(1), SMALL)
+    for form in ("NCHW", "channels_last"):
+        theirs = TorchStep(SMALL, pixels(SMALL), form, threads=1)
+        ours = train_step.Ours(NumpyEngine(1), SMALL)
+        take_weights(theirs.net, ours.net.parameters)
+        for indices in episodes(SMALL, 3):
+            mine, other = (np.array([player.step(indices)], "float32") for player in (ours, theirs))
+            assert_close(mine, other.astype("float64"), 1 + abs(other), 4096, form)
+
+
+def test_pytorch_embeds_the_same_images():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from leakysm_benchmarks.torch_cpu import TorchEmbedding, take_weights
+
+    images = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
+    ours, theirs = evaluation.Ours(NumpyEngine(1), images), TorchEmbedding(images, "channels_last", threads=1)
+    take_weights(theirs.net, ours.net.parameters)
+    runs = [(0, 4), (4, 10)]
+    mine, other = ours.step(runs), theirs.step(runs)
+    assert_close(mine, other.astype("float64"), 1 + abs(other), 1024)  # 1x1 at the end: flattening orders agree
+
+
+def test_the_products_alone_are_the_products_of_a_step(monkeypatch):
+    """Forward, and both gradients; the first layer has one."""
+    done = []
+    monkeypatch.setattr(train_step, "multiply", lambda a, b, out: done.append(a.shape[0] * a.shape[1] * b.shape[1]))
+
+    class Counted(train_step.TransposedProduct):
+        def add(self, a, b):
+            done.append(a.shape[0] * a.shape[1] * b.shape[1])
+
+    monkeypatch.setattr(train_step, "TransposedProduct", Counted)
+    train_step.Products(Workers(1), SIZES[2]).step(None)
+    first, *others = (64 * 9 * C * n for n, C in layers(SIZES[2]))
+    assert sum(done) == 2 * first + 3 * sum(others)
+    assert layers(SIZES[2])[2] == (320 * 21 * 21, 64)
+
+
+@pytest.mark.parametrize("dtype", distance.DTYPES)
+def test_who_loses_small_distances_is_found_out(dtype):
+    kept = {"leakysm": distance.keeps_small_distances(distance.ours(NumpyEngine(1), True), dtype)}
+    kept |= {n: distance.keeps_small_distances(make, dtype) for n, make in distance.peers((), True, 1)}
+    assert kept == {"leakysm": True, "numpy broadcast": True}
+
+
+@pytest.mark.parametrize(("peer", "keeps"), [("torch", [True, False]), ("scipy", [True]), ("sklearn", [False])])
+def test_of_the_peers_too(peer, keeps):
+    pytest.importorskip({"torch": "torch", "scipy": "scipy", "sklearn": "sklearn"}[peer], reason="not installed")
+    found = [distance.keeps_small_distances(make, "float64") for _, make in distance.peers((peer,), False, 1)[1:]]
+    assert found == keeps
+
+
+def test_peers_give_the_same_distances_and_gradients():
+    x, c, dy = distance.arrays((30, 20, 16), "float64")
+    results = [
+        make(x, c, dy)() for _, make in [("", distance.ours(NumpyEngine(1), True)), *distance.peers((), True, 1)]
+    ]
+    for mine, other, scale in zip(*results, (1, 40, 60), strict=True):
+        assert_close(mine, other, scale * (1 + abs(other)), 16)
+
+
+def test_comparisons_have_the_promised_form():
+    found = train_step.compare(threads=1, vs=(), sizes=[SMALL], rounds=1)
+    assert [c["kind"] for c in found] == ["floor", "floor"]
+    found += distance.compare(threads=1, vs=(), sizes=[(6, 5, 4)], rounds=1)
+    found += evaluation.compare(threads=1, vs=(), sizes=[(4, 16, 16, 1)], rounds=1)
+    found += loading.compare(sides=(16,), rounds=1)
+    for c in found:
+        assert isinstance(c["peer"], str)
+        assert isinstance(c["size"], str)
+        assert c["kind"] in ("peer", "floor")
+        assert c["ratio"] > 0
+
+
+def test_the_command_prints_one_json_object():
+    result = CliRunner().invoke(app, ["bench", "loading", "--rounds", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)["comparisons"]
+    assert (found["benchmark"], found["kind"]) == ("loading", "peer")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["bench", "speed"], "benchmark is 'speed'; one of train-step, evaluation"),
+        (["bench", "--vs", "jax"], "--vs is 'jax'; one of torch, scipy, sklearn"),
+        (["bench", "loading", "--device", "cuda"], "on a GPU train-step alone is measured, not loading"),
+    ],
+)
+def test_bad_use_is_told_in_a_line(arguments, told):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
