@@ -6,13 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from leakysm.backends.numpy.threads import Workers
-from leakysm.backends.numpy.windows import cut
-from leakysm.ops.arrays import tree_sum
-
 TILE = 16384  # values of a repeated channel vector, at most: below some 6,000, NumPy takes half as long again
 RUN = 32  # rows that are added one after another; their sums are then added pairwise, in float64
-FEW = 8  # the same for images
+FEW = 8  # images that tell the mean well enough
 
 ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
 
@@ -40,20 +36,15 @@ class PerChannel:
         ufunc(rows.reshape(m // k, k * F), self._tiles[k], out=out.reshape(m // k, k * F))
 
 
-def run_sums(rows: np.ndarray) -> np.ndarray:
-    """(m, F) -> about (m / RUN, F) in the rows' dtype: sums of runs of rows, one matrix-vector product each."""
+def column_sums(rows: np.ndarray) -> np.ndarray:
+    """(m, F) -> (F,) in float64: sums of runs of rows in their dtype, a matrix-vector product each, then of these."""
     m, F = rows.shape
     run = next((r for r in range(RUN, RUN // 2, -1) if m % r == 0), RUN)
     full, rest = divmod(m, run)
     ones = ONES[rows.dtype]
-    sums: np.ndarray = np.matmul(ones[:run], rows[: full * run].reshape(full, run, F))
-    return np.concatenate([sums, [np.matmul(ones[:rest], rows[full * run :])]]) if rest else sums
-
-
-def total(run_sums: list[np.ndarray]) -> np.ndarray:
-    """The sum of many `run_sums`, (F,) in float64."""
-    summed: np.ndarray = tree_sum(np, np.concatenate(run_sums).astype(np.float64), axis=0)
-    return summed
+    runs = np.matmul(ones[:run], rows[: full * run].reshape(full, run, F))
+    sums: np.ndarray = np.add.reduce(runs, axis=0, dtype=np.float64)
+    return sums + np.matmul(ones[:rest], rows[full * run :]) if rest else sums
 
 
 def pairwise_sum(parts: list[np.ndarray]) -> np.ndarray:
@@ -66,19 +57,11 @@ def pairwise_sum(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0]
 
 
-def tap_sums(x: np.ndarray, workers: Workers) -> np.ndarray:
-    """Column sums of the batch's im2col matrix, without making it. x (N, H, W, C) -> (9 C,) in float64.
-
-    With it the mean of the convolution's outputs is known before the outputs are.
-    """
-    N, H, W, C = x.shape
-
-    def sum_images(run: tuple[int, int]) -> np.ndarray:
-        parts = (np.add.reduce(x[first : min(first + FEW, run[1])], axis=0) for first in range(*run, FEW))
-        return pairwise_sum([part.astype(np.float64) for part in parts])
-
-    images = pairwise_sum(workers.map(sum_images, cut(N, RUN)))
-    padded = np.pad(images, ((1, 1), (1, 1), (0, 0)))
-    taps = np.stack([padded[i : i + H, j : j + W].reshape(H * W, C) for i in range(3) for j in range(3)])
-    sums: np.ndarray = tree_sum(np, taps, axis=1)
-    return sums.reshape(9 * C)
+def estimated_mean(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Mean (F,) of the convolution's outputs on a few of the images. x (N, H, W, C), w (9 C, F) -> float64."""
+    N, H, W = x.shape[:3]
+    some = x[:: -(-N // FEW)]
+    images = np.pad(np.add.reduce(some, axis=0, dtype=np.float64), ((1, 1), (1, 1), (0, 0)))
+    sums = [images[i : i + H, j : j + W].sum(axis=(0, 1)) for i in range(3) for j in range(3)]
+    mean: np.ndarray = np.concatenate(sums) @ w.astype(np.float64) / (len(some) * H * W)
+    return mean

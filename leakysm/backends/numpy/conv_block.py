@@ -1,8 +1,8 @@
 """A block of Conv4 in training: convolution, batch norm over the batch, ReLU, 2x2 max pool, in one pass over chunks.
 
-The mean of the outputs follows from the sums of the inputs, so it is known beforehand. Then, for each chunk in cache:
-im2col, one matrix product, centring, the pooled maximum, the sum of squares (of deviations: nothing cancels). Then, on
-a quarter of the data, y = relu(|scale| / sigma maximum + shift).
+For each chunk in cache: im2col, one matrix product, less an estimate of the mean, the pooled maximum, the sums of the
+outputs and of their squares. Then, on a quarter of the data, y = relu(|scale| / sigma (maximum - mean) + shift). The
+estimate comes from a few of the images; should it be so far from the mean that squares cancel, all is done once more.
 
 Weights of channels with a negative scale are negated on the way in, which negates their outputs exactly: so a maximum
 serves every channel. Their gradients are negated on the way out.
@@ -10,12 +10,14 @@ serves every channel. Their gradients are negated on the way out.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from leakysm.backends.checks import check_batch, check_block
-from leakysm.backends.numpy.channels import PerChannel, run_sums, tap_sums, total
+from leakysm.backends.numpy.channels import PerChannel, column_sums, estimated_mean, pairwise_sum
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.patches import Patches, add_products, few_channels
 from leakysm.backends.numpy.pooling import pool
@@ -37,6 +39,7 @@ from leakysm.ops.arrays import quiet
 from leakysm.ops.batch_norm import EPS
 
 PIECE = 4096  # rows of pooled values that are worked on at a time
+FAR = 16  # times the variance: the square of the mean that outputs may keep
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class Block:
     w: np.ndarray  # (9 C, F) negated where the scale is negative
     sign: np.ndarray  # (F,) 1 or -1
     gain: np.ndarray  # (F,) |scale|, float64
-    subtracted: np.ndarray  # (F,) from the outputs: their mean, rounded; nothing where they are not kept
+    subtracted: np.ndarray  # (F,) from the outputs that are kept: an estimate of their mean
     offset: np.ndarray  # (F,) what is left of the mean, float64
     inverse: np.ndarray  # (F,) 1 / sigma, float64
     outputs: np.ndarray | None  # (N H W, F); None for few channels, where they cost less to compute than to keep
     patches: Patches | None  # moments of the im2col matrix, kept in place of the outputs
-    largest: np.ndarray  # (N h w, F)
+    largest: np.ndarray | None  # (N h w, F); None as outputs
     choice: np.ndarray  # (3, N h w, F) bool
     positive: np.ndarray  # (N h w, F) bool: y > 0
     tasks: tuple[Task, ...]
@@ -77,88 +80,118 @@ class Forward:
         check_batch(x)
         (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
         x, sign = np.ascontiguousarray(x), np.where(scale < 0, -1, 1).astype(dtype)
-        signed, pooled, thin = (w * sign).reshape(9 * C, F), (N * (H // 2) * (W // 2), F), few_channels(x)
-        sums = tap_sums(x, self._workers)
-        mean = sums @ signed.astype(np.float64) / (N * H * W)
-        subtracted = np.zeros_like(scale) if thin else mean.astype(dtype)
+        pooled, thin = (N * (H // 2) * (W // 2), F), few_channels(x)
         block = Block(
             x,
-            signed,
-            sign,
+            w=(w * sign).reshape(9 * C, F),
+            sign=sign,
             gain=np.abs(scale.astype(np.float64)),
-            subtracted=subtracted,
-            offset=mean - subtracted,
+            subtracted=np.zeros_like(scale),
+            offset=np.zeros(F),
             inverse=np.empty(F),
             outputs=None if thin else self._memory((N * H * W, F), dtype),
-            patches=Patches(N * H * W, sums, np.zeros((9 * C, 9 * C))) if thin else None,
-            largest=self._memory(pooled, dtype),
+            patches=Patches.none(9 * C) if thin else None,
+            largest=None if thin else self._memory(pooled, dtype),
             choice=self._memory((3, *pooled), bool),
             positive=self._memory(pooled, bool),
             tasks=plan(N, H, W, rows_of_chunk(9 * C + F, dtype, N * H * W)),
         )
-        variance = self._convolve(block) if block.patches is None else self._convolve_few_channels(block, block.patches)
+        variance = self._moments(block) if block.patches is None else self._moments_of_patches(block, block.patches)
         np.divide(1, np.sqrt(variance + eps), out=block.inverse)
-        y = self._normalise(block, shift)
-        return (y.reshape(N, H // 2, W // 2, F), (sign * mean).astype(dtype), variance.astype(dtype)), block
+        y = self._memory(pooled, dtype)
+        self._normalise_all(block, _Normalise(block, shift, y))
+        mean = (sign * (block.subtracted + block.offset)).astype(dtype)
+        return (y.reshape(N, H // 2, W // 2, F), mean, variance.astype(dtype)), block
 
-    def _convolve(self, block: Block) -> np.ndarray:
-        """Fill outputs, largest and choice; return the variance (F,) in float64."""
-        outputs, centre = block.outputs, PerChannel(block.subtracted)
+    def _moments(self, block: Block) -> np.ndarray:
+        """Fill outputs, largest and choice, subtracted and offset; return the variance (F,) in float64."""
+        block.subtracted[...] = estimated_mean(block.x, block.w)
+        for last in (False, True):
+            sums = pairwise_sum(self._workers.map(self._convolve(block), block.tasks))
+            mean, square = sums / np.prod(block.x.shape[:3])
+            variance: np.ndarray = np.maximum(square - mean * mean, 0)
+            if last or not (mean * mean > FAR * variance).any():
+                break
+            block.subtracted[...] += mean.astype(block.w.dtype)
+        block.offset[...] = mean
+        return variance
+
+    def _convolve(self, block: Block) -> Callable[[Task], np.ndarray]:
+        """What fills a task's outputs, largest and choice, and returns sums of outputs and of squares, (2, F)."""
+        outputs, largest, centre = block.outputs, block.largest, PerChannel(block.subtracted)
         assert outputs is not None
+        assert largest is not None
 
-        def convolve(task: Task) -> list[np.ndarray]:
+        def convolve(task: Task) -> np.ndarray:
             windows = windows_of(padded_images(block.x, task, self._scratch))
-            sums = []
+            sums = np.zeros((2, outputs.shape[1]))
             for chunk in task:
                 rows = outputs[chunk.outputs]
                 multiply(columns_of(windows, chunk, self._scratch), block.w, out=rows)
                 centre.apply(np.subtract, rows, rows)
-                self._pool(block, chunk, rows)
+                self._pool(block, chunk, rows, largest[chunk.pooled])
                 squares = self._scratch("squares", rows.shape, rows.dtype)
                 np.multiply(rows, rows, out=squares)
-                sums.append(run_sums(squares))
+                sums += column_sums(rows), column_sums(squares)
             return sums
 
-        sums = [part for parts in self._workers.map(convolve, block.tasks) for part in parts]
-        variance: np.ndarray = np.maximum(total(sums) / len(outputs) - block.offset**2, 0)
-        return variance
+        return convolve
 
-    def _convolve_few_channels(self, block: Block, patches: Patches) -> np.ndarray:
-        """The same without keeping outputs: the variance follows from the second moments of the im2col matrix."""
-        F = block.w.shape[1]
+    def _moments_of_patches(self, block: Block, patches: Patches) -> np.ndarray:
+        """The same from the inputs alone: mean and variance follow from the moments of the im2col matrix."""
 
-        def convolve(task: Task) -> np.ndarray:
-            padded, products = padded_images(block.x, task, self._scratch), np.zeros_like(patches.products)
+        def add_up(task: Task) -> np.ndarray:
+            padded, products = padded_images(block.x, task, self._scratch), patches.empty()
+            for chunk in task:
+                add_products(products, columns_by_tap(padded, chunk, self._scratch), self._scratch)
+            return products
+
+        patches.set(self._workers.map(add_up, block.tasks), math.prod(block.x.shape[:3]))
+        block.offset[...] = patches.mean(block.w)
+        return patches.variance(block.w)
+
+    def _normalise_all(self, block: Block, normalise: _Normalise) -> None:
+        """Fill y and positive; for few channels also convolve, and fill choice, on the way."""
+
+        def convolve(task: Task) -> None:
+            padded, F = padded_images(block.x, task, self._scratch), block.w.shape[1]
             for chunk in task:
                 columns = columns_by_tap(padded, chunk, self._scratch)
                 rows = self._scratch("outputs", (columns.shape[1], F), block.w.dtype)
                 multiply(columns.T, block.w, out=rows)
-                self._pool(block, chunk, rows)
-                add_products(products, columns, self._scratch)
-            return products
+                largest = self._scratch("largest", (chunk.corners, F), rows.dtype)
+                self._pool(block, chunk, rows, largest)
+                normalise(largest, chunk.pooled)
 
-        patches.add(self._workers.map(convolve, block.tasks))
-        return patches.variance(block.w)
+        if block.largest is None:
+            self._workers.map(convolve, block.tasks)
+        else:
+            largest = block.largest
+            runs = [slice(*run) for run in cut(len(largest), PIECE)]
+            self._workers.map(lambda run: normalise(largest[run], run), runs)
 
-    def _pool(self, block: Block, chunk: Chunk, rows: np.ndarray) -> None:
+    def _pool(self, block: Block, chunk: Chunk, rows: np.ndarray, largest: np.ndarray) -> None:
         corners = rows[: 4 * chunk.corners].reshape(4, chunk.corners, rows.shape[1])
-        largest = block.largest[chunk.pooled]
-        pool(corners, largest, block.choice[:, chunk.pooled], self._scratch)
+        choice = block.choice[:, chunk.pooled]
+        pool(corners, largest, choice, self._scratch)
         if not block.gain.all():  # scale 0: every normalised value is the shift, and the first position is the maximum
-            largest[:, block.gain == 0] = corners[0][:, block.gain == 0]
+            zero = block.gain == 0
+            largest[:, zero], choice[:, :, zero] = corners[0][:, zero], False
 
-    def _normalise(self, block: Block, shift: np.ndarray) -> np.ndarray:
-        """y = relu(|scale| / sigma (largest - offset) + shift), (N h w, F), and where it is positive."""
-        y, factor = self._memory(block.largest.shape, shift.dtype), block.gain * block.inverse
-        shifts = PerChannel((shift - factor * block.offset).astype(y.dtype))
-        factors, zeros = PerChannel(factor.astype(y.dtype)), PerChannel(np.zeros_like(shift))
 
-        def normalise(run: tuple[int, int]) -> None:
-            part = y[slice(*run)]
-            factors.apply(np.multiply, block.largest[slice(*run)], part)
-            shifts.apply(np.add, part, part)
-            np.greater(part, 0, out=block.positive[slice(*run)])
-            zeros.apply(np.maximum, part, part)  # with a scalar it takes three times as long
+class _Normalise:
+    """Of a range of pooled values: y = relu(|scale| / sigma (largest - offset) + shift), and where it is positive."""
 
-        self._workers.map(normalise, cut(len(y), PIECE))
-        return y
+    def __init__(self, block: Block, shift: np.ndarray, y: np.ndarray) -> None:
+        factor = block.gain * block.inverse
+        self._factor = PerChannel(factor.astype(y.dtype))
+        self._shift = PerChannel((shift - factor * block.offset).astype(y.dtype))
+        self._zero = PerChannel(np.zeros_like(shift))
+        self._y, self._positive = y, block.positive
+
+    def __call__(self, largest: np.ndarray, place: slice) -> None:
+        y = self._y[place]
+        self._factor.apply(np.multiply, largest, y)
+        self._shift.apply(np.add, y, y)
+        np.greater(y, 0, out=self._positive[place])
+        self._zero.apply(np.maximum, y, y)  # with a scalar it takes three times as long

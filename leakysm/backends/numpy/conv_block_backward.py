@@ -9,13 +9,14 @@ Source of the batch norm gradient: Ioffe & Szegedy (2015).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leakysm.backends.checks import check_cotangent
-from leakysm.backends.numpy.channels import PerChannel, pairwise_sum, run_sums, total
+from leakysm.backends.numpy.channels import PerChannel, column_sums, pairwise_sum
 from leakysm.backends.numpy.conv_block import PIECE, Block
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.pooling import unpool
@@ -47,10 +48,9 @@ class Sums:
     b: np.ndarray  # -dshift / n, for outputs whose mean is truly 0
 
     @classmethod
-    def of(cls, block: Block, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Sums:
-        """From `run_sums` of g and of g times the largest, in order."""
-        g, weighted = (total(runs) for runs in zip(*parts, strict=True))
-        n, dscale = np.prod(block.x.shape[:3]), (weighted - block.offset * g) * block.inverse
+    def of(cls, block: Block, g: np.ndarray, weighted: np.ndarray) -> Sums:
+        """From the sums of g, and of g times the outputs as they are kept at the chosen corners."""
+        n, dscale = math.prod(block.x.shape[:3]), (weighted - block.offset * g) * block.inverse
         return cls(dscale, g, -dscale * block.inverse / n, -g / n)
 
 
@@ -61,6 +61,12 @@ class Incoming:
     g: np.ndarray  # (N h w, F) dy where y > 0, else 0
     a: PerChannel
     b: PerChannel
+
+    @classmethod
+    def of(cls, block: Block, g: np.ndarray, sums: Sums) -> Incoming:
+        """With the constant b for outputs as they are kept."""
+        b = sums.b - sums.a * block.offset
+        return cls(g, PerChannel(sums.a.astype(g.dtype)), PerChannel(b.astype(g.dtype)))
 
 
 class Backward:
@@ -77,28 +83,31 @@ class Backward:
         check_cotangent(dy, block.x, (N, H // 2, W // 2, F))
         rows, k = np.ascontiguousarray(dy).reshape(-1, F), block.gain * block.inverse
         dx = None
-        if block.patches is not None and not needs_dx:
-            dw, sums = self._weights_at_corners(block, rows)
-            dw = dw + block.patches.everywhere(block.w, sums.a, sums.b)
-        else:
-            incoming, sums = self._incoming(block, rows)
+        if block.patches is None:
+            g, sums = self._mask(block, rows)
+            incoming = Incoming.of(block, g, sums)
             dx, dw = self._both(block, incoming, k) if needs_dx else (None, self._weights(block, incoming))
+        else:
+            at_corners, sums = self._weights_at_corners(block, rows)
+            dw = at_corners + block.patches.everywhere(block.w, sums.a, sums.b)
+            if needs_dx:
+                dx, _ = self._both(block, Incoming.of(block, rows * block.positive, sums), k)
         dw = (dw * (k * block.sign)).astype(dy.dtype)
         return dx, dw.reshape(3, 3, C, F), (block.sign * sums.dscale).astype(dy.dtype), sums.dshift.astype(dy.dtype)
 
-    def _incoming(self, block: Block, dy: np.ndarray) -> tuple[Incoming, Sums]:
-        g = self._memory(dy.shape, dy.dtype)
-        parts = self._workers.map(lambda run: self._mask(block, dy, slice(*run), g[slice(*run)]), cut(len(g), PIECE))
-        sums = Sums.of(block, parts)
-        b = sums.b - sums.a * block.offset
-        return Incoming(g, PerChannel(sums.a.astype(g.dtype)), PerChannel(b.astype(g.dtype))), sums
+    def _mask(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
+        """g (N h w, F), and the sums."""
+        g, largest = self._memory(dy.shape, dy.dtype), block.largest
+        assert largest is not None
 
-    def _mask(self, block: Block, dy: np.ndarray, place: slice, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Put dy where y > 0 into g, (m, F); return the sums of g and of g times the largest over short runs."""
-        weighted = self._scratch("weighted", g.shape, g.dtype)
-        np.multiply(dy[place], block.positive[place], out=g)
-        np.multiply(g, block.largest[place], out=weighted)
-        return run_sums(g), run_sums(weighted)
+        def mask(run: slice) -> np.ndarray:
+            weighted = self._scratch("weighted", dy[run].shape, dy.dtype)
+            np.multiply(dy[run], block.positive[run], out=g[run])
+            np.multiply(g[run], largest[run], out=weighted)
+            return np.stack([column_sums(g[run]), column_sums(weighted)])
+
+        sums = pairwise_sum(self._workers.map(mask, [slice(*run) for run in cut(len(g), PIECE)]))
+        return g, Sums.of(block, *sums)
 
     def _outputs(self, block: Block, chunk: Chunk, padded: np.ndarray) -> np.ndarray:
         """The chunk's outputs, (m, F): kept, or computed again."""
@@ -136,25 +145,30 @@ class Backward:
         return pairwise_sum(self._workers.map(add_up, in_groups(block.tasks)))
 
     def _weights_at_corners(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
-        """The part of dw / k that g has, (9 C, F), in one pass; the rest follows from the patches' moments."""
+        """The part of dw / k that g has, (9 C, F), in one pass; the rest follows from the patches' moments.
+
+        So does the sum of g times the outputs x w at the chosen corners: it is sum w x^T g.
+        """
         taps, F = block.w.shape
 
-        def add_up(group: Sequence[Task]) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-            dw, parts = TransposedProduct(taps, F, dy.dtype), []
+        def add_up(group: Sequence[Task]) -> tuple[np.ndarray, np.ndarray]:
+            dw, sums = TransposedProduct(taps, F, dy.dtype), np.zeros(F)
             for task in group:
                 padded = padded_images(block.x, task, self._scratch)
                 for chunk in task:
                     g = self._scratch("g", (chunk.corners, F), dy.dtype)
-                    parts.append(self._mask(block, dy, chunk.pooled, g))
+                    np.multiply(dy[chunk.pooled], block.positive[chunk.pooled], out=g)
+                    sums += column_sums(g)
                     routed = self._scratch("routed", (4, chunk.corners, F), dy.dtype)
                     unpool(g, block.choice[:, chunk.pooled], routed)
                     columns = columns_by_tap(padded, chunk, self._scratch)[:, : 4 * chunk.corners]
                     dw.add(columns.T, routed.reshape(-1, F))
-            return dw.value(), parts
+            return dw.value(), sums
 
-        groups = self._workers.map(add_up, in_groups(block.tasks))
-        sums = Sums.of(block, [part for _, parts in groups for part in parts])
-        return pairwise_sum([dw for dw, _ in groups]), sums
+        parts, sums = zip(*self._workers.map(add_up, in_groups(block.tasks)), strict=True)
+        at_corners = pairwise_sum(list(parts))
+        weighted = np.sum(at_corners.astype(np.float64) * block.w, axis=0)
+        return at_corners, Sums.of(block, pairwise_sum(list(sums)), weighted)
 
     def _both(self, block: Block, incoming: Incoming, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dx (N, H, W, C) and dw / k (9 C, F), both from im2col(d): one gather instead of a gather and a scatter.

@@ -11,13 +11,12 @@ to float32, (S / sigma) 2^-24, wherever the latter is below 1. For float64 input
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from leakysm.backends.numpy.channels import pairwise_sum
 from leakysm.backends.numpy.scratch import Scratch
-from leakysm.ops.arrays import tree_sum
 
 FEW = 3  # channels
 PIECES = 8  # that a chunk's rows are cut into
@@ -29,39 +28,55 @@ def few_channels(x: np.ndarray) -> bool:
 
 
 def add_products(products: np.ndarray, columns: np.ndarray, scratch: Scratch) -> None:
-    """Add X^T X to the lower triangle of `products`, in blocks of nine rows. columns (9 C, m).
+    """Add X^T (X, 1) to the lower triangle and last column of `products`. columns (9 C, m), products (9 C, 9 C + 1).
 
-    Each block is a stack of small products: NumPy keeps the interpreter's lock in a product with few results.
+    In blocks of nine rows, each a stack of small products: NumPy keeps the interpreter's lock in a product with few
+    results, and of two equal operands it makes a call that is slow for few rows.
     """
     taps, m = columns.shape
-    piece = -(-m // PIECES)
-    wide = scratch("wide", (taps + 1, PIECES, piece), np.float64)  # one row more than is used: of two equal operands
-    flat = wide.reshape(taps + 1, -1)  # NumPy would make a call that is slow for few rows
-    flat[:-1, :m], flat[:-1, m:], flat[-1] = columns, 0, 0
+    wide = scratch("wide", (taps + 1, PIECES, -(-m // PIECES)), np.float64)
+    flat = wide.reshape(taps + 1, -1)
+    flat[:, m:] = 0
+    flat[:-1, :m], flat[-1, :m] = columns, 1
     for first in range(0, taps, 9):
-        left, right = wide[first : first + 9].transpose(1, 0, 2), wide[: first + 10].transpose(1, 2, 0)
-        products[first : first + 9, : first + 9] += np.matmul(left, right).sum(axis=0)[:, :-1]
+        rows, block = slice(first, first + 9), [*range(first + 9), taps]
+        products[rows, block] += np.matmul(wide[rows].transpose(1, 0, 2), wide[block].transpose(1, 2, 0)).sum(axis=0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Patches:
-    """Number, sums (9 C,) and products X^T X (9 C, 9 C) of the rows of X, in float64."""
+    """Number of the rows of X, their sums (9 C,) and products X^T X (9 C, 9 C), in float64."""
 
     count: int
     sums: np.ndarray
     products: np.ndarray
 
-    def add(self, products: Sequence[np.ndarray]) -> None:
-        """Add the products of further rows, lower triangles."""
-        lower = np.tril(tree_sum(np, np.stack(products), axis=0))
-        self.products[...] += lower + np.tril(lower, -1).T
+    @classmethod
+    def none(cls, taps: int) -> Patches:
+        """Of no rows."""
+        return cls(0, np.zeros(taps), np.zeros((taps, taps)))
+
+    def empty(self) -> np.ndarray:
+        """What `add_products` can be added to."""
+        return np.zeros((len(self.sums), len(self.sums) + 1))
+
+    def set(self, products: list[np.ndarray], count: int) -> None:
+        """Take over what `add_products` found in all parts of X."""
+        summed = pairwise_sum(products)
+        lower = np.tril(summed[:, :-1])
+        self.count, self.sums, self.products = count, summed[:, -1], lower + np.tril(lower, -1).T
 
     def centred(self) -> np.ndarray:
         """X^T X with every column's mean taken away."""
         return self.products - self.sums[:, None] * (self.sums / self.count)
 
+    def mean(self, w: np.ndarray) -> np.ndarray:
+        """Mean of the outputs X w, (F,) in float64. w (9 C, F)."""
+        mean: np.ndarray = self.sums @ w.astype(np.float64) / self.count
+        return mean
+
     def variance(self, w: np.ndarray) -> np.ndarray:
-        """Biased variance of the outputs X w, (F,) in float64. w (9 C, F)."""
+        """Their biased variance, (F,) in float64."""
         wide = w.astype(np.float64)
         variance: np.ndarray = np.maximum(np.sum(wide * (self.centred() @ wide), axis=0) / self.count, 0)
         return variance

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -105,6 +106,7 @@ class Workers:
 
 
 def in_groups(items: Sequence[Item]) -> list[Sequence[Item]]:
-    """At most GROUPS runs of neighbours, as equal as can be."""
-    n = min(GROUPS, len(items))
-    return [items[len(items) * k // n : len(items) * (k + 1) // n] for k in range(n)]
+    """At most GROUPS runs of neighbours, longer ones first: the last ones are short, so that no thread waits long."""
+    n = len(items)
+    ends = [round(n * (1 - (1 - k / GROUPS) ** 1.5)) for k in range(GROUPS + 1)] if n > GROUPS else range(n + 1)
+    return [items[first:last] for first, last in pairwise(ends) if first < last]

@@ -71,7 +71,9 @@ def test_work_raises_no_floating_point_warning():
 def test_groups_keep_the_order_and_every_item(items):
     groups = in_groups(items)
     assert [item for group in groups for item in group] == items
-    assert len(groups) == min(GROUPS, len(items))
+    assert min(1, len(items)) <= len(groups) <= min(GROUPS, len(items))
+    lengths = [len(group) for group in groups]
+    assert all(after <= before + 1 for before, after in zip(lengths, lengths[1:], strict=False))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 2.5, "2", True])
