@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_groups_keep_the_order_and_every_item(items):
     assert [item for group in groups for item in group] == items
     assert min(1, len(items)) <= len(groups) <= min(GROUPS, len(items))
     lengths = [len(group) for group in groups]
-    assert all(after <= before + 1 for before, after in zip(lengths, lengths[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(lengths))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 2.5, "2", True])
