@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from leakysm.ops.arrays import Array, quiet, require_same_width, require_shape, tree_sum, working, zeros
-from leakysm.ops.euclidean import norm_scale, scaled_norm
+from leakysm.ops.euclidean import scaled_norm
 from leakysm.ops.pairs import both_gradients, over_pairs
 from leakysm.ops.registry import Operation, arrays, register
 
@@ -21,9 +21,9 @@ def _unit(xp: Any, x: Array) -> tuple[Array, Array, Array]:
     if x.shape[1] == 0:
         none = zeros(xp, (x.shape[0], 1), x)
         return x, none, none + 1
-    scale, norm = norm_scale(xp, x)[:, None], scaled_norm(xp, x)[:, None]
-    unit = x * scale / xp.where(norm == 0, norm + 1, norm)
-    return unit, xp.where(norm == 0, norm, scale), xp.where(norm == 0, norm + 1, norm)
+    norm, scale = (a[:, None] for a in scaled_norm(xp, x))
+    divisor = xp.where(norm == 0, norm + 1, norm)
+    return x * scale / divisor, xp.where(norm == 0, norm, scale), divisor
 
 
 def _cosine(xp: Any, u: Array, v: Array) -> Array:

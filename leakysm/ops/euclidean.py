@@ -15,15 +15,17 @@ from leakysm.ops.pairs import both_gradients, over_pairs
 from leakysm.ops.registry import Operation, arrays, register
 
 
-def norm_scale(xp: Any, differences: Array) -> Array:
-    """The power of two by which a vector is scaled before it is squared. (..., D) -> (...)."""
-    return power_of_two_scale(xp, xp.max(xp.abs(differences), axis=-1))
+def scaled_norm(xp: Any, vectors: Array) -> tuple[Array, Array]:
+    """Euclidean norm times scale, and scale: the power of two that a vector is scaled by. (..., D) -> both (...)."""
+    scale = power_of_two_scale(xp, xp.max(xp.abs(vectors), axis=-1))
+    scaled = vectors * scale[..., None]
+    return xp.sqrt(tree_sum(xp, scaled * scaled, axis=-1)), scale
 
 
-def scaled_norm(xp: Any, differences: Array) -> Array:
-    """Euclidean norm times `norm_scale`. (..., D) -> (...)."""
-    scaled = differences * norm_scale(xp, differences)[..., None]
-    return xp.sqrt(tree_sum(xp, scaled * scaled, axis=-1))
+def norm(xp: Any, vectors: Array) -> Array:
+    """Euclidean norm, which overflows or underflows only where the exact one does. (..., D) -> (...)."""
+    scaled, scale = scaled_norm(xp, vectors)
+    return scaled / scale
 
 
 @quiet
@@ -34,7 +36,7 @@ def euclidean(x: Array, c: Array) -> Array:
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
-    return finish(over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b) / norm_scale(xp, a - b)))
+    return finish(over_pairs(xp, x, c, lambda a, b: norm(xp, a - b)))
 
 
 @quiet
@@ -43,10 +45,10 @@ def euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
     xp, (x, c, dy), finish = working(x=x, c=c, dy=dy)
     require_same_width(x, c)
     require_shape("dy", dy, (x.shape[0], c.shape[0]))
-    scale = over_pairs(xp, x, c, lambda a, b: norm_scale(xp, a - b))
-    norm = over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b))
-    norm = xp.where(norm == 0, xp.ones_like(norm), norm)  # coincident: 0 / 1
-    dx, dc = both_gradients(xp, x, c, lambda a, b, g, s, r: g * ((a - b) * s / r), dy, scale, norm)
+    length = over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b)[0])
+    scale = over_pairs(xp, x, c, lambda a, b: scaled_norm(xp, a - b)[1])
+    length = xp.where(length == 0, xp.ones_like(length), length)  # coincident: 0 / 1
+    dx, dc = both_gradients(xp, x, c, lambda a, b, g, s, r: g * ((a - b) * s / r), dy, scale, length)
     return finish(dx), finish(dc)
 
 

@@ -24,7 +24,8 @@ from leakysm.ops.arrays import (
 from leakysm.ops.registry import Argument, Operation, register
 
 
-def _refuse_empty(m: int, n_classes: int) -> NoReturn:
+def refuse_empty(m: int, n_classes: int) -> NoReturn:
+    """The UserError of class m, which has no shot."""
     raise UserError(f"class {m} of {n_classes} has no shot; at least 1 is expected: give it an example")
 
 
@@ -34,10 +35,10 @@ def _shots(xp: Any, z: Array, labels: Any, n_classes: int) -> tuple[Array, Array
     labels = integer_labels(xp, labels, z, z.shape[0], n_classes)
     if n_classes > z.shape[0]:  # looked at first, since a wrong label may name any number of classes
         present = {int(labels[i]) for i in range(z.shape[0])}
-        _refuse_empty(next(m for m in range(n_classes) if m not in present), n_classes)
+        refuse_empty(next(m for m in range(n_classes) if m not in present), n_classes)
     shots = xp.sum(xp.astype(one_hot(xp, labels, n_classes), z.dtype), axis=0)
     if n_classes and float(xp.min(shots)) == 0:
-        _refuse_empty(int(xp.argmin(shots)), n_classes)
+        refuse_empty(int(xp.argmin(shots)), n_classes)
     return labels, shots[:, None]
 
 

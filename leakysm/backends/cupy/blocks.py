@@ -196,7 +196,7 @@ def conv_block_inference_pair(kernels: Kernels) -> Pair:
         weight_gradient(kernels, saved.x, dz, dw)
         _, inverse, scale, _ = saved.channels
         dmean = -scale * inverse * dshift
-        dvariance = -scale * inverse * inverse * dscale / 2
+        dvariance = -(scale * inverse) * (inverse * dscale) / 2
         dx = image_gradient(kernels, turn(kernels, saved.w), dz)
         return dx, dw, dscale, dshift, dmean, dvariance
 

@@ -10,8 +10,8 @@ from leakysm.backends.checks import check_cotangent, single_or_double
 from leakysm.backends.cupy.convolution import ceil_div, contiguous
 from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.protocol import Pair
-from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, class_count, integer_labels, require_shape, working
+from leakysm.ops.prototypes import refuse_empty
 
 THREADS = 256  # as in sums.cuh
 FIGURES = 5  # of a row, as in loss.cu
@@ -92,10 +92,7 @@ def prototypes_pair(kernels: Kernels) -> Pair:
         z, labels = contiguous(xp, z, labels.astype(xp.int64))
         found = prototypes(kernels, z, labels, n_classes)
         if n_classes and float(found.shots.min()) == 0:
-            empty = int(found.shots.argmin())
-            raise UserError(
-                f"class {empty} of {n_classes} has no shot; at least 1 is expected: give it a support example"
-            )
+            refuse_empty(int(found.shots.argmin()), n_classes)
         return found.centres, found
 
     def backward(found: Prototypes, dy: Array) -> Array:

@@ -108,7 +108,7 @@ def conv_block_pair(xp: Any) -> Pair:
         dshift = d.sum(axis=(0, 1, 2))
         dscale = (d * normal).sum(axis=(0, 1, 2))
         count = x.shape[0] * x.shape[1] * x.shape[2]
-        dconv = scale * inverse * (d - dshift / count - normal * (dscale / count))
+        dconv = (d - dshift / count - normal * (dscale / count)) * inverse * scale
         return *convolve_back(xp, x, w, dconv, needs_dx), dscale, dshift
 
     return Pair(forward, backward)

@@ -39,6 +39,3 @@ class NumpyEngine(Engine):
     def to_host(self, array: Array) -> np.ndarray:
         """The array itself."""
         return np.asarray(array)
-
-    def synchronize(self) -> None:
-        """Nothing to wait for: every call has finished when it returns."""

@@ -19,7 +19,7 @@ from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
-from leakysm.ops.euclidean import norm_scale, scaled_norm
+from leakysm.ops.euclidean import norm
 
 TILE = 1 << 18  # coordinates of a tile's points
 SHORTEST, LONGEST = 64, 320  # points of a tile, both ways
@@ -152,9 +152,6 @@ class PairSums:
         for pairs in (slice(*run) for run in cut(len(i), GATHERED // x.shape[1])):
             for k in (slice(*run) for run in cut(x.shape[1], GATHERED)):
                 difference = np.subtract(x[i[pairs], k], c[j[pairs], k], dtype=np.float64)
-                if root:  # scaled, so that no square under- or overflows
-                    part = scaled_norm(np, difference) / norm_scale(np, difference)
-                else:
-                    part = np.add.reduce(difference * difference, axis=1)
+                part = norm(np, difference) if root else np.add.reduce(difference * difference, axis=1)
                 found[pairs] = combine(found[pairs], part)
         return found
