@@ -106,8 +106,9 @@ def _gradients(
     from leakysm.experiments import settings
     from leakysm.experiments.gradient_files import summary, write
     from leakysm.experiments.gradients import compare_early_steps
-    from leakysm.experiments.resolve import configurations, engine_of, load_for
+    from leakysm.experiments.resolve import configurations, load_for
     from leakysm.experiments.tables import json_text
+    from leakysm.training.device import engine_of
 
     parsed = settings.parse_settings(texts or settings.DEFAULT)
     with shown_count("reading images") as report:
@@ -167,13 +168,14 @@ def _suggest(
 def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
     from leakysm.errors import UserError
     from leakysm.experiments.embeddings import episodes_of, read_embeddings
-    from leakysm.experiments.resolve import engine_for
+    from leakysm.training.device import engine_for
 
     if unused := [key for key in ("dataset", "data", "split", "optimizer", "learning_rate") if key in given]:
         raise UserError(f"--{unused[0]} has no meaning with --embeddings; leave one of the two out")
     z, starts = read_embeddings(embeddings, labels)
     form = {"way": given.get("way"), "shot": given.get("shot", 1), "query": given.get("query")}
-    return engine_for(given), list(episodes_of(z, starts, **form, seed=given["seed"], episodes=EPISODES))
+    engine = engine_for(given.get("device"), given.get("backend"), given.get("threads"))
+    return engine, list(episodes_of(z, starts, **form, seed=given["seed"], episodes=EPISODES))
 
 
 def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded]]:
@@ -181,9 +183,10 @@ def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded
 
     from leakysm_cli.progress import shown_count
 
-    from leakysm.experiments.resolve import configurations, engine_of, load_for
+    from leakysm.experiments.resolve import configurations, load_for
     from leakysm.experiments.suggest import embedded_by_new_net
     from leakysm.training import SplitImages
+    from leakysm.training.device import engine_of
 
     with shown_count("reading images") as report:
         data = load_for(given, report)

@@ -37,10 +37,10 @@ def predict(
     from leakysm.experiments.predict import Reader, read_queries, read_support
     from leakysm.experiments.predict import predict as classify
     from leakysm.experiments.predict_picture import picture as drawn
-    from leakysm.experiments.resolve import engine_for
     from leakysm.training import restore
+    from leakysm.training.device import engine_for
 
-    restored = restore(run, engine_for({"backend": backend, "device": device, "threads": threads}))
+    restored = restore(run, engine_for(device, backend, threads))
     reader = Reader.of(restored.checkpoint.inputs)
     classes, queries = read_support(reader, support), read_queries(reader, images)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)

@@ -22,6 +22,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 T = TypeVar("T")
 R = TypeVar("R")
 _GREY, _COLOUR = ("1", "L"), ("RGB", "P")
+BILINEAR = Image.Resampling.BILINEAR
 
 
 def decode(data: bytes, where: str) -> Image.Image:
@@ -42,8 +43,9 @@ def decode(data: bytes, where: str) -> Image.Image:
 
 
 def _refuse_unfaithful(image: ImageFile, where: str) -> None:
-    if getattr(image, "n_frames", 1) > 1:
-        raise UserError(f"{where} is animated ({image.n_frames} frames, expected 1); save one frame as PNG")  # type: ignore[attr-defined]
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise UserError(f"{where} is animated ({frames} frames, expected 1); save one frame as PNG")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         raise UserError(
             f"{where} has transparency (mode {image.mode}); flatten it on a background and save it as RGB or grey"
@@ -80,25 +82,29 @@ def read_images(
     return out
 
 
-def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], ink: bool) -> Images:
-    """A user's own images as a net takes them (n, H, W, C): resized (bilinear) where the size differs, grey for C = 1,
-    255 - grey where the net was trained on ink.
+def as_net_takes_it(data: bytes, where: str, *, image_shape: tuple[int, int, int], ink: bool) -> Images:
+    """One image file's content as a net takes it (H, W, C): resized (bilinear), grey for C = 1, 255 - grey for ink.
 
-    The steps and their order are those of the data sets: 8 bits first, then the size.
+    The steps and their order are those of the data sets: 8 bits first, then the size. UserError, naming `where`, if it
+    is no still 8-bit image.
     """
     height, width, channels = image_shape
+    image = decode(data, where).convert("L" if channels == 1 else "RGB").resize((width, height), BILINEAR)
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image_shape)
+    return 255 - pixels if ink else pixels
+
+
+def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], ink: bool) -> Images:
+    """A user's own images (n, H, W, C), see `as_net_takes_it`; on several threads."""
 
     def read(file: Path) -> Images:
         try:
             data = file.read_bytes()
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}; give a readable image file") from None
-        image = decode(data, str(file)).convert("L" if channels == 1 else "RGB")
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.frombuffer(image.tobytes(), np.uint8).reshape(image_shape)
+        return as_net_takes_it(data, str(file), image_shape=image_shape, ink=ink)
 
-    pixels = np.stack([*in_threads(read, files)])
-    return 255 - pixels if ink else pixels
+    return np.stack([*in_threads(read, files)])
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | None = None) -> Iterator[R]:

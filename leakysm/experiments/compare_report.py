@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from leakysm.experiments import plots
 from leakysm.experiments.compare import Comparison, Form
 from leakysm.experiments.student import LEAST
-from leakysm.experiments.tables import markdown_table
+from leakysm.experiments.tables import markdown_table, with_interval
 from leakysm.training import RunFolder
-from leakysm.training.curves import read_metrics
+from leakysm.training.curves import read_metrics, smoothed
 
 Floats = NDArray[np.float64]
 
@@ -40,12 +40,12 @@ def _accuracies(comparison: Comparison, form: Form) -> str:
     rows = []
     for label in comparison.labels:
         accuracy, difference = comparison.accuracy(label, form), comparison.difference(label, form)
-        row = [label, _with_interval(accuracy.mean, accuracy.interval), str(accuracy.n)]
+        row = [label, with_interval(accuracy.mean, accuracy.interval), str(accuracy.n)]
         if label == comparison.labels[0]:
             row += ["", ""]
         else:
             p = "" if difference.p_value is None else f"{difference.p_value:.2g}"
-            row += [_with_interval(difference.mean, difference.interval, sign="+"), p]
+            row += [with_interval(difference.mean, difference.interval, sign="+"), p]
         rows.append(row)
     return markdown_table(("setting", "accuracy", "seeds", "difference", "p"), rows)
 
@@ -55,15 +55,11 @@ def _by_seed(comparison: Comparison, form: Form) -> str:
     rows = []
     for label in comparison.labels:
         tests = [comparison.test(label, seed, form).tested for seed in comparison.seeds]
-        rows.append([label, "accuracy", *(_with_interval(test.accuracy, test.interval) for test in tests)])
+        rows.append([label, "accuracy", *(with_interval(test.accuracy, test.interval) for test in tests)])
     for label in comparison.labels[1:]:
         pairs = [comparison.seed_difference(label, seed, form) for seed in comparison.seeds]
-        rows.append([label, "difference", *(_with_interval(*pair, sign="+") for pair in pairs)])
+        rows.append([label, "difference", *(with_interval(*pair, sign="+") for pair in pairs)])
     return markdown_table(("setting", "", *(f"seed {seed}" for seed in comparison.seeds)), rows)
-
-
-def _with_interval(mean: float, interval: float | None, sign: str = "") -> str:
-    return f"{mean:{sign}.2f}" + ("" if interval is None else f" +- {interval:.2f}")
 
 
 def learning_curves(comparison: Comparison) -> bytes:
@@ -73,7 +69,7 @@ def learning_curves(comparison: Comparison) -> bytes:
     figure, axes = plots.new_figure(1, 1 + validated)
     for number, label in enumerate(comparison.labels):
         runs = [read[label, seed] for seed in comparison.seeds]
-        _curve(axes[0], number, label, [_smoothed(rows) for rows in runs])
+        _curve(axes[0], number, label, [smoothed(rows["episode"], 100 * rows["accuracy"]) for rows in runs])
         if validated:
             _curve(axes[1], number, label, [_validation(rows) for rows in runs])
     for axis, heading in zip(axes, ("training accuracy, moving mean [%]", "validation accuracy [%]"), strict=False):
@@ -89,12 +85,6 @@ def _curve(axis: Any, number: int, label: str, curves: list[tuple[Floats, Floats
     """Runs of one setting may differ in length, if they come from elsewhere: their common part is drawn."""
     length = min(len(x) for x, _ in curves)
     plots.band(axis, curves[0][0][:length], np.stack([y[:length] for _, y in curves]), number, label)
-
-
-def _smoothed(rows: dict[str, Floats]) -> tuple[Floats, Floats]:
-    accuracy = 100 * rows["accuracy"]
-    window = max(1, len(accuracy) // 50)
-    return rows["episode"][window - 1 :], np.convolve(accuracy, np.full(window, 1 / window), "valid")
 
 
 def _validation(rows: dict[str, Floats]) -> tuple[Floats, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.errors import UserError
-from leakysm.training import RunFolder, Tested, TrainConfig, load_checkpoint
+from leakysm.training import RunFolder, Tested, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,19 @@ class Finished:
 
 
 def is_finished(path: Path, config: TrainConfig) -> bool:
-    """Whether the folder holds a whole run of exactly this configuration."""
+    """Whether the folder holds a whole run of this configuration; the number of threads may be another."""
     folder = RunFolder(path)
-    return folder.summary.exists() and folder.stored_config() == config
+    stored = folder.stored_config() if folder.summary.exists() else None
+    return stored is not None and replace(stored, threads=config.threads) == config
 
 
 def read_run(path: Path | str) -> Finished:
     """UserError, in one line, if there is no run, it is not finished, or a file of it is damaged."""
     folder = RunFolder(path)
-    config = folder.stored_config()
-    if config is None:
-        raise UserError(f"{folder.path} holds no run (no {folder.config.name}); name a folder that leakysm train wrote")
+    config = folder.require_config()
     if not folder.summary.exists():
         raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}")
-    best = folder.best if folder.best.exists() else folder.last
-    digest = load_checkpoint(best).data_digest
+    digest = folder.checkpoint(folder.tested(), config).data_digest
     try:
         tests = [Tested(**test) for test in json.loads(folder.summary.read_text("utf-8"))["tests"]]
     except (ValueError, KeyError, TypeError, OSError) as error:

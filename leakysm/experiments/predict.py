@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from leakysm.data import Dataset
-from leakysm.data.images import SUFFIXES, decode
+from leakysm.data.images import SUFFIXES, as_net_takes_it, read_for_net
 from leakysm.data.sources import FolderSource
 from leakysm.errors import CheckFailed, UserError
 from leakysm.ops import log_softmax
 from leakysm.training import Restored
+from leakysm.training.evaluation import prototype_distances
 
 Images = NDArray[np.uint8]
 
@@ -45,12 +44,7 @@ class Reader:
 
     def read(self, data: bytes, where: str) -> Images:
         """(H, W, C). UserError, naming `where`, if it is no still 8-bit image."""
-        height, width, channels = self.shape
-        image = decode(data, where).convert("RGB" if channels == 3 else "L")
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(self.shape)
-        return 255 - pixels if self.ink else pixels
+        return as_net_takes_it(data, where, image_shape=self.shape, ink=self.ink)
 
 
 def read_support(reader: Reader, folder: Path) -> dict[str, Images]:
@@ -73,13 +67,7 @@ def read_support(reader: Reader, folder: Path) -> dict[str, Images]:
 
 def read_queries(reader: Reader, paths: Sequence[Path]) -> Images:
     """(n, H, W, C). UserError if one is not there, or no image."""
-    images = []
-    for path in paths:
-        try:
-            images.append(reader.read(path.read_bytes(), str(path)))
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; name readable image files") from None
-    return np.stack(images)
+    return read_for_net(paths, image_shape=reader.shape, ink=reader.ink)
 
 
 def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm: str) -> list[list[Ranked]]:
@@ -87,13 +75,9 @@ def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm:
 
     CheckFailed if an embedding is not finite.
     """
-    engine, metric, inputs = run.net.engine, run.config.metric, run.checkpoint.inputs
-    pixels = Dataset("", {}, inputs["mean"], inputs["std"], "").to_float(np.concatenate([*support.values(), queries]))
-    z = run.net.embed(engine.asarray(pixels), "episode" if norm == "episode" else "running")
+    z = run.embed(np.concatenate([*support.values(), queries]), norm)
     labels = np.repeat(np.arange(len(support)), [len(images) for images in support.values()])
-    centres, _ = engine.operation("prototypes").forward(z[: len(labels)], engine.asarray(labels), len(support))
-    found, _ = engine.operation(metric.operation).forward(z[len(labels) :], centres, **metric.parameters)
-    distances = engine.to_host(found).astype(np.float64)
+    distances = prototype_distances(run.net.engine, run.config.metric, z, labels, len(support)).astype(np.float64)
     if not np.isfinite(distances).all():
         raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
     probabilities = np.exp(log_softmax(-distances))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from leakysm.backends import Engine, backend
 from leakysm.data import Dataset
 from leakysm.experiments.settings import Setting
 from leakysm.training.config import TrainConfig
@@ -26,14 +25,3 @@ def configurations(given: Mapping[str, Any], settings: Mapping[str, Setting], da
     device, backend_name = choose(given.get("device"), given.get("backend"))
     common = {**given, "device": device, "backend": backend_name}
     return {label: fit(with_defaults({**common, **setting}), data) for label, setting in settings.items()}
-
-
-def engine_of(config: TrainConfig) -> Engine:
-    """The engine that the configuration names."""
-    return backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
-
-
-def engine_for(given: Mapping[str, Any]) -> Engine:
-    """The engine that the given settings name or, unnamed, the fast one of the device."""
-    device, name = choose(given.get("device"), given.get("backend"))
-    return backend(name, threads=given.get("threads"), device=device)

@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.ops.metrics import Metric, metric_named
-from leakysm.training.config import KEYS, METRIC_PARAMETERS, checked
+from leakysm.training.config import KEYS, METRIC_PARAMETERS, checked, metric_of
 from leakysm.training.defaults import LEAKY
 
 DEFAULT = ("squared-euclidean", "leaky")
@@ -50,11 +49,6 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
         setting = {**LEAKY, **setting}
     _ = metric_of(setting)
     return {key: setting[key] for key in KEYS if key in setting}
-
-
-def metric_of(setting: Setting) -> Metric:
-    """The setting's metric. UserError for a parameter that it does not have, or out of range."""
-    return metric_named(setting["distance"], **{key: setting[key] for key in METRIC_PARAMETERS if key in setting})
 
 
 def label(setting: Setting) -> str:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leakysm.errors import UserError
+from leakysm.experiments.finished import is_finished
 from leakysm.experiments.sweep_file import Point
-from leakysm.experiments.sweep_worker import is_whole, run_one
-from leakysm.training import RunFolder
+from leakysm.experiments.sweep_worker import run_one
 
 ATTEMPTS = 3  # of a run whose worker process dies; it goes on from its last checkpoint
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
@@ -53,7 +53,7 @@ def run_all(points: Iterable[Point], out: Path, pool: Pool, watch: Callable[[Sta
 
     A run whose worker dies is handed over again, ATTEMPTS times in all. The same call again goes on with what is left.
     """
-    states = {p: State(FINISHED if is_whole(RunFolder(out / p.folder), p.config) else WAITING) for p in points}
+    states = {p: State(FINISHED if is_finished(out / p.folder, p.config) else WAITING) for p in points}
     waiting = deque(point for point, state in states.items() if state.status == WAITING)
     deaths: Counter[Point] = Counter()
     while waiting:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import itertools
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -26,7 +25,7 @@ from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.experiments.settings import METRIC_KEYS, Setting, label
 from leakysm.training import TrainConfig
-from leakysm.training.config import KEYS, METRIC_PARAMETERS, checked
+from leakysm.training.config import KEYS, METRIC_PARAMETERS, checked, read_toml
 from leakysm.training.defaults import fit, with_defaults
 from leakysm.training.device import choose
 from leakysm.training.prepare import load_data
@@ -68,12 +67,7 @@ class Point:
 
 def read_sweep(path: Path) -> SweepFile:
     """UserError, naming the file, for whatever is amiss; an unknown key with the nearest known one."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML: {error}; mend that line") from None
+    content = read_toml(path)
     try:
         shared = {key: _checked(key, value) for key, value in content.items() if key not in TABLES}
         grid, controls = content.get("grid", {}), content.get("control", [])

@@ -14,7 +14,7 @@ from leakysm.experiments.finished import Finished, read_run
 from leakysm.experiments.student import Paired, paired
 from leakysm.experiments.sweep import FINISHED, State
 from leakysm.experiments.sweep_file import Point
-from leakysm.experiments.tables import markdown_table
+from leakysm.experiments.tables import markdown_table, with_interval
 
 Form = tuple[str, int, int]
 
@@ -72,7 +72,7 @@ def markdown(sweep: Found) -> str:
     for form in sweep.forms():
         name, query, episodes = form
         ranked = sorted(_over_seeds(sweep, form), key=lambda item: -item[1].mean)
-        rows = [[label, _accuracy(over), str(over.n)] for label, over in ranked]
+        rows = [[label, with_interval(over.mean, over.interval), str(over.n)] for label, over in ranked]
         lines.append(f"## {name} ({query} queries a class, {episodes} test episodes)\n")
         lines.append(markdown_table(("setting", "accuracy", "seeds"), rows))
     failed = [(point, state) for point, state in sweep.states.items() if state.error]
@@ -86,10 +86,6 @@ def markdown(sweep: Found) -> str:
 def _over_seeds(sweep: Found, form: Form) -> list[tuple[str, Paired]]:
     values = [(name, sweep.accuracies(name, form)) for name in sweep.settings()]
     return [(name, paired(accuracies)) for name, accuracies in values if accuracies]
-
-
-def _accuracy(over: Paired) -> str:
-    return f"{over.mean:.2f}" + ("" if over.interval is None else f" +- {over.interval:.2f}")
 
 
 def heat_map(sweep: Found) -> bytes | None:

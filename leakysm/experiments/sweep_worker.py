@@ -6,12 +6,12 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from leakysm.data import Dataset
 from leakysm.errors import LeakysmError
+from leakysm.experiments.finished import is_finished
 from leakysm.training import RunFolder, TrainConfig, train
 from leakysm.training.prepare import load_data
 
@@ -28,25 +28,13 @@ def run_one(config: TrainConfig, path: str) -> str | None:
         folder.path.mkdir(parents=True, exist_ok=True)
         with _alone(folder.path):
             (folder.path / FAILURE).unlink(missing_ok=True)
-            if not is_whole(folder, config):
-                train(_as_begun(folder, config), data=_data(config), out=path, resume=True)
+            if not is_finished(folder.path, config):
+                train(config, data=_data(config), out=path, resume=True)
     except LeakysmError as error:
         return _failed(folder, " ".join(str(error).split()))
     except Exception as error:
         return _failed(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
     return None
-
-
-def is_whole(folder: RunFolder, config: TrainConfig) -> bool:
-    """Whether the folder holds a finished run of this configuration; the number of threads may be another."""
-    stored = folder.stored_config() if folder.summary.exists() else None
-    return stored is not None and replace(stored, threads=config.threads) == config
-
-
-def _as_begun(folder: RunFolder, config: TrainConfig) -> TrainConfig:
-    """With the number of threads that the run was begun with: a run to be resumed keeps its configuration."""
-    stored = folder.stored_config()
-    return replace(config, threads=stored.threads) if stored else config
 
 
 def _data(config: TrainConfig) -> Dataset:

@@ -29,6 +29,11 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     return "".join(f"| {line} |\n" for line in lines)
 
 
+def with_interval(mean: float, interval: float | None, sign: str = "") -> str:
+    """12.34 +- 0.56, or the mean alone; sign "+" writes one before a positive mean too."""
+    return f"{mean:{sign}.2f}" + ("" if interval is None else f" +- {interval:.2f}")
+
+
 def json_text(content: Mapping[str, Any]) -> str:
     """JSON for people to read: infinity as Python's json reads and writes it, no other liberty."""
     return json.dumps(content, indent=2) + "\n"

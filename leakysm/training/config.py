@@ -75,8 +75,7 @@ class TrainConfig:
     @property
     def metric(self) -> Metric:
         """The distance metric with its parameters."""
-        settings = self.settings()
-        return metric_named(self.distance, **{key: settings[key] for key in METRIC_PARAMETERS if key in settings})
+        return metric_of(self.settings())
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not None, by name."""
@@ -85,6 +84,11 @@ class TrainConfig:
     def to_toml(self) -> str:
         """One line a setting; `read_settings` and `TrainConfig(**...)` give the same object back."""
         return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items())
+
+
+def metric_of(settings: Mapping[str, Any]) -> Metric:
+    """The metric that settings name. UserError for a parameter that it does not have, or out of range."""
+    return metric_named(settings["distance"], **{key: settings[key] for key in METRIC_PARAMETERS if key in settings})
 
 
 KEYS = tuple(TrainConfig.__dataclass_fields__)
@@ -101,14 +105,19 @@ _CALLED = {
 }
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, checked one by one. UserError names the key and, if unknown, the nearest."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. UserError if it cannot be read."""
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a readable TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}; mend that line") from None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file, checked one by one. UserError names the key and, if unknown, the nearest."""
+    given = read_toml(path)
     try:
         return {key: checked(key, value) for key, value in given.items()}
     except UserError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import re
 
+from leakysm.backends import Engine
 from leakysm.backends import backend as open_backend
 from leakysm.errors import UserError
+from leakysm.training.config import TrainConfig
 
 
 def choose(device: str | None, backend: str | None) -> tuple[str, str]:
@@ -32,6 +34,17 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
     if device != "cpu":
         open_backend(backend, device=device)  # tells at once what is missing
     return device, backend
+
+
+def engine_of(config: TrainConfig) -> Engine:
+    """The engine that a configuration names."""
+    return open_backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
+
+
+def engine_for(device: str | None, backend: str | None, threads: int | None) -> Engine:
+    """The engine that options name or, unnamed, the fast one of the device. UserError as of `choose`."""
+    device, backend = choose(device, backend)
+    return open_backend(backend, threads=threads, device=device)
 
 
 def _auto(backend: str | None) -> str:

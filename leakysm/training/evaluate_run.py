@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from leakysm.backends import backend
 from leakysm.errors import UserError
-from leakysm.training.device import choose
+from leakysm.training.device import engine_for
 from leakysm.training.evaluation import Report, embedder, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.prepare import load_data
@@ -41,8 +40,7 @@ def evaluate_run(
     settings: by TrainConfig's names: test_way (its first is used), test_shot, test_query, test_episodes, seed, norm,
     data. What is None or missing is the run's own. UserError if run, checkpoint, data or settings do not serve.
     """
-    device, name = choose(device, name)
-    restored = restore(run, backend(name, threads=threads, device=device))
+    restored = restore(run, engine_for(device, name, threads))
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
     data = load_data(config.settings())
     if data.digest != restored.checkpoint.data_digest:

@@ -73,6 +73,16 @@ def evaluate(
     return Accuracy(*mean_and_interval(per_episode), episodes, per_episode)
 
 
+def prototype_distances(
+    engine: Engine, metric: Metric, z: Array, support_labels: Indices, way: int
+) -> NDArray[np.floating]:
+    """Distances (N, way) of the queries to the prototypes, on the host. z: embeddings, support first, then queries."""
+    n = len(support_labels)
+    centres, _ = engine.operation("prototypes").forward(z[:n], engine.asarray(support_labels), way)
+    distances, _ = engine.operation(metric.operation).forward(z[n:], centres, **metric.parameters)
+    return engine.to_host(distances)
+
+
 def nearest_prototypes(
     engine: Engine, metric: Metric, z: Array, support_labels: Indices, way: int
 ) -> NDArray[np.int64]:
@@ -80,10 +90,7 @@ def nearest_prototypes(
 
     CheckFailed if a distance is NaN: an embedding is not finite.
     """
-    n = len(support_labels)
-    centres, _ = engine.operation("prototypes").forward(z[:n], engine.asarray(support_labels), way)
-    distances, _ = engine.operation(metric.operation).forward(z[n:], centres, **metric.parameters)
-    host = engine.to_host(distances)
+    host = prototype_distances(engine, metric, z, support_labels, way)
     if np.isnan(host).any():
         raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
     nearest: NDArray[np.int64] = np.argmin(host, axis=1)

@@ -9,8 +9,7 @@ from typing import Any
 
 from leakysm.data import Dataset, load
 from leakysm.errors import UserError
-from leakysm.ops.metrics import metric_named
-from leakysm.training.config import METRIC_PARAMETERS, TrainConfig, checked
+from leakysm.training.config import METRIC_PARAMETERS, TrainConfig, checked, metric_of
 from leakysm.training.defaults import absolute, fit, with_defaults
 from leakysm.training.device import choose
 from leakysm.training.run_folder import FREE, RunFolder
@@ -33,7 +32,7 @@ def prepare(
         return config, load_data(config.settings(), report)
     defaulted = with_defaults(given)
     defaulted["device"], defaulted["backend"] = choose(defaulted.get("device"), defaulted.get("backend"))
-    metric_named(defaulted["distance"], **{k: defaulted[k] for k in METRIC_PARAMETERS if k in defaulted})
+    metric_of(defaulted)  # a bad parameter is told before the data are read
     data = load_data(defaulted, report)
     return fit(defaulted, data), data
 

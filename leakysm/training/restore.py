@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leakysm.backends import Engine
+from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.nets import Conv4
 from leakysm.training.checkpoint import Arrays, Checkpoint
@@ -27,6 +29,12 @@ class Restored:
     path: Path
     finished: bool
 
+    def embed(self, images: NDArray[np.uint8], norm: str) -> Any:
+        """Embeddings of images (n, H, W, C) by the checkpoint's own mean and deviation, on the engine."""
+        inputs = self.checkpoint.inputs
+        pixels = Dataset(self.config.dataset, {}, inputs["mean"], inputs["std"], "").to_float(images)
+        return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
+
     def described(self) -> dict[str, Any]:
         """For a result: `checkpoint`, `checkpoint_episode`, `finished`."""
         return {
@@ -42,10 +50,7 @@ def restore(run: Path | str, engine: Engine) -> Restored:
     UserError if there is none, if it is another run's than config.toml, or if it holds the untrained net.
     """
     folder = RunFolder(run)
-    config = folder.stored_config()
-    if config is None:
-        raise UserError(f"{folder.path} holds no run (no {folder.config.name}); name a folder that leakysm train wrote")
-    path = folder.best if folder.best.exists() else folder.last
+    config, path = folder.require_config(), folder.tested()
     checkpoint = folder.checkpoint(path, config)
     net = Conv4(int(checkpoint.inputs["image_shape"][2]), seed=config.seed, engine=engine)
     if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # weights from elsewhere are at episode 0, too

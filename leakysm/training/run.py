@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends import Engine, backend
+from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import CheckFailed, UserError
 from leakysm.training.checkpoint import Checkpoint, save_checkpoint
 from leakysm.training.config import TrainConfig
 from leakysm.training.curves import draw_curves
+from leakysm.training.device import engine_of
 from leakysm.training.environment import environment
 from leakysm.training.evaluation import Accuracy, embedder, evaluate
 from leakysm.training.images import SplitImages
@@ -59,8 +60,7 @@ def train(
     with. UserError if `out` holds a run that is not to be resumed, one of another configuration or other data, or one
     that another process is at. CheckFailed if loss or gradient is not finite: the checkpoints stay.
     """
-    engine = backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
-    run = _Run(config, data, engine, RunFolder(out), report)
+    run = _Run(config, data, engine_of(config), RunFolder(out), report)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)
         try:

@@ -118,6 +118,17 @@ class RunFolder:
                 f"{self.config} is not whole; put back an undamaged copy, or choose another --out"
             ) from None
 
+    def require_config(self) -> TrainConfig:
+        """The configuration of the run in this folder. UserError if there is no run, or the file is damaged."""
+        config = self.stored_config()
+        if config is None:
+            raise UserError(f"{self.path} holds no run (no {self.config.name}); name a folder that leakysm train wrote")
+        return config
+
+    def tested(self) -> Path:
+        """The best checkpoint, or the last where there is no best yet."""
+        return self.best if self.best.exists() else self.last
+
     def refuse_another(self, stored: TrainConfig, given: Mapping[str, Any]) -> None:
         """UserError that names the first given setting that is not the stored run's, of those that decide it.
 

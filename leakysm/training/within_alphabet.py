@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from leakysm.backends import backend
-from leakysm.data import Dataset
 from leakysm.data.within_alphabet import Run, within_alphabet
 from leakysm.errors import UserError
-from leakysm.training.device import choose
+from leakysm.training.device import engine_for
 from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
 from leakysm.training.restore import Restored, restore
 
@@ -51,8 +49,7 @@ def evaluate_within_alphabet(
 
     UserError if those files, the run or its checkpoint do not serve, or the net was made for images of another kind.
     """
-    device, name = choose(device, name)
-    restored = restore(run, backend(name, threads=threads, device=device))
+    restored = restore(run, engine_for(device, name, threads))
     inputs, place = restored.checkpoint.inputs, data or restored.config.data
     if tuple(inputs["image_shape"]) != (28, 28, 1) or not inputs["ink"]:
         raise UserError(
@@ -68,10 +65,6 @@ def evaluate_within_alphabet(
 
 
 def _accuracy(restored: Restored, task: Run, norm: str) -> float:
-    net, inputs = restored.net, restored.checkpoint.inputs
-    pixels = Dataset("omniglot", {}, inputs["mean"], inputs["std"], "", ink=True)
-    x = pixels.to_float(np.concatenate([task.training, task.test]))
-    z = net.embed(net.engine.asarray(x), norm="episode" if norm == "episode" else "running")
-    way = len(task.training)
-    nearest = nearest_prototypes(net.engine, restored.config.metric, z, np.arange(way), way)
+    z, way = restored.embed(np.concatenate([task.training, task.test]), norm), len(task.training)
+    nearest = nearest_prototypes(restored.net.engine, restored.config.metric, z, np.arange(way), way)
     return float(np.mean(nearest == task.answers))

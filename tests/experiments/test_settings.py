@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm.errors import UserError
-from leakysm.experiments.settings import DEFAULT, label, metric_of, parse_setting, parse_settings, value_of
+from leakysm.experiments.settings import DEFAULT, label, parse_setting, parse_settings, value_of
 from leakysm.ops.metrics import METRICS, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm.training.config import metric_of
 
 leaky = st.builds(
     dict,
