@@ -54,7 +54,7 @@ class CutOffError(Exception):
 
 
 def test_a_run_that_was_cut_off_is_resumed_exactly(host_kernels, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "backend", lambda *_, **__: HostEngine(host_kernels))
+    monkeypatch.setattr(run, "engine_of", lambda *_, **__: HostEngine(host_kernels))
     settings = config(test_episodes=3, test_way=(2,))
     train(settings, data=data, out=tmp_path / "whole")
 
