@@ -51,9 +51,9 @@ class Conv4:
             raise UserError(f"dtype is {dtype!r}; 'float32' or 'float64' is expected: choose one")
         self.in_channels, self.channels, self.dtype = in_channels, channels, np.dtype(dtype)
         self.engine = backend("numpy") if engine is None else engine
-        shapes = self._shapes()
-        self.vector: Array = self.engine.asarray(np.zeros(sum(map(math.prod, shapes.values())), self.dtype))
-        self.parameters: dict[str, Array] = self._parts(self.vector, shapes)
+        size = sum(map(math.prod, self._shapes().values()))
+        self.vector: Array = self.engine.asarray(np.zeros(size, self.dtype))
+        self.parameters: dict[str, Array] = self.parts(self.vector)
         self.running: dict[str, Array] = {}
         self.load_state(self._initial_state(seed))
 
@@ -64,11 +64,10 @@ class Conv4:
             shapes |= {f"block{b}.weight": (3, 3, C, F), f"block{b}.scale": (F,), f"block{b}.shift": (F,)}
         return shapes
 
-    @staticmethod
-    def _parts(vector: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
-        """Views into a flat vector, by name."""
+    def parts(self, vector: Array) -> dict[str, Array]:
+        """Views into a vector (P,) laid out like `vector`, a gradient say: by name, in the parameters' shapes."""
         parts, start = {}, 0
-        for name, shape in shapes.items():
+        for name, shape in self._shapes().items():
             parts[name] = vector[start : start + math.prod(shape)].reshape(shape)
             start += math.prod(shape)
         return parts
@@ -126,7 +125,7 @@ class Conv4:
         blocks, _, _, shape = saved
         pair = self.engine.operation("conv_block")
         gradient = self.engine.xp.empty_like(self.vector)
-        parts = self._parts(gradient, self._shapes())
+        parts = self.parts(gradient)
         dx = dz.reshape(shape)
         for b in range(BLOCKS, 0, -1):
             dx, *gradients = pair.backward(blocks[b - 1], dx, needs_dx=b > 1)

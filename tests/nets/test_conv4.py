@@ -156,7 +156,7 @@ def test_pytorch_with_the_same_weights(kind, metric, dtype, request):
     their_z = t.detach().numpy()
     assert np.max(np.abs(z - their_z)) <= k * eps * np.abs(their_z).max()
     assert abs(float(loss) - float(torch_loss.detach())) <= k * eps * condition
-    parts = net._parts(gradient, net._shapes())
+    parts = net.parts(gradient)
     for name, tensor in theirs.items():
         their = tensor.grad.numpy()
         assert np.max(np.abs(parts[name] - their)) <= k * eps * condition * np.abs(their).max(), name

@@ -115,7 +115,7 @@ class TrainingStep:
         dz = self._loss(kernels, x.reshape(x.shape[0], -1), record)
 
         gradient = kernels.xp.empty_like(self.net.vector)
-        parts = split_like(self.net.parameters, gradient)
+        parts = self.net.parts(gradient)
         dy = dz.reshape(x.shape)
         kernels.join()
         for (b, saved), back in reversed(list(zip(blocks, [None, *turned], strict=True))):
@@ -160,15 +160,6 @@ class Block(NamedTuple):
     def statistics(self, arrays: dict[str, Array]) -> tuple[Array, Array]:
         """mean, variance."""
         return arrays[f"block{self.number}.mean"], arrays[f"block{self.number}.variance"]
-
-
-def split_like(parameters: dict[str, Array], vector: Array) -> dict[str, Array]:
-    """Views into a flat vector, laid out like the parameters."""
-    parts, start = {}, 0
-    for name, array in parameters.items():
-        parts[name] = vector[start : start + array.size].reshape(array.shape)
-        start += array.size
-    return parts
 
 
 def gather(kernels: Kernels, images: Images, indices: Array) -> Array:

@@ -13,10 +13,10 @@ import numpy as np
 from leakysm.backends import Engine
 from leakysm.errors import CheckFailed
 from leakysm.ops import registry
-from leakysm.ops.metrics import METRICS, Metric
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.bounds import Exact, Precision, errors
 from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors.parameters import parameter
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
 FEWEST = {OPERATIONS: 390, NETS: 4}  # a tripwire: cases may be added, never lost
@@ -84,14 +84,6 @@ def check_operations(
                 checked.comparisons += 1
                 checked.failures += _compare(implementation, case, group, dtype)
     return checked
-
-
-def parameter(value: Any) -> Any:
-    """A parameter from its JSON: an object is a metric, "inf" a number."""
-    if isinstance(value, Mapping):
-        kinds: dict[str, type[Metric]] = {kind.operation: kind for kind in METRICS.values()}
-        return kinds[value["operation"]](**{k: parameter(v) for k, v in value["parameters"].items()})
-    return float(value) if value == "inf" else value
 
 
 def _arguments(group: Group, operation: str, dtype: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
+from leakysm.files import write_atomically
 from leakysm.verify.vectors.stored import Group
 
 FORMATS = ("npz", "json")
@@ -22,13 +24,13 @@ def export(groups: Mapping[str, Group], path: Path) -> None:
         raise UserError(
             f"output is {path.name}; a name that ends in .npz or .json is expected: the ending chooses the format"
         )
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        if kind == "npz":
-            np.savez_compressed(file, **_flat(groups))
-        else:
-            file.write((json.dumps({name: _plain(group) for name, group in groups.items()}, indent=1) + "\n").encode())
-    partial.replace(path)
+    if kind == "npz":
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **_flat(groups))
+        content = buffer.getvalue()
+    else:
+        content = (json.dumps({name: _plain(group) for name, group in groups.items()}, indent=1) + "\n").encode()
+    write_atomically(path, content)
 
 
 def _flat(groups: Mapping[str, Group]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from leakysm.verify import entries  # noqa: F401  (registers the package's opera
 from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
 HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at most eps / 2 of the scale
@@ -65,13 +66,6 @@ def _add_results(group: Group, part: str, names: tuple[str, ...], exacts: tuple[
         group.arrays[f"{at}/n"] = np.asarray(exact.terms, dtype=np.int64)
         if np.any(exact.reach64 > exact.scale64):
             group.arrays[f"{at}/reach"] = exact.reach64
-
-
-def plain(value: Any) -> Any:
-    """A parameter as JSON holds it: a metric as its operation and parameters, an infinite number as a string."""
-    if hasattr(value, "operation"):
-        return {"operation": value.operation, "parameters": {k: plain(v) for k, v in value.parameters.items()}}
-    return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 @dataclass

@@ -8,7 +8,7 @@ way through four blocks.
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from leakysm.verify.bounds import Floats
 from leakysm.verify.cases.numbers import cyclic, noise, single
 from leakysm.verify.oracle.net import training_pass
 from leakysm.verify.precise import rounded
+from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import Group
 
 METRICS: dict[str, Metric] = {"squared": SquaredEuclidean(), "leaky": LeakySquaredEuclidean()}
@@ -80,15 +81,8 @@ def computed_results(case: Net, metric: Metric, engine: Engine, dtype: str) -> R
     ds, dq = prototypical_loss_vjp(s, case.labels, q, case.labels, distance=metric)
     gradient = conv4.backward(saved, engine.xp.concatenate([ds, dq]))
     found = {"embeddings": z, "distances": metric(q, prototypes(s, case.labels, WAY)), "loss": loss}
-    found |= {f"gradients/{name}": part for name, part in _named(gradient, conv4.parameters).items()}
+    found |= {f"gradients/{name}": part for name, part in conv4.parts(gradient).items()}
     return {name: np.asarray(engine.to_host(array)).astype(np.float64) for name, array in found.items()}
-
-
-def _named(gradient: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat gradient's parts, laid out like the parameters."""
-    ends = np.cumsum([math.prod(array.shape) for array in parameters.values()])
-    parts = zip(parameters.items(), ends, strict=True)
-    return {name: gradient[end - math.prod(array.shape) : end].reshape(array.shape) for (name, array), end in parts}
 
 
 def _running(channels: int, dtype: str) -> dict[str, Any]:
@@ -112,11 +106,9 @@ def groups(shipped: Mapping[str, Group]) -> tuple[dict[str, Group], list[str]]:
 
 
 def _group(case: Net, metric: Metric, results: Results, size: str, more: dict[str, str]) -> Group:
-    from leakysm.verify.vectors.make import plain
-
     exact = size == "small"
     group = Group(
-        contents={"parameters": _json({"distance": plain(metric)})},
+        contents={"parameters": json.dumps({"distance": plain(metric)}, sort_keys=True)},
         description={
             "arithmetic": "50 digits" if exact else "float64",
             "flags": "plain",
@@ -133,12 +125,6 @@ def _group(case: Net, metric: Metric, results: Results, size: str, more: dict[st
         group.arrays[f"value/{name}/scale"] = np.asarray(np.abs(array).max())
         group.arrays[f"value/{name}/k"] = np.asarray(K[size])
     return group
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, sort_keys=True)
 
 
 def ratios(results: Results, group: Group, dtype: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ A digest is taken over contents, not over the file: another version of HDF5 chan
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import CheckFailed, UserError
+from leakysm.files import write_atomically
 
 FORMAT = 1  # changes when a reader would have to
 MANIFEST = "manifest.json"
@@ -55,8 +57,8 @@ def write(path: Path, groups: Mapping[str, Group]) -> None:
     """All groups into one file, which appears whole or not at all."""
     import h5py
 
-    unfinished = path.with_suffix(".partial")
-    with h5py.File(unfinished, "w", libver=("v108", "v108")) as file:  # its groups take a third of the room
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("v108", "v108")) as file:  # its groups take a third of the room
         file.attrs["format"] = FORMAT
         for name, group in groups.items():
             node = file.create_group(name)
@@ -64,7 +66,7 @@ def write(path: Path, groups: Mapping[str, Group]) -> None:
             node.attrs["contents"] = ",".join(sorted(group.contents))
             for key, array in group.arrays.items():
                 _put(node, key, array)
-    unfinished.replace(path)
+    write_atomically(path, buffer.getvalue())
 
 
 def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
@@ -135,6 +137,4 @@ def read_manifest(where: Path) -> dict[str, Any]:
 
 
 def write_manifest(where: Path, manifest: Mapping[str, Any]) -> None:
-    unfinished = where / (MANIFEST + ".partial")
-    unfinished.write_text(json.dumps(manifest, indent=1) + "\n")
-    unfinished.replace(where / MANIFEST)
+    write_atomically(where / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())

@@ -1,0 +1,25 @@
+"""An operation's parameters as JSON holds them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.metrics import METRICS, Metric
+
+
+def plain(value: Any) -> Any:
+    """A parameter as JSON holds it: a metric as its operation and parameters, an infinite number as a string."""
+    if hasattr(value, "operation"):
+        return {"operation": value.operation, "parameters": {k: plain(v) for k, v in value.parameters.items()}}
+    return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def parameter(value: Any) -> Any:
+    """A parameter from its JSON: an object is a metric, "inf" a number."""
+    if isinstance(value, Mapping):
+        kinds: dict[str, type[Metric]] = {kind.operation: kind for kind in METRICS.values()}
+        return kinds[value["operation"]](**{k: parameter(v) for k, v in value["parameters"].items()})
+    return float(value) if value == "inf" else value
