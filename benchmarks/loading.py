@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def compare(
             root, cache = Path(place) / "images", Path(place) / "cache"
             make_folder(root, side)
             players = [
-                Call("leakysm, cached", "ours", lambda: load("folder", root, cache_dir=cache)),  # noqa: B023
-                Call("Pillow, every file again", "peer", lambda: decode(root)),  # noqa: B023
+                Call("leakysm, cached", "ours", partial(load, "folder", root, cache_dir=cache)),
+                Call("Pillow, every file again", "peer", partial(decode, root)),
             ]
             times = take_turns(players, [None], rounds=rounds, warm_up=1)
         found += [asdict(comparison) for comparison in comparisons(players, times, size)]

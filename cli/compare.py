@@ -62,9 +62,7 @@ def compare(
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    names = ("runs", "setting", "seeds", "out", "resume", "json")
-    given = {name: value for name, value in locals().items() if name not in (*names, "names")}
-    given = {name: str(value) if name == "data" else value for name, value in given.items() if value is not None}
+    given = o.given(locals(), without=("runs", "setting", "seeds", "out", "resume", "json"))
     if runs:
         _refuse_training(given, setting)
         _report(_read(runs), out, json)

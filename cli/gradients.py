@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from leakysm.experiments.suggest import Embedded
     from leakysm.ops.metrics import Metric
 
+OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
     "vanished_distance_gradients": "gradient entries below 1e-3",
@@ -74,23 +75,8 @@ def gradients(
 
     Example: leakysm gradients --suggest --embeddings mine.npy --labels classes.npy --way 10
     """
-    given: dict[str, Any] = {
-        "dataset": dataset,
-        "split": split,
-        "way": way,
-        "shot": shot,
-        "query": query,
-        "optimizer": optimizer,
-    }
-    given |= {
-        "learning_rate": learning_rate,
-        "seed": seed or 0,
-        "backend": backend,
-        "device": device,
-        "threads": threads,
-    }
-    given |= {"data": str(data) if data else None}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = o.given(locals(), without=OWN)
+    given.setdefault("seed", 0)
     if suggest:
         _suggest(given, target, embeddings, labels, seeds, json)
     else:

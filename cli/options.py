@@ -1,9 +1,10 @@
-"""Options that several commands share: names, choices and help, each stated once."""
+"""Options that several commands share: names, choices and help, each stated once; and what was given of them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -113,3 +114,9 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out that was cut off, or the newest in runs.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+
+
+def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of a run among a command's options, by name: those that were given."""
+    settings = {name: value for name, value in options.items() if name not in without and value is not None}
+    return settings | ({"data": str(settings["data"])} if "data" in settings else {})

@@ -47,9 +47,7 @@ def train(
 
     Example: leakysm train --dataset omniglot --data FOLDER --distance leaky --way 30 --episodes 1500
     """
-    given = {name: value for name, value in locals().items() if name not in ("config", "out", "resume")}
-    given = {name: str(value) if name == "data" else value for name, value in given.items() if value is not None}
-    _train(given, config, out, resume)
+    _train(o.given(locals(), without=("config", "out", "resume")), config, out, resume)
 
 
 def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool) -> None:

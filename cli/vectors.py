@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from leakysm.verify.vectors.stored import Group
 
 app = typer.Typer(
     help="The reference vectors: exact results of adversarial cases, for any language.", no_args_is_help=True
@@ -120,14 +123,14 @@ def make(
     )
 
 
-def _all_groups(data: Path | None):  # type: ignore[no-untyped-def]
+def _all_groups(data: Path | None) -> dict[str, Group]:
     from leakysm.verify.vectors import stored
 
     where = data or stored.folder()
     return stored.read(where / stored.OPERATIONS) | stored.read(where / stored.NETS)
 
 
-def _chosen(groups, operation: str | None):  # type: ignore[no-untyped-def]
+def _chosen(groups: dict[str, Group], operation: str | None) -> dict[str, Group]:
     from leakysm.errors import UserError
 
     known = sorted({name.partition("/")[0] for name in groups})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,12 @@ from leakysm.errors import UserError
 
 Images = NDArray[np.uint8]
 Report = Callable[[int, int], None]  # done, of how many
+USUAL_SPLITS = ("train", "val", "test")
+
+
+def starts_of(counts: Iterable[int]) -> NDArray[np.int64]:
+    """Offsets (n_classes + 1,) of classes with these numbers of images, one after another."""
+    return np.cumsum([0, *counts], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class ClassSet:
     def take(self, classes: NDArray[np.int64]) -> ClassSet:
         """The given classes alone, in the given order."""
         counts = self.counts[classes]
-        starts = np.concatenate([[0], np.cumsum(counts)])
+        starts = starts_of(counts)
         rows = np.repeat(self.starts[classes] - starts[:-1], counts) + np.arange(starts[-1])
         return ClassSet(self.images[rows], starts, tuple(self.names[k] for k in classes))
 
@@ -90,7 +96,7 @@ class Dataset:
 
     def split(self, name: str) -> ClassSet:
         """The split of that name. UserError if the data set has none."""
-        if name not in self.splits and self.folder and name in ("train", "val", "test"):
+        if name not in self.splits and self.folder and name in USUAL_SPLITS:
             raise UserError(
                 f"{self.folder} has no split '{name}', only {', '.join(self.splits)}; "
                 f"add {self.folder / name} with a folder for each class"
@@ -111,8 +117,7 @@ class Dataset:
 
 def in_class_order(images: list[Images], names: list[str]) -> ClassSet:
     """A split from one image array (n_k, H, W, C) for each class."""
-    starts = np.concatenate([[0], np.cumsum([len(one) for one in images])]).astype(np.int64)
-    return ClassSet(np.concatenate(images), starts, tuple(names))
+    return ClassSet(np.concatenate(images), starts_of(map(len, images)), tuple(names))
 
 
 def normalised(name: str, splits: dict[str, ClassSet], digest: str) -> Dataset:

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from leakysm.data.cache import Splits, cached, digest_of
-from leakysm.data.dataset import ClassSet, Dataset, Report, normalised
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, normalised, starts_of
 from leakysm.data.images import SUFFIXES, read_images
 from leakysm.data.sources import FolderSource
 from leakysm.errors import UserError
 
-SPLITS = ("train", "val", "test")
 _LEAST_CLASSES = 4
 _ALL = "all"
 _FORMS = "expected <class>/<image>, or <split>/<class>/<image> with the splits train, val and test"
@@ -41,7 +40,7 @@ def folder_dataset(
         images = read_images(source, files, report=report)
         splits, done = {}, 0
         for split, classes in found.items():
-            starts = np.concatenate([[0], np.cumsum([len(one) for one in classes.values()])]).astype(np.int64)
+            starts = starts_of(map(len, classes.values()))
             splits[split] = ClassSet(images[done : done + starts[-1]], starts, tuple(classes))
             done += int(starts[-1])
         return splits
@@ -49,7 +48,7 @@ def folder_dataset(
     splits, digest = cached("folder", source.checksum(), build, cache_dir)
     if _ALL in splits:
         return normalised("folder", deal(path, splits[_ALL], seed), digest_of(digest, f"seed {seed}"))
-    data = normalised("folder", {split: splits[split] for split in SPLITS if split in splits}, digest)
+    data = normalised("folder", {split: splits[split] for split in USUAL_SPLITS if split in splits}, digest)
     return replace(data, folder=path)
 
 
@@ -60,7 +59,7 @@ def _sort(source: FolderSource) -> dict[str, Classes]:
     for folder in source.empty_folders:
         raise UserError(f"{source.path / folder} is an empty folder; put images in it, or remove it")
     parts = [name.split("/") for name in source.names if "/" in name]
-    with_splits = all(part[0] in SPLITS and len(part) == 3 for part in parts)
+    with_splits = all(part[0] in USUAL_SPLITS and len(part) == 3 for part in parts)
     found: dict[str, Classes] = {}
     owner: dict[str, str] = {}
     for name in source.names:

@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.cache import splits_digest
-from leakysm.data.dataset import ClassSet, Dataset, normalised
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, starts_of
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
-
-SPLITS = ("train", "val", "test")
 
 
 def has_caches(folder: Path) -> bool:
     """Whether any of the three is there."""
-    return any(_cache_file(folder, split).exists() for split in SPLITS)
+    return any(_cache_file(folder, split).exists() for split in USUAL_SPLITS)
 
 
 def _cache_file(folder: Path, split: str) -> Path:
@@ -35,7 +33,7 @@ def pickle_dataset(root: Path) -> Dataset:
 
     UserError if one is absent, damaged, no miniImageNet, or names anything but arrays and plain containers.
     """
-    splits = {split: read_cache(_cache_file(root, split)) for split in SPLITS}
+    splits = {split: read_cache(_cache_file(root, split)) for split in USUAL_SPLITS}
     refuse_other_classes(root, {split: one.names for split, one in splits.items()})
     return normalised("miniimagenet", splits, splits_digest(splits))
 
@@ -56,7 +54,7 @@ def read_cache(file: Path) -> ClassSet:
     rows = np.concatenate([classes[name] for name in names]) if names else np.zeros(0, np.int64)
     if not all(len(classes[name]) for name in names) or not np.array_equal(np.sort(rows), np.arange(len(images))):
         raise UserError(f"{file}: class_dict does not give each of the {len(images)} images one class; {expected}")
-    starts = np.concatenate([[0], np.cumsum([len(classes[name]) for name in names])]).astype(np.int64)
+    starts = starts_of(len(classes[name]) for name in names)
     return ClassSet(images[rows], starts, tuple(names))
 
 

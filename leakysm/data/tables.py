@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from leakysm.data.cache import Splits, cached, digest_of
-from leakysm.data.dataset import ClassSet, Dataset, Report, normalised
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, normalised
 from leakysm.data.images import read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
 
-SPLITS = ("train", "val", "test")
 SIZE = 84
 Rows = list[tuple[str, str]]  # file, class
 
@@ -38,20 +37,22 @@ def table_dataset(
     rows = {split: _read_table(file) for split, file in tables.items()}
     _refuse_shared_classes(rows, tables)
     if name == "miniimagenet":
-        refuse_other_classes(root, {split: sorted({label for _, label in rows[split]}) for split in SPLITS})
-    checksum = digest_of(source.checksum(), *(digest_of(split, *chain.from_iterable(rows[split])) for split in SPLITS))
+        refuse_other_classes(root, {split: sorted({label for _, label in rows[split]}) for split in USUAL_SPLITS})
+    checksum = digest_of(
+        source.checksum(), *(digest_of(split, *chain.from_iterable(rows[split])) for split in USUAL_SPLITS)
+    )
 
     def build() -> Splits:
-        return {split: _read_split(source, tables[split], rows[split], report) for split in SPLITS}
+        return {split: _read_split(source, tables[split], rows[split], report) for split in USUAL_SPLITS}
 
     return normalised(name, *cached(name, checksum, build, cache_dir))
 
 
 def _find_tables(name: str, root: Path) -> dict[str, Path]:
     for folder in (root, root / "ravi", root / "splits" / "ravi", root / "splits"):
-        files = {split: folder / f"{split}.csv" for split in SPLITS}
-        there = [split for split in SPLITS if files[split].is_file()]
-        if len(there) == len(SPLITS):
+        files = {split: folder / f"{split}.csv" for split in USUAL_SPLITS}
+        there = [split for split in USUAL_SPLITS if files[split].is_file()]
+        if len(there) == len(USUAL_SPLITS):
             return files
         if there:
             raise UserError(f"{folder} has {', '.join(there)} of train.csv, val.csv and test.csv; add the others")
@@ -88,7 +89,7 @@ def _read_table(file: Path) -> Rows:
 
 def _refuse_shared_classes(rows: dict[str, Rows], tables: dict[str, Path]) -> None:
     seen: dict[str, str] = {}
-    for split in SPLITS:
+    for split in USUAL_SPLITS:
         for label in dict.fromkeys(label for _, label in rows[split]):
             if label in seen:
                 raise UserError(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm.data.dataset import starts_of
 from leakysm.episodes import sample
 from leakysm.errors import UserError
 from leakysm.experiments.suggest import Embedded
@@ -99,6 +100,5 @@ def _sorted(
         row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
         raise UserError(f"{path}: embedding {row} is not finite; expected finite numbers: leave it out")
     counts = np.unique(classes, return_counts=True)[1]
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     values: NDArray[np.floating] = z.astype(np.float64 if z.dtype == np.float64 else np.float32)
-    return values[np.argsort(classes, kind="stable")], starts
+    return values[np.argsort(classes, kind="stable")], starts_of(counts)
