@@ -57,11 +57,21 @@ class Block:
     offset: np.ndarray  # (F,) what is left of the mean, float64
     inverse: np.ndarray  # (F,) 1 / sigma, float64
     outputs: np.ndarray | None  # (N H W, F); None for few channels, where they cost less to compute than to keep
-    patches: Patches | None  # moments of the im2col matrix, kept in place of the outputs
+    patches: Patches | None  # the im2col matrix and its moments, kept in place of the outputs
     largest: np.ndarray | None  # (N h w, F); None as outputs
     choice: np.ndarray  # (3, N h w, F) bool
     positive: np.ndarray  # (N h w, F) bool: y > 0
     tasks: tuple[Task, ...]
+
+    def outputs_of(self, chunk: Chunk, scratch: Scratch) -> np.ndarray:
+        """The chunk's outputs, (m, F): kept, or computed from its patches."""
+        if self.outputs is not None:
+            return self.outputs[chunk.outputs]
+        assert self.patches is not None
+        columns = self.patches.of(chunk)
+        rows = scratch("outputs", (columns.shape[1], self.w.shape[1]), self.w.dtype)
+        multiply(columns.T, self.w, out=rows)
+        return rows
 
 
 class Forward:
@@ -90,7 +100,7 @@ class Forward:
             offset=np.zeros(F),
             inverse=np.empty(F),
             outputs=None if thin else self._memory((N * H * W, F), dtype),
-            patches=Patches.none(9 * C) if thin else None,
+            patches=Patches.none(self._memory((9 * C * N * H * W,), dtype), 9 * C) if thin else None,
             largest=None if thin else self._memory(pooled, dtype),
             choice=self._memory((3, *pooled), bool),
             positive=self._memory(pooled, bool),
@@ -143,7 +153,8 @@ class Forward:
         def add_up(task: Task) -> np.ndarray:
             padded, products = padded_images(block.x, task, self._scratch), patches.empty()
             for chunk in task:
-                add_products(products, columns_by_tap(padded, chunk, self._scratch), self._scratch)
+                columns_by_tap(padded, chunk, patches.of(chunk))
+                add_products(products, patches.of(chunk), self._scratch)
             return products
 
         patches.set(self._workers.map(add_up, block.tasks), math.prod(block.x.shape[:3]))
@@ -154,12 +165,9 @@ class Forward:
         """Fill y and positive; for few channels also convolve, and fill choice, on the way."""
 
         def convolve(task: Task) -> None:
-            padded, F = padded_images(block.x, task, self._scratch), block.w.shape[1]
             for chunk in task:
-                columns = columns_by_tap(padded, chunk, self._scratch)
-                rows = self._scratch("outputs", (columns.shape[1], F), block.w.dtype)
-                multiply(columns.T, block.w, out=rows)
-                largest = self._scratch("largest", (chunk.corners, F), rows.dtype)
+                rows = block.outputs_of(chunk, self._scratch)
+                largest = self._scratch("largest", (chunk.corners, rows.shape[1]), rows.dtype)
                 self._pool(block, chunk, rows, largest)
                 normalise(largest, chunk.pooled)
 

@@ -19,6 +19,7 @@ from leakysm.backends.checks import check_cotangent
 from leakysm.backends.numpy.channels import PerChannel, column_sums, pairwise_sum
 from leakysm.backends.numpy.conv_block import PIECE, Block
 from leakysm.backends.numpy.memory import Memory
+from leakysm.backends.numpy.patches import Patches
 from leakysm.backends.numpy.pooling import unpool
 from leakysm.backends.numpy.products import TransposedProduct, multiply
 from leakysm.backends.numpy.scratch import Scratch
@@ -26,7 +27,6 @@ from leakysm.backends.numpy.threads import Workers, in_groups
 from leakysm.backends.numpy.windows import (
     Chunk,
     Task,
-    columns_by_tap,
     columns_of,
     cut,
     in_window_order,
@@ -88,7 +88,7 @@ class Backward:
             incoming = Incoming.of(block, g, sums)
             dx, dw = self._both(block, incoming, k) if needs_dx else (None, self._weights(block, incoming))
         else:
-            at_corners, sums = self._weights_at_corners(block, rows)
+            at_corners, sums = self._weights_at_corners(block, block.patches, rows)
             dw = at_corners + block.patches.everywhere(block.w, sums.a, sums.b)
             if needs_dx:
                 dx, _ = self._both(block, Incoming.of(block, rows * block.positive, sums), k)
@@ -109,18 +109,9 @@ class Backward:
         sums = pairwise_sum(self._workers.map(mask, [slice(*run) for run in cut(len(g), PIECE)]))
         return g, Sums.of(block, *sums)
 
-    def _outputs(self, block: Block, chunk: Chunk, padded: np.ndarray) -> np.ndarray:
-        """The chunk's outputs, (m, F): kept, or computed again."""
-        if block.outputs is not None:
-            return block.outputs[chunk.outputs]
-        columns = columns_by_tap(padded, chunk, self._scratch)
-        rows = self._scratch("outputs", (columns.shape[1], block.w.shape[1]), block.w.dtype)
-        multiply(columns.T, block.w, out=rows)
-        rows -= block.subtracted
-        return rows
-
-    def _gradient(self, block: Block, incoming: Incoming, chunk: Chunk, outputs: np.ndarray) -> np.ndarray:
+    def _gradient(self, block: Block, incoming: Incoming, chunk: Chunk) -> np.ndarray:
         """The chunk's d(output) / k, (m, F) in window order."""
+        outputs = block.outputs_of(chunk, self._scratch)
         dense, F = self._scratch("dense", outputs.shape, outputs.dtype), outputs.shape[1]
         incoming.a.apply(np.multiply, outputs, dense)
         incoming.b.apply(np.add, dense, dense)
@@ -138,13 +129,13 @@ class Backward:
             for task in group:
                 padded = padded_images(block.x, task, self._scratch)
                 for chunk in task:
-                    gradient = self._gradient(block, incoming, chunk, self._outputs(block, chunk, padded))
+                    gradient = self._gradient(block, incoming, chunk)
                     dw.add(gradient, columns_of(windows_of(padded), chunk, self._scratch))
             return dw.value().T
 
         return pairwise_sum(self._workers.map(add_up, in_groups(block.tasks)))
 
-    def _weights_at_corners(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
+    def _weights_at_corners(self, block: Block, patches: Patches, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
         """The part of dw / k that g has, (9 C, F), in one pass; the rest follows from the patches' moments.
 
         So does the sum of g times the outputs x w at the chosen corners: it is sum w x^T g.
@@ -154,15 +145,13 @@ class Backward:
         def add_up(group: Sequence[Task]) -> tuple[np.ndarray, np.ndarray]:
             dw, sums = TransposedProduct(taps, F, dy.dtype), np.zeros(F)
             for task in group:
-                padded = padded_images(block.x, task, self._scratch)
                 for chunk in task:
                     g = self._scratch("g", (chunk.corners, F), dy.dtype)
                     np.multiply(dy[chunk.pooled], block.positive[chunk.pooled], out=g)
                     sums += column_sums(g)
                     routed = self._scratch("routed", (4, chunk.corners, F), dy.dtype)
                     unpool(g, block.choice[:, chunk.pooled], routed)
-                    columns = columns_by_tap(padded, chunk, self._scratch)[:, : 4 * chunk.corners]
-                    dw.add(columns.T, routed.reshape(-1, F))
+                    dw.add(patches.of(chunk)[:, : 4 * chunk.corners].T, routed.reshape(-1, F))
             return dw.value(), sums
 
         parts, sums = zip(*self._workers.map(add_up, in_groups(block.tasks)), strict=True)
@@ -199,11 +188,10 @@ class Backward:
     def _padded_gradient(self, block: Block, incoming: Incoming, task: Task) -> np.ndarray:
         """d(output) / k of the task's images with a border of zeros, (n, H + 2, W + 2, F)."""
         H, W = block.x.shape[1:3]
-        images = padded_images(block.x, task, self._scratch) if block.outputs is None else block.x
         padded = self._scratch.padded("gradient", (task[0].n, H, W, incoming.g.shape[1]), incoming.g.dtype)
         inside = padded[:, 1:-1, 1:-1]
         for chunk in task:
-            gradient = self._gradient(block, incoming, chunk, self._outputs(block, chunk, images))
+            gradient = self._gradient(block, incoming, chunk)
             for rows, part in in_window_order(inside[:, chunk.rows]):
                 part[...] = gradient[rows].reshape(part.shape)
         return padded

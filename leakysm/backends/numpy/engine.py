@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.backends.checks import single_or_double
+from leakysm.backends.numpy import prototypes
 from leakysm.backends.numpy.conv_block import Forward
 from leakysm.backends.numpy.conv_block_backward import Backward
 from leakysm.backends.numpy.conv_block_inference import ConvBlockInference
@@ -28,6 +29,7 @@ class NumpyEngine(Engine):
         pairs = {
             "conv_block": Pair(Forward(workers, memory), Backward(workers, memory)),
             "conv_block_inference": ConvBlockInference(workers, memory).pair(),
+            "prototypes": prototypes.pair(),
             **Distances(workers).pairs(),
         }
         self.pairs = {name: single_or_double(name, pair) for name, pair in pairs.items()}

@@ -17,6 +17,7 @@ import numpy as np
 
 from leakysm.backends.numpy.channels import pairwise_sum
 from leakysm.backends.numpy.scratch import Scratch
+from leakysm.backends.numpy.windows import Chunk
 
 FEW = 3  # channels
 PIECES = 8  # that a chunk's rows are cut into
@@ -28,33 +29,40 @@ def few_channels(x: np.ndarray) -> bool:
 
 
 def add_products(products: np.ndarray, columns: np.ndarray, scratch: Scratch) -> None:
-    """Add X^T (X, 1) to the lower triangle and last column of `products`. columns (9 C, m), products (9 C, 9 C + 1).
+    """Add X^T (1, X) to the first column and the lower triangle of `products`. columns (9 C, m) -> (9 C, 1 + 9 C).
 
     In blocks of nine rows, each a stack of small products: NumPy keeps the interpreter's lock in a product with few
     results, and of two equal operands it makes a call that is slow for few rows.
     """
     taps, m = columns.shape
-    wide = scratch("wide", (taps + 1, PIECES, -(-m // PIECES)), np.float64)
-    flat = wide.reshape(taps + 1, -1)
+    wide = scratch("wide", (1 + taps, PIECES, -(-m // PIECES)), np.float64)
+    flat = wide.reshape(1 + taps, -1)
     flat[:, m:] = 0
-    flat[:-1, :m], flat[-1, :m] = columns, 1
+    flat[0, :m], flat[1:, :m] = 1, columns
+    left, right = wide.transpose(1, 0, 2), wide.transpose(1, 2, 0)
     for first in range(0, taps, 9):
-        rows, block = slice(first, first + 9), [*range(first + 9), taps]
-        products[rows, block] += np.matmul(wide[rows].transpose(1, 0, 2), wide[block].transpose(1, 2, 0)).sum(axis=0)
+        rows, seen = slice(first, first + 9), 1 + first + 9
+        products[rows, :seen] += np.matmul(left[:, 1 + first : seen], right[:, :, :seen]).sum(axis=0)
 
 
 @dataclass
 class Patches:
-    """Number of the rows of X, their sums (9 C,) and products X^T X (9 C, 9 C), in float64."""
+    """X by chunk, transposed; the number of its rows, their sums (9 C,) and products X^T X (9 C, 9 C), in float64."""
 
+    columns: np.ndarray  # (9 C N H W,)
     count: int
     sums: np.ndarray
     products: np.ndarray
 
     @classmethod
-    def none(cls, taps: int) -> Patches:
-        """Of no rows."""
-        return cls(0, np.zeros(taps), np.zeros((taps, taps)))
+    def none(cls, columns: np.ndarray, taps: int) -> Patches:
+        """With `columns` to be filled."""
+        return cls(columns, 0, np.zeros(taps), np.zeros((taps, taps)))
+
+    def of(self, chunk: Chunk) -> np.ndarray:
+        """The chunk's rows of X, transposed: (9 C, m)."""
+        taps, at = len(self.sums), chunk.outputs
+        return self.columns[taps * at.start : taps * at.stop].reshape(taps, at.stop - at.start)
 
     def empty(self) -> np.ndarray:
         """What `add_products` can be added to."""
@@ -63,8 +71,8 @@ class Patches:
     def set(self, products: list[np.ndarray], count: int) -> None:
         """Take over what `add_products` found in all parts of X."""
         summed = pairwise_sum(products)
-        lower = np.tril(summed[:, :-1])
-        self.count, self.sums, self.products = count, summed[:, -1], lower + np.tril(lower, -1).T
+        lower = np.tril(summed[:, 1:])
+        self.count, self.sums, self.products = count, summed[:, 0], lower + np.tril(lower, -1).T
 
     def centred(self) -> np.ndarray:
         """X^T X with every column's mean taken away."""

@@ -6,10 +6,13 @@ on tall and narrow matrices a stack of small products is some 15 % faster than t
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 SMALL = 1_000_000  # multiplications
-COLUMNS = 32  # of one small product of a transposed matrix
+COLUMNS = (16, 64)  # of one small product of a transposed matrix, at least and at most,
+RESULTS = 1024  # and about so many results of it
 LANES = 8  # rows are taken in multiples of these
 TRANSPOSED = 8_000  # values that are put in order at next to no cost
 FEWEST = 16  # rows of a small product that is worth its call
@@ -31,11 +34,19 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         np.matmul(a[full:], b, out=out[full:])
 
 
+@lru_cache(maxsize=64)
+def _width(k: int, n: int) -> int:
+    """The columns of a small product a^T b, a divisor of n."""
+    least, most = COLUMNS
+    wanted = min(n, max(least, min(most, RESULTS // max(1, k))))
+    return next((width for width in range(wanted, 0, -1) if n % width == 0), 1)
+
+
 class TransposedProduct:
     """The sum of a^T b over many a (m, k) and b (m, n), in the order in which they are added."""
 
     def __init__(self, k: int, n: int, dtype: np.dtype) -> None:
-        self._width = max(width for width in range(1, min(n, COLUMNS) + 1) if n % width == 0) if n else 1
+        self._width = _width(k, n)
         self._rows = max(1, SMALL // max(1, k * self._width))
         shape = (n // self._width, k, self._width)
         self._sum, self._part = np.zeros(shape, dtype), np.empty(shape, dtype)

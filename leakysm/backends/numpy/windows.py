@@ -45,9 +45,10 @@ def _chunk(first: int, last: int, top: int, bottom: int, H: int, W: int) -> Chun
     )
 
 
-def cut(length: int, step: int) -> list[tuple[int, int]]:
-    """[0, length) in runs of about `step`, as equal as can be."""
+def cut(length: int, step: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """[0, length) in runs of at most `step`, as equal as can be; their number a multiple of `multiple` if that fits."""
     n = max(1, -(-length // max(1, step)))
+    n = max(n, min(-(-n // multiple) * multiple, length))
     return [(length * k // n, length * (k + 1) // n) for k in range(n)]
 
 
@@ -70,7 +71,7 @@ def plan(N: int, H: int, W: int, rows: int) -> tuple[Task, ...]:
         bands[-1] = (bands[-1][0], H)
     return tuple(
         tuple(_chunk(first, last, top, bottom, H, W) for top, bottom in bands)
-        for first, last in cut(N, rows // (H * W))
+        for first, last in cut(N, rows // (H * W), CHUNKS)
     )
 
 
@@ -116,13 +117,14 @@ def columns_of(windows: np.ndarray, chunk: Chunk, scratch: Scratch) -> np.ndarra
     return columns
 
 
-def columns_by_tap(padded: np.ndarray, chunk: Chunk, scratch: Scratch) -> np.ndarray:
-    """im2col, transposed. (n, H + 2, W + 2, C) -> (9 C, m): for few channels, where a window's row is short to copy."""
+def columns_by_tap(padded: np.ndarray, chunk: Chunk, columns: np.ndarray) -> None:
+    """Fill columns (9 C, m): im2col, transposed. padded (n, H + 2, W + 2, C)
+
+    For few channels, where a window's row is short to copy.
+    """
     n, H, W, C = padded.shape
     a, b, c, d = padded.strides
     windows = np.ndarray((n, H - 2, W - 2, 3, 3, C), padded.dtype, padded, 0, (a, b, c, b, c, d))
-    columns = scratch("columns", (9 * C, chunk.outputs.stop - chunk.outputs.start), padded.dtype)
     for rows, part in in_window_order(windows[:, chunk.rows]):
         by_tap = part.transpose(*range(part.ndim - 3, part.ndim), *range(part.ndim - 3))
         columns[:, rows].reshape(by_tap.shape)[...] = by_tap
-    return columns

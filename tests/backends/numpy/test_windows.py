@@ -20,11 +20,12 @@ from leakysm.backends.numpy.windows import (
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
 
 
-@given(length=st.integers(0, 500), step=st.integers(0, 60))
-def test_runs_cover_the_length_in_order(length, step):
-    runs = cut(length, step)
+@given(length=st.integers(0, 500), step=st.integers(0, 60), multiple=st.integers(1, 8))
+def test_runs_cover_the_length_in_order(length, step, multiple):
+    runs = cut(length, step, multiple)
     assert [i for start, stop in runs for i in range(start, stop)] == list(range(length))
     assert max(stop - start for start, stop in runs) <= max(1, step)
+    assert len(runs) % multiple == 0 or len(runs) == max(1, length)
 
 
 @given(size=sizes, rows=st.integers(1, 200))
@@ -68,4 +69,6 @@ def test_im2col_holds_every_window_with_zeros_outside(size, channels, rows):
                 [part.reshape(-1, 9 * channels) for _, part in in_window_order(taps[chunk.images, chunk.rows])]
             )
             np.testing.assert_array_equal(columns_of(windows_of(images), chunk, scratch), expected)
-            np.testing.assert_array_equal(columns_by_tap(images, chunk, scratch), expected.T)
+            by_tap = np.empty_like(expected.T, order="C")
+            columns_by_tap(images, chunk, by_tap)
+            np.testing.assert_array_equal(by_tap, expected.T)
