@@ -28,6 +28,9 @@ def evaluate(
         Literal["episodes", "within-alphabet"],
         typer.Option(help="Random episodes, or the 20 tasks of Omniglot's all_runs.zip (--data says where)."),
     ] = "episodes",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Add the test to the finished run's own, for leakysm compare.")
+    ] = False,
     json: o.Json = False,
 ) -> None:
     """Test a trained net on classes that it has never seen.
@@ -37,11 +40,17 @@ def evaluate(
     import json as writer
     from dataclasses import asdict
 
-    settings = {"test_shot": shot, "test_query": query, "test_episodes": episodes, "seed": seed, "norm": norm}
+    settings: dict[str, Any] = {
+        "test_shot": shot,
+        "test_query": query,
+        "test_episodes": episodes,
+        "seed": seed,
+        "norm": norm,
+    }
     settings |= {"test_way": None if way is None else (way,), "data": None if data is None else str(data.absolute())}
     machine = {"device": device, "name": backend, "threads": threads}
     run_it = _within_alphabet if protocol == "within-alphabet" else _episodes
-    result = run_it(run, settings, machine)
+    result = run_it(run, settings, machine, keep)
     if json:
         typer.echo(writer.dumps(asdict(result)))
         return
@@ -50,19 +59,23 @@ def evaluate(
     typer.echo(result)
 
 
-def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any]) -> Any:
+def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:
     from leakysm.training import evaluate_run
 
     with shown_count("testing") as report:
-        return evaluate_run(run, settings, **machine, report=report)
+        return evaluate_run(run, settings, **machine, report=report, keep=keep)
 
 
-def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any]) -> Any:
+def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:
     from leakysm.errors import UserError
     from leakysm.training import evaluate_within_alphabet
 
     data, norm = settings.pop("data"), settings.pop("norm")
-    given = ["--" + name.removeprefix("test_") for name, value in settings.items() if value is not None]
+    given = [
+        "--" + name.removeprefix("test_")
+        for name, value in {**settings, "keep": keep or None}.items()
+        if value is not None
+    ]
     if given:
         raise UserError(f"{given[0]} is given, but the within-alphabet protocol fixes its tasks; leave it out")
     return evaluate_within_alphabet(run, data=data, norm=norm, **machine)

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.errors import UserError
 from leakysm.training import RunFolder, Tested, TrainConfig
+from leakysm.training.results import read_test_episodes
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,14 @@ def read_run(path: Path | str) -> Finished:
     config = folder.require_config()
     if not folder.summary.exists():
         raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}")
-    digest = folder.checkpoint(folder.tested(), config).data_digest
     try:
-        tests = [Tested(**test) for test in json.loads(folder.summary.read_text("utf-8"))["tests"]]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        summary = json.loads(folder.summary.read_text("utf-8"))
+        tests = [Tested(**test) for test in summary["tests"]]
+        stated = str(summary.get("data_digest", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise UserError(f"{folder.summary} is damaged ({error}); train again into another folder") from None
-    return Finished(folder.path, config, digest, tuple(Measured(test, _episodes(folder, test)) for test in tests))
-
-
-def _episodes(folder: RunFolder, tested: Tested) -> NDArray[np.float64]:
-    try:
-        with h5py.File(folder.test_episodes, "r") as file:
-            per_episode = np.asarray(file[tested.name][()], np.float64)
-    except (OSError, KeyError) as error:
-        raise UserError(
-            f"{folder.test_episodes}: {tested.name} cannot be read ({error}); train again into another folder"
-        ) from None
-    if per_episode.shape != (tested.episodes,):
-        raise UserError(
-            f"{folder.test_episodes}: {tested.name} holds {per_episode.shape} values, summary.json says "
-            f"{tested.episodes} episodes; train again into another folder"
-        )
-    return per_episode
+    # A published run may come without its weights.
+    without = stated and not folder.tested().exists()
+    digest = stated if without else folder.checkpoint(folder.tested(), config).data_digest
+    measured = tuple(Measured(test, read_test_episodes(folder.test_episodes, test)) for test in tests)
+    return Finished(folder.path, config, digest, measured)

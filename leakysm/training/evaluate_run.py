@@ -11,9 +11,11 @@ from leakysm.errors import UserError
 from leakysm.training.device import engine_for
 from leakysm.training.evaluation import Report, embedder, evaluate
 from leakysm.training.images import SplitImages
+from leakysm.training.kept_tests import keep_test, require_keepable
 from leakysm.training.prepare import load_data
 from leakysm.training.restore import restore
 from leakysm.training.results import Tested
+from leakysm.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ def evaluate_run(
     name: str | None = None,
     threads: int | None = None,
     report: Report | None = None,
+    keep: bool = False,
 ) -> Evaluated:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
     settings: by TrainConfig's names: test_way (its first is used), test_shot, test_query, test_episodes, seed, norm,
-    data. What is None or missing is the run's own. UserError if run, checkpoint, data or settings do not serve.
+    data. What is None or missing is the run's own. keep: add the test to those of the run. UserError if run,
+    checkpoint, data or settings do not serve.
     """
     restored = restore(run, engine_for(device, name, threads))
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
@@ -48,6 +52,8 @@ def evaluate_run(
             f"{config.data or config.dataset}: not the data of {run} (checksum {data.digest[:12]}, expected "
             f"{restored.checkpoint.data_digest[:12]}); give the same data with --data"
         )
+    if keep:
+        require_keepable(restored, config)
     images = SplitImages(restored.net.engine, data, "test")
     embed = embedder(restored.net, images, config.norm)
     form = {"way": config.test_way[0], "shot": config.test_shot, "query": config.test_query}
@@ -55,4 +61,6 @@ def evaluate_run(
         embed, images, config.metric, **form, episodes=config.test_episodes, seed=config.seed, report=report
     )
     tested = Tested.of(result, form, config.norm)
+    if keep:
+        keep_test(RunFolder(run), tested, result.per_episode, data.digest)
     return Evaluated(**asdict(tested), **restored.described())

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm.errors import UserError
 from leakysm.files import write_atomically
 from leakysm.training.config import TrainConfig
 from leakysm.training.evaluation import Accuracy
@@ -45,12 +46,14 @@ class Tested:
 @dataclass(frozen=True)
 class Summary:
     """The end of a run. checkpoint: the tested one's file name, after checkpoint_episode episodes; validation_accuracy
-    in percent, None where the data has no validation split and the last checkpoint counts as the best."""
+    in percent, None where the data has no validation split and the last checkpoint counts as the best. data_digest:
+    the data's checksum."""
 
     config: TrainConfig
     checkpoint: str
     checkpoint_episode: int
     validation_accuracy: float | None
+    data_digest: str
     tests: tuple[Tested, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +67,7 @@ class Summary:
             "checkpoint": self.checkpoint,
             "checkpoint_episode": self.checkpoint_episode,
             "validation_accuracy": self.validation_accuracy,
+            "data_digest": self.data_digest,
             "tests": [asdict(tested) for tested in self.tests],
         }
 
@@ -77,3 +81,18 @@ def write_test_episodes(path: Path, results: Iterable[tuple[Tested, NDArray[np.f
             file[tested.name].attrs["query"] = tested.query
             file[tested.name].attrs["norm"] = tested.norm
     write_atomically(path, buffer.getvalue())
+
+
+def read_test_episodes(path: Path, tested: Tested) -> NDArray[np.float64]:
+    """The accuracy (0 to 1) of each episode of a test. UserError if the file does not hold it whole."""
+    try:
+        with h5py.File(path, "r") as file:
+            per_episode = np.asarray(file[tested.name][()], np.float64)
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: {tested.name} cannot be read ({error}); train again into another folder") from None
+    if per_episode.shape != (tested.episodes,):
+        raise UserError(
+            f"{path}: {tested.name} holds {per_episode.shape} values, summary.json says "
+            f"{tested.episodes} episodes; train again into another folder"
+        )
+    return per_episode

@@ -197,7 +197,8 @@ class _Run:
         embed = embedder(self.trainer.net, images, self.config.norm)
         tested = [self._test(embed, images, way) for way in self.config.test_way]
         validation = best.best_accuracy if self.validation else None
-        summary = Summary(self.config, self.folder.best.name, best.episode, validation, tuple(t for t, _ in tested))
+        tests = tuple(test for test, _ in tested)
+        summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
         write_test_episodes(self.folder.test_episodes, [(t, a.per_episode) for t, a in tested])
         title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
         draw_curves(self.folder.metrics, self.folder.curves, title)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import Result
@@ -54,6 +55,39 @@ def test_options_change_the_test(leakysm: Leakysm, run: Path) -> None:
     assert line == (
         f"3-way 2-shot, 7 test episodes: accuracy {tested['accuracy']:.2f} % +- {tested['interval']:.2f} %\n"
     )
+
+
+def test_a_kept_test_joins_those_of_the_run(leakysm: Leakysm, fails: Fails, run: Path) -> None:
+    before = json.loads((run / "summary.json").read_text())
+    options = ["--way", "3", "--shot", "2", "--episodes", "7", "--keep"]
+    tested = json.loads(leakysm("evaluate", "run", *options, "--json").stdout)
+    after = json.loads((run / "summary.json").read_text())
+    assert after["tests"][:-1] == before["tests"]
+    assert after["tests"][-1] == {key: tested[key] for key in after["tests"][-1]}
+    assert {k: v for k, v in after.items() if k != "tests"} == {k: v for k, v in before.items() if k != "tests"}
+    with h5py.File(run / "test-episodes.h5") as file:
+        assert file["3-way 2-shot"].shape == (7,)
+        assert 100 * np.mean(file["3-way 2-shot"]) == pytest.approx(tested["accuracy"])
+        assert set(file) == {f"{test['way']}-way {test['shot']}-shot" for test in after["tests"]}
+    leakysm("evaluate", "run", *options)  # again: nothing twice
+    assert json.loads((run / "summary.json").read_text()) == after
+    message = fails("evaluate", "run", "--way", "3", "--shot", "2", "--episodes", "8", "--keep")
+    assert "already holds 3-way 2-shot" in message
+    assert "7 episodes" in message
+    assert json.loads((run / "summary.json").read_text()) == after
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--seed", "3"], "--seed is 3, the run's is 0"), (["--norm", "episode"], "--norm is episode")],
+)
+def test_a_test_that_forms_no_pairs_is_not_kept(fails: Fails, run: Path, option: list[str], message: str) -> None:
+    assert message in fails("evaluate", "run", "--way", "3", *option, "--keep")
+
+
+def test_of_a_run_that_is_not_finished_no_test_is_kept(fails: Fails, run: Path) -> None:
+    (run / "summary.json").unlink()
+    assert "is not finished" in fails("evaluate", "run", "--keep")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,29 @@ def test_runs_are_compared_by_their_folders(compared: Path, tmp_path: Path) -> N
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["comparison.json", "comparison.md", "curves.png"]
 
 
+def test_published_runs_are_compared_without_their_weights(compared: Path, tmp_path: Path) -> None:
+    whole = [compared / name / "seed-0" for name in ("squared-euclidean", "euclidean")]
+    published = [tmp_path / run.parent.name for run in whole]
+    for run, copy in zip(whole, published, strict=True):
+        copy.mkdir()
+        for name in ("config.toml", "summary.json", "test-episodes.h5"):
+            (copy / name).write_bytes((run / name).read_bytes())
+    found, expected = (json.loads(leakysm("compare", *runs, "--json").out) for runs in (published, whole))
+    for entry in (
+        seed for result in (found, expected) for setting in result["tests"][0]["settings"] for seed in setting["seeds"]
+    ):
+        del entry["run"]
+    assert found == expected
+    assert "metrics.csv" in refused("compare", *published, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    summary = json.loads((published[0] / "summary.json").read_text())
+    (published[0] / "summary.json").write_text(json.dumps({**summary, "data_digest": "0" * 64}))
+    assert "were made on different data" in refused("compare", *published)
+    del summary["data_digest"]
+    (published[0] / "summary.json").write_text(json.dumps(summary))
+    assert "checkpoint-last.h5" in refused("compare", *published)
+
+
 def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
     run = compared / "euclidean" / "seed-0"
     assert "is there already; choose another --out" in refused("compare", *SMALL, "--out", compared)
