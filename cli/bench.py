@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BENCHMARKS = ("train-step", "evaluation", "distances", "loading", "startup")
+TRICKS = "tricks"  # concerns those who build the engine: told on demand alone
 PEERS = ("torch", "scipy", "sklearn")
 
 
 def bench(
     which: Annotated[
-        list[str] | None, typer.Argument(metavar="[BENCHMARK]...", help=f"{', '.join(BENCHMARKS)}; default: all.")
+        list[str] | None,
+        typer.Argument(metavar="[BENCHMARK]...", help=f"{', '.join(BENCHMARKS)}; default: all. Or tricks."),
     ] = None,
     vs: Annotated[
         list[str] | None,
@@ -37,13 +39,14 @@ def bench(
 ) -> None:
     """Measure speed against what is installed, in turns, as ratios: theirs over ours, above 1 we are faster.
 
-    Floors are parts of the same work alone: a training step's matrix products, its memory traffic.
+    Floors are parts of the same work alone: a training step's matrix products, its memory traffic. "tricks" takes one
+    trick of our engine away at a time.
 
     Example: leakysm bench train-step --vs torch
     """
     from leakysm_cli.progress import shown_status
 
-    _require("benchmark", which, BENCHMARKS)
+    _require("benchmark", which, (*BENCHMARKS, TRICKS))
     _require("--vs", vs, PEERS)
     with shown_status() as progress:
         if device == "cpu":
@@ -80,7 +83,7 @@ def _on_cpu(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
-    from leakysm_benchmarks import distance, evaluation, loading, startup, train_step
+    from leakysm_benchmarks import distance, evaluation, loading, startup, train_step, tricks
 
     peers = _peers(vs)
     shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
@@ -90,6 +93,7 @@ def _on_cpu(
         "distances": lambda: distance.compare(threads=threads, vs=peers, **shared),
         "loading": lambda: loading.compare(**shared),
         "startup": lambda: startup.compare(vs=peers, **shared),
+        TRICKS: lambda: tricks.compare(threads=threads, **shared),
     }
     return {name: runs[name]() for name in which}
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import distance, evaluation, loading, train_step
+from leakysm_benchmarks import distance, evaluation, loading, train_step, tricks
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_cli.main import app
 from typer.testing import CliRunner
@@ -43,6 +43,24 @@ def test_pytorch_embeds_the_same_images():
     runs = [(0, 4), (4, 10)]
     mine, other = ours.step(runs), theirs.step(runs)
     assert_close(mine, other.astype("float64"), 1 + abs(other), 1024)  # 1x1 at the end: flattening orders agree
+
+
+@pytest.mark.parametrize("trick", tricks.tricks(1))
+def test_without_a_trick_the_step_is_the_same_one(trick):
+    """And the trick is back afterwards."""
+    indices = episodes(Size(3, 2, 2, (18, 17, 1)), 1)[0]
+    moments = {}
+    for name in ("with", trick, "again"):
+        ours = train_step.Ours(NumpyEngine(1), Size(3, 2, 2, (18, 17, 1)))
+        if name == trick:
+            with tricks.tricks(1)[trick]():
+                ours.step(indices)
+        else:
+            ours.step(indices)
+        moments[name] = ours.optimizer.slots["first_moment"].copy()  # a tenth of the gradient
+    expected = moments["with"]
+    assert_close(moments[trick], expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
+    assert (moments["again"] == expected).all()
 
 
 def test_the_products_alone_are_the_products_of_a_step(monkeypatch):

@@ -1,39 +1,13 @@
-"""Per-channel arithmetic and sums on rows (m, F): what batch norm needs."""
+"""Sums over channels of rows (m, F): what batch norm needs."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-TILE = 16384  # values of a repeated channel vector, at most: below some 6,000, NumPy takes half as long again
 RUN = 32  # rows that are added one after another; their sums are then added pairwise, in float64
 FEW = 8  # images that tell the mean well enough
 
 ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
-
-
-@lru_cache(maxsize=512)
-def _repeats(rows: int, channels: int) -> int:
-    """How often a channel vector is repeated: the largest divisor of `rows` that keeps within a tile."""
-    fits = range(1, max(1, min(rows, TILE // max(1, channels))) + 1)
-    return max(k for k in fits if rows % k == 0) if rows else 1
-
-
-class PerChannel:
-    """A channel vector (F,), repeated so that NumPy's loops over rows (m, F) are long ones and not m of length F."""
-
-    def __init__(self, vector: np.ndarray) -> None:
-        self._vector = vector
-        self._tiles: dict[int, np.ndarray] = {}
-
-    def apply(self, ufunc: np.ufunc, rows: np.ndarray, out: np.ndarray) -> None:
-        """out = ufunc(rows, vector), both (m, F) and contiguous."""
-        m, F = rows.shape
-        k = _repeats(m, F)
-        if k not in self._tiles:
-            self._tiles[k] = np.tile(self._vector, k)
-        ufunc(rows.reshape(m // k, k * F), self._tiles[k], out=out.reshape(m // k, k * F))
 
 
 def column_sums(rows: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leakysm.backends.checks import check_cotangent
-from leakysm.backends.numpy.channels import PerChannel, column_sums, pairwise_sum
+from leakysm.backends.numpy.channels import column_sums, pairwise_sum
 from leakysm.backends.numpy.conv_block import PIECE, Block
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.patches import Patches
@@ -59,14 +59,14 @@ class Incoming:
     """The cotangent at the pooled values, and the constants of d(output)."""
 
     g: np.ndarray  # (N h w, F) dy where y > 0, else 0
-    a: PerChannel
-    b: PerChannel
+    a: np.ndarray  # (F,)
+    b: np.ndarray
 
     @classmethod
     def of(cls, block: Block, g: np.ndarray, sums: Sums) -> Incoming:
         """With the constant b for outputs as they are kept."""
         b = sums.b - sums.a * block.offset
-        return cls(g, PerChannel(sums.a.astype(g.dtype)), PerChannel(b.astype(g.dtype)))
+        return cls(g, sums.a.astype(g.dtype), b.astype(g.dtype))
 
 
 class Backward:
@@ -113,8 +113,8 @@ class Backward:
         """The chunk's d(output) / k, (m, F) in window order."""
         outputs = block.outputs_of(chunk, self._scratch)
         dense, F = self._scratch("dense", outputs.shape, outputs.dtype), outputs.shape[1]
-        incoming.a.apply(np.multiply, outputs, dense)
-        incoming.b.apply(np.add, dense, dense)
+        np.multiply(outputs, incoming.a, out=dense)
+        dense += incoming.b
         routed = self._scratch("routed", (4, chunk.corners, F), outputs.dtype)
         unpool(incoming.g[chunk.pooled], block.choice[:, chunk.pooled], routed)
         corners = dense[: 4 * chunk.corners].reshape(routed.shape)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from leakysm.backends.checks import check_block
-from leakysm.backends.numpy.channels import PerChannel
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.pooling import pool_values
 from leakysm.backends.numpy.products import multiply
@@ -52,9 +51,8 @@ class ConvBlockInference:
         sign = np.where(scale < 0, -1, 1).astype(x.dtype)
         given, signed = np.ascontiguousarray(x), (w * sign).reshape(9 * C, F)
         inverse = 1 / np.sqrt(variance.astype(np.float64) + eps)
-        factors, centre = PerChannel((np.abs(scale) * inverse).astype(x.dtype)), PerChannel(mean * sign)
-        zeros = PerChannel(np.zeros_like(shift))
-        shifts, y = PerChannel(shift), self._memory((N * (H // 2) * (W // 2), F), x.dtype)
+        factor, centre, zero = (np.abs(scale) * inverse).astype(x.dtype), mean * sign, np.zeros_like(shift)
+        y = self._memory((N * (H // 2) * (W // 2), F), x.dtype)
 
         def convolve(task: Task) -> None:
             windows = windows_of(padded_images(given, task, self._scratch))
@@ -63,10 +61,10 @@ class ConvBlockInference:
                 rows, largest = self._scratch("outputs", (len(columns), F), x.dtype), y[chunk.pooled]
                 multiply(columns, signed, out=rows)
                 pool_values(rows[: 4 * chunk.corners].reshape(4, chunk.corners, F), largest)
-                centre.apply(np.subtract, largest, largest)
-                factors.apply(np.multiply, largest, largest)
-                shifts.apply(np.add, largest, largest)
-                zeros.apply(np.maximum, largest, largest)
+                largest -= centre
+                largest *= factor
+                largest += shift
+                np.maximum(largest, zero, out=largest)  # with a scalar it takes half as long again
 
         self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype, N * H * W)))
         return y.reshape(N, H // 2, W // 2, F), (x, w, scale, shift, mean, variance, eps)

@@ -1,0 +1,112 @@
+"""What each trick of the NumPy engine gains: a training step with all of them, in turns with one of them taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from leakysm_benchmarks.sizes import SIZES, Size, episodes
+from leakysm_benchmarks.train_step import Ours
+from leakysm_benchmarks.turns import Comparison, comparisons, take_turns
+
+from leakysm.backends.numpy import conv_block, conv_block_backward, memory, products, scratch, windows
+from leakysm.backends.numpy.engine import NumpyEngine
+
+ENDLESS = 1 << 60
+Without = Callable[[], AbstractContextManager[object]]
+
+
+def _patched(*changes: tuple[Any, str, Any]) -> Without:
+    @contextmanager
+    def patches() -> Any:
+        with ExitStack() as stack:
+            for place, name, value in changes:
+                stack.enter_context(patch.object(place, name, value))
+            yield
+
+    return patches
+
+
+def _fresh(_: Any, *arguments: Any) -> np.ndarray:
+    shape, dtype = arguments[-2:]
+    return np.empty(shape, dtype)
+
+
+def _plain_sums(rows: np.ndarray) -> np.ndarray:
+    sums: np.ndarray = rows.sum(axis=0, dtype=np.float64)
+    return sums
+
+
+@contextmanager
+def _whole_products() -> Any:
+    """As BLAS cuts them itself."""
+    products._width.cache_clear()
+    with _patched((products, "SMALL", ENDLESS), (products, "COLUMNS", (ENDLESS, ENDLESS)))():
+        yield
+    products._width.cache_clear()
+
+
+def _both_apart(self: Any, block: Any, incoming: Any, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dw from im2col(x), dx from im2col(d)."""
+    dw = self._weights(block, incoming)
+    with patch.object(products.TransposedProduct, "add", lambda *_: None):
+        return BOTH(self, block, incoming, k)[0], dw
+
+
+BOTH = conv_block_backward.Backward._both
+
+
+def tricks(threads: int) -> dict[str, Without]:
+    """By name what takes each away."""
+    sums = [(module, "column_sums", _plain_sums) for module in (conv_block, conv_block_backward)]
+    return {
+        "a thread's share in one chunk": _patched((windows, "CACHE", ENDLESS), (windows, "CHUNKS", threads)),
+        "matrix products uncut": _whole_products,
+        "first block as the others": _patched((conv_block, "few_channels", lambda x: False)),
+        "an im2col for each gradient": _patched((conv_block_backward.Backward, "_both", _both_apart)),
+        "column sums by np.sum": _patched(*sums),
+        "fresh memory for activations": _patched((memory.Memory, "__call__", _fresh)),
+        "fresh memory for buffers": _patched((scratch.Scratch, "__call__", _fresh)),
+    }
+
+
+class Step:
+    """Training steps with something taken away. kind: "without", or "ours" with nothing."""
+
+    def __init__(self, name: str, ours: Ours, without: Without) -> None:
+        self.name, self.kind = name, "ours" if without is nullcontext else "without"
+        self._ours, self._without = ours, without
+
+    def step(self, indices: np.ndarray) -> None:
+        """One update."""
+        with self._without():
+            self._ours.step(indices)
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
+
+
+def compare(
+    *,
+    threads: int | None = None,
+    sizes: Sequence[Size] = SIZES,
+    rounds: int = 9,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """`Comparison`s as dictionaries, size by size: the ratio is what the step takes without a trick over with all."""
+    found: list[Comparison] = []
+    for size in sizes:
+        progress(f"tricks, {size}")
+        ours = Ours(NumpyEngine(threads), size)
+        alone, apart = Ours(NumpyEngine(1), size), Ours(NumpyEngine(threads), size)
+        del apart.engine.pairs["prototypes"]
+        players = [Step("leakysm", ours, nullcontext), Step("one thread", alone, _patched())]
+        players += [Step(name, ours, without) for name, without in tricks(ours.engine.threads).items()]
+        players.append(Step("prototypes one by one", apart, _patched()))
+        drawn = episodes(size, 2 if size.image[0] < 40 else 1)
+        found += comparisons(players, take_turns(players, drawn, rounds=rounds, warm_up=2), str(size))
+    return [asdict(comparison) for comparison in found]
