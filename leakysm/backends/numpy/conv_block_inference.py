@@ -11,11 +11,20 @@ import numpy as np
 
 from leakysm.backends.checks import check_block
 from leakysm.backends.numpy.memory import Memory
+from leakysm.backends.numpy.patches import few_channels
 from leakysm.backends.numpy.pooling import pool_values
 from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
-from leakysm.backends.numpy.windows import Task, columns_of, padded_images, plan, rows_of_chunk, windows_of
+from leakysm.backends.numpy.windows import (
+    Task,
+    columns_by_tap,
+    columns_of,
+    padded_images,
+    plan,
+    rows_of_chunk,
+    windows_of,
+)
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import quiet
 from leakysm.ops.batch_norm import EPS
@@ -55,9 +64,14 @@ class ConvBlockInference:
         y = self._memory((N * (H // 2) * (W // 2), F), x.dtype)
 
         def convolve(task: Task) -> None:
-            windows = windows_of(padded_images(given, task, self._scratch))
+            padded = padded_images(given, task, self._scratch)
             for chunk in task:
-                columns = columns_of(windows, chunk, self._scratch)
+                if few_channels(x):
+                    columns = self._scratch("columns", (9 * C, chunk.outputs.stop - chunk.outputs.start), x.dtype)
+                    columns_by_tap(padded, chunk, columns)
+                    columns = columns.T
+                else:
+                    columns = columns_of(windows_of(padded), chunk, self._scratch)
                 rows, largest = self._scratch("outputs", (len(columns), F), x.dtype), y[chunk.pooled]
                 multiply(columns, signed, out=rows)
                 pool_values(rows[: 4 * chunk.corners].reshape(4, chunk.corners, F), largest)
