@@ -31,11 +31,14 @@ def step(magnitude: float, bits: int) -> float:
 
 def split(x: np.ndarray, q: np.ndarray | float, first: np.ndarray, second: np.ndarray) -> None:
     """Fill x1 and x2. Near 1.5 2^52 q, float64's own grid has the step q."""
-    np.add(x, 1.5 * 2.0**52 * q, out=first)
-    np.subtract(first, 1.5 * 2.0**52 * q, out=first)
+    coarse = 1.5 * 2.0**52 * q
+    np.add(x, coarse, out=first)
+    np.subtract(first, coarse, out=first)
     np.subtract(x, first, out=second)
 
 
-def can_split(magnitude: np.ndarray | float) -> bool:
-    """Whether numbers up to `magnitude` are all within the safe range; not so for NaN and infinities."""
-    return bool(np.all((magnitude == 0) | ((magnitude >= 1 / SAFE) & (magnitude <= SAFE))))
+def can_split(magnitudes: np.ndarray) -> bool:
+    """Whether numbers up to these magnitudes are all within the safe range; not so for NaN and infinities."""
+    if magnitudes.min() >= 1 / SAFE and magnitudes.max() <= SAFE:
+        return True
+    return bool(np.all((magnitudes == 0) | ((magnitudes >= 1 / SAFE) & (magnitudes <= SAFE))))

@@ -1,193 +1,111 @@
 """Weighted sums of differences, W_ik = sum over j of w_ij (x_ik - c_jk), which all gradients of distances are made of.
 
 By matrix products, x_ik sum_j w_ij - sum_j w_ij c_jk, wherever that is certain to be accurate: where |W_ik|, or the sum
-of |w_ij (x_ik - c_jk)| over some of the j, is not small against what cancels. The other elements, among them those
-of coincident points, are summed from differences. float32 is computed in float64; float64 in two halves, see `halves`.
+of |w_ij (x_ik - c_jk)| over some of the j, is not small against what cancels; see `gradient_tiles`. The other elements,
+among them those of coincident points, are summed from differences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import product, zip_longest
 from typing import Any
 
 import numpy as np
 
-from leakysm.backends.numpy.halves import UNIT, bits_for, can_split, split
+from leakysm.backends.numpy.gradient_tiles import Halves, Scale, Side, Weights, Widened
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
 
-ACROSS = 128  # points of the other side that are multiplied at a time
-TILE, DEPTH = 150_000, 1024  # values of a tile, and its coordinates, at most: wide tiles make long loops
+POINTS = 320  # of a tile, and of the other side that are multiplied at a time
+TILE = 1 << 17  # values of a tile, at most: it stays in cache, and calls are still few
 SAMPLE = 32  # of the j, for a bound from below
 GATHERED = 1 << 17  # terms of uncertain elements that are summed at a time
 ALONE = 4_000_000  # terms below which one thread is faster
-THREADS = 5  # at most: 11 MB each
-
-Weights = Callable[[Any, Any], np.ndarray]  # (i, j), slices or index arrays -> w_ij in float64
+THREADS = 5  # at most: 9 MB each
 
 
 class PairGradients:
-    """W for all points on a set of threads. Memory beyond the result: some 11 MB a thread, at any size."""
+    """Both gradients on a set of threads. Memory beyond the results: some 9 MB a thread, at any size."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._scratch = Scratch()
 
-    def __call__(self, x: np.ndarray, c: np.ndarray, weights: Weights, factor: float) -> np.ndarray | None:
-        """x (N, D), c (M, D), w (N, M) -> factor W (N, D).
+    def __call__(
+        self, x: np.ndarray, c: np.ndarray, weights: Weights, transposed: Weights, factor: float
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """x (N, D), c (M, D), w (N, M) and w^T -> factor W (N, D), and the same seen from c, (M, D).
 
         None where float64 numbers are too large or too small to be scaled, or not finite.
         """
         (N, D), M = x.shape, len(c)
-        gradient = np.empty((N, D), x.dtype)
+        dx, dc = np.empty((N, D), x.dtype), np.empty((M, D), x.dtype)
         if 0 in (N, M, D):
-            gradient[...] = 0
-            return gradient
-        tile = self._halves if x.dtype == np.float64 else self._widened
+            dx[...], dc[...] = 0, 0
+            return dx, dc
+        sides = Side("x", x, weights, dx), Side("c", c, transposed, dc)
+        at_most, points = THREADS if N * M * D > ALONE else 1, min(POINTS, max(N, M))
+        tiles = (Halves if x.dtype == np.float64 else Widened)(self._scratch, points)
 
-        def fill(place: tuple[slice, slice]) -> bool:
-            rows, columns = place
-            found = tile(x[rows, columns], c[:, columns], lambda i, j: weights(_within(rows, i), j))
-            if found is None:
-                return False
-            np.multiply(found, factor, out=gradient[place], casting="same_kind")
-            return True
+        def fill(task: tuple[slice, Any]) -> bool:
+            columns, both = task
+            scale = tiles.scale_of(columns, x, c)
+            return scale is not None and all(
+                rows is None or self._fill(tiles, own, other, (slice(*rows), columns), scale, factor)
+                for own, other, rows in zip(sides, reversed(sides), both, strict=True)
+            )
 
-        tiles = [(slice(*rows), slice(*columns)) for rows in cut(N, TILE // min(D, DEPTH)) for columns in cut(D, DEPTH)]
-        done = self._workers.map(fill, tiles, at_most=THREADS if N * M * D > ALONE else 1)
-        return gradient if all(done) else None
-
-    def _widened(self, x: np.ndarray, c: np.ndarray, weights: Weights) -> np.ndarray:
-        """float32: W of a tile, (n, w), in float64; c has all its rows."""
-        (n, w), M = x.shape, len(c)
-        total, product = (self._scratch(name, (n, w), np.float64) for name in ("total", "product"))
-        weight_sum, weight_size, most = np.zeros((n, 1)), np.zeros((n, 1)), np.zeros(w)
-        for start, stop in cut(M, ACROSS):
-            g, size = (self._scratch(name, (n, stop - start), np.float64) for name in ("weights", "sizes"))
-            g[...] = weights(slice(None), slice(start, stop))
-            moved = self._scratch("moved", (stop - start, w), np.float64)
-            np.subtract(c[start:stop], c[:1], out=moved, dtype=np.float64)
-            np.matmul(g, moved, out=product if start else total)
-            if start:
-                total += product
-            weight_sum += g.sum(axis=1, keepdims=True)
-            weight_size += np.abs(g, out=size).sum(axis=1, keepdims=True)
-            np.maximum(most, largest_of_columns(moved), out=most)
-        moved = self._scratch("moved", (n, w), np.float64)
-        np.subtract(x, c[:1], out=moved, dtype=np.float64)
-        most += largest_of_columns(moved)
-        moved *= weight_sum
-        np.subtract(moved, total, out=total)
-        # Products of up to ACROSS terms, added up: their error, as a share of two units of float32.
-        share = (ACROSS + M / ACROSS + 8) * UNIT / (2 * 2.0**-23)
-        np.multiply(weight_size, share * most, out=product)
-        self._settle(total, product, x, c, weights)
-        return total
-
-    def _halves(self, x: np.ndarray, c: np.ndarray, weights: Weights) -> np.ndarray | None:
-        """float64: W of a tile, (n, w); c has all its rows. None for weights that cannot be scaled.
-
-        With columns of x and c on a grid q_k and w_i on a grid p_i, x1 sum_j w1 - sum_j w1 c1 is exact, and the rest,
-        sum_j (w1 c2 + w2 c) - x sum_j w2 - x2 sum_j w1, is smaller by 2^bits.
-        """
-        (n, w), M = x.shape, len(c)
-        runs = [slice(*run) for run in cut(M, ACROSS)]
-        x_most = largest_of_columns(x)
-        q = _grid(np.max([x_most, *(largest_of_columns(c[run]) for run in runs)], axis=0), bits_for(ACROSS))
-        if q is None:
-            return None
-        x1, x2 = (self._scratch(name, (n, w), np.float64) for name in ("x1", "x2"))
-        split(x, q, x1, x2)
-        total, rest, part, spare = (
-            self._scratch(name, (n, w), np.float64) for name in ("sum", "rest", "part", "spare")
+        strips, both = (
+            (slice(*run) for run in cut(D, TILE // points)),
+            list(zip_longest(cut(N, points), cut(M, points))),
         )
-        first, second, sizes, p_most, c_size = (np.zeros(shape) for shape in ((n, 1), (n, 1), (n, 1), (n, 1), w))
-        for number, run in enumerate(runs):
-            m, g = run.stop - run.start, weights(slice(None), run)
-            p = _grid(largest_of_columns(g.T), bits_for(ACROSS))
-            if p is None:
-                return None
-            w1, w2 = (self._scratch(name, (n, m), np.float64) for name in ("w1", "w2"))
-            c1, c2 = (self._scratch(name, (m, w), np.float64) for name in ("c1", "c2"))
-            split(g, p[:, None], w1, w2)
-            split(c[run], q, c1, c2)
-            w1_sum = w1.sum(axis=1, keepdims=True)
-            exact = np.multiply(x1, w1_sum, out=part if number else total)
-            exact -= np.matmul(w1, c1, out=spare)
-            if number:
-                _add_exactly(total, exact, rest, spare)
-                rest += np.matmul(w1, c2, out=spare)
-            else:
-                np.matmul(w1, c2, out=rest)
-            rest += np.matmul(w2, c[run], out=spare)
-            first += w1_sum
-            second += w2.sum(axis=1, keepdims=True)
-            sizes += np.abs(g, out=w2).sum(axis=1, keepdims=True)
-            np.maximum(p_most, p[:, None], out=p_most)
-            c_size += np.abs(c[run], out=c2).sum(axis=0)
-        rest -= np.multiply(x, second, out=part)
-        rest -= np.multiply(x2, first, out=part)
-        total -= rest
-        # Errors as shares of four units: of the two products, and of the sums of weights.
-        of_products, of_sums = (ACROSS + 2 * len(runs) + 8) / 8, (len(runs) + 24) / 8
-        in_steps = np.divide(of_products * c_size + of_sums * M * x_most, q, out=np.zeros(w), where=q > 0)
-        np.multiply((of_products + of_sums) * sizes + in_steps.max() * p_most, q, out=part)
-        self._settle(total, part, x, c, weights)
-        return total
+        return (dx, dc) if all(self._workers.map(fill, list(product(strips, both)), at_most)) else None
 
-    def _settle(self, total: np.ndarray, least: np.ndarray, x: np.ndarray, c: np.ndarray, weights: Weights) -> None:
+    def _fill(
+        self,
+        tiles: Halves | Widened,
+        own: Side,
+        other: Side,
+        place: tuple[slice, slice],
+        scale: Scale,
+        factor: float,
+    ) -> bool:
+        """Fill a place of the gradient; False where it cannot be done."""
+        found = tiles.sums(own, other, place, scale)
+        if found is None:
+            return False
+        self._settle(*found, own, other.points, place)
+        np.multiply(found[0], factor, out=own.gradient[place], casting="same_kind")
+        return True
+
+    def _settle(
+        self, total: np.ndarray, least: np.ndarray, own: Side, others: np.ndarray, place: tuple[slice, slice]
+    ) -> None:
         """Replace what is not certain to be large enough, |total| >= least, by sums of differences."""
         certain = np.abs(total, out=self._scratch("size", total.shape, np.float64)) >= least
         if certain.all():
             return
         i, k = np.divmod(np.flatnonzero(~certain), total.shape[1])
-        some = np.arange(0, len(c), max(1, len(c) // SAMPLE))
-        uncertain = [
-            ~(self._terms(x, c, weights, i[run], k[run], some, size=True) >= least[i[run], k[run]])
-            for run in (slice(*r) for r in cut(len(i), GATHERED // len(some)))
-        ]
-        i, k = (index[np.concatenate(uncertain)] for index in (i, k))
-        for run in (slice(*r) for r in cut(len(i), GATHERED // min(len(c), GATHERED))):
-            total[i[run], k[run]] = sum(
-                self._terms(x, c, weights, i[run], k[run], np.arange(*part)) for part in cut(len(c), GATHERED)
-            )
+        start, M = (place[0].start, place[1].start), len(others)
 
-    def _terms(
-        self, x: np.ndarray, c: np.ndarray, weights: Weights, i: Any, k: Any, j: np.ndarray, size: bool = False
-    ) -> np.ndarray:
-        """sum over j of w_ij (x_ik - c_jk), or of the terms' sizes, for elements (i, k), each (p,)."""
-        terms = np.subtract(x[i, k][:, None], c[j[None, :], k[:, None]], dtype=np.float64)
-        terms *= weights(i[:, None], j[None, :])
-        summed: np.ndarray = np.add.reduce(np.abs(terms, out=terms) if size else terms, axis=1)
-        return summed
+        def terms(run: tuple[int, int], j: np.ndarray) -> np.ndarray:
+            return _terms(own, others, i[slice(*run)] + start[0], k[slice(*run)] + start[1], j)
+
+        if len(i) * M > GATHERED:
+            some = np.arange(0, M, max(1, M // SAMPLE))
+            uncertain = [
+                ~(np.abs(terms(run, some)).sum(axis=1) >= least[i[slice(*run)], k[slice(*run)]])
+                for run in cut(len(i), GATHERED // len(some))
+            ]
+            i, k = (index[np.concatenate(uncertain)] for index in (i, k))
+        for run in cut(len(i), GATHERED // min(M, GATHERED)):
+            sums = (np.add.reduce(terms(run, np.arange(*part)), axis=1) for part in cut(M, GATHERED))
+            total[i[slice(*run)], k[slice(*run)]] = sum(sums)
 
 
-def _add_exactly(total: np.ndarray, part: np.ndarray, rest: np.ndarray, spare: np.ndarray) -> None:
-    """total += part, and what rounding takes away is taken from `rest`. Knuth's two-sum."""
-    rounded = total + part
-    np.subtract(rounded, total, out=spare)
-    part -= spare
-    spare -= rounded
-    total += spare
-    rest -= total
-    rest -= part
-    total[...] = rounded
-
-
-def largest_of_columns(a: np.ndarray) -> np.ndarray:
-    """max |a| of every column, (w,); NaN if there is one."""
-    most: np.ndarray = np.maximum(a.max(axis=0), -a.min(axis=0))
-    return most
-
-
-def _grid(magnitudes: np.ndarray, bits: int) -> np.ndarray | None:
-    """Grid steps for columns of these magnitudes, 0 for a column of zeros; None if one is not in the safe range."""
-    if not can_split(magnitudes):
-        return None
-    return np.asarray(np.where(magnitudes == 0, 0, np.ldexp(1.0, np.frexp(magnitudes)[1] - bits)))
-
-
-def _within(rows: slice, i: Any) -> Any:
-    """Places `i` within `rows` as places in the whole."""
-    return rows if isinstance(i, slice) else i + rows.start
+def _terms(own: Side, others: np.ndarray, i: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """w_ij (x_ik - c_jk) for elements (i, k), each (p,), and all j, (p, m)."""
+    terms: np.ndarray = np.subtract(own.points[i, k][:, None], others[j, k[:, None]], dtype=np.float64)
+    terms *= own.weights(i[:, None], j[None, :])
+    return terms

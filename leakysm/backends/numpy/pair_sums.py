@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from leakysm.backends.numpy.halves import UNIT, bits_for, can_split, largest, split, step
+from leakysm.backends.numpy.halves import SAFE, UNIT, bits_for, largest, split, step
 from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
@@ -55,10 +55,10 @@ class PairSums:
             return y
         q = None
         if x.dtype == np.float64:
-            magnitudes = largest(x), largest(c)
-            if not all(map(can_split, magnitudes)):
+            magnitude = float(np.maximum(largest(x), largest(c)))
+            if not (magnitude == 0 or 1 / SAFE <= magnitude <= SAFE):
                 return None
-            q = step(max(magnitudes), bits_for(D))
+            q = step(magnitude, bits_for(D))
 
         def fill(place: Place) -> None:
             a, b = x[place[0]], c[place[1]]
@@ -98,38 +98,36 @@ class PairSums:
     def _halves(self, x: np.ndarray, c: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
         """float64: distances (n, m), and `least` of every row (n,).
 
-        With x = x1 + x2, c = c1 + c2: |x1 - c1|^2 by exact products, and the rest of |x - c|^2,
-        2 x1 x2 + x2^2 + 2 c1 c2 + c2^2 - 2 (x1 c2 + x2 c), by others whose factors are smaller by 2^bits.
+        With x = x1 + x2, c = c1 + c2: |x1 - c1|^2 by an exact product, of rows (x1, |x1|^2, 1) by (-2 c1, 1, |c1|^2);
+        the rest of |x - c|^2, 2 x1 x2 + x2^2 + 2 c1 c2 + c2^2 - 2 (x1 c2 + x2 c), by others, smaller by 2^bits.
         """
-        n, m, D = len(x), len(c), x.shape[1]
-        exact, rest = self._scratch("distances", (n, m), np.float64), self._scratch("rest", (n, m), np.float64)
-        x_sums, c_sums = np.zeros((2, n)), np.zeros((2, m))  # |x1|^2, and the rest of |x|^2
+        (n, D), m = x.shape, len(c)
+        exact, rest = self._scratch("distances", (2, n, m), np.float64)
+        of_x, of_c = np.zeros(n), np.zeros(m)  # |x1|^2
         for start, stop in cut(D, WHOLE):
-            x1, x2 = self._split(x[:, start:stop], q, ("x1", "x2"), x_sums)
-            c1, c2 = self._split(c[:, start:stop], q, ("c1", "c2"), c_sums)
-            for factor in (x2, c1, c2):
-                factor *= -2
-            self._product(x1, c1, exact, start > 0)
-            self._product(x1, c2, rest, start > 0)
-            self._product(x2, c[:, start:stop], rest, True)
-        for total, of_x, of_c in ((exact, x_sums[0], c_sums[0]), (rest, x_sums[1], c_sums[1])):
-            total += of_x[:, None]
-            total += of_c
+            (x1, x2, _), *sums_x = self._split("left", x[:, start:stop], q)
+            right, *sums_c = self._split("right", c[:, start:stop], q)
+            of_x += sums_x[0]
+            of_c += sums_c[0]
+            right *= -2
+            for left, sums, by, others in ((x1, sums_x[0], right[0], sums_c[0]), (x2, sums_x[1], right[2], sums_c[1])):
+                left[:, -2], left[:, -1] = sums, 1
+                by[:, -2], by[:, -1] = 1, others
+            self._product(x1, right[0], exact, start > 0)
+            self._product(x1, right[1], rest, start > 0)
+            self._product(x2, right[2], rest, True)
         exact += rest
-        terms = (
-            2 * np.sqrt(D * x_sums[0]) + 2 * np.sqrt(D * c_sums[0].max()) + 4 * D * q
-        )  # in q: more than rest adds up
+        terms = 2 * np.sqrt(D * of_x) + (2 * np.sqrt(D * of_c.max()) + 4 * D * q)  # in q: more than rest adds up
         return exact, (3 * min(D, WHOLE) + D / WHOLE + 16) / 4 * q * terms
 
-    def _split(
-        self, points: np.ndarray, q: float, names: tuple[str, str], sums: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """x1 and x2, (n, w); add |x1|^2 and 2 x1 x2 + |x2|^2 to `sums`."""
-        first, second = (self._scratch(name, points.shape, np.float64) for name in names)
-        split(points, q, first, second)
-        sums[0] += np.vecdot(first, first)
-        sums[1] += 2 * np.vecdot(first, second) + np.vecdot(second, second)
-        return first, second
+    def _split(self, name: str, points: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x1, x2 and x, with two columns of zeros, (3, n, w + 2); |x1|^2, and the rest of |x|^2, 2 x1 x2 + |x2|^2."""
+        n, w = points.shape
+        joined = self._scratch(name, (3, n, w + 2), np.float64)
+        first, second, whole = joined
+        whole[:, :w], whole[:, w:] = points, 0
+        split(whole, q, first, second)
+        return joined, np.vecdot(first, first), np.vecdot(second, first) + np.vecdot(second, whole)
 
     def _product(self, left: np.ndarray, right: np.ndarray, total: np.ndarray, add: bool) -> None:
         """total = left right^T, or total += left right^T."""
