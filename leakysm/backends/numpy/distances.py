@@ -16,6 +16,7 @@ from leakysm.backends.numpy.coordinates import restricted_gradient, restricted_s
 from leakysm.backends.numpy.cosine import cosine_distances, cosine_gradient
 from leakysm.backends.numpy.pair_gradients import PairGradients
 from leakysm.backends.numpy.pair_sums import PairSums, Place
+from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Pair, reference_pair
 from leakysm.ops.arrays import quiet, require_same_width, require_shape, working
@@ -75,7 +76,8 @@ class Distances:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._sums, self._gradients = PairSums(workers), PairGradients(workers)
+        scratch = Scratch()  # for both: what is used again is in cache
+        self._sums, self._gradients = PairSums(workers, scratch), PairGradients(workers, scratch)
 
     def pairs(self) -> dict[str, Pair]:
         """For the engine's table."""

@@ -21,10 +21,11 @@ from leakysm.backends.numpy.windows import cut
 SIDE_BY_SIDE = 1024  # values of rows that are compared at a time, so that loops are long
 EXACT = 51  # bits of a product of sums that is twice this, and exact
 EXPONENT = 0x7FF << 52  # of a float64: all other bits are 0 in a power of two
+ALIKE = 4  # steps that differ by no more are replaced by the largest: loops over all rows at once are twice as fast
 
 Weights = Callable[[Any, Any], np.ndarray]  # (i, j), slices or index arrays -> w_ij, in float64 or as they are
 Scale = tuple[np.ndarray, ...]  # of columns
-Sums = tuple[np.ndarray, np.ndarray]  # W of a tile, (n, w), in float64, and what size is certain
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray]  # W of a tile, (n, w), certain from (n, 1) times (w,) or (1,) on
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Widened(_Tiles):
         np.subtract(np.multiply(x, weight_sum[:, None], out=spare), total, out=total)
         # Sums of products of two magnitudes of up to `most`, added up: their error, as a share of two units of float32.
         share = 2 * (self._points + len(runs) + 8) * UNIT / (2 * 2.0**-23)
-        return total, np.multiply(share * weight_size[:, None], most, out=spare)
+        return total, share * weight_size[:, None], most
 
 
 class Halves(_Tiles):
@@ -121,7 +122,8 @@ class Halves(_Tiles):
 
     def scale(self, x: np.ndarray, c: np.ndarray) -> Scale | None:
         """q of every column; None if it cannot be scaled."""
-        q = _grid(np.maximum(*(_of_columns(np.maximum, np.abs(a)) for a in (x, c))), self._bits)
+        high, low = (find(*(_of_columns(find, a) for a in (x, c))) for find in (np.maximum, np.minimum))
+        q = _grid(np.maximum(high, -low), self._bits)
         return None if q is None else (q,)
 
     def sums(self, own: Side, other: Side, place: tuple[slice, slice], scale: Scale) -> Sums | None:
@@ -158,7 +160,7 @@ class Halves(_Tiles):
         # by 8 + 2 log2 M units, of which four are left to other roundings.
         M, longest = len(other.points), max(run.stop - run.start for run in runs)
         least *= (longest + 3 * len(runs) + 6) / (4 + 2 * (M - 1).bit_length())
-        return total, np.multiply(least, q, out=part)
+        return total, least, q
 
     def _points_of(self, side: Side, place: tuple[slice, slice], q: np.ndarray) -> np.ndarray:
         """x1 and x2, (2, n, w)."""
@@ -211,8 +213,9 @@ def _of_columns(find: np.ufunc, a: np.ndarray) -> np.ndarray:
 
 
 def _grid(magnitudes: np.ndarray, bits: int) -> np.ndarray | None:
-    """Grid steps for these magnitudes, 0 for 0; None if one is not in the safe range."""
+    """Grid steps for these magnitudes, or one for all, 0 for 0; None if a magnitude is not in the safe range."""
     if not can_split(magnitudes):
         return None
-    powers: np.ndarray = (magnitudes.view(np.int64) & EXPONENT).view(np.float64)
-    return powers * 2.0 ** (1 - bits)
+    steps: np.ndarray = (magnitudes.view(np.int64) & EXPONENT).view(np.float64) * 2.0 ** (1 - bits)
+    most = steps.max()
+    return np.full(1, most) if most <= ALIKE * steps.min() else steps

@@ -20,8 +20,8 @@ def bits_for(n: int) -> int:
 
 
 def largest(a: np.ndarray) -> float:
-    """max |a|, NaN if there is one; 0 for an empty array."""
-    return float(np.maximum(a.max(initial=0), -a.min(initial=0)))
+    """max |a|, NaN if there is one. `a` is not empty."""
+    return max(float(a.max()), -float(a.min()))
 
 
 def step(magnitude: float, bits: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.numpy.gradient_tiles import Halves, Scale, Side, Weights, Widened
+from leakysm.backends.numpy.gradient_tiles import Halves, Scale, Side, Sums, Weights, Widened
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
@@ -28,9 +28,8 @@ THREADS = 5  # at most: 9 MB each
 class PairGradients:
     """Both gradients on a set of threads. Memory beyond the results: some 9 MB a thread, at any size."""
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-        self._scratch = Scratch()
+    def __init__(self, workers: Workers, scratch: Scratch) -> None:
+        self._workers, self._scratch = workers, scratch
 
     def __call__(
         self, x: np.ndarray, c: np.ndarray, weights: Weights, transposed: Weights, factor: float
@@ -75,37 +74,38 @@ class PairGradients:
         found = tiles.sums(own, other, place, scale)
         if found is None:
             return False
-        self._settle(*found, own, other.points, place)
+        self._settle(found, own, other.points, place)
         np.multiply(found[0], factor, out=own.gradient[place], casting="same_kind")
         return True
 
-    def _settle(
-        self, total: np.ndarray, least: np.ndarray, own: Side, others: np.ndarray, place: tuple[slice, slice]
-    ) -> None:
-        """Replace what is not certain to be large enough, |total| >= least, by sums of differences."""
-        certain = np.abs(total, out=self._scratch("size", total.shape, np.float64)) >= least
-        if certain.all():
+    def _settle(self, sums: Sums, own: Side, others: np.ndarray, place: tuple[slice, slice]) -> None:
+        """Replace what is not certain to be large enough by sums of differences."""
+        total, of_rows, of_columns = sums
+        size = np.abs(total, out=self._scratch("size", total.shape, np.float64))
+        if size.min() >= of_rows.max() * of_columns.max():
             return
-        i, k = np.divmod(np.flatnonzero(~certain), total.shape[1])
-        start, M = (place[0].start, place[1].start), len(others)
+        least = of_rows * of_columns
+        i, k = np.divmod(np.flatnonzero(~(size >= least)), total.shape[1])
+        if len(i) == 0:
+            return
+        rows, columns, M = i + place[0].start, k + place[1].start, len(others)
 
-        def terms(run: tuple[int, int], j: np.ndarray) -> np.ndarray:
-            return _terms(own, others, i[slice(*run)] + start[0], k[slice(*run)] + start[1], j)
+        def terms(run: tuple[int, int], j: slice) -> np.ndarray:
+            return _terms(own, others, rows[slice(*run)], columns[slice(*run)], j)
 
         if len(i) * M > GATHERED:
-            some = np.arange(0, M, max(1, M // SAMPLE))
-            uncertain = [
-                ~(np.abs(terms(run, some)).sum(axis=1) >= least[i[slice(*run)], k[slice(*run)]])
-                for run in cut(len(i), GATHERED // len(some))
-            ]
-            i, k = (index[np.concatenate(uncertain)] for index in (i, k))
+            least = np.broadcast_to(least, total.shape)[i, k]
+            some = slice(0, M, max(1, M // SAMPLE))
+            sizes = [np.abs(terms(run, some)).sum(axis=1) for run in cut(len(i), GATHERED // min(M, 2 * SAMPLE))]
+            uncertain = ~(np.concatenate(sizes) >= least)
+            i, k, rows, columns = (index[uncertain] for index in (i, k, rows, columns))
         for run in cut(len(i), GATHERED // min(M, GATHERED)):
-            sums = (np.add.reduce(terms(run, np.arange(*part)), axis=1) for part in cut(M, GATHERED))
-            total[i[slice(*run)], k[slice(*run)]] = sum(sums)
+            found = [np.add.reduce(terms(run, slice(*part)), axis=1) for part in cut(M, GATHERED)]
+            total[i[slice(*run)], k[slice(*run)]] = sum(found)
 
 
-def _terms(own: Side, others: np.ndarray, i: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _terms(own: Side, others: np.ndarray, i: np.ndarray, k: np.ndarray, j: slice) -> np.ndarray:
     """w_ij (x_ik - c_jk) for elements (i, k), each (p,), and all j, (p, m)."""
-    terms: np.ndarray = np.subtract(own.points[i, k][:, None], others[j, k[:, None]], dtype=np.float64)
-    terms *= own.weights(i[:, None], j[None, :])
+    terms: np.ndarray = np.subtract(own.points[i, k][:, None], others[j, k].T, dtype=np.float64)
+    terms *= own.weights(i, j)
     return terms

@@ -10,6 +10,7 @@ of them is the origin. float64: numbers in two halves, see `halves`; `least` is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,9 +37,8 @@ Finish = Callable[[np.ndarray, Place], np.ndarray]
 class PairSums:
     """Distances of all pairs on a set of threads. Memory beyond the result: some 6 MB a thread, at any size."""
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-        self._scratch = Scratch()
+    def __init__(self, workers: Workers, scratch: Scratch) -> None:
+        self._workers, self._scratch = workers, scratch
 
     def __call__(
         self, x: np.ndarray, c: np.ndarray, *, root: bool = False, finish: Finish | None = None
@@ -55,10 +55,10 @@ class PairSums:
             return y
         q = None
         if x.dtype == np.float64:
-            magnitude = float(np.maximum(largest(x), largest(c)))
-            if not (magnitude == 0 or 1 / SAFE <= magnitude <= SAFE):
+            magnitudes = largest(x), largest(c)
+            if not all(m <= SAFE for m in magnitudes) or 0 < max(magnitudes) < 1 / SAFE:
                 return None
-            q = step(magnitude, bits_for(D))
+            q = step(max(magnitudes), bits_for(D))
 
         def fill(place: Place) -> None:
             a, b = x[place[0]], c[place[1]]
@@ -102,36 +102,41 @@ class PairSums:
         the rest of |x - c|^2, 2 x1 x2 + x2^2 + 2 c1 c2 + c2^2 - 2 (x1 c2 + x2 c), by others, smaller by 2^bits.
         """
         (n, D), m = x.shape, len(c)
-        exact, rest = self._scratch("distances", (2, n, m), np.float64)
+        exact, rest = self._scratch("tile", (2, n, m), np.float64)
         of_x, of_c = np.zeros(n), np.zeros(m)  # |x1|^2
         for start, stop in cut(D, WHOLE):
-            (x1, x2, _), *sums_x = self._split("left", x[:, start:stop], q)
-            right, *sums_c = self._split("right", c[:, start:stop], q)
-            of_x += sums_x[0]
-            of_c += sums_c[0]
+            joined, sums = self._split(x[:, start:stop], c[:, start:stop], q)
+            left, right = joined[:2, :n], joined[:, n:]
             right *= -2
-            for left, sums, by, others in ((x1, sums_x[0], right[0], sums_c[0]), (x2, sums_x[1], right[2], sums_c[1])):
-                left[:, -2], left[:, -1] = sums, 1
-                by[:, -2], by[:, -1] = 1, others
-            self._product(x1, right[0], exact, start > 0)
-            self._product(x1, right[1], rest, start > 0)
-            self._product(x2, right[2], rest, True)
+            left[..., -2], left[..., -1] = sums[:, :n], 1
+            right[::2, :, -2], right[::2, :, -1] = 1, sums[:, n:]
+            self._product(left[0], right[0], exact, start > 0)
+            self._product(left[0], right[1], rest, start > 0)
+            self._product(left[1], right[2], rest, True)
+            of_x += sums[0, :n]
+            of_c += sums[0, n:]
         exact += rest
-        terms = 2 * np.sqrt(D * of_x) + (2 * np.sqrt(D * of_c.max()) + 4 * D * q)  # in q: more than rest adds up
+        terms = 2 * np.sqrt(D * of_x) + (2 * math.sqrt(D * of_c.max()) + 4 * D * q)  # in q: more than rest adds up
         return exact, (3 * min(D, WHOLE) + D / WHOLE + 16) / 4 * q * terms
 
-    def _split(self, name: str, points: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x1, x2 and x, with two columns of zeros, (3, n, w + 2); |x1|^2, and the rest of |x|^2, 2 x1 x2 + |x2|^2."""
-        n, w = points.shape
-        joined = self._scratch(name, (3, n, w + 2), np.float64)
+    def _split(self, x: np.ndarray, c: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
+        """All points in two halves and whole, with two columns of zeros, (3, n + m, w + 2).
+
+        And (2, n + m), of x and likewise of c: |x1|^2, and the rest of |x|^2, 2 x1 x2 + |x2|^2.
+        """
+        (n, w), m = x.shape, len(c)
+        joined, sums = self._scratch("x", (3, n + m, w + 2), np.float64), np.empty((2, n + m))
         first, second, whole = joined
-        whole[:, :w], whole[:, w:] = points, 0
+        whole[:n, :w], whole[n:, :w], whole[:, w:] = x, c, 0
         split(whole, q, first, second)
-        return joined, np.vecdot(first, first), np.vecdot(second, first) + np.vecdot(second, whole)
+        np.vecdot(first, first, out=sums[0])
+        np.vecdot(second, first, out=sums[1])
+        sums[1] += np.vecdot(second, whole)
+        return joined, sums
 
     def _product(self, left: np.ndarray, right: np.ndarray, total: np.ndarray, add: bool) -> None:
         """total = left right^T, or total += left right^T."""
-        product = self._scratch("product", total.shape, np.float64) if add else total
+        product = self._scratch("weights of x", total.shape, np.float64) if add else total
         multiply(left, right.T, out=product)
         if add:
             total += product
