@@ -1,7 +1,7 @@
 """Squared Euclidean distances, and distances with both gradients, beside what others offer.
 
-Whether a peer keeps small distances is found out here, on near points far from the origin, and told with its times: a
-product expansion that loses them is quicker, and no rival.
+Whether a peer keeps small distances is found out here, on neighbours a few units in the last place apart, and told with
+its times: a product expansion that loses them is quicker, and no rival. float64 blocks do not save a float32 one.
 """
 
 from __future__ import annotations
@@ -113,10 +113,10 @@ def peers(vs: Sequence[str], gradients: bool, threads: int) -> list[tuple[str, M
 
 
 def keeps_small_distances(make: Make, dtype: str) -> bool:
-    """Whether near points far from the origin keep the relative accuracy that the specification asks for."""
+    """Whether points a few units in the last place apart keep the relative accuracy that the specification asks for."""
     rng = np.random.default_rng(0)
     x = (8 + rng.standard_normal((64, 48))).astype(dtype)
-    c = (x + 2.0**-10 * rng.standard_normal((64, 48))).astype(dtype)
+    c = x + rng.integers(-3, 4, x.shape).astype(dtype) * np.spacing(x)
     result = make(x, c, np.ones((64, 64), dtype))()
     y = np.asarray(result[0] if isinstance(result, tuple) else result, np.float64)
     difference = x[:, None].astype(np.longdouble) - c[None].astype(np.longdouble)

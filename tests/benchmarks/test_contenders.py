@@ -86,10 +86,11 @@ def test_who_loses_small_distances_is_found_out(dtype):
     assert kept == {"leakysm": True, "numpy broadcast": True}
 
 
+@pytest.mark.parametrize("dtype", distance.DTYPES)
 @pytest.mark.parametrize(("peer", "keeps"), [("torch", [True, False]), ("scipy", [True]), ("sklearn", [False])])
-def test_of_the_peers_too(peer, keeps):
+def test_of_the_peers_too(peer, keeps, dtype):
     pytest.importorskip({"torch": "torch", "scipy": "scipy", "sklearn": "sklearn"}[peer], reason="not installed")
-    found = [distance.keeps_small_distances(make, "float64") for _, make in distance.peers((peer,), False, 1)[1:]]
+    found = [distance.keeps_small_distances(make, dtype) for _, make in distance.peers((peer,), False, 1)[1:]]
     assert found == keeps
 
 
