@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,6 @@ ALIKE = 4  # steps that differ by no more are replaced by the largest: loops ove
 
 Weights = Callable[[Any, Any], np.ndarray]  # (i, j), slices or index arrays -> w_ij, in float64 or as they are
 Scale = tuple[np.ndarray, ...]  # of columns
-Sums = tuple[np.ndarray, np.ndarray, np.ndarray]  # W of a tile, (n, w), certain from (n, 1) times (w,) or (1,) on
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,15 @@ class Side:
     points: np.ndarray
     weights: Weights
     gradient: np.ndarray
+
+
+class Sums(NamedTuple):
+    """W of a tile, (n, w), certain where it is no less than `of_rows`, (n, 1), times `of_columns`, (w,) or (1,)."""
+
+    total: np.ndarray
+    of_rows: np.ndarray
+    of_columns: np.ndarray
+    spare: np.ndarray  # (n, w), of any content
 
 
 class _Tiles:
@@ -71,7 +80,7 @@ class Widened(_Tiles):
     def scale(self, x: np.ndarray, c: np.ndarray) -> Scale:
         """The origin, and the largest magnitude from there, of every column."""
         origin = c[0].astype(np.float64)
-        high, low = (find(*(_of_columns(find, a) for a in (x, c))) for find in (np.maximum, np.minimum))
+        low, high = _extremes_of_columns(x, c)
         most = np.maximum(high - origin, origin - low)
         return origin, most
 
@@ -105,7 +114,7 @@ class Widened(_Tiles):
         np.subtract(np.multiply(x, weight_sum[:, None], out=spare), total, out=total)
         # Sums of products of two magnitudes of up to `most`, added up: their error, as a share of two units of float32.
         share = 2 * (self._points + len(runs) + 8) * UNIT / (2 * 2.0**-23)
-        return total, share * weight_size[:, None], most
+        return Sums(total, share * weight_size[:, None], most, spare)
 
 
 class Halves(_Tiles):
@@ -122,7 +131,7 @@ class Halves(_Tiles):
 
     def scale(self, x: np.ndarray, c: np.ndarray) -> Scale | None:
         """q of every column; None if it cannot be scaled."""
-        high, low = (find(*(_of_columns(find, a) for a in (x, c))) for find in (np.maximum, np.minimum))
+        low, high = _extremes_of_columns(x, c)
         q = _grid(np.maximum(high, -low), self._bits)
         return None if q is None else (q,)
 
@@ -158,9 +167,9 @@ class Halves(_Tiles):
         total -= rest
         # The rest is at most `least` q, and known but for so many roundings of this. A sum of M terms may be in error
         # by 8 + 2 log2 M units, of which four are left to other roundings.
-        M, longest = len(other.points), max(run.stop - run.start for run in runs)
-        least *= (longest + 3 * len(runs) + 6) / (4 + 2 * (M - 1).bit_length())
-        return total, least, q
+        M = len(other.points)
+        least *= (min(M, self._points) + 3 * len(runs) + 6) / (4 + 2 * (M - 1).bit_length())
+        return Sums(total, least, q, spare)
 
     def _points_of(self, side: Side, place: tuple[slice, slice], q: np.ndarray) -> np.ndarray:
         """x1 and x2, (2, n, w)."""
@@ -204,12 +213,20 @@ def _add_exactly(total: np.ndarray, part: np.ndarray, rest: np.ndarray, spare: n
     total[...] = rounded
 
 
-def _of_columns(find: np.ufunc, a: np.ndarray) -> np.ndarray:
-    """Every column's extreme, (w,); NaN if there is one."""
-    n, w = a.shape
-    fold = next(d for d in range(max(1, SIDE_BY_SIDE // w), 0, -1) if n % d == 0) if a.flags.c_contiguous else 1
-    found: np.ndarray = find.reduce(find.reduce(a.reshape(-1, fold * w)).reshape(-1, w))
-    return found
+def _extremes_of_columns(*sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest of every column of all these, each (w,); NaN if there is one."""
+    folded = [a.reshape(-1, _fold(*a.shape) * a.shape[1]) if a.flags.c_contiguous else a for a in sides]
+    w = sides[0].shape[1]
+    low, high = (
+        find(*(find.reduce(find.reduce(a).reshape(-1, w)) for a in folded)) for find in (np.minimum, np.maximum)
+    )
+    return low, high
+
+
+@lru_cache(maxsize=64)
+def _fold(n: int, w: int) -> int:
+    """How many rows to take for one, a divisor of n."""
+    return next((d for d in range(SIDE_BY_SIDE // w, 1, -1) if n % d == 0), 1)
 
 
 def _grid(magnitudes: np.ndarray, bits: int) -> np.ndarray | None:

@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.numpy.gradient_tiles import Halves, Scale, Side, Sums, Weights, Widened
+from leakysm.backends.numpy.gradient_tiles import Halves, Side, Sums, Weights, Widened
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
 
 POINTS = 320  # of a tile, and of the other side that are multiplied at a time
-TILE = 1 << 17  # values of a tile, at most: it stays in cache, and calls are still few
+TILE = 1 << 18  # coordinates of a tile's points, both ways: calls are few, as threads wait for one another in each
 SAMPLE = 32  # of the j, for a bound from below
 GATHERED = 1 << 17  # terms of uncertain elements that are summed at a time
 ALONE = 4_000_000  # terms below which one thread is faster
-THREADS = 5  # at most: 9 MB each
+THREADS = 5  # at most: 12 MB each, with the values' buffers
 
 
 class PairGradients:
-    """Both gradients on a set of threads. Memory beyond the results: some 9 MB a thread, at any size."""
+    """Both gradients on a set of threads. Memory beyond the results: some 12 MB a thread, at any size."""
 
     def __init__(self, workers: Workers, scratch: Scratch) -> None:
         self._workers, self._scratch = workers, scratch
@@ -50,58 +50,45 @@ class PairGradients:
         def fill(task: tuple[slice, Any]) -> bool:
             columns, both = task
             scale = tiles.scale_of(columns, x, c)
-            return scale is not None and all(
-                rows is None or self._fill(tiles, own, other, (slice(*rows), columns), scale, factor)
-                for own, other, rows in zip(sides, reversed(sides), both, strict=True)
-            )
+            for own, other, rows in zip(sides, reversed(sides), both, strict=True):
+                if rows is not None:
+                    place = slice(*rows), columns
+                    found = None if scale is None else tiles.sums(own, other, place, scale)
+                    if found is None:
+                        return False
+                    _settle(found, own, other.points, place)
+                    np.multiply(found.total, factor, out=own.gradient[place], casting="same_kind")
+            return True
 
-        strips, both = (
-            (slice(*run) for run in cut(D, TILE // points)),
-            list(zip_longest(cut(N, points), cut(M, points))),
-        )
-        return (dx, dc) if all(self._workers.map(fill, list(product(strips, both)), at_most)) else None
+        strips = [slice(*run) for run in cut(D, TILE // (min(N, points) + min(M, points)))]
+        tasks = list(product(strips, zip_longest(cut(N, points), cut(M, points))))
+        return (dx, dc) if all(self._workers.map(fill, tasks, at_most)) else None
 
-    def _fill(
-        self,
-        tiles: Halves | Widened,
-        own: Side,
-        other: Side,
-        place: tuple[slice, slice],
-        scale: Scale,
-        factor: float,
-    ) -> bool:
-        """Fill a place of the gradient; False where it cannot be done."""
-        found = tiles.sums(own, other, place, scale)
-        if found is None:
-            return False
-        self._settle(found, own, other.points, place)
-        np.multiply(found[0], factor, out=own.gradient[place], casting="same_kind")
-        return True
 
-    def _settle(self, sums: Sums, own: Side, others: np.ndarray, place: tuple[slice, slice]) -> None:
-        """Replace what is not certain to be large enough by sums of differences."""
-        total, of_rows, of_columns = sums
-        size = np.abs(total, out=self._scratch("size", total.shape, np.float64))
-        if size.min() >= of_rows.max() * of_columns.max():
-            return
-        least = of_rows * of_columns
-        i, k = np.divmod(np.flatnonzero(~(size >= least)), total.shape[1])
-        if len(i) == 0:
-            return
-        rows, columns, M = i + place[0].start, k + place[1].start, len(others)
+def _settle(sums: Sums, own: Side, others: np.ndarray, place: tuple[slice, slice]) -> None:
+    """Replace what is not certain to be large enough by sums of differences."""
+    total, of_rows, of_columns, spare = sums
+    size = np.abs(total, out=spare)
+    if size.min() >= of_rows.max() * of_columns.max():
+        return
+    least = of_rows * of_columns
+    i, k = np.divmod(np.flatnonzero(~(size >= least)), total.shape[1])
+    if len(i) == 0:
+        return
+    rows, columns, M = i + place[0].start, k + place[1].start, len(others)
 
-        def terms(run: tuple[int, int], j: slice) -> np.ndarray:
-            return _terms(own, others, rows[slice(*run)], columns[slice(*run)], j)
+    def terms(run: tuple[int, int], j: slice) -> np.ndarray:
+        return _terms(own, others, rows[slice(*run)], columns[slice(*run)], j)
 
-        if len(i) * M > GATHERED:
-            least = np.broadcast_to(least, total.shape)[i, k]
-            some = slice(0, M, max(1, M // SAMPLE))
-            sizes = [np.abs(terms(run, some)).sum(axis=1) for run in cut(len(i), GATHERED // min(M, 2 * SAMPLE))]
-            uncertain = ~(np.concatenate(sizes) >= least)
-            i, k, rows, columns = (index[uncertain] for index in (i, k, rows, columns))
-        for run in cut(len(i), GATHERED // min(M, GATHERED)):
-            found = [np.add.reduce(terms(run, slice(*part)), axis=1) for part in cut(M, GATHERED)]
-            total[i[slice(*run)], k[slice(*run)]] = sum(found)
+    if len(i) * M > GATHERED:
+        least = np.broadcast_to(least, total.shape)[i, k]
+        some = slice(0, M, max(1, M // SAMPLE))
+        sizes = [np.abs(terms(run, some)).sum(axis=1) for run in cut(len(i), GATHERED // min(M, 2 * SAMPLE))]
+        uncertain = ~(np.concatenate(sizes) >= least)
+        i, k, rows, columns = (index[uncertain] for index in (i, k, rows, columns))
+    for run in cut(len(i), GATHERED // min(M, GATHERED)):
+        found = [np.add.reduce(terms(run, slice(*part)), axis=1) for part in cut(M, GATHERED)]
+        total[i[slice(*run)], k[slice(*run)]] = sum(found)
 
 
 def _terms(own: Side, others: np.ndarray, i: np.ndarray, k: np.ndarray, j: slice) -> np.ndarray:

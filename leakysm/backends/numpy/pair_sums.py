@@ -22,12 +22,12 @@ from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
 from leakysm.ops.euclidean import norm
 
-TILE = 1 << 18  # coordinates of a tile's points
+TILE = 155_000  # coordinates of a tile's points, one way
 SHORTEST, LONGEST = 64, 320  # points of a tile, both ways
 ALONE = 4_000_000  # differences below which one thread is faster
-THREADS = 5  # at most: 10 MB each
+THREADS = 5  # at most: 8 MB each
 DEPTH = 512  # coordinates that are multiplied at a time
-WHOLE = 2048  # the same for float64, whose passes over the points are fastest where these are contiguous
+WHOLE = 1024  # the same for float64, whose passes over the points are to be long
 GATHERED = 1 << 17  # values of pairs that are summed from differences at a time
 
 Place = tuple[slice, slice]
@@ -35,7 +35,7 @@ Finish = Callable[[np.ndarray, Place], np.ndarray]
 
 
 class PairSums:
-    """Distances of all pairs on a set of threads. Memory beyond the result: some 6 MB a thread, at any size."""
+    """Distances of all pairs on a set of threads. Memory beyond the result: some 8 MB a thread, at any size."""
 
     def __init__(self, workers: Workers, scratch: Scratch) -> None:
         self._workers, self._scratch = workers, scratch
@@ -102,7 +102,7 @@ class PairSums:
         the rest of |x - c|^2, 2 x1 x2 + x2^2 + 2 c1 c2 + c2^2 - 2 (x1 c2 + x2 c), by others, smaller by 2^bits.
         """
         (n, D), m = x.shape, len(c)
-        exact, rest = self._scratch("tile", (2, n, m), np.float64)
+        exact, rest = self._scratch("x", (2, n, m), np.float64)
         of_x, of_c = np.zeros(n), np.zeros(m)  # |x1|^2
         for start, stop in cut(D, WHOLE):
             joined, sums = self._split(x[:, start:stop], c[:, start:stop], q)
@@ -125,7 +125,7 @@ class PairSums:
         And (2, n + m), of x and likewise of c: |x1|^2, and the rest of |x|^2, 2 x1 x2 + |x2|^2.
         """
         (n, w), m = x.shape, len(c)
-        joined, sums = self._scratch("x", (3, n + m, w + 2), np.float64), np.empty((2, n + m))
+        joined, sums = self._scratch("tile", (3, n + m, w + 2), np.float64), np.empty((2, n + m))
         first, second, whole = joined
         whole[:n, :w], whole[n:, :w], whole[:, w:] = x, c, 0
         split(whole, q, first, second)
