@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 TURN = 0.02  # seconds that a turn of short steps lasts, about
+PAUSE = 0.03  # seconds before a turn: an OpenMP's threads keep the cores busy for a while after their work
 
 
 class Contender(Protocol):
@@ -57,6 +58,7 @@ class Comparison:
 def turn(contender: Contender, given: Sequence[Any]) -> float:
     """Seconds a step."""
     contender.finish()
+    time.sleep(PAUSE)
     started = time.perf_counter()
     for each in given:
         contender.step(each)

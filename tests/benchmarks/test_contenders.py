@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import distance, evaluation, loading, train_step, tricks
+from leakysm_benchmarks import distance, evaluation, loading, step_profile, train_step, tricks
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_cli.main import app
 from typer.testing import CliRunner
@@ -61,6 +61,13 @@ def test_without_a_trick_the_step_is_the_same_one(trick):
     expected = moments["with"]
     assert_close(moments[trick], expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
     assert (moments["again"] == expected).all()
+
+
+def test_the_profile_names_the_functions_of_a_step():
+    found = step_profile.profile(SMALL, steps=1)
+    names = [name for name, _ in found]
+    assert {"products.py:multiply", "products.py:add", "pooling.py:pool", "windows.py:columns_of"} <= set(names)
+    assert [ms for _, ms in found] == sorted((ms for _, ms in found), reverse=True)
 
 
 def test_the_products_alone_are_the_products_of_a_step(monkeypatch):
