@@ -19,7 +19,7 @@ Data = Annotated[
     typer.Option("--data", help="Folder of the published files, or one of them.", rich_help_panel=DATA),
 ]
 Split = Annotated[
-    Literal["lake", "vinyals", "minimal1", "minimal2"] | None,
+    Literal["lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2"] | None,
     typer.Option("--split", help="Omniglot's training and test classes.", show_default="lake", rich_help_panel=DATA),
 ]
 Seed = Annotated[

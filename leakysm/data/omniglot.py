@@ -25,6 +25,7 @@ SMALL1, SMALL2 = "images_background_small1", "images_background_small2"
 SPLITS = {  # part for training, part for testing
     "lake": (BACKGROUND, EVALUATION),
     "vinyals": (BACKGROUND, EVALUATION),
+    "vinyals-trainval": (BACKGROUND, EVALUATION),
     "minimal1": (SMALL1, EVALUATION),
     "minimal2": (SMALL2, EVALUATION),
 }
@@ -40,14 +41,14 @@ def omniglot(
     """`path`: the folder that holds the archives or folders, or one of them.
 
     lake: train and test are the background and evaluation alphabets. vinyals: train, val, trainval and test by the
-    lists in `splits/vinyals` or `vinyals` beside the data. minimal1, minimal2: train on five alphabets, test on all of
-    evaluation.
+    lists in `splits/vinyals` or `vinyals` beside the data. vinyals-trainval: its trainval as train, and no val.
+    minimal1, minimal2: train on five alphabets, test on all of evaluation.
 
     UserError if a part or a list is absent, incomplete or damaged, or holds what Omniglot does not.
     """
     root = path.parent if path.is_file() or path.name in PARTS else path
     sources = {part: _find(root, path, part) for part in SPLITS[split]}
-    lists = _vinyals_lists(root) if split == "vinyals" else {}
+    lists = _vinyals_lists(root) if split.startswith("vinyals") else {}
     checksum = digest_of(*(f"{part} {source.checksum()}" for part, source in sources.items()))
 
     def build() -> Splits:
@@ -55,7 +56,9 @@ def omniglot(
 
     parts, digest = cached("omniglot", checksum, build, cache_dir)
     train, test = (parts[part] for part in sources)
-    splits = _vinyals(train, test, lists) if split == "vinyals" else {"train": train, "test": test}
+    splits = _vinyals(train, test, lists) if lists else {"train": train, "test": test}
+    if split == "vinyals-trainval":
+        splits = {"train": splits["trainval"], "test": splits["test"]}
     digest = digest_of(split, digest, *(f"{name} {one}" for name in lists for one in lists[name]))
     return Dataset("omniglot", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True)
 

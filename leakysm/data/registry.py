@@ -8,7 +8,7 @@ from leakysm.data.dataset import Dataset, Report
 from leakysm.errors import UserError
 
 DATASETS = ("strokes", "omniglot", "miniimagenet", "caltech101", "folder")
-SPLITS = ("lake", "vinyals", "minimal1", "minimal2")
+SPLITS = ("lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2")
 
 
 def load(

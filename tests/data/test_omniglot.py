@@ -121,6 +121,17 @@ def test_vinyals_lists_choose_the_classes_of_each_split(zips: Path, folder: str)
             np.testing.assert_array_equal(one.images[one.starts[k] : one.starts[k + 1]], pool[name])
 
 
+def test_train_and_val_can_be_trained_on_together(zips: Path) -> None:
+    """As the published last run; nothing is left to choose a checkpoint by."""
+    write_files(zips / "vinyals", LISTS)
+    apart, together = (load("omniglot", zips, split=split) for split in ("vinyals", "vinyals-trainval"))
+    assert set(together.splits) == {"train", "test"}
+    assert together.splits["train"].names == apart.splits["trainval"].names
+    assert together.splits["test"].names == apart.splits["test"].names
+    np.testing.assert_array_equal(together.splits["train"].images, apart.splits["trainval"].images)
+    assert together.digest != apart.digest
+
+
 def test_vinyals_lists_must_be_there_and_fit(zips: Path) -> None:
     with pytest.raises(UserError, match=r"no splits/vinyals/train\.txt.* or take --split lake"):
         load("omniglot", zips, split="vinyals")

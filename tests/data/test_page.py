@@ -33,7 +33,7 @@ def test_the_counts_are_the_codes() -> None:
     assert strokes in row("strokes")
     assert mini in row("miniimagenet")
     for split in SPLITS:
-        if split != "vinyals":
+        if not split.startswith("vinyals"):
             assert all(str(omniglot.PARTS[part]) in row(split) for part in omniglot.SPLITS[split])
 
 
