@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import cProfile
-import pstats
 from pathlib import Path
-from typing import Any
 
 from leakysm_benchmarks.sizes import SIZES, Size, episodes
 from leakysm_benchmarks.train_step import Ours
@@ -25,8 +23,11 @@ def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
     for step in range(steps):
         ours.step(drawn[step % len(drawn)])
     profiler.disable()
-    entries: dict[tuple[str, int, str], tuple[Any, ...]] = vars(pstats.Stats(profiler))["stats"]
-    found = [(f"{Path(file).name}:{name}", 1e3 * entry[2] / steps) for (file, _, name), entry in entries.items()]
+    found = [
+        (f"{Path(entry.code.co_filename).name}:{entry.code.co_name}", 1e3 * entry.inlinetime / steps)
+        for entry in profiler.getstats()
+        if not isinstance(entry.code, str)  # a built-in function, which is not looked at
+    ]
     return sorted(found, key=lambda entry: -entry[1])
 
 

@@ -115,18 +115,27 @@ def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Conte
 
 
 def compare(
+    *, threads: int | None = None, vs: Sequence[str] = ("torch",), sizes: Sequence[Size] = SIZES, **options: Any
+) -> list[dict[str, Any]]:
+    """`Comparison`s as dictionaries, size by size; UserError where PyTorch is asked for and missing.
+
+    options: rounds and progress of `compare_steps`.
+    """
+    return compare_steps("training step", lambda size: contenders(size, threads, vs), sizes, **options)
+
+
+def compare_steps(
+    what: str,
+    players_of: Callable[[Size], Sequence[Contender]],
+    sizes: Sequence[Size],
     *,
-    threads: int | None = None,
-    vs: Sequence[str] = ("torch",),
-    sizes: Sequence[Size] = SIZES,
     rounds: int = 9,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries, size by size; UserError where PyTorch is asked for and missing."""
+    """`Comparison`s as dictionaries of those who make training steps, size by size, on the same episodes."""
     found: list[Comparison] = []
     for size in sizes:
-        progress(f"training step, {size}")
-        players = contenders(size, threads, vs)
-        drawn = episodes(size, 2 if size.image[0] < 40 else 1)
+        progress(f"{what}, {size}")
+        players, drawn = players_of(size), episodes(size, 2 if size.image[0] < 40 else 1)
         found += comparisons(players, take_turns(players, drawn, rounds=rounds, warm_up=2), str(size))
     return [asdict(comparison) for comparison in found]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from leakysm_benchmarks.sizes import SIZES, Size, episodes
-from leakysm_benchmarks.train_step import Ours
-from leakysm_benchmarks.turns import Comparison, comparisons, take_turns
+from leakysm_benchmarks.sizes import SIZES, Size
+from leakysm_benchmarks.train_step import Ours, compare_steps
+from leakysm_benchmarks.turns import Contender
 
 from leakysm.backends.numpy import conv_block, conv_block_backward, memory, products, scratch, windows
 from leakysm.backends.numpy.engine import NumpyEngine
@@ -90,23 +89,23 @@ class Step:
         """Nothing to wait for."""
 
 
-def compare(
-    *,
-    threads: int | None = None,
-    sizes: Sequence[Size] = SIZES,
-    rounds: int = 9,
-    progress: Callable[[str], None] = lambda line: None,
-) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries, size by size: the ratio is what the step takes without a trick over with all."""
-    found: list[Comparison] = []
-    for size in sizes:
-        progress(f"tricks, {size}")
-        ours = Ours(NumpyEngine(threads), size)
-        alone, apart = Ours(NumpyEngine(1), size), Ours(NumpyEngine(threads), size)
-        del apart.engine.pairs["prototypes"]
-        players = [Step("leakysm", ours, nullcontext), Step("one thread", alone, _patched())]
-        players += [Step(name, ours, without) for name, without in tricks(ours.engine.threads).items()]
-        players.append(Step("prototypes one by one", apart, _patched()))
-        drawn = episodes(size, 2 if size.image[0] < 40 else 1)
-        found += comparisons(players, take_turns(players, drawn, rounds=rounds, warm_up=2), str(size))
-    return [asdict(comparison) for comparison in found]
+def contenders(size: Size, threads: int | None) -> list[Contender]:
+    """All tricks first, then one taken away at a time."""
+    ours = Ours(NumpyEngine(threads), size)
+    alone, apart = Ours(NumpyEngine(1), size), Ours(NumpyEngine(threads), size)
+    del apart.engine.pairs["prototypes"]
+    return [
+        Step("leakysm", ours, nullcontext),
+        Step("one thread", alone, _patched()),
+        *(Step(name, ours, without) for name, without in tricks(ours.engine.threads).items()),
+        Step("prototypes one by one", apart, _patched()),
+    ]
+
+
+def compare(*, threads: int | None = None, sizes: Sequence[Size] = SIZES, **options: Any) -> list[dict[str, Any]]:
+    """`Comparison`s as dictionaries, size by size: the ratio is what the step takes without a trick over with all.
+
+    options: rounds and progress of `compare_steps`.
+    """
+    found: list[dict[str, Any]] = compare_steps("tricks", lambda size: contenders(size, threads), sizes, **options)
+    return found

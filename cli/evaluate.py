@@ -71,11 +71,8 @@ def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any
     from leakysm.training import evaluate_within_alphabet
 
     data, norm = settings.pop("data"), settings.pop("norm")
-    given = [
-        "--" + name.removeprefix("test_")
-        for name, value in {**settings, "keep": keep or None}.items()
-        if value is not None
-    ]
+    fixed = {**settings, "keep": keep or None}
+    given = ["--" + name.removeprefix("test_") for name, value in fixed.items() if value is not None]
     if given:
         raise UserError(f"{given[0]} is given, but the within-alphabet protocol fixes its tasks; leave it out")
     return evaluate_within_alphabet(run, data=data, norm=norm, **machine)

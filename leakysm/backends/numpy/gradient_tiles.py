@@ -7,6 +7,7 @@ common origin (float32), or split in halves (float64), once for both.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,16 +48,20 @@ class Sums(NamedTuple):
     spare: np.ndarray  # (n, w), of any content
 
 
-class _Tiles:
+class _Tiles(ABC):
     """What the tiles of one call share; `points` of the other side are multiplied at a time."""
 
     def __init__(self, scratch: Scratch, points: int) -> None:
         self._scratch, self._points = scratch, points
         self._kept = threading.local()
 
+    @abstractmethod
     def scale(self, x: np.ndarray, c: np.ndarray) -> Scale | None:
         """The scale of columns; None if they have none."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def sums(self, own: Side, other: Side, place: tuple[slice, slice], scale: Scale) -> Sums | None:
+        """W of a place, and what size is certain. None for weights that cannot be scaled."""
 
     def scale_of(self, columns: slice, x: np.ndarray, c: np.ndarray) -> Scale | None:
         """The scale of a strip; None if it has none."""

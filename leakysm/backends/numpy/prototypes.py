@@ -5,14 +5,17 @@ Anything else, a wrong argument among it, is left to the reference.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from leakysm.backends.protocol import Pair, reference_pair
-from leakysm.ops.arrays import quiet, tree_sum
+from leakysm.ops.arrays import quiet, require_shape, tree_sum, working
 
 REFERENCE = reference_pair("prototypes")
+
+Back = Callable[[np.ndarray], np.ndarray]  # dy -> dz
 
 
 def _shots(z: np.ndarray, labels: Any, n_classes: Any) -> int:
@@ -33,30 +36,31 @@ def _shots(z: np.ndarray, labels: Any, n_classes: Any) -> int:
 
 
 @quiet
-def _forward(z: np.ndarray, labels: Any, n_classes: int) -> tuple[np.ndarray, Any]:
+def _forward(z: np.ndarray, labels: Any, n_classes: int) -> tuple[np.ndarray, Back]:
     """z (N, D), labels (N,) integers in [0, n_classes) -> (n_classes, D)."""
     shots = _shots(z, labels, n_classes)
     if not shots:
         y, saved = REFERENCE.forward(z, labels, n_classes)
-        return y, (saved, 0)
+        return y, lambda dy: REFERENCE.backward(saved, dy)
     # Divided before the sum, so that the mean of large values does not overflow.
     by_class = z[np.argsort(labels, kind="stable")] / z.dtype.type(shots)
     means = tree_sum(np, by_class.reshape(n_classes, shots, z.shape[1]), axis=1)
-    return np.ascontiguousarray(means), (((z, labels, n_classes), {}), shots)
+
+    def back(dy: np.ndarray) -> np.ndarray:
+        working(z=z, dy=dy)
+        require_shape("dy", dy, means.shape)
+        dz: np.ndarray = np.take(dy / z.dtype.type(shots), labels, axis=0)
+        return dz
+
+    return np.ascontiguousarray(means), back
 
 
 @quiet
-def _backward(saved: Any, dy: np.ndarray) -> np.ndarray:
+def _call_back(back: Back, dy: np.ndarray) -> np.ndarray:
     """dy (n_classes, D) -> dz (N, D)."""
-    kept, shots = saved
-    (z, labels, n_classes), _ = kept
-    if not shots or dy.shape != (n_classes, z.shape[1]) or dy.dtype != z.dtype:
-        gradient: np.ndarray = REFERENCE.backward(kept, dy)
-        return gradient
-    dz: np.ndarray = np.take(dy / z.dtype.type(shots), labels, axis=0)
-    return dz
+    return back(dy)
 
 
 def pair() -> Pair:
     """The pair for the engine's table."""
-    return Pair(_forward, _backward)
+    return Pair(_forward, _call_back)

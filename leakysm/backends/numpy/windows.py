@@ -16,7 +16,7 @@ import numpy as np
 from leakysm.backends.numpy.scratch import Scratch
 
 CACHE = 3 << 20  # bytes of a chunk's rows; much less, and threads wait for the interpreter lock between short loops
-CHUNKS = 8  # of a batch at least, so that threads have equal shares
+CHUNKS = 8  # of a batch, or a multiple of it, so that threads have equal shares
 
 
 @dataclass(frozen=True)
