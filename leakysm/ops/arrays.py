@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat
@@ -21,7 +22,14 @@ _FLOATS = ("float16", "float32", "float64")
 
 def dtype_name(array: Array) -> str:
     """'float32' for NumPy, 'torch.float32' and 'array_api_strict.float32' alike."""
-    return str(array.dtype).rpartition(".")[2]
+    dtype = array.dtype
+    return _numpy_name(dtype) if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2]
+
+
+@lru_cache(maxsize=64)
+def _numpy_name(dtype: np.dtype) -> str:
+    """NumPy spells a dtype in the time of a thousand additions."""
+    return str(dtype)
 
 
 def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 RUN = 32  # rows that are added one after another; their sums are then added pairwise, in float64
@@ -10,15 +12,25 @@ FEW = 8  # images that tell the mean well enough
 ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
 
 
-def column_sums(rows: np.ndarray) -> np.ndarray:
-    """(m, F) -> (F,) in float64: sums of runs of rows in their dtype, a matrix-vector product each, then of these."""
-    m, F = rows.shape
+@lru_cache(maxsize=256)
+def _runs(m: int) -> tuple[int, int, int]:
+    """Rows of a run, whole runs, and rows left over, of m rows."""
     run = next((r for r in range(RUN, RUN // 2, -1) if m % r == 0), RUN)
-    full, rest = divmod(m, run)
-    ones = ONES[rows.dtype]
-    runs = np.matmul(ones[:run], rows[: full * run].reshape(full, run, F))
-    sums: np.ndarray = np.add.reduce(runs, axis=0, dtype=np.float64)
-    return sums + np.matmul(ones[:rest], rows[full * run :]) if rest else sums
+    return run, *divmod(m, run)
+
+
+def column_sums(*several: np.ndarray) -> np.ndarray:
+    """Of k arrays (m, F) -> (k, F) in float64: sums of runs of rows in their dtype, a product each, then of these."""
+    m, F = several[0].shape
+    run, full, rest = _runs(m)
+    ones = ONES[several[0].dtype]
+    runs = np.empty((len(several), full, F), several[0].dtype)
+    for rows, out in zip(several, runs, strict=True):
+        np.matmul(ones[:run], rows[: full * run].reshape(full, run, F), out=out)
+    sums: np.ndarray = np.add.reduce(runs, axis=1, dtype=np.float64)
+    if rest:
+        sums += [np.matmul(ones[:rest], rows[full * run :]) for rows in several]
+    return sums
 
 
 def pairwise_sum(parts: list[np.ndarray]) -> np.ndarray:

@@ -53,6 +53,7 @@ class Block:
     w: np.ndarray  # (9 C, F) negated where the scale is negative
     sign: np.ndarray  # (F,) 1 or -1
     gain: np.ndarray  # (F,) |scale|, float64
+    constant: np.ndarray  # the channels with scale 0
     subtracted: np.ndarray  # (F,) from the outputs that are kept: an estimate of their mean
     offset: np.ndarray  # (F,) what is left of the mean, float64
     inverse: np.ndarray  # (F,) 1 / sigma, float64
@@ -96,6 +97,7 @@ class Forward:
             w=(w * sign).reshape(9 * C, F),
             sign=sign,
             gain=np.abs(scale.astype(np.float64)),
+            constant=np.flatnonzero(scale == 0),
             subtracted=np.zeros_like(scale),
             offset=np.zeros(F),
             inverse=np.empty(F),
@@ -104,7 +106,7 @@ class Forward:
             largest=None if thin else self._memory(pooled, dtype),
             choice=self._memory((3, *pooled), bool),
             positive=self._memory(pooled, bool),
-            tasks=plan(N, H, W, rows_of_chunk(9 * C + F, dtype, N * H * W)),
+            tasks=plan(N, H, W, rows_of_chunk(9 * C + F, dtype, N * H * W, few=thin)),
         )
         variance = self._moments(block) if block.patches is None else self._moments_of_patches(block, block.patches)
         np.divide(1, np.sqrt(variance + eps), out=block.inverse)
@@ -142,7 +144,7 @@ class Forward:
                 self._pool(block, chunk, rows, largest[chunk.pooled])
                 squares = self._scratch("squares", rows.shape, rows.dtype)
                 np.multiply(rows, rows, out=squares)
-                sums += column_sums(rows), column_sums(squares)
+                sums += column_sums(rows, squares)
             return sums
 
         return convolve
@@ -182,8 +184,8 @@ class Forward:
         corners = rows[: 4 * chunk.corners].reshape(4, chunk.corners, rows.shape[1])
         choice = block.choice[:, chunk.pooled]
         pool(corners, largest, choice, self._scratch)
-        if not block.gain.all():  # scale 0: every normalised value is the shift, and the first position is the maximum
-            zero = block.gain == 0
+        if block.constant.size:  # every normalised value is the shift, and the first position is the maximum
+            zero = block.constant
             largest[:, zero], choice[:, :, zero] = corners[0][:, zero], False
 
 

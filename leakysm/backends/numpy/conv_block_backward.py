@@ -104,7 +104,7 @@ class Backward:
             weighted = self._scratch("weighted", dy[run].shape, dy.dtype)
             np.multiply(dy[run], block.positive[run], out=g[run])
             np.multiply(g[run], largest[run], out=weighted)
-            return np.stack([column_sums(g[run]), column_sums(weighted)])
+            return column_sums(g[run], weighted)
 
         sums = pairwise_sum(self._workers.map(mask, [slice(*run) for run in cut(len(g), PIECE)]))
         return g, Sums.of(block, *sums)
@@ -148,7 +148,7 @@ class Backward:
                 for chunk in task:
                     g = self._scratch("g", (chunk.corners, F), dy.dtype)
                     np.multiply(dy[chunk.pooled], block.positive[chunk.pooled], out=g)
-                    sums += column_sums(g)
+                    sums += column_sums(g)[0]
                     routed = self._scratch("routed", (4, chunk.corners, F), dy.dtype)
                     unpool(g, block.choice[:, chunk.pooled], routed)
                     dw.add(patches.of(chunk)[:, : 4 * chunk.corners].T, routed.reshape(-1, F))

@@ -16,15 +16,20 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}
+        self._views: dict[str, np.ndarray] = {}
         self._padded: dict[str, np.ndarray] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An uninitialised C-contiguous array in buffer `name`."""
+        last = self._views.get(name)
+        if last is not None and last.shape == shape and last.dtype == dtype:
+            return last
         size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
             buffer = self._buffers[name] = aligned((size,), np.uint8)
-        return np.ndarray(shape, dtype, buffer)
+        view = self._views[name] = np.ndarray(shape, dtype, buffer)
+        return view
 
     def padded(self, name: str, shape: tuple[int, int, int, int], dtype: Any) -> np.ndarray:
         """(n, H, W, C) -> an array (n, H + 2, W + 2, C) with a border of zeros, which the caller must leave alone."""

@@ -24,7 +24,7 @@ from leakysm.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GROUPS = 32  # partial sums of a call: enough to share among many threads, few enough to add up quickly
+GROUPS = 16  # partial sums of a call: enough to share among many threads, few enough to add up quickly
 
 
 class _SingleThreadedBlas:

@@ -55,9 +55,12 @@ def cut(length: int, step: int, multiple: int = 1) -> list[tuple[int, int]]:
 Task = tuple[Chunk, ...]  # the chunks of the same images, in order: one chunk of whole images, or the bands of one
 
 
-def rows_of_chunk(width: int, dtype: np.dtype, outputs: int) -> int:
-    """How many rows of `width` values, im2col matrix and outputs together, make a chunk, of `outputs` in all."""
-    return max(1, min(CACHE // (width * dtype.itemsize), outputs // CHUNKS))
+def rows_of_chunk(width: int, dtype: np.dtype, outputs: int, *, few: bool = False) -> int:
+    """How many rows of `width` values, im2col matrix and outputs together, make a chunk, of `outputs` in all.
+
+    Twice as many for few channels, where the products are short, and so are the times without the interpreter lock.
+    """
+    return max(1, min(CACHE * (2 if few else 1) // (width * dtype.itemsize), outputs // CHUNKS))
 
 
 @lru_cache(maxsize=64)
