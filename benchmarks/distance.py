@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from leakysm_benchmarks.turns import Call, comparisons, steps_of_a_turn, take_turns
+from leakysm_benchmarks.turns import Call, comparisons, take_turns_of_short_steps
 
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.errors import UserError
@@ -150,7 +150,7 @@ def compare(
                 given = arrays(size, dtype)
                 makes = [("leakysm", ours(engine, gradients)), *peers(vs, gradients, engine.threads)]
                 players = [Call(name, "peer", make(*given)) for name, make in makes]
-                times = take_turns(players, steps_of_a_turn(players), rounds=rounds, warm_up=1)
+                times = take_turns_of_short_steps(players, rounds=rounds)
                 kept = [keeps_small_distances(make, dtype) for _, make in makes[1:]]
                 for comparison, keeps in zip(comparisons(players, times, label), kept, strict=True):
                     found.append(asdict(comparison) | {"keeps_small_distances": keeps})

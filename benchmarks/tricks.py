@@ -35,9 +35,8 @@ def _fresh(_: Any, *arguments: Any) -> np.ndarray:
     return np.empty(shape, dtype)
 
 
-def _plain_sums(rows: np.ndarray) -> np.ndarray:
-    sums: np.ndarray = rows.sum(axis=0, dtype=np.float64)
-    return sums
+def _plain_sums(*several: np.ndarray) -> np.ndarray:
+    return np.stack([rows.sum(axis=0, dtype=np.float64) for rows in several])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-TURN = 0.02  # seconds that a turn of short steps lasts, about
+TURN = 0.1  # seconds that a turn of short steps lasts, about
 PAUSE = 0.03  # seconds before a turn: an OpenMP's threads keep the cores busy for a while after their work
 
 
@@ -55,10 +55,13 @@ class Comparison:
     theirs: tuple[float, float, float]
 
 
-def turn(contender: Contender, given: Sequence[Any]) -> float:
-    """Seconds a step."""
+def turn(contender: Contender, given: Sequence[Any], run_in: Sequence[Any] = ()) -> float:
+    """Seconds a step, those for `run_in` not counted."""
     contender.finish()
     time.sleep(PAUSE)
+    for each in run_in:
+        contender.step(each)
+    contender.finish()
     started = time.perf_counter()
     for each in given:
         contender.step(each)
@@ -72,10 +75,19 @@ def take_turns(players: Sequence[Contender], given: Sequence[Any], *, rounds: in
     return np.array(times[warm_up:])
 
 
-def steps_of_a_turn(players: Sequence[Contender]) -> list[None]:
-    """As many empty arguments as make a turn of the quickest long enough to be timed."""
-    quickest = min(turn(player, [None]) for player in players for _ in range(2))
-    return [None] * max(1, min(1000, round(TURN / max(quickest, 1e-6))))
+def take_turns_of_short_steps(players: Sequence[Contender], *, rounds: int) -> np.ndarray:
+    """The same for steps that are given nothing, as many of each as last for TURN.
+
+    As many more before these are not counted: BLAS threads of the player before may still be spinning, and cores that
+    were idle are slow at first.
+    """
+    turns = [(player, [None] * _steps_of_a_turn(player)) for player in players]
+    return np.array([[turn(player, steps, run_in=steps) for player, steps in turns] for _ in range(rounds)])
+
+
+def _steps_of_a_turn(player: Contender) -> int:
+    quick = min(turn(player, [None]) for _ in range(2))
+    return max(1, min(1000, round(TURN / max(quick, 1e-6))))
 
 
 def comparisons(players: Sequence[Contender], times: np.ndarray, size: str) -> list[Comparison]:

@@ -99,7 +99,8 @@ class Workers:
                 work()
             finally:
                 pending.clear()
-                wait(helpers)
+                if helpers:
+                    wait(helpers)
         for helper in helpers:
             helper.result()
         return results
