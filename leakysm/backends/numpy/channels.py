@@ -44,11 +44,14 @@ def pairwise_sum(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def estimated_mean(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Mean (F,) of the convolution's outputs on a few of the images. x (N, H, W, C), w (9 C, F) -> float64."""
+    """Mean (F,) of the convolution's outputs, as if pixels were everywhere as they are on average on a few images.
+
+    x (N, H, W, C), w (9 C, F) -> float64.
+    """
     N, H, W, C = x.shape
-    some = x[:: -(-N // FEW)]
-    images = np.zeros((H + 2, W + 2, C))
-    np.add.reduce(some, axis=0, dtype=np.float64, out=images[1:-1, 1:-1])
-    sums = [images[i : i + H, j : j + W].sum(axis=(0, 1)) for i in range(3) for j in range(3)]
-    mean: np.ndarray = np.concatenate(sums) @ w.astype(np.float64) / (len(some) * H * W)
+    pixels = x[:: -(-N // FEW)].reshape(-1, C)
+    vertical, horizontal = (np.array([1 - 1 / n, 1, 1 - 1 / n]) for n in (H, W))  # how often a tap meets the image
+    meets = np.outer(vertical, horizontal).reshape(9) / 9  # means, not sums, so that nothing overflows
+    taps = (meets.astype(w.dtype) @ w.reshape(9, -1)).reshape(C, w.shape[1])
+    mean: np.ndarray = column_sums(pixels / x.dtype.type(len(pixels)))[0] @ taps * 9
     return mean
