@@ -78,11 +78,13 @@ def take_turns(players: Sequence[Contender], given: Sequence[Any], *, rounds: in
 def take_turns_of_short_steps(players: Sequence[Contender], *, rounds: int) -> np.ndarray:
     """The same for steps that are given nothing, as many of each as last for TURN.
 
-    As many more before these are not counted: BLAS threads of the player before may still be spinning, and cores that
+    About as many before these are not counted: BLAS threads of the player before may still be spinning, and cores that
     were idle are slow at first.
     """
     turns = [(player, [None] * _steps_of_a_turn(player)) for player in players]
-    return np.array([[turn(player, steps, run_in=steps) for player, steps in turns] for _ in range(rounds)])
+    return np.array(
+        [[turn(player, steps, run_in=steps[: len(steps) - 1]) for player, steps in turns] for _ in range(rounds)]
+    )
 
 
 def _steps_of_a_turn(player: Contender) -> int:

@@ -42,7 +42,7 @@ def test_ratios_are_taken_turn_by_turn(clock):
 
 @pytest.mark.parametrize(("seconds", "steps"), [(1.0, 1), (0.02, 5), (1e-9, 1000)])
 def test_a_turn_of_short_steps_has_many_and_counts_the_later_half(clock, seconds, steps):
-    ours = clock.contender("ours", [seconds] * (2 + steps) + [2 * seconds] * steps)
+    ours = clock.contender("ours", [seconds] * (1 + steps) + [2 * seconds] * steps)
     np.testing.assert_allclose(turns.take_turns_of_short_steps([ours], rounds=1), [[2 * seconds]])
 
 
