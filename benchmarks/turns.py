@@ -82,9 +82,7 @@ def take_turns_of_short_steps(players: Sequence[Contender], *, rounds: int) -> n
     were idle are slow at first.
     """
     turns = [(player, [None] * _steps_of_a_turn(player)) for player in players]
-    return np.array(
-        [[turn(player, steps, run_in=steps[: len(steps) - 1]) for player, steps in turns] for _ in range(rounds)]
-    )
+    return np.array([[turn(player, steps, run_in=steps[1:]) for player, steps in turns] for _ in range(rounds)])
 
 
 def _steps_of_a_turn(player: Contender) -> int:

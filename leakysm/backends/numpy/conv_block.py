@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,7 +54,6 @@ class Block:
     w: np.ndarray  # (9 C, F) negated where the scale is negative
     sign: np.ndarray  # (F,) 1 or -1
     gain: np.ndarray  # (F,) |scale|, float64
-    constant: np.ndarray  # the channels with scale 0
     subtracted: np.ndarray  # (F,) from the outputs that are kept: an estimate of their mean
     offset: np.ndarray  # (F,) what is left of the mean, float64
     inverse: np.ndarray  # (F,) 1 / sigma, float64
@@ -63,6 +63,11 @@ class Block:
     choice: np.ndarray  # (3, N h w, F) bool
     positive: np.ndarray  # (N h w, F) bool: y > 0
     tasks: tuple[Task, ...]
+
+    @cached_property
+    def constant(self) -> np.ndarray:
+        """The channels with scale 0: every normalised value is the shift."""
+        return np.flatnonzero(self.gain == 0)
 
     def outputs_of(self, chunk: Chunk, scratch: Scratch) -> np.ndarray:
         """The chunk's outputs, (m, F): kept, or computed from its patches."""
@@ -97,7 +102,6 @@ class Forward:
             w=(w * sign).reshape(9 * C, F),
             sign=sign,
             gain=np.abs(scale.astype(np.float64)),
-            constant=np.flatnonzero(scale == 0),
             subtracted=np.zeros_like(scale),
             offset=np.zeros(F),
             inverse=np.empty(F),
@@ -184,9 +188,8 @@ class Forward:
         corners = rows[: 4 * chunk.corners].reshape(4, chunk.corners, rows.shape[1])
         choice = block.choice[:, chunk.pooled]
         pool(corners, largest, choice, self._scratch)
-        if block.constant.size:  # every normalised value is the shift, and the first position is the maximum
-            zero = block.constant
-            largest[:, zero], choice[:, :, zero] = corners[0][:, zero], False
+        if block.constant.size:  # there the first position is the maximum
+            largest[:, block.constant], choice[:, :, block.constant] = corners[0][:, block.constant], False
 
 
 class _Normalise:

@@ -40,7 +40,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._free: list[np.ndarray] = []  # the longest unused first
-        self._kept = self._lent = self._most = 0  # bytes free, lent, and lent at most
+        self._lent = self._most = 0  # bytes, now and at most
         self._lock = threading.RLock()  # entered again where the collector finds a loan while a block is sought
 
     def __call__(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -55,27 +55,23 @@ class Memory:
         return lent
 
     def _find(self, size: int) -> np.ndarray:
-        sizes = [block.size for block in self._free]
-        fitting = [(found, -i) for i, found in enumerate(sizes) if size <= found <= SLACK * size]
+        fitting = [i for i, block in enumerate(self._free) if size <= block.size <= SLACK * size]
         if not fitting:
             return aligned((size,), np.uint8)
-        found, i = min(fitting)
-        self._kept -= found
-        return self._free.pop(-i)
+        return self._free.pop(min(fitting, key=lambda i: (self._free[i].size, -i)))
 
     @property
     def kept(self) -> int:
         """Bytes that are kept and not in use."""
-        return self._kept
+        return sum(block.size for block in self._free)
 
     def _forget(self) -> None:
-        while self._free and self._lent + self._kept > self._most:
-            self._kept -= self._free.pop(0).size
+        while self._free and self._lent + self.kept > self._most:
+            del self._free[0]
 
     def take_back(self, block: np.ndarray) -> None:
         """A block is no longer in use."""
         with self._lock:
             self._lent -= block.size
-            self._kept += block.size
             self._free.append(block)
             self._forget()
