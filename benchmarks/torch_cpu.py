@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leakysm.errors import UserError
+from leakysm.ops.metrics import LeakySquaredEuclidean
 
 if TYPE_CHECKING:
     from leakysm_benchmarks.sizes import Size
@@ -17,7 +18,7 @@ except ImportError as error:
     raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install 'leakysm[peers]'") from None
 
 FORMS = ("NCHW", "channels_last", "torch.compile")
-LEARNING_RATE, THRESHOLD, SLOPE = 1e-3, 1.0, 0.1
+LEARNING_RATE, LEAKY = 1e-3, LeakySquaredEuclidean()
 
 
 def conv4(channels: int) -> Any:
@@ -64,7 +65,7 @@ class TorchStep:
         n = self.size.way * self.size.shot
         centres = z[:n].reshape(self.size.way, self.size.shot, -1).mean(1)
         d = (z[n:, None] - centres[None]).square().sum(-1)
-        d = torch.where(d <= THRESHOLD, d, THRESHOLD + SLOPE * (d - THRESHOLD))
+        d = torch.where(d <= LEAKY.threshold, d, LEAKY.threshold + LEAKY.slope * (d - LEAKY.threshold))
         return torch.nn.functional.cross_entropy(-d, self.labels)
 
     def step(self, indices: np.ndarray) -> float:

@@ -43,7 +43,7 @@ Threshold = Annotated[
 ]
 Slope = Annotated[
     float | None,
-    typer.Option("--slope", help="Leaky distance: 0 < s <= 1.", show_default="0.1, if leaky", rich_help_panel=NET),
+    typer.Option("--slope", help="Leaky distance: 0 < s <= 1.", show_default="0.03, if leaky", rich_help_panel=NET),
 ]
 Per = Annotated[
     Literal["pair", "coordinate"] | None,

@@ -30,7 +30,7 @@ BY_DATASET: dict[str, dict[str, Any]] = {
     "caltech101": {"episodes": 10_000, "test_episodes": 600},
     "folder": {"episodes": 1000},
 }
-LEAKY: dict[str, Any] = {"threshold": 1.0, "slope": 0.1, "per": "pair"}
+LEAKY: dict[str, Any] = {"threshold": 1.0, "slope": 0.03, "per": "pair"}
 # Of an episode, as far as the classes suffice; of the published sets by Snell et al. 2017, sections 3.1 and 3.2.
 WAYS = {"omniglot": 60, "miniimagenet": 30, "caltech101": 30}
 QUERIES = {"miniimagenet": 15, "caltech101": 15}

@@ -37,11 +37,11 @@ def test_the_same_weights_episodes_and_tests_within_a_seed(compared: Path) -> No
     """Without a leak the leaky distance is squared Euclidean bit for bit: nothing else may differ between the runs."""
     table = json.loads((compared / "comparison.json").read_text())
     base, leaky, _ = table["tests"][0]["settings"]
-    assert leaky["setting"] == "leaky,threshold=inf,slope=0.1"
+    assert leaky["setting"] == "leaky,threshold=inf,slope=0.03"
     assert (leaky["difference"], leaky["difference_interval"], leaky["p_value"]) == (0, 0, 1)
     assert [seed["accuracy"] for seed in leaky["seeds"]] == [seed["accuracy"] for seed in base["seeds"]]
     squared = contents(compared / "squared-euclidean", "*/metrics.csv")
-    assert contents(compared / "leaky-threshold=inf-slope=0.1", "*/metrics.csv") == squared
+    assert contents(compared / "leaky-threshold=inf-slope=0.03", "*/metrics.csv") == squared
     assert contents(compared / "euclidean", "*/metrics.csv").keys() == squared.keys()
     assert not contents(compared / "euclidean", "*/metrics.csv").items() & squared.items()
 

@@ -41,7 +41,7 @@ def test_the_metric_has_the_parameters(setting: dict) -> None:
 def test_the_default_is_the_papers_pair_at_the_packages_defaults() -> None:
     parsed = parse_settings(DEFAULT)
     assert [metric_of(setting) for setting in parsed.values()] == [SquaredEuclidean(), LeakySquaredEuclidean()]
-    assert list(parsed) == ["squared-euclidean", "leaky,threshold=1,slope=0.1"]
+    assert list(parsed) == ["squared-euclidean", "leaky,threshold=1,slope=0.03"]
 
 
 def test_the_order_of_keys_does_not_make_two_settings_of_one() -> None:

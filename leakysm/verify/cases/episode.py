@@ -12,7 +12,7 @@ from leakysm.verify.registry import Case
 
 METRICS: dict[str, Metric] = {
     "squared": SquaredEuclidean(),
-    "leaky": LeakySquaredEuclidean(),
+    "leaky": LeakySquaredEuclidean(threshold=1.0, slope=0.1),
     "leaky-per-coordinate": LeakySquaredEuclidean(threshold=0.25, slope=0.125, per="coordinate"),
     "scaled": LeakySquaredEuclidean(threshold=0.0, slope=0.1),
     "euclidean": Euclidean(),

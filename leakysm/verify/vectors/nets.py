@@ -27,7 +27,7 @@ from leakysm.verify.precise import rounded
 from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import Group
 
-METRICS: dict[str, Metric] = {"squared": SquaredEuclidean(), "leaky": LeakySquaredEuclidean()}
+METRICS: dict[str, Metric] = {"squared": SquaredEuclidean(), "leaky": LeakySquaredEuclidean(threshold=1.0, slope=0.1)}
 # Measured, error / (eps * scale) of the numpy and reference engines in float32 and float64: at most 32 and 330.
 K = {"small": 400.0, "full": 4000.0}
 WAY = 3
