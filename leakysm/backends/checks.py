@@ -8,7 +8,7 @@ from typing import Any
 from leakysm.backends.protocol import Pair, reference_pair
 from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, dtype_name, require_shape, working
-from leakysm.ops.batch_norm import require_eps
+from leakysm.ops.batch_norm import checked_eps
 
 
 def check_convolution(x: Array, w: Array) -> None:
@@ -20,7 +20,7 @@ def check_convolution(x: Array, w: Array) -> None:
 
 def check_block(eps: float, x: Array, w: Array, **channels: Array) -> None:
     """The same, every array of `channels` (F,) of the same dtype, and eps in its range."""
-    require_eps(eps)
+    checked_eps(eps)
     check_convolution(x, w)
     working(x=x, **channels)
     for name, array in channels.items():

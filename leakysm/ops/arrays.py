@@ -88,7 +88,7 @@ def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, na
     if not xp.isdtype(labels.dtype, "integral"):
         raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: number the classes from 0")
     if dtype_name(labels) not in ("int32", "int64"):  # narrow ones cannot count the classes, unsigned ones not compare
-        labels = xp.astype(labels, xp.int64 if dtype_name(labels) in ("uint32", "uint64") else xp.int32)
+        labels = xp.astype(labels, xp.int64)
     if n and (int(xp.min(labels)) < 0 or int(xp.max(labels)) >= n_classes):
         span = f"{int(xp.min(labels))} to {int(xp.max(labels))}"
         raise UserError(f"{name} run from {span}; 0 to {n_classes - 1} is expected: number the classes from 0")

@@ -10,6 +10,7 @@ n = the number of values of a channel. Source: Ioffe & Szegedy (2015).
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from leakysm.errors import UserError
@@ -31,10 +32,11 @@ def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
     return xp.reshape(x, (math.prod(x.shape[:-1]), C))
 
 
-def require_eps(eps: float) -> None:
-    """UserError unless 0 <= eps < inf."""
-    if not isinstance(eps, int | float) or not 0 <= eps < math.inf:
+def checked_eps(eps: Any) -> float:
+    """`eps` as a float, whose dtype decides nothing; UserError unless 0 <= eps < inf."""
+    if not isinstance(eps, Real) or not 0 <= float(eps) < math.inf:
         raise UserError(f"eps is {eps!r}; 0 <= eps < inf is expected: 1e-5 is usual")
+    return float(eps)
 
 
 def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, Array]:
@@ -46,6 +48,8 @@ def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, A
         )
     mean = tree_sum(xp, rows, axis=0) / n
     centred = rows - mean
+    rest = tree_sum(xp, centred, axis=0) / n  # what the mean was rounded by: squared, it may exceed the variance
+    mean, centred = mean + rest, centred - rest
     variance = tree_sum(xp, centred * centred, axis=0) / n
     inverse = 1 / xp.sqrt(variance + eps)
     return centred * inverse, inverse, mean, variance
@@ -57,7 +61,7 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
 
     UserError (a ValueError) for a single value a channel.
     """
-    require_eps(eps)
+    eps = checked_eps(eps)
     xp, (x, scale, shift), finish = working(x=x, scale=scale, shift=shift)
     normalised, _, mean, variance = _normalise(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
     return finish(xp.reshape(normalised * scale + shift, x.shape)), finish(mean), finish(variance)
@@ -66,7 +70,7 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
 @quiet
 def batch_norm_vjp(x: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,)."""
-    require_eps(eps)
+    eps = checked_eps(eps)
     xp, (x, scale, shift, dy), finish = working(x=x, scale=scale, shift=shift, dy=dy)
     normalised, inverse, _, _ = _normalise(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
     require_shape("dy", dy, tuple(x.shape))

@@ -8,7 +8,7 @@ Source: Ioffe & Szegedy (2015). Mean and variance are differentiable arguments l
 from __future__ import annotations
 
 from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
-from leakysm.ops.batch_norm import EPS, channel_rows, require_eps
+from leakysm.ops.batch_norm import EPS, channel_rows, checked_eps
 from leakysm.ops.registry import Operation, arrays, register
 
 
@@ -20,7 +20,7 @@ def batch_norm_inference(
 
     ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, wrong shapes, bad eps.
     """
-    require_eps(eps)
+    eps = checked_eps(eps)
     xp, (x, scale, shift, mean, variance), finish = working(x=x, scale=scale, shift=shift, mean=mean, variance=variance)
     channel_rows(xp, x, scale=scale, shift=shift, mean=mean, variance=variance)
     return finish((x - mean) * (1 / xp.sqrt(variance + eps)) * scale + shift)
@@ -31,7 +31,7 @@ def batch_norm_inference_vjp(
     x: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Gradients of `batch_norm_inference`. dy (..., C) -> dx (..., C); dscale, dshift, dmean, dvariance (C,)."""
-    require_eps(eps)
+    eps = checked_eps(eps)
     xp, (x, scale, shift, mean, variance, dy), finish = working(
         x=x, scale=scale, shift=shift, mean=mean, variance=variance, dy=dy
     )

@@ -6,7 +6,7 @@ import contextlib
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,8 @@ def arguments_in(case: Case, dtype: str) -> list[Any]:
 def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *, strict: bool) -> Iterator[Outcome]:
     """One outcome for each output of the value, or each gradient. NotOffered passes through.
 
-    strict: hold it to what only this package promises as well: the same bits twice, exact zeros where every term is 0,
-    and the left derivative where a distance is exactly at the threshold.
+    strict: hold it to what only this package promises as well: the same bits twice, and as the entry's twin, exact
+    zeros where every term is 0, and the left derivative where a distance is exactly at the threshold.
     """
     case, precision = truth.case, Precision(dtype)
     names = truth.entry.definition.outputs if part == "value" else truth.entry.gradients
@@ -68,6 +68,7 @@ def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *
     try:
         results = _call(implementation, case, dtype, part)
         again = _call(implementation, case, dtype, part) if strict else results
+        twin = _twin(implementation, truth, dtype, part) if strict else None
         _require_shapes(results, exacts, names, dtype)
     except NotOffered:
         raise
@@ -76,8 +77,9 @@ def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text)
         return
     exacts, ratios = _best(truth, part, precision, results, names, strict)
-    for name, found, repeat, exact, ratio in zip(names, results, again, exacts, ratios, strict=True):
-        wrong = _problem(found, exact, ratio) or (_own_promise(found, repeat, exact) if strict else None)
+    rows = zip(names, results, again, twin or results, exacts, ratios, strict=True)
+    for name, found, repeat, same, exact, ratio in rows:
+        wrong = _problem(found, exact, ratio) or (_own_promise(found, repeat, same, exact) if strict else None)
         worst, units = float(ratio.max(initial=0)), float(roundings(found, exact, precision).max(initial=0))
         yield Outcome(case, dtype, part, name, worst, units, wrong)
 
@@ -96,7 +98,10 @@ def _best(
     settled = not gradient or (strict and "kink" in truth.case.flags)
     if settled or _largest(ratios) <= 1:
         return best, ratios
-    for exacts in truth.alternatives(precision):
+    others = truth.alternatives(precision)
+    if others is None:  # too many choices are open: not judged
+        return best, [np.zeros_like(ratio) for ratio in ratios]
+    for exacts in others:
         other = against(exacts)
         if _largest(other) < _largest(ratios):
             best, ratios = exacts, other
@@ -148,9 +153,19 @@ def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
     return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
 
 
-def _own_promise(found: HostArray, repeat: HostArray, exact: Exact) -> str | None:
+def _twin(implementation: Implementation, truth: Truth, dtype: str, part: str) -> tuple[HostArray, ...] | None:
+    """What the operation gives whose bits the parameters promise; None if there is none, or it is not offered."""
+    name = truth.entry.twin(**truth.case.parameters)
+    if name is None or not implementation.offers(name, part):
+        return None
+    return _call(implementation, replace(truth.case, operation=name, parameters={}), dtype, part)
+
+
+def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray, exact: Exact) -> str | None:
     if found.tobytes() != repeat.tobytes():
         return "the same call gave other bits the second time"
+    if found.tobytes() != twin.tobytes():
+        return "has other bits than the distance without a restriction"
     if np.any(np.asarray((exact.scale == 0) & (exact.value == 0), dtype=bool) & (found != 0)):
         return "is not exactly 0 where every term is 0"
     return None

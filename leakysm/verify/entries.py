@@ -25,6 +25,7 @@ def _enter(
     oracle: Any,
     cases: Callable[[], Sequence[Case]],
     sizes: Callable[..., Mapping[str, int]],
+    **promises: Any,
 ) -> None:
     def strategy() -> Any:
         from leakysm.verify import strategies
@@ -32,7 +33,7 @@ def _enter(
         return strategies.cases(operation)
 
     value, vjp, *choices = oracle
-    registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, cases, strategy, *choices))
+    registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, cases, strategy, *choices, **promises))
 
 
 def _module(module: Any, operation: str) -> tuple[Any, Any]:
@@ -133,7 +134,13 @@ def _channel_sizes(x: Any, *_: Any, **__: Any) -> dict[str, int]:
 
 for _operation in ("squared_euclidean", "euclidean", "cosine_distance"):
     _enter(_operation, _metric(_operation)[:2], partial(pair_cases.distance_cases, _operation), _pair_sizes)
-_enter("leaky_squared_euclidean", _metric("leaky_squared_euclidean"), pair_cases.leaky_cases, _pair_sizes)
+_enter(
+    "leaky_squared_euclidean",
+    _metric("leaky_squared_euclidean"),
+    pair_cases.leaky_cases,
+    _pair_sizes,
+    twin=lambda *, threshold, slope, **_: "squared_euclidean" if slope == 1 or np.isinf(threshold) else None,
+)
 _enter("prototypes", _module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
 _enter("log_softmax", _module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
 _enter("cross_entropy", _module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)

@@ -73,7 +73,8 @@ class Entry:
     value(*arguments, **parameters) and vjp(*arguments, dy, **parameters) give an `Exact` for each output or gradient;
     bounds: by output name, and "d" + argument name; sizes(*arguments, **parameters): the numbers in the bounds' k.
     choices(tolerance, floor, *arguments, **parameters): further keywords for vjp, one dict for every combination of
-    discrete choices open to a computation that knows the choices' arguments to tolerance * scale + floor.
+    discrete choices open to a computation that knows the choices' arguments to tolerance * scale + floor, none if they
+    are too many to compare with. twin(**parameters): the operation whose bits these parameters promise, if any.
     """
 
     operation: str
@@ -84,6 +85,7 @@ class Entry:
     cases: Callable[[], Sequence[Case]]
     strategy: Callable[[], SearchStrategy[Case]]
     choices: Callable[..., Sequence[Mapping[str, Any]]] | None = None
+    twin: Callable[..., str | None] = lambda **_: None
 
     @property
     def definition(self) -> Operation:
@@ -105,7 +107,7 @@ class Truth:
 
     def __init__(self, entry: Entry, case: Case):
         self.entry, self.case = entry, case
-        self._open: dict[float, list[tuple[Exact, ...]]] = {}
+        self._open: dict[float, list[tuple[Exact, ...]] | None] = {}
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
@@ -123,19 +125,21 @@ class Truth:
     def vjp(self) -> tuple[Exact, ...]:
         return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
 
-    def alternatives(self, precision: Precision) -> list[tuple[Exact, ...]]:
-        """The exact gradients for the other discrete choices that this precision leaves open."""
+    def alternatives(self, precision: Precision) -> list[tuple[Exact, ...]] | None:
+        """The exact gradients for the other discrete choices that this precision leaves open; None if too many."""
         if self.entry.choices is None:
             return []
         if precision.eps not in self._open:
             self._open[precision.eps] = self._open_vjps(precision)
         return self._open[precision.eps]
 
-    def _open_vjps(self, precision: Precision) -> list[tuple[Exact, ...]]:
+    def _open_vjps(self, precision: Precision) -> list[tuple[Exact, ...]] | None:
         assert self.entry.choices is not None
         tolerance = self.factor("y") * precision.eps
         floor = self.value[0].terms * precision.smallest_normal
         choices = self.entry.choices(tolerance, floor, *self.case.arguments, **self.case.parameters)
+        if not choices:
+            return None
         call = (*self.case.arguments, self.case.dy)
         return [self.entry.vjp(*call, **self.case.parameters, **chosen) for chosen in choices[1:]]
 

@@ -129,3 +129,21 @@ def test_gradients_of_batch_norm_are_multiplied_in_an_order_that_keeps_them():
     x = np.array([[1e-10], [-1e-10]], np.float32)
     dx = lk.batch_norm_vjp(x, 1e35 * one, one, np.array([[1e-35], [0]], np.float32), eps=1e-20)[0]
     assert np.all(np.isfinite(dx))
+
+
+@pytest.mark.parametrize(("value", "n"), [(12345678.0, 3), (123456784.0, 100), (4.07e9, 100)])
+def test_a_constant_channel_far_from_0_has_no_variance(value: float, n: int) -> None:
+    """The mean's own rounding, squared, must not come back as a variance."""
+    x = np.full((n, 1), value, np.float32)
+    y, mean, variance = lk.batch_norm(x, np.ones(1, np.float32), np.zeros(1, np.float32))
+    assert mean[0] == x[0, 0]
+    assert variance[0] == 0
+    assert not y.any()
+
+
+@pytest.mark.parametrize("eps", [np.float64(1e-5), np.float32(1e-5), 1])
+def test_eps_of_any_type_leaves_the_dtype_alone(eps: float) -> None:
+    x, one = np.arange(6, dtype=np.float32).reshape(3, 2), np.ones(2, np.float32)
+    assert {a.dtype.name for a in lk.batch_norm(x, one, one, eps=eps)} == {"float32"}
+    assert {a.dtype.name for a in lk.batch_norm_vjp(x, one, one, x, eps=eps)} == {"float32"}
+    assert lk.batch_norm_inference(x, one, one, one, one, eps=eps).dtype == np.float32

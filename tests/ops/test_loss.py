@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import leakysm as lk
+from leakysm.errors import UserError
 from leakysm.verify.strategies import arrays, episodes, labels, logits, metrics, support_labels
 
 from .namespaces import LIBRARIES
@@ -164,3 +165,9 @@ def test_labels_of_every_integer_dtype(dtype, library):
         np.testing.assert_array_equal(np.asarray(narrow), np.asarray(f(convert(z), convert(marks))))
     dz = lk.prototypes_vjp(convert(z), convert(marks.astype(dtype)), 4, convert(z))
     np.testing.assert_array_equal(np.asarray(dz), z)
+
+
+@pytest.mark.parametrize("dtype", [">i8", "<i8", "<u8"])
+def test_labels_beyond_32_bits_are_not_wrapped(dtype: str) -> None:
+    with pytest.raises(UserError, match="4294967296"):
+        lk.cross_entropy(np.zeros((2, 3)), np.array([2**32, 1], dtype))

@@ -16,15 +16,20 @@ import leakysm as lk
 from leakysm.ops.registry import OPERATIONS
 
 MUTANTS: dict[str, tuple[str, SimpleNamespace]] = {}
-OWN_PROMISES = {"right_derivative_at_the_kink", "not_exactly_zero_at_coincident_points"}
+OWN_PROMISES = {
+    "right_derivative_at_the_kink",
+    "not_exactly_zero_at_coincident_points",
+    "other_bits_without_a_restriction",
+    "mean_of_a_sum_that_overflows",
+}
 
 
 def mutant(operation: str, part: str = "vjp", **others: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Register a function as the operation's mutated value or vjp; the rest stays right."""
+    """Register a function as the operation's mutated value or vjp; the rest, and `others`, stay right."""
     right = OPERATIONS[operation]
 
     def plant(function: Callable[..., Any]) -> Callable[..., Any]:
-        functions = {operation: right.value, operation + "_vjp": right.vjp}
+        functions = {operation: right.value, operation + "_vjp": right.vjp, **others}
         functions[operation if part == "value" else operation + "_vjp"] = function
         MUTANTS[function.__name__] = operation, SimpleNamespace(**functions)
         return function
@@ -57,6 +62,21 @@ def distance_by_norm_squared_in_half_precision(x, c):
 @mutant("squared_euclidean", "value")
 def not_exactly_zero_at_coincident_points(x, c):
     return lk.squared_euclidean(x, c) + np.finfo(x.dtype).tiny / 4
+
+
+@mutant("squared_euclidean", "value")
+def rows_of_the_first_tile_alone(x, c):
+    return np.where(np.arange(len(x))[:, None] < 256, lk.squared_euclidean(x, c), 0).astype(x.dtype)
+
+
+@mutant("squared_euclidean", "value")
+def coordinates_of_the_first_tile_alone(x, c):
+    return lk.squared_euclidean(x[:, :2048], c[:, :2048])
+
+
+@mutant("squared_euclidean")
+def classes_of_the_first_tile_alone(x, c, dy):
+    return lk.squared_euclidean_vjp(x, c, np.where(np.arange(len(c)) < 256, dy, 0).astype(x.dtype))
 
 
 @mutant("squared_euclidean")
@@ -103,6 +123,12 @@ def jump_at_the_threshold(x, c, *, threshold, slope, per="pair"):
     d = squares.sum(-1) if per == "pair" else squares
     d = np.where(d <= threshold, d, slope * d).astype(x.dtype)
     return d if per == "pair" else d.sum(-1)
+
+
+@mutant("leaky_squared_euclidean", "value", squared_euclidean=lk.squared_euclidean)
+def other_bits_without_a_restriction(x, c, *, threshold, slope, per="pair"):
+    d = lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope, per=per)
+    return np.nextafter(d, x.dtype.type(0)) if np.isinf(threshold) or slope == 1 else d
 
 
 @mutant("leaky_squared_euclidean", "value")
@@ -184,6 +210,12 @@ def cotangent_ignored(logits, labels, dy=1.0):
 def prototypes_by_the_mean_shot(z, labels, n_classes):
     sums = np.stack([z[labels == j].sum(0) for j in range(n_classes)]) if n_classes else np.zeros_like(z)
     return (sums * n_classes / max(len(labels), 1)).astype(z.dtype)
+
+
+@mutant("prototypes", "value")
+def mean_of_a_sum_that_overflows(z, labels, n_classes):
+    means = [z[labels == j].sum(0) / z.dtype.type((labels == j).sum()) for j in range(n_classes)]
+    return np.stack(means) if n_classes else z[:0]
 
 
 @mutant("prototypes")
@@ -305,6 +337,26 @@ def relu_forgotten_backwards(x, w, scale, shift, mean, variance, dy, *, eps=1e-5
     dn = lk.max_pool2d_vjp(normalised, dy)
     dz, *channels = lk.batch_norm_inference_vjp(z, scale, shift, mean, variance, dn, eps=eps)
     return *lk.conv2d_vjp(x, w, dz), *channels
+
+
+@mutant("conv_block", "value")
+def eps_of_the_block_ignored(x, w, scale, shift, *, eps=1e-5):
+    return lk.ops.conv_block(x, w, scale, shift)
+
+
+@mutant("conv_block")
+def eps_of_the_block_ignored_backwards(x, w, scale, shift, dy, *, eps=1e-5):
+    return lk.ops.conv_block_vjp(x, w, scale, shift, dy)
+
+
+@mutant("conv_block_inference", "value")
+def eps_of_the_block_ignored_in_evaluation(x, w, scale, shift, mean, variance, *, eps=1e-5):
+    return lk.ops.conv_block_inference(x, w, scale, shift, mean, variance)
+
+
+@mutant("conv_block_inference")
+def eps_of_the_block_ignored_in_evaluation_backwards(x, w, scale, shift, mean, variance, dy, *, eps=1e-5):
+    return lk.ops.conv_block_inference_vjp(x, w, scale, shift, mean, variance, dy)
 
 
 # Behaviour

@@ -215,7 +215,7 @@ def test_another_ending_is_bad_use(tmp_path: Path) -> None:
 def test_a_net_that_is_wrong_in_one_parameter_is_found() -> None:
     group = stored.read(SHIPPED / NETS)["conv4/small-leaky"]
     case = nets.net("small")
-    results = nets.computed_results(case, lk.LeakySquaredEuclidean(), lk.backend("numpy"), "float64")
+    results = nets.computed_results(case, nets.METRICS["leaky"], lk.backend("numpy"), "float64")
     assert nets.failures(results, group, "float64") == []
     results["gradients/block2.shift"] = results["gradients/block2.shift"] * (1 + 1e-9)
     assert len(nets.failures(results, group, "float64")) == 1

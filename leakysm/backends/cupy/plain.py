@@ -70,6 +70,8 @@ def normalise(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array, Array
     """x-hat, 1 / sigma, mean and biased variance of each channel over N, H and W; the variance from differences."""
     mean = x.mean(axis=(0, 1, 2))
     centred = x - mean
+    rest = centred.mean(axis=(0, 1, 2))  # as in the reference: what the mean was rounded by
+    mean, centred = mean + rest, centred - rest
     variance = (centred * centred).mean(axis=(0, 1, 2))
     inverse = 1 / xp.sqrt(variance + eps)
     return centred * inverse, inverse, mean, variance

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from leakysm.backends.numpy.channels import pairwise_sum
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
 from leakysm.ops.arrays import tree_sum
@@ -37,7 +38,7 @@ def restricted_sums(x: np.ndarray, c: np.ndarray, leak: Leak, workers: Workers) 
     def fill(run: Run) -> None:
         i = slice(*run)
         for j in (slice(*other) for other in others):
-            sums = np.zeros((run[1] - run[0], len(c[j])))
+            parts = [np.zeros((run[1] - run[0], len(c[j])))]
             for k in (slice(*depth) for depth in depths):
                 squares = np.subtract(x[i, None, k], c[None, j, k], dtype=np.float64)
                 np.multiply(squares, squares, out=squares)
@@ -45,8 +46,8 @@ def restricted_sums(x: np.ndarray, c: np.ndarray, leak: Leak, workers: Workers) 
                 squares -= within
                 squares *= leak.slope
                 squares += within
-                sums += np.add.reduce(squares, axis=-1)
-            y[i, j] = sums
+                parts.append(np.add.reduce(squares, axis=-1))
+            y[i, j] = pairwise_sum(parts)
 
     workers.map(fill, runs)
     return y
@@ -65,9 +66,9 @@ def restricted_gradient(x: np.ndarray, c: np.ndarray, dy: np.ndarray, leak: Leak
                 difference = np.subtract(x[i, None, k], c[None, j, k], dtype=np.float64)
                 difference *= np.where(difference * difference <= leak.threshold, 1, leak.slope)
                 difference *= 2 * dy[i, j, None].astype(np.float64)
-                parts.append(np.add.reduce(difference, axis=1))
+                parts.append(tree_sum(np, difference, axis=1))
             if parts:
-                dx[i, k] = tree_sum(np, np.stack(parts), axis=0)
+                dx[i, k] = pairwise_sum(parts)
 
     workers.map(fill, runs)
     return dx

@@ -95,6 +95,10 @@ def _shapes() -> Iterator[Pair]:
     yield "no-coordinate", np.zeros((3, 0)), np.zeros((2, 0)), ("empty",), "D = 0: all distances are 0"
     yield "wide", noise("wdx", 2, 1600), noise("wdc", 1, 1600), ("wide",), "D = 1600, the embedding of an 84x84 image"
     yield "wide-half", noise("whx", 1, 1600, bits=11), noise("whc", 1, 1600, bits=11), ("wide",), "D = 1600 in float16"
+    yield "wider", noise("wrx", 2, 3000), noise("wrc", 1, 3000), ("wide",), "D = 3000, more than a tile"
+    near = whole("mq", 400, 2)
+    yield "many-queries", near, near[:3] + 0.5, ("many-rows",), "400 queries, more than a tile"
+    yield "many-classes", near[:3] + 0.5, near, ("many-rows",), "400 classes, more than a tile"
     corners = np.eye(4) * 2
     yield "equal", np.zeros((2, 4)), corners, ("equal-distances",), "queries at the centre of a simplex of prototypes"
     x = noise("zv", 3, 4)

@@ -154,43 +154,45 @@ def batch_norm_inference_cases() -> list[Case]:
     ]
 
 
-def _blocks() -> list[tuple[str, Any, Any, Any, Any, tuple[str, ...], str]]:
-    """name, x, w, scale, shift, flags, note."""
+def _blocks() -> list[tuple[str, Any, Any, Any, Any, tuple[str, ...], str, dict[str, Any]]]:
+    """name, x, w, scale, shift, flags, note, parameters."""
     x, w = noise("k1", 2, 4, 4, 2), noise("k1w", 3, 3, 2, 3)
     ties = whole("k4", 1, 4, 4, 1, low=0, high=1)
     return [
-        ("plain", x, w, noise("ks", 3) + 1, noise("kt", 3), ("plain",), "numbers of float32"),
-        ("plain-double", noise("k2", 2, 4, 4, 1, bits=53), noise("k2w", 3, 3, 1, 2, bits=53), np.array([1.0, 0.5]), np.array([0.25, -0.25]), ("plain",), "numbers of float64"),
-        ("plain-half", noise("k3", 2, 4, 4, 1, bits=11), noise("k3w", 3, 3, 1, 2, bits=11), np.array([1.0, 0.5]), np.array([0.25, -0.25]), ("plain",), "numbers of float16"),
-        ("negative-scale", x, w, -abs(noise("kn", 3)) - 0.5, noise("kt", 3), ("zero-scale",), "negative scales: the window's smallest value counts"),
-        ("mixed-scale", x, w, np.array([-1.0, 0.5, 1.0]), noise("kt", 3), ("zero-scale",), "scales of both signs"),
-        ("zero-scale", x, w, np.array([0.0, 1.0, 0.0]), np.array([0.5, 0.25, -0.5]), ("zero-scale",), "scale 0: output relu(shift), dscale by each window's first position"),
-        ("start", x, w, np.ones(3), np.zeros(3), ("plain",), "scale 1 and shift 0, as at the start of training"),
-        ("cut-off", x, w, np.ones(3), np.full(3, -20.0), ("cut-off",), "ReLU cuts everything off"),
-        ("pass-all", x, w, np.ones(3), np.full(3, 20.0), ("plain",), "ReLU cuts nothing off"),
-        ("odd", noise("k5", 2, 5, 7, 1), noise("k5w", 3, 3, 1, 2), np.ones(2), np.array([0.5, 0.0]), ("odd",), "5x7: pooling cuts, the statistics do not"),
-        ("one-window", noise("k6", 2, 2, 2, 1), noise("k6w", 3, 3, 1, 1), np.ones(1), np.full(1, 0.5), ("one",), "2x2 images"),
-        ("ties", ties, whole("k4w", 3, 3, 1, 1), np.ones(1), np.full(1, 0.5), ("ties",), "small integers: equal values within windows"),
-        ("black", np.zeros((1, 2, 4, 1)), noise("k7w", 3, 3, 1, 2), np.ones(2), np.array([0.5, -0.5]), ("constant", "ties"), "a black image: no variance, every window tied"),
-        ("large-mean", single(50 + noise("k8", 2, 4, 4, 1)), abs(noise("k8w", 3, 3, 1, 2)), np.ones(2), np.zeros(2), ("large-mean",), "a convolution output far from 0"),
-        ("channels", noise("k9", 2, 4, 4, 16), noise("k9w", 3, 3, 16, 4), np.ones(4), np.zeros(4), ("wide",), "16 channels"),
+        ("plain", x, w, noise("ks", 3) + 1, noise("kt", 3), ("plain",), "numbers of float32", {}),
+        ("plain-double", noise("k2", 2, 4, 4, 1, bits=53), noise("k2w", 3, 3, 1, 2, bits=53), np.array([1.0, 0.5]), np.array([0.25, -0.25]), ("plain",), "numbers of float64", {}),
+        ("plain-half", noise("k3", 2, 4, 4, 1, bits=11), noise("k3w", 3, 3, 1, 2, bits=11), np.array([1.0, 0.5]), np.array([0.25, -0.25]), ("plain",), "numbers of float16", {}),
+        ("negative-scale", x, w, -abs(noise("kn", 3)) - 0.5, noise("kt", 3), ("zero-scale",), "negative scales: the window's smallest value counts", {}),
+        ("mixed-scale", x, w, np.array([-1.0, 0.5, 1.0]), noise("kt", 3), ("zero-scale",), "scales of both signs", {}),
+        ("zero-scale", x, w, np.array([0.0, 1.0, 0.0]), np.array([0.5, 0.25, -0.5]), ("zero-scale",), "scale 0: output relu(shift), dscale by each window's first position", {}),
+        ("start", x, w, np.ones(3), np.zeros(3), ("plain",), "scale 1 and shift 0, as at the start of training", {}),
+        ("cut-off", x, w, np.ones(3), np.full(3, -20.0), ("cut-off",), "ReLU cuts everything off", {}),
+        ("pass-all", x, w, np.ones(3), np.full(3, 20.0), ("plain",), "ReLU cuts nothing off", {}),
+        ("odd", noise("k5", 2, 5, 7, 1), noise("k5w", 3, 3, 1, 2), np.ones(2), np.array([0.5, 0.0]), ("odd",), "5x7: pooling cuts, the statistics do not", {}),
+        ("one-window", noise("k6", 2, 2, 2, 1), noise("k6w", 3, 3, 1, 1), np.ones(1), np.full(1, 0.5), ("one",), "2x2 images", {}),
+        ("ties", ties, whole("k4w", 3, 3, 1, 1), np.ones(1), np.full(1, 0.5), ("ties",), "small integers: equal values within windows", {}),
+        ("black", np.zeros((1, 2, 4, 1)), noise("k7w", 3, 3, 1, 2), np.ones(2), np.array([0.5, -0.5]), ("constant", "ties"), "a black image: no variance, every window tied", {}),
+        ("large-mean", single(50 + noise("k8", 2, 4, 4, 1)), abs(noise("k8w", 3, 3, 1, 2)), np.ones(2), np.zeros(2), ("large-mean",), "a convolution output far from 0", {}),
+        ("channels", noise("k9", 2, 4, 4, 16), noise("k9w", 3, 3, 16, 4), np.ones(4), np.zeros(4), ("wide",), "16 channels", {}),
+        ("eps", single(x / 16), single(w / 16), np.ones(3), np.zeros(3), ("plain",), "eps 1e-3, as large as the variance", {"eps": 1e-3}),
+        ("batch", noise("k10", 12, 6, 7, 3), noise("k10w", 3, 3, 3, 5), np.ones(5), np.zeros(5), ("wide", "odd"), "504 values a channel", {}),
     ]  # fmt: skip
 
 
 def conv_block_cases() -> list[Case]:
     return [
-        Case("conv_block", name, (x, w, scale, shift), _block_dy(name, x, w), {}, flags, note)
-        for name, x, w, scale, shift, flags, note in _blocks()
+        Case("conv_block", name, (x, w, scale, shift), _block_dy(name, x, w), parameters, flags, note)
+        for name, x, w, scale, shift, flags, note, parameters in _blocks()
     ]
 
 
 def conv_block_inference_cases() -> list[Case]:
     cases = []
-    for name, x, w, scale, shift, flags, note in _blocks():
+    for name, x, w, scale, shift, flags, note, parameters in _blocks():
         mean = noise("mean " + name, w.shape[-1], bits=8)
         variance = noise("variance " + name, w.shape[-1], bits=8) + 1.5
         arguments = (x, w, scale, shift, mean, variance)
-        cases.append(Case("conv_block_inference", name, arguments, _block_dy(name, x, w), {}, flags, note))
+        cases.append(Case("conv_block_inference", name, arguments, _block_dy(name, x, w), parameters, flags, note))
     return cases
 
 

@@ -17,7 +17,7 @@ from leakysm.verify.oracle.convolution import correlate, correlate_dw, correlate
 from leakysm.verify.oracle.normalization import Given, Normalised
 from leakysm.verify.precise import ZERO, Array, exact, largest, where
 
-MAX_ROUTES = 64  # a case may leave open at most this many combinations of choices
+MAX_ROUTES = 64  # combinations of choices; the gradients of a case that leaves open more are not judged
 
 
 class _Block:
@@ -56,7 +56,7 @@ class _Block:
         )
 
     def open_routes(self, normalised: Array, scale: Array, tolerance: float, floor: float) -> list[Any]:
-        """Every route that values known to tolerance * scale allow, the exact one first; that alone if too many.
+        """Every route that values known to tolerance * scale allow, the exact one first; none if they are too many.
 
         A channel of scale 0 leaves nothing open: all values equal the shift, exactly, and the first position counts.
         """
@@ -76,7 +76,7 @@ class _Block:
             for at in np.argwhere(possible.sum(-1) + dead > 1)
         }
         if np.prod([len(o) for o in outcomes.values()], dtype=float) > MAX_ROUTES:
-            return [route]
+            return []
         return [_replaced(route, outcomes, chosen) for chosen in itertools.product(*outcomes.values())]
 
 
@@ -141,5 +141,8 @@ class Inference(_Block):
 
 
 def open_routes(block: Training | Inference, tolerance: float, floor: float) -> list[Any]:
-    """The routes that a computation may take which knows the normalised values to tolerance * scale + floor."""
+    """The routes that a computation may take which knows the normalised values to tolerance * scale + floor.
+
+    Empty if they are more than MAX_ROUTES.
+    """
     return block.open_routes(block.normalised, block.normalised_scale, tolerance, floor)

@@ -51,7 +51,7 @@ def case_group(truth: Truth) -> Group:
     _add_results(group, "value", entry.definition.outputs, truth.value, truth)
     _add_results(group, "vjp", entry.gradients, truth.vjp, truth)
     for dtype in ("float32", "float64"):
-        for i, other in enumerate(truth.alternatives(Precision(dtype))):
+        for i, other in enumerate(truth.alternatives(Precision(dtype)) or ()):
             for name, exact in zip(entry.gradients, other, strict=True):
                 group.arrays[f"alternatives/{dtype}/{i}/{name}"] = exact.high
     return group

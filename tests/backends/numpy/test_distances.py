@@ -190,3 +190,14 @@ def test_extra_memory_is_bounded(size, dtype):
     backwards = tracemalloc.get_traced_memory()[1] - y.nbytes - x.nbytes - c.nbytes
     tracemalloc.stop()
     assert max(forwards, backwards) < 64e6
+
+
+@pytest.mark.parametrize("M", [32, 64, 320])
+def test_a_gradient_by_coordinates_keeps_its_bound_where_every_term_rounds_upwards(M):
+    """One term of 1, the others just above half an ulp of it: added one after another, each would be rounded up."""
+    x, c, dy = np.zeros((1, 1)), np.full((M, 1), -0.5), np.full((1, M), 2.0**-53 * 1.001)
+    dy[0, 0] = 1
+    pair = NumpyEngine(1).operation("leaky_squared_euclidean")
+    _, saved = pair.forward(x, c, threshold=9.0, slope=0.1, per="coordinate")
+    dx, _ = pair.backward(saved, dy)
+    assert abs(dx[0, 0] - 1 - dy[0, 1:].sum()) <= (np.log2(M) + 6) * 2.0**-52
