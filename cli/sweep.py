@@ -69,7 +69,7 @@ def sweep(
         raise
     result = found(states, out)
     _report(result, out, json)
-    if any(state.error for state in states.values()):
+    if any(state.error for state in result.states.values()):
         raise typer.Exit(1)
 
 

@@ -38,7 +38,9 @@ def decode(data: bytes, where: str) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise UserError(f"{where} is not an image that Pillow can read; remove it, or save it as PNG") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers fail in many ways on what is damaged
         raise UserError(f"{where} is a damaged image ({error}); save it again as PNG, or remove it") from None
 
 
@@ -50,10 +52,16 @@ def _refuse_unfaithful(image: ImageFile, where: str) -> None:
         raise UserError(
             f"{where} has transparency (mode {image.mode}); flatten it on a background and save it as RGB or grey"
         )
-    if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):  # Pillow opens 16-bit RGB as if it were 8-bit
+    if image.mode.startswith(("I", "F")) or _is_deep_colour(image):
         raise UserError(f"{where} has 16 bits or more a channel (mode {image.mode}); save it as 8-bit RGB or grey")
     if image.mode not in _GREY + _COLOUR:
         raise UserError(f"{where} has unknown colours (mode {image.mode}); save it as 8-bit RGB or grey")
+
+
+def _is_deep_colour(image: ImageFile) -> bool:
+    """Whether Pillow opened 16-bit colours as if they were 8-bit: as raw mode RGB;16, or a PPM's greatest value."""
+    greatest = [tile[3][1] for tile in image.tile if tile[0].startswith("ppm") and isinstance(tile[3], tuple)]
+    return ";16" in str(image.tile) or any(isinstance(value, int) and value > 255 for value in greatest)
 
 
 def read_images(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +72,14 @@ def _load(file: Path) -> Any:
         raise UserError(f"{file} is damaged or no pickle ({type(error).__name__}); download it again") from None
 
 
-class _Unpickler(pickle.Unpickler):
-    """Admits dicts, lists, tuples, sets, numbers, strings, bytes (which name nothing) and NumPy arrays of numbers."""
+class _Unpickler(pickle._Unpickler):
+    """Admits dicts, lists, tuples, numbers, strings, bytes (which name nothing) and NumPy arrays of numbers.
+
+    In Python, for what the C one does to a hostile file: it hashes a key of a million nested tuples, which overflows
+    its stack, and makes room for as many memo entries as the file says. Keys are texts or numbers, sets are refused.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         admitted = _ADMITTED.get((module.replace("numpy._core", "numpy.core"), name))
@@ -83,6 +89,29 @@ class _Unpickler(pickle.Unpickler):
                 "get the file elsewhere"
             )
         return admitted()
+
+
+def _checking_keys(load: Any) -> Any:
+    """`load`, one of the unpickler's, after a look at the keys that it puts into a dict; they stand after the mark."""
+
+    def checked(self: Any) -> None:
+        keys = self.stack[-2:-1] if load is _LOAD_ITEM else self.stack[::2]
+        if not all(isinstance(key, str | bytes | int) for key in keys):
+            raise UserError("has a key that is neither a text nor a number; nothing was run, get the file elsewhere")
+        load(self)
+
+    return checked
+
+
+def _refuse_set(_: Any) -> None:
+    raise UserError("holds a set, which no cache does; nothing was run, get the file elsewhere")
+
+
+_LOAD_ITEM = _Unpickler.dispatch[pickle.SETITEM[0]]
+for _opcode in (pickle.SETITEM, pickle.SETITEMS, pickle.DICT):
+    _Unpickler.dispatch[_opcode[0]] = _checking_keys(_Unpickler.dispatch[_opcode[0]])
+for _opcode in (pickle.EMPTY_SET, pickle.FROZENSET):
+    _Unpickler.dispatch[_opcode[0]] = _refuse_set
 
 
 class _Array:

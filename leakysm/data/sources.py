@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import stat
 import zipfile
@@ -108,7 +109,7 @@ class ZipSource:
             return zipfile.ZipFile(self.path)
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; give a readable zip file") from None
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
             raise UserError(
                 f"{self.path} is no complete zip archive (wrong file, or cut short); download it again"
             ) from None
@@ -145,7 +146,7 @@ class ZipSource:
     def read(self, name: str) -> bytes:
         try:
             return self._zip.read(self._entries[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.path}: entry '{name}' is damaged ({error}); download the archive again") from None
 
     def checksum(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from leakysm.data import Dataset
+from leakysm.errors import UserError
 from leakysm.experiments.settings import Setting
 from leakysm.training.config import TrainConfig
 from leakysm.training.defaults import fit, with_defaults
@@ -21,7 +23,14 @@ def load_for(given: Mapping[str, Any], report: Report | None = None) -> Dataset:
 
 
 def configurations(given: Mapping[str, Any], settings: Mapping[str, Setting], data: Dataset) -> dict[str, TrainConfig]:
-    """A whole configuration for each setting by label: alike in everything but the setting's own keys."""
+    """A whole configuration for each setting by label: alike in everything but the setting's own keys.
+
+    UserError if two settings come to the same, one of them by a default that it spells out.
+    """
     device, backend_name = choose(given.get("device"), given.get("backend"))
     common = {**given, "device": device, "backend": backend_name}
-    return {label: fit(with_defaults({**common, **setting}), data) for label, setting in settings.items()}
+    found = {label: fit(with_defaults({**common, **setting}), data) for label, setting in settings.items()}
+    for (label, config), (other, same) in itertools.combinations(found.items(), 2):
+        if config == same:
+            raise UserError(f"the settings {label} and {other} are the same run; leave one out")
+    return found

@@ -53,7 +53,7 @@ def run_all(points: Iterable[Point], out: Path, pool: Pool, watch: Callable[[Sta
 
     A run whose worker dies is handed over again, ATTEMPTS times in all. The same call again goes on with what is left.
     """
-    states = {p: State(FINISHED if is_finished(out / p.folder, p.config) else WAITING) for p in points}
+    states = {point: _found(point, out) for point in points}
     waiting = deque(point for point, state in states.items() if state.status == WAITING)
     deaths: Counter[Point] = Counter()
     while waiting:
@@ -67,6 +67,14 @@ def run_all(points: Iterable[Point], out: Path, pool: Pool, watch: Callable[[Sta
                 states[point] = State(FAILED, f"its worker process died {ATTEMPTS} times: out of memory, perhaps")
     watch(states)
     return states
+
+
+def _found(point: Point, out: Path) -> State:
+    """Of a point before anything runs; failed if a file of its run is damaged."""
+    try:
+        return State(FINISHED if is_finished(out / point.folder, point.config) else WAITING)
+    except UserError as error:
+        return State(FAILED, str(error))
 
 
 def _run_until_broken(

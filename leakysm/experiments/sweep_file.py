@@ -31,6 +31,7 @@ from leakysm.training.device import choose
 from leakysm.training.prepare import load_data
 
 TABLES = ("grid", "control")
+MACHINE = {"backend", "device", "threads"}  # of all runs
 Report = Callable[[int, int], None]
 
 
@@ -82,6 +83,8 @@ def read_sweep(path: Path) -> SweepFile:
             {key: _values(key, values) for key, values in grid.items()},
             [{key: _checked(key, value) for key, value in control.items()} for control in controls],
         )
+        if machine := sorted(MACHINE & found.varied()):
+            raise UserError(f"{machine[0]} differs between runs; set it for all of them, above the tables")
         if not found.varied():
             raise UserError("no [grid] and no [[control]]; give values to run over, [grid] seed = [0, 1, 2] say")
     except UserError as error:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.errors import UserError
 from leakysm.experiments import plots
 from leakysm.experiments.finished import Finished, read_run
 from leakysm.experiments.student import Paired, paired
-from leakysm.experiments.sweep import FINISHED, State
+from leakysm.experiments.sweep import FAILED, FINISHED, State
 from leakysm.experiments.sweep_file import Point
 from leakysm.experiments.tables import markdown_table, with_interval
 
@@ -41,8 +42,15 @@ class Found:
 
 
 def found(states: Mapping[Point, State], out: Path) -> Found:
-    """Read the finished runs back."""
-    return Found(states, {p: read_run(out / p.folder) for p, state in states.items() if state.status == FINISHED})
+    """Read the finished runs back; one that cannot be read has failed."""
+    seen, finished = dict(states), {}
+    for point, state in states.items():
+        if state.status == FINISHED:
+            try:
+                finished[point] = read_run(out / point.folder)
+            except UserError as error:
+                seen[point] = State(FAILED, str(error))
+    return Found(seen, finished)
 
 
 def to_json(sweep: Found) -> dict[str, Any]:

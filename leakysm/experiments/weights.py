@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +54,10 @@ def read_weights(path: Path) -> State:
     """Conv4's state from a safetensors or npz file, under our names or as a PyTorch state dict; else UserError."""
     require_suffix(path)
     arrays = _read(path)
+    try:
+        _require_numbers(arrays)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     if "block1.weight" not in arrays or "block1.scale" not in arrays:
         try:
             arrays = from_torch(arrays)
@@ -65,13 +70,26 @@ def read_weights(path: Path) -> State:
     return arrays
 
 
+def _require_numbers(arrays: State) -> None:
+    """UserError unless every array holds real numbers that float32 holds too; integers count batches."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"{name} has dtype {array.dtype}; real numbers are expected: convert it")
+        if array.size and np.abs(array).max() > np.finfo(np.float32).max:
+            raise UserError(f"{name} holds numbers beyond float32; use weights from before training went wrong")
+
+
 def check_state(state: State) -> None:
-    """UserError unless this is a Conv4's state, of finite numbers."""
+    """UserError unless this is a Conv4's state, of finite numbers, with variances of at least 0."""
     _, _, C, F = state["block1.weight"].shape if state["block1.weight"].ndim == 4 else (3, 3, 1, 1)
     Conv4(C, channels=F, engine=backend("reference")).load_state(state)
     for name, array in state.items():
         if not np.isfinite(array).all():
             raise UserError(f"{name} holds numbers that are not finite; use weights from before training went wrong")
+        if name.endswith("variance") and (array < 0).any():
+            raise UserError(
+                f"{name} holds negative numbers; variances of at least 0 are expected: export the net again"
+            )
 
 
 def require_suffix(path: Path) -> None:
@@ -90,5 +108,14 @@ def _read(path: Path) -> State:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+        RuntimeError,
+    ) as error:
         raise UserError(f"{path} is no whole npz file of numbers ({error}); save it by numpy.savez") from None

@@ -226,3 +226,22 @@ def test_other_classes_do_not_go_by_miniimagenets_name(
     write(tmp_path, {"train": plain("train"), "val": other, "test": plain("test")})
     with pytest.raises(UserError, match=f"{message}.*--dataset folder"):
         load("miniimagenet", tmp_path)
+
+
+HOSTILE = {
+    "a key of a million nested tuples": b"\x80\x02}(" + b")" + b"\x85" * 1_000_000 + b"K\x01u.",
+    "the same by setitem": b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.",
+    "the same by dict": b"\x80\x02()" + b"\x85" * 1_000_000 + b"K\x01d.",
+    "a set": b"\x80\x04\x8f.",
+    "a frozenset": b"\x80\x04()" + b"\x85" * 1_000_000 + b"\x91.",
+    "memory for a memo of its own say": b"\x80\x02K\x01r" + (2**31).to_bytes(4, "little") + b".",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
+    file = tmp_path / "mini-imagenet-cache-train.pkl"
+    file.write_bytes(HOSTILE[case])
+    with pytest.raises(UserError, match=r"mini-imagenet-cache-train\.pkl") as caught:
+        read_cache(file)
+    assert "\n" not in str(caught.value)

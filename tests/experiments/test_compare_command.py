@@ -102,6 +102,12 @@ def test_published_runs_are_compared_without_their_weights(compared: Path, tmp_p
     assert "checkpoint-last.h5" in refused("compare", *published)
 
 
+def test_settings_that_come_to_the_same_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    twice = ("--setting", "leaky", "--setting", "leaky,learning_rate=0.001")
+    assert "are the same run; leave one out" in refused("compare", *twice, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
     run = compared / "euclidean" / "seed-0"
     assert "is there already; choose another --out" in refused("compare", *SMALL, "--out", compared)

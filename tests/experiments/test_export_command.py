@@ -108,6 +108,8 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     spoilt["block1.scale"][1] = np.nan
     np.savez(tmp_path / "nan.npz", **spoilt)
     (tmp_path / "text.npz").write_text("no archive")
+    for name, wrong in {"negative": np.float64(-1), "beyond": np.float64(1e300), "complex": 1j}.items():
+        np.savez(tmp_path / f"{name}.npz", **random_state(0) | {"block1.variance": wrong * np.ones(3)})
     (tmp_path / "empty").mkdir()
     out = ("--out", tmp_path / "x.npz")
     assert "expected a name that ends in .safetensors or .npz" in refused("export", run, "--out", tmp_path / "x.pt")
@@ -115,6 +117,9 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "0 convolutions and 0 batch norms" in refused("export", tmp_path / "other.npz", *out)
     assert "no whole npz file of numbers" in refused("export", tmp_path / "pickled.npz", *out)
     assert "no whole npz file" in refused("export", tmp_path / "text.npz", *out)
+    assert "block1.variance holds negative numbers" in refused("export", tmp_path / "negative.npz", *out)
+    assert "block1.variance holds numbers beyond float32" in refused("export", tmp_path / "beyond.npz", *out)
+    assert "block1.variance has dtype complex128" in refused("export", tmp_path / "complex.npz", *out)
     assert "block1.scale holds numbers that are not finite" in refused("export", tmp_path / "nan.npz", *out)
     assert "No such file" in refused("export", tmp_path / "missing.npz", *out)
     assert "holds no run" in refused("export", tmp_path / "empty", *out)

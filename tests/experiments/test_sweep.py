@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,19 @@ def test_failures_stop_no_other_run_and_are_tried_again(tmp_path: Path) -> None:
     again = Here()
     assert set(swept(work, tmp_path, again).values()) == {"finished"}
     assert sorted(again.handed) == sorted(str(tmp_path / point.folder) for point in failed)
+
+
+def test_a_damaged_run_is_told_and_takes_no_other_with_it(out: Path, tmp_path: Path) -> None:
+    first, second, third, *_ = runs()
+    for point in (first, second, third):
+        shutil.copytree(out / point.folder, tmp_path / point.folder)
+    (tmp_path / first.folder / "summary.json").write_text("{")
+    (tmp_path / second.folder / "config.toml").write_text("way = ")
+    report = found(run_all([first, second, third], tmp_path, Pool(Here, 1), lambda states: None), tmp_path)
+    assert [state.status for state in report.states.values()] == ["failed", "failed", "finished"]
+    assert "summary.json is damaged" in str(report.states[first].error)
+    assert "config.toml" in str(report.states[second].error)
+    assert list(report.finished) == [third]
 
 
 def test_a_run_that_fails_says_why_in_its_folder(tmp_path: Path) -> None:

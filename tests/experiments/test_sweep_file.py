@@ -46,8 +46,8 @@ def test_every_combination_is_one_run(thresholds: list, slopes: list, seeds: lis
 def test_a_run_that_is_there_twice_is_made_once() -> None:
     sweep = SweepFile({}, {"threshold": [0.0, 1.0], "seed": [0]}, [{"threshold": 0.0}, {"distance": "leaky"}])
     assert [run.setting for run in points(sweep, MACHINE)] == [
-        "leaky,threshold=0,slope=0.1",
-        "leaky,threshold=1,slope=0.1",
+        "leaky,threshold=0,slope=0.03",
+        "leaky,threshold=1,slope=0.03",
     ]
 
 
@@ -58,7 +58,7 @@ def test_the_folder_is_named_by_all_settings_but_threads() -> None:
 
     assert folder() == folder(threads=2) == folder(threads=None)
     assert folder() != folder(episodes=7)
-    assert folder().startswith("leaky-threshold=1-slope=0.1-seed=3-")
+    assert folder().startswith("leaky-threshold=1-slope=0.03-seed=3-")
 
 
 def test_settings_that_vary_are_in_the_label(tmp_path: Path) -> None:
@@ -96,6 +96,8 @@ def test_mistakes_in_the_file_are_told_in_one_line(tmp_path: Path, text: str, me
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[grid]\nbackend = ['numpy', 'reference']", "backend differs between runs; set it for all of them"),
+        ("[[control]]\nthreads = 1", "threads differs between runs; set it for all of them"),
         ("[grid]\nslope = [0.1, 2]\nseed = [0]", r"the run leaky,slope=2,seed=0: .*slope"),
         ("[grid]\nway = [5, 999]", "the run leaky,way=999: way is 999, but the train split has 300 classes"),
         (
