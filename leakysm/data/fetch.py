@@ -69,13 +69,20 @@ def fetch(
     UserError if the address cannot be reached, or the transfer breaks off: what came stays, and the next call goes on
     from there. CheckFailed if what arrived is not the published data: it is removed.
     """
-    if urlsplit(mirror).scheme not in ("https", "http"):
+    if not mirror.startswith(("https://", "http://")) or not _is_address(mirror):
         raise UserError(f"the mirror '{mirror}' is no web address; expected https://...")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [_fetch_one(folder, archive, mirror.rstrip("/"), progress) for archive in archives]
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
 
 
 def _fetch_one(folder: Path, archive: Archive, mirror: str, progress: Progress | None) -> Path:
@@ -109,7 +116,7 @@ def _download(address: str, part: Path, progress: Callable[[int, int | None], No
         if response.status != 206:  # a server without ranges sends all of it
             done = 0
         length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        total = done + int(length) if length and length.isdecimal() else None
         with part.open("ab" if done else "wb") as file:
             while chunk := _receive(response, address, done, total):
                 file.write(chunk)

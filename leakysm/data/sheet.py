@@ -30,6 +30,7 @@ def mosaic(images: Images, columns: int, *, ink: bool = False) -> Images:
 def class_sheet(data: Dataset, split: str, *, classes: int, samples: int) -> Figure:
     """A row for each of `classes` classes spread evenly over the split, with the first `samples` images of each."""
     one = data.split(split)
+    samples = min(samples, int(one.counts.max()))
     chosen = np.unique(np.linspace(0, one.n_classes - 1, classes).round().astype(np.int64))
     figure, (axes,) = _figure([samples], len(chosen), data)
     rows = [one.images[one.starts[k] : one.starts[k + 1]][:samples] for k in chosen]
@@ -66,7 +67,7 @@ def _draw(axes: Axes, rows: Sequence[Images], names: Sequence[str], data: Datase
     axes.imshow(mosaic(np.concatenate(rows), len(rows[0]), ink=data.ink), interpolation="nearest")
     axes.set_xticks([])
     step = data.image_shape[0] + _GAP
-    axes.set_yticks([step * k + step / 2 for k in range(len(rows))], names, fontsize="small")
+    axes.set_yticks([step * k + step / 2 for k in range(len(rows))], names, fontsize="small", parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

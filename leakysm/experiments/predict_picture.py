@@ -29,8 +29,8 @@ def picture(
         left, right = axes[2 * row : 2 * row + 2]
         left.imshow(mosaic(query[np.newaxis], 1, ink=ink), interpolation="nearest")
         right.imshow(mosaic(examples, len(examples), ink=ink), interpolation="nearest")
-        left.set_title(name, fontsize=7)
-        right.set_title(f"{best.name}, {100 * best.probability:.1f} %", fontsize=7)
+        left.set_title(name, fontsize=7, parse_math=False)
+        right.set_title(f"{best.name}, {100 * best.probability:.1f} %", fontsize=7, parse_math=False)
         for axis in (left, right):
             axis.set_axis_off()
     return plots.png(figure)

@@ -17,6 +17,8 @@ from leakysm.files import write_atomically
 from leakysm.training.config import TrainConfig
 from leakysm.training.evaluation import Accuracy
 
+AGREEMENT = 0.01  # percent, of a test's mean in its two files
+
 
 @dataclass(frozen=True)
 class Tested:
@@ -88,11 +90,19 @@ def read_test_episodes(path: Path, tested: Tested) -> NDArray[np.float64]:
     try:
         with h5py.File(path, "r") as file:
             per_episode = np.asarray(file[tested.name][()], np.float64)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {tested.name} cannot be read ({error}); train again into another folder") from None
     if per_episode.shape != (tested.episodes,):
         raise UserError(
             f"{path}: {tested.name} holds {per_episode.shape} values, summary.json says "
             f"{tested.episodes} episodes; train again into another folder"
+        )
+    if (
+        abs(100 * per_episode.mean() - tested.accuracy) > AGREEMENT
+        or not ((per_episode >= 0) & (per_episode <= 1)).all()
+    ):
+        raise UserError(
+            f"{path}: {tested.name} holds a mean of {100 * per_episode.mean():.4f} %, summary.json says "
+            f"{tested.accuracy:.4f} %: they are not of one run; put the run's own file there, or train again"
         )
     return per_episode

@@ -172,7 +172,7 @@ def test_offline_is_said_in_one_line_with_the_mend(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("mirror", ["file:///etc", "ftp://host/x", "here", ""])
+@pytest.mark.parametrize("mirror", ["file:///etc", "ftp://host/x", "here", "", "https://[bad", "https://"])
 def test_only_web_addresses_are_mirrors(tmp_path: Path, mirror: str) -> None:
     with pytest.raises(UserError, match="is no web address; expected https"):
         fetch(tmp_path, ARCHIVES, mirror=mirror)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,15 @@ def test_more_classes_and_samples_than_there_are_show_what_there_is(tmp_path: Pa
     data = load("folder", write_files(tmp_path, files))
     (axes,) = class_sheet(data, "test", classes=10, samples=5).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
-    assert axes.images[0].get_array().shape == (18, 48, 3)
+    assert axes.images[0].get_array().shape == (18, 18, 3)
+
+
+def test_names_are_shown_as_they_are_and_samples_end_with_the_largest_class(tmp_path: Path) -> None:
+    data = load("strokes")
+    one = replace(data.split("test"), names=tuple(f"$\\frac{{${name}" for name in data.split("test").names))
+    figure = class_sheet(replace(data, splits={**data.splits, "test": one}), "test", classes=2, samples=10**9)
+    save(figure, tmp_path / "sheet.png")
+    assert figure.axes[0].get_yticklabels()[0].get_text().startswith("$\\frac{$")
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,12 @@ def test_damaged_and_unfinished_runs_are_told(compared: Path, tmp_path: Path) ->
     )
     assert "test-episodes.h5: 3-way 1-shot cannot be read" in refused("compare", good, spoilt("test-episodes.h5", b"x"))
     assert "damaged or no checkpoint" in refused("compare", good, spoilt("checkpoint-best.h5", b"x"))
+
+
+def test_accuracies_of_another_run_are_told(compared: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(compared / "euclidean" / "seed-0", run)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["tests"][0]["accuracy"] += 1
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert "they are not of one run" in refused("compare", run, compared / "squared-euclidean" / "seed-0")
