@@ -69,7 +69,7 @@ def fetch(
     UserError if the address cannot be reached, or the transfer breaks off: what came stays, and the next call goes on
     from there. CheckFailed if what arrived is not the published data: it is removed.
     """
-    if not mirror.startswith(("https://", "http://")) or not _is_address(mirror):
+    if not _is_web_address(mirror):
         raise UserError(f"the mirror '{mirror}' is no web address; expected https://...")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,11 +78,12 @@ def fetch(
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
 
 
-def _is_address(text: str) -> bool:
+def _is_web_address(text: str) -> bool:
     try:
-        return bool(urlsplit(text).hostname)
+        parts = urlsplit(text)
     except ValueError:
         return False
+    return parts.scheme in ("https", "http") and bool(parts.hostname)
 
 
 def _fetch_one(folder: Path, archive: Archive, mirror: str, progress: Progress | None) -> Path:
