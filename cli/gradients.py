@@ -78,9 +78,10 @@ def gradients(
     given = o.given(locals(), without=OWN)
     given.setdefault("seed", 0)
     if suggest:
+        _refuse("has no meaning with --suggest; leave one of the two out", setting=setting, histogram=histogram)
         _suggest(given, target, embeddings, labels, seeds, json)
     else:
-        _refuse_without_suggest(embeddings=embeddings, labels=labels)
+        _refuse("goes with --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels)
         _gradients(given, setting, steps, seeds, _numbers(histogram, steps), out, json)
 
 
@@ -138,6 +139,8 @@ def _suggest(
         raise UserError("--labels goes with --embeddings; give both, or leave it out")
     engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)
     suggestion = suggest(engine, embedded, target)
+    if embeddings:  # which images they are of is not known here
+        given = {"dataset": "folder", "data": "FOLDER"} | {key: given[key] for key in ("way", "shot") if key in given}
     command = _command(given, suggestion.metric)
     if as_json:
         print(json_text(suggestion.to_json() | {"command": command}), end="")
@@ -148,6 +151,8 @@ def _suggest(
     print(f"{'':31}" + "".join(f"  {name}" for name in names))
     for (name, words), *values in zip(FIGURE_NAMES.items(), suggestion.before, suggestion.after, strict=True):
         print(f"{words:31}" + "".join(f"  {_shown(name, v).rjust(len(c))}" for v, c in zip(values, names, strict=True)))
+    if embeddings:
+        print("\nFOLDER: the images that these are embeddings of")
     print(f"\n{command}")
 
 
@@ -204,8 +209,8 @@ def _numbers(text: str | None, steps: int) -> list[int]:
     return sorted(set(numbers))
 
 
-def _refuse_without_suggest(**options: Path | None) -> None:
+def _refuse(why: str, **options: Any) -> None:
     from leakysm.errors import UserError
 
     if given := [name for name, value in options.items() if value]:
-        raise UserError(f"--{given[0]} goes with --suggest; add --suggest, or leave it out")
+        raise UserError(f"--{given[0]} {why}")

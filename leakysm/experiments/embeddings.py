@@ -59,7 +59,7 @@ def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDA
         return z.reshape(classes * each, size), np.repeat(np.arange(classes), each)  # (classes, n, D) -> (classes n, D)
     if z.ndim == 2 and labels is None:
         raise UserError(f"{path} has shape {z.shape}: whose class is which? give --labels, or shape (classes, n, D)")
-    return z, z[:0] if labels is None else _load(labels)
+    return z, np.zeros(0, np.int64) if labels is None else _load(labels)
 
 
 def _load(path: Path) -> NDArray[np.generic]:
@@ -67,8 +67,11 @@ def _load(path: Path) -> NDArray[np.generic]:
         array = np.load(path, allow_pickle=False)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or 'cannot be read'}; name a readable .npy file") from None
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is no .npy file of numbers ({error}); save it by numpy.save") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is no .npy file of numbers ({reason}); save it by numpy.save") from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} is an archive of arrays, expected one array; save it by numpy.save")
     return array
@@ -79,9 +82,11 @@ def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
         with h5py.File(path, "r") as file:
             for name in ("embeddings", "labels"):
                 if not isinstance(file.get(name), h5py.Dataset):
-                    raise UserError(f"{path} has no dataset '{name}', it has {', '.join(file) or 'none'}; add it")
-            return file["embeddings"][()], file["labels"][()]
-    except OSError as error:
+                    raise UserError(
+                        f"{path} has no dataset '{name}', it has {', '.join(map(str, file)) or 'none'}; add it"
+                    )
+            return np.asarray(file["embeddings"][()]), np.asarray(file["labels"][()])
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = "no such file" if not path.exists() else f"no HDF5 file ({error})"
         raise UserError(f"{path}: {reason}; name a readable .h5 file") from None
 
@@ -92,6 +97,10 @@ def _sorted(
     """By class, any labels made 0, 1, ..., in float32 unless it is float64."""
     if z.ndim != 2 or not np.issubdtype(z.dtype, np.floating):
         raise UserError(f"{path}: embeddings are {z.dtype} of shape {z.shape}; expected floats of shape (n, D)")
+    if not z.size:
+        raise UserError(
+            f"{path}: embeddings have shape {z.shape}; at least one number is expected: give those of images"
+        )
     if classes.shape != (len(z),) or not np.issubdtype(classes.dtype, np.integer):
         raise UserError(
             f"{path}: labels are {classes.dtype} of shape {classes.shape}; expected whole numbers of shape ({len(z)},)"

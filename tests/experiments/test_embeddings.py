@@ -88,6 +88,12 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
     (folder / "text.h5").write_text("no numbers")
     with h5py.File(folder / "other.h5", "w") as file:
         file["z"] = z
+    with h5py.File(folder / "nothing.h5", "w") as file:
+        file["embeddings"], file["labels"] = h5py.Empty("f"), "text"
+    np.save(folder / "one.npy", np.float32(1))
+    np.save(folder / "no classes.npy", np.zeros((0, 2, 3)))
+    header = (folder / "z.npy").read_bytes()
+    (folder / "header.npy").write_bytes(header.replace(b"{", b"(", 1))
     pairs = {
         "expected a name that ends in .npy or .h5": ("z.txt", None),
         "missing.npy: No such file": ("missing.npy", None),
@@ -102,6 +108,10 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
         "text.npy is no .npy file": ("text.npy", None),
         "no HDF5 file": ("text.h5", None),
         "no dataset 'embeddings', it has z": ("other.h5", None),
+        "embeddings are object of shape": ("nothing.h5", None),
+        r"embeddings are float32 of shape \(\)": ("one.npy", "labels.npy"),
+        "at least one number is expected": ("no classes.npy", None),
+        "header.npy is no .npy file": ("header.npy", None),
         "leave --labels out": ("other.h5", "labels.npy"),
     }
     return {message: (folder / path, folder / other if other else None) for message, (path, other) in pairs.items()}

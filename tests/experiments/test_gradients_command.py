@@ -68,9 +68,13 @@ def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> No
     found = json.loads(leakysm("gradients", "--suggest", *source, "--json").out)
     assert found["after"]["vanished_distance_gradients"] <= 0.1
     assert found["distance"]["slope"] < 0.05
+    outcome = leakysm("gradients", "--suggest", *source, "--seed", 3)
+    assert outcome.out.splitlines()[-1].startswith("leakysm train --dataset=folder --data=FOLDER --distance=leaky")
+    assert "FOLDER: the images that these are embeddings of" in outcome.out
 
 
 def test_bad_use_is_one_line(tmp_path: Path) -> None:
+    assert "--setting has no meaning with --suggest" in refused("gradients", "--suggest", "--setting", "euclidean")
     assert "expected steps from 0 to 1" in refused("gradients", *SMALL, "--histogram", "2")
     assert "expected steps from 0 to 1" in refused("gradients", *SMALL, "--histogram", "first")
     assert "did you mean leaky?" in refused("gradients", *SMALL, "--setting", "leeky")
