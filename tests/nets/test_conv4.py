@@ -114,7 +114,7 @@ def omniglot_images(path):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["omniglot", "photographs"])
-@pytest.mark.parametrize("metric", [lk.SquaredEuclidean(), lk.LeakySquaredEuclidean()], ids=str)
+@pytest.mark.parametrize("metric", [lk.SquaredEuclidean(), lk.LeakySquaredEuclidean(threshold=1.0, slope=0.1)], ids=str)
 def test_pytorch_with_the_same_weights(kind, metric, dtype, request):
     """NCHW, torch's own convolution, batch norm and autograd: the same embeddings, loss and parameter gradients.
 
