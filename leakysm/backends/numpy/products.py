@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 SMALL = 1_000_000  # multiplications
-COLUMNS = (16, 64)  # of one small product of a transposed matrix, at least and at most,
-RESULTS = 1024  # and about so many results of it
+COLUMNS = (32, 64)  # of one small product of a transposed matrix, at least and at most,
+RESULTS = 2048  # and about so many results of it
 LANES = 8  # rows are taken in multiples of these
 TRANSPOSED = 8_000  # values that are put in order at next to no cost
 FEWEST = 16  # rows of a small product that is worth its call
