@@ -60,7 +60,7 @@ BOTH = conv_block_backward.Backward._both
 
 def tricks(threads: int) -> dict[str, Without]:
     """By name what takes each away."""
-    sums = [(module, "column_sums", _plain_sums) for module in (conv_block, conv_block_backward)]
+    sums = [(conv_block, "column_sums", _plain_sums), (conv_block_backward, "halved_sums", _plain_sums)]
     return {
         "a thread's share in one chunk": _patched((windows, "CACHE", ENDLESS), (windows, "CHUNKS", threads)),
         "matrix products uncut": _whole_products,

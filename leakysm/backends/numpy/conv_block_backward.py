@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leakysm.backends.checks import check_cotangent
-from leakysm.backends.numpy.channels import column_sums, pairwise_sum
+from leakysm.backends.numpy.channels import halved_sums, pairwise_sum
 from leakysm.backends.numpy.conv_block import PIECE, Block
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.patches import Patches
@@ -104,7 +104,7 @@ class Backward:
             weighted = self._scratch("weighted", dy[run].shape, dy.dtype)
             np.multiply(dy[run], block.positive[run], out=g[run])
             np.multiply(g[run], largest[run], out=weighted)
-            return column_sums(g[run], weighted)
+            return halved_sums(g[run], weighted)
 
         sums = pairwise_sum(self._workers.map(mask, [slice(*run) for run in cut(len(g), PIECE)]))
         return g, Sums.of(block, *sums)
@@ -148,7 +148,7 @@ class Backward:
                 for chunk in task:
                     g = self._scratch("g", (chunk.corners, F), dy.dtype)
                     np.multiply(dy[chunk.pooled], block.positive[chunk.pooled], out=g)
-                    sums += column_sums(g)[0]
+                    sums += halved_sums(g)[0]
                     routed = self._scratch("routed", (4, chunk.corners, F), dy.dtype)
                     unpool(g, block.choice[:, chunk.pooled], routed)
                     dw.add(patches.of(chunk)[:, : 4 * chunk.corners].T, routed.reshape(-1, F))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -81,6 +83,22 @@ def test_leaving_out_dx_changes_nothing_else(shape, dtype):
     k = 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
     for result, value, scale in zip(computed, expected, block_scales(case)[-3:], strict=True):
         assert_close(result, value, scale, k)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("images", [2, 3, 8, 32, 97, 1000, 2500])
+@pytest.mark.parametrize("first", [0, 1])
+def test_dshift_within_its_bound_where_every_rounding_goes_the_same_way(dtype, channels, images, first):
+    case = block(1, (images, 2, 2, channels, 3), dtype)
+    u = np.finfo(dtype).eps / 2
+    dy = np.full_like(case.dy, u * (1 + 2**-10))  # beside 1, each is rounded up to 2 u
+    dy[first] = 1
+    x, w, scale, shift = case.arguments
+    dshift = run(NumpyEngine(2), Block(x, w, scale, np.full_like(shift, 1e3), dy))[-1]
+    exact = sum(Fraction(float(term)) for term in dy[:, 0, 0, 0])
+    bound = (math.log2(4 * images) + 1) * u * float(exact)
+    assert abs(Fraction(float(dshift[0])) - exact) <= bound
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e3, 1e6])
