@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from leakysm.training.environment import linear_algebra
+
 HEADER = ("size", "beside", "", "ours", "theirs", "theirs / ours")
+CORETYPE = "OPENBLAS_CORETYPE"  # makes OpenBLAS take the kernels of another processor, often half as fast
 UNRELIABLE = "loses small distances"
+
+
+def kernels_line() -> str:
+    """The libraries of NumPy's matrix products, and the kernels that they took: a training step hangs on them."""
+    found = ", ".join(f"{one['name']} {one['version']}, kernels {one['kernels']}" for one in linear_algebra())
+    chosen = os.environ.get(CORETYPE)
+    hint = f" ({CORETYPE} is set to that: unset it for those of this processor)" if chosen else ""
+    return f"NumPy's matrix products: {found or 'unknown'}{hint}\n"
 
 
 def lines(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -132,8 +132,9 @@ def _tell(found: dict[str, list[dict[str, Any]]], peaks: list[dict[str, Any]], j
         comparisons = [{"benchmark": name, **c} for name, cs in found.items() for c in cs]
         typer.echo(writer.dumps({"environment": environment(), "comparisons": comparisons, "memory": peaks}))
         return
-    from leakysm_benchmarks.report import lines, memory_lines
+    from leakysm_benchmarks.report import kernels_line, lines, memory_lines
 
+    typer.echo(kernels_line())
     for name, comparisons in found.items():
         typer.echo("\n".join([name, *lines(comparisons), ""]))
     for line in memory_lines(peaks):

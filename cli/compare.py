@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from leakysm.experiments.finished import Finished
     from leakysm.training import Progress
 
+SEEDS = 3
 COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
 
 
@@ -26,7 +27,9 @@ def compare(
             help="A setting, DISTANCE[,key=value...]; give it several times. Default: squared-euclidean and leaky."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many training seeds, from --seed on.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many training seeds, from --seed on.", show_default="3")
+    ] = None,
     dataset: o.Dataset = None,
     data: o.Data = None,
     split: o.Split = None,
@@ -64,10 +67,10 @@ def compare(
     """
     given = o.given(locals(), without=("runs", "setting", "seeds", "out", "resume", "json"))
     if runs:
-        _refuse_training(given, setting)
+        _refuse_training(given | ({"seeds": seeds} if seeds else {}) | ({"resume": True} if resume else {}), setting)
         _report(_read(runs), out, json)
     else:
-        _train(given, setting, seeds, out, resume, json)
+        _train(given, setting, seeds or SEEDS, out, resume, json)
 
 
 def _train(
@@ -119,15 +122,19 @@ def _read(paths: list[Path]) -> list[Finished]:
 def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
     """Print the comparison; with `out`, leave it there too."""
     from leakysm.experiments.compare import compare, to_json
-    from leakysm.experiments.compare_report import learning_curves, markdown
+    from leakysm.experiments.compare_report import learning_curves, markdown, without_metrics
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.tables import json_text
 
     comparison = compare(runs)
     text, table = json_text(to_json(comparison)), markdown(comparison)
     if out:
-        curves = learning_curves(comparison)
-        write_files(out, {"comparison.json": text.encode(), "comparison.md": table.encode(), "curves.png": curves})
+        files = {"comparison.json": text.encode(), "comparison.md": table.encode()}
+        if without := without_metrics(comparison):
+            typer.echo(f"leakysm: no curves.png: {without[0]} holds no metrics.csv", err=True)
+        else:
+            files["curves.png"] = learning_curves(comparison)
+        write_files(out, files)
     if as_json:
         print(text, end="")
         return

@@ -14,6 +14,8 @@ from leakysm_cli.progress import shown_count
 if TYPE_CHECKING:
     from leakysm.data import Dataset
 
+LAST = (1 << 63) - 1
+
 app = typer.Typer(help="Fetch, prepare and show the data sets.")
 
 
@@ -73,8 +75,8 @@ def show(
     way: Annotated[int, typer.Option(min=2, help="Classes of the episode.")] = 5,
     shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 5,
-    episode: Annotated[int, typer.Option(min=0, help="Number of the episode.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the episode, as in training.")] = 0,
+    episode: Annotated[int, typer.Option(min=0, max=LAST, help="Number of the episode.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST, help="Of the episode, as in training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for classes.png and episode.png.")] = Path(),
 ) -> None:
     """Draw two pictures: a contact sheet of classes, and one episode with its support and queries.

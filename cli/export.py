@@ -23,14 +23,21 @@ def export(
     layout: Annotated[
         Literal["leakysm", "torch"], typer.Option(help="Our names and layout, or those of a PyTorch state dict.")
     ] = "leakysm",
-    prefix: Annotated[str, typer.Option(help="Before PyTorch's names.")] = "encoder.",
+    prefix: Annotated[
+        str | None, typer.Option(help="With --layout torch: before PyTorch's names.", show_default="encoder.")
+    ] = None,
     like: Annotated[
         Path | None,
         typer.Option(help="A run: make --out a run's folder with SOURCE's weights and all else as in that run."),
     ] = None,
     bias: Annotated[
-        bool, typer.Option("--bias/--no-bias", help="With --layout torch: the convolutions' biases, which are 0.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--bias/--no-bias",
+            help="With --layout torch: the convolutions' biases, which are 0.",
+            show_default="--bias",
+        ),
+    ] = None,
 ) -> None:
     """Write a trained net's weights for other programs, or take over a PyTorch net's.
 
@@ -41,10 +48,20 @@ def export(
 
     Example: leakysm export their-conv4.safetensors --like runs/20260101-120000-omniglot --out runs/theirs
     """
+    if layout != "torch":
+        _refuse_torch_options(prefix, bias)
     if like is None:
-        _file(source, out, layout, prefix, bias)
+        _file(source, out, layout, "encoder." if prefix is None else prefix, bias is not False)
     else:
         _run_like(source, like, out, layout)
+
+
+def _refuse_torch_options(prefix: str | None, bias: bool | None) -> None:
+    from leakysm.errors import UserError
+
+    options = {"prefix": prefix, "no-bias" if bias is False else "bias": bias}
+    if given := [name for name, value in options.items() if value is not None]:
+        raise UserError(f"--{given[0]} goes with --layout torch; add that, or leave it out")
 
 
 def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from leakysm.ops.metrics import Metric
 
 OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
+STEPS, SEEDS, TARGET = 50, 3, 0.1
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
     "vanished_distance_gradients": "gradient entries below 1e-3",
@@ -32,8 +33,8 @@ def gradients(
             help="A distance, DISTANCE[,key=value...]; give it several times. Default: squared-euclidean and leaky."
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each run.")] = 50,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from --seed on.")] = 3,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each run.", show_default="50")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from --seed on.", show_default="3")] = None,
     histogram: Annotated[
         str | None, typer.Option(help="Steps whose distances and gradients to draw as histograms: 0,10,49 say.")
     ] = None,
@@ -41,8 +42,11 @@ def gradients(
         bool, typer.Option("--suggest", help="Only tell the threshold and slope that keep the early gradients alive.")
     ] = False,
     target: Annotated[
-        float, typer.Option(help="With --suggest: the part of the gradient entries that may vanish, 0 to 1.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="With --suggest: the part of the gradient entries that may vanish, 0 to 1.", show_default="0.1"
+        ),
+    ] = None,
     embeddings: Annotated[
         Path | None, typer.Option(help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.")
     ] = None,
@@ -61,9 +65,10 @@ def gradients(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
-    out: Annotated[Path, typer.Option(help="Folder for gradients.csv and .png, histogram.csv and .png.")] = Path(
-        "gradients"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for gradients.csv and .png, histogram.csv and .png.", show_default="gradients"),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, distance by distance.
@@ -78,11 +83,18 @@ def gradients(
     given = o.given(locals(), without=OWN)
     given.setdefault("seed", 0)
     if suggest:
-        _refuse("has no meaning with --suggest; leave one of the two out", setting=setting, histogram=histogram)
-        _suggest(given, target, embeddings, labels, seeds, json)
+        unused = {"setting": setting, "histogram": histogram, "steps": steps, "out": out}
+        _refuse("has no meaning with --suggest; leave one of the two out", **unused)
+        if embeddings:
+            _refuse("has no meaning with --embeddings; leave one of the two out", seeds=seeds)
+        _suggest(given, TARGET if target is None else target, embeddings, labels, seeds or SEEDS, json)
     else:
-        _refuse("goes with --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels)
-        _gradients(given, setting, steps, seeds, _numbers(histogram, steps), out, json)
+        _refuse(
+            "goes with --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels, target=target
+        )
+        steps = steps or STEPS
+        watch = _numbers(histogram, steps)
+        _gradients(given, setting, steps, seeds or SEEDS, watch, out or Path("gradients"), json)
 
 
 def _gradients(
@@ -159,10 +171,14 @@ def _suggest(
 def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
     from leakysm.errors import UserError
     from leakysm.experiments.embeddings import episodes_of, read_embeddings
+    from leakysm.training.config import checked
     from leakysm.training.device import engine_for
 
     if unused := [key for key in ("dataset", "data", "split", "optimizer", "learning_rate") if key in given]:
         raise UserError(f"--{unused[0]} has no meaning with --embeddings; leave one of the two out")
+    for key in ("way", "shot", "query", "seed"):
+        if key in given:
+            checked(key, given[key])
     z, starts = read_embeddings(embeddings, labels)
     form = {"way": given.get("way"), "shot": given.get("shot", 1), "query": given.get("query")}
     engine = engine_for(given.get("device"), given.get("backend"), given.get("threads"))
@@ -212,5 +228,5 @@ def _numbers(text: str | None, steps: int) -> list[int]:
 def _refuse(why: str, **options: Any) -> None:
     from leakysm.errors import UserError
 
-    if given := [name for name, value in options.items() if value]:
+    if given := [name for name, value in options.items() if value not in (None, [])]:
         raise UserError(f"--{given[0]} {why}")

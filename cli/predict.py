@@ -33,6 +33,7 @@ def predict(
 
     Example: leakysm predict runs/20260101-120000-omniglot --support letters unknown1.png unknown2.png
     """
+    from leakysm.errors import UserError
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.predict import Reader, read_queries, read_support
     from leakysm.experiments.predict import predict as classify
@@ -40,6 +41,8 @@ def predict(
     from leakysm.training import restore
     from leakysm.training.device import engine_for
 
+    if picture and picture.suffix.lower() != ".png":
+        raise UserError(f"--picture is {picture}: a PNG file is drawn; give a name that ends in .png")
     restored = restore(run, engine_for(device, backend, threads))
     reader = Reader.of(restored.checkpoint.inputs)
     classes, queries = read_support(reader, support), read_queries(reader, images)

@@ -10,6 +10,8 @@ from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, dtype_name, require_shape, working
 from leakysm.ops.batch_norm import checked_eps
 
+CONVOLUTIONS = ("conv2d", "conv_block", "conv_block_inference")
+
 
 def check_convolution(x: Array, w: Array) -> None:
     """One float dtype; x (N, H, W, C), w (3, 3, C, F)."""
@@ -43,7 +45,7 @@ def check_cotangent(dy: Array, x: Array, shape: tuple[int, ...]) -> None:
 
 
 def single_or_double(name: str, pair: Pair) -> Pair:
-    """`pair` for float32 and float64; anything else goes to the reference pair of operation `name`.
+    """`pair` for float32 and float64; anything else, and images or filters without a channel, to the reference pair.
 
     The reference computes float16 in float32 and rounds once, and names what is wrong with other arguments.
     """
@@ -51,6 +53,7 @@ def single_or_double(name: str, pair: Pair) -> Pair:
 
     def forward(*arguments: Any, **parameters: Any) -> tuple[Any, Any]:
         fits = hasattr(arguments[0], "dtype") and dtype_name(arguments[0]) in ("float32", "float64")
+        fits = fits and not (name in CONVOLUTIONS and 0 in getattr(arguments[1], "shape", ()))
         chosen = pair if fits else reference
         y, saved = chosen.forward(*arguments, **parameters)
         return y, (chosen, saved)

@@ -167,7 +167,10 @@ def _check(archive: Archive, file: Path, where: str, mend: str) -> None:
         md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if md5 == archive.md5:
         return
-    digest = images_digest(file)
+    try:
+        digest = images_digest(file)
+    except UserError:
+        raise UserError(f"{where} is no sound zip archive, expected the published {archive.name}; {mend}") from None
     if archive.images is not None and digest != archive.images:
         raise CheckFailed(
             f"{where} is not the published {archive.name}: MD5 {md5}, expected {archive.md5}, and other images; {mend}"

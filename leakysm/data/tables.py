@@ -43,7 +43,10 @@ def table_dataset(
     )
 
     def build() -> Splits:
-        return {split: _read_split(source, tables[split], rows[split], report) for split in USUAL_SPLITS}
+        there = set(source.names)
+        files = {split: _places(source, tables[split], rows[split], there) for split in USUAL_SPLITS}
+        _refuse_shared_images(files, tables)
+        return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
 
     return normalised(name, *cached(name, checksum, build, cache_dir))
 
@@ -99,8 +102,19 @@ def _refuse_shared_classes(rows: dict[str, Rows], tables: dict[str, Path]) -> No
             seen[label] = split
 
 
-def _read_split(source: Source, table: Path, rows: Rows, report: Report | None) -> ClassSet:
-    there = set(source.names)
+def _refuse_shared_images(files: dict[str, list[str]], tables: dict[str, Path]) -> None:
+    seen: dict[str, str] = {}
+    for split in USUAL_SPLITS:
+        if shared := [file for file in files[split] if file in seen]:
+            raise UserError(
+                f"{tables[split]} has the image {shared[0]}, which {seen[shared[0]]}.csv has too; "
+                "few-shot splits share no image: leave it out of one"
+            )
+        seen |= dict.fromkeys(files[split], split)
+
+
+def _places(source: Source, table: Path, rows: Rows, there: set[str]) -> list[str]:
+    """Where the table's images stand in the source; UserError for those that do not."""
     places = {name: _place(name, label, there) for name, label in rows}
     absent = [name for name, place in places.items() if place is None]
     if absent:
@@ -108,7 +122,10 @@ def _read_split(source: Source, table: Path, rows: Rows, report: Report | None) 
             f"{table} names {len(absent)} of {len(rows)} files that {source.path} does not hold: "
             f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}; give the folder that holds the images"
         )
-    files = [place for place in places.values() if place is not None]
+    return [place for place in places.values() if place is not None]
+
+
+def _read_split(source: Source, files: list[str], rows: Rows, report: Report | None) -> ClassSet:
     images = read_images(source, files, channels=3, report=report)
     if images.shape[1:3] != (SIZE, SIZE):
         raise UserError(

@@ -62,6 +62,11 @@ def _by_seed(comparison: Comparison, form: Form) -> str:
     return markdown_table(("setting", "", *(f"seed {seed}" for seed in comparison.seeds)), rows)
 
 
+def without_metrics(comparison: Comparison) -> list[str]:
+    """Folders of runs that came without metrics.csv, such as published ones: their learning cannot be drawn."""
+    return [str(run.path) for run in comparison.runs.values() if not RunFolder(run.path).metrics.exists()]
+
+
 def learning_curves(comparison: Comparison) -> bytes:
     """Training accuracy (moving mean), and validation accuracy where the data has a validation split. A PNG file."""
     read = {key: read_metrics(RunFolder(run.path).metrics) for key, run in comparison.runs.items()}

@@ -52,7 +52,7 @@ def read_run(path: Path | str) -> Finished:
         raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}")
     try:
         summary = json.loads(folder.summary.read_text("utf-8"))
-        tests = [Tested(**test) for test in summary["tests"]]
+        tests = [Tested.of_json(test) for test in summary["tests"]]
         stated = str(summary.get("data_digest", ""))
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise UserError(f"{folder.summary} is damaged ({error}); train again into another folder") from None

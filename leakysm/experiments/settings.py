@@ -59,6 +59,8 @@ def label(setting: Setting) -> str:
 
 def value_of(text: str) -> Any:
     """A number, boolean or list as TOML writes it; anything else is a text."""
+    if not text.isprintable():  # a line break would begin another setting
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

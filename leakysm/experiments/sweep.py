@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
@@ -18,6 +19,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from leakysm.errors import UserError
 from leakysm.experiments.finished import is_finished
@@ -27,6 +29,7 @@ from leakysm.experiments.sweep_worker import run_one
 ATTEMPTS = 3  # of a run whose worker process dies; it goes on from its last checkpoint
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 SECONDS = 1.0  # between looks at the runs
+SILENCE = 10  # seconds that a scheduler may take to answer
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,36 @@ def dask_pool(address: str) -> Iterator[Pool]:
         from distributed import Client
     except ImportError:
         raise UserError("--scheduler needs Dask; install it with: pip install 'leakysm[dask]'") from None
+    _require_listener(address)
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout=f"{SILENCE}s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}); start one with: dask scheduler"
-        ) from None
+        raise _no_answer(address, error) from None
     with _told_in_one_line(), client:
         # pure=False: every run is a task of its own
         yield Pool(lambda: _without_cancel(client.get_executor(pure=False)), None)
+
+
+def _require_listener(address: str) -> None:
+    """UserError unless something listens there: a client that finds nothing leaves tracebacks behind."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.scheme not in ("tcp", "tls"):
+        raise UserError(
+            f"the scheduler's address is '{address}'; expected tcp://HOST:PORT, as dask scheduler prints it"
+        )
+    try:
+        socket.create_connection((host, port), timeout=SILENCE).close()
+    except OSError as error:
+        raise _no_answer(address, error) from None
+
+
+def _no_answer(address: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(f"no Dask scheduler answers at {address} ({reason}); start one with: dask scheduler")
 
 
 @contextmanager

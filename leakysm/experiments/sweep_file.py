@@ -31,6 +31,7 @@ from leakysm.training.device import choose
 from leakysm.training.prepare import load_data
 
 TABLES = ("grid", "control")
+LONGEST = 200  # bytes of a setting in a folder's name, of which systems allow 255
 MACHINE = {"backend", "device", "threads"}  # of all runs
 Report = Callable[[int, int], None]
 
@@ -119,7 +120,8 @@ def _resolved(settings: Setting, loaded: Callable[..., Dataset]) -> TrainConfig:
 def _folder(name: str, config: TrainConfig) -> str:
     """Of the whole configuration but for the number of threads, which changes no bit of a result."""
     digest = hashlib.sha256(replace(config, threads=None).to_toml().encode()).hexdigest()
-    return f"{name.replace(',', '-').replace('/', '-')}-seed={config.seed}-{digest[:8]}"
+    readable = name.replace(",", "-").replace("/", "-").encode()[:LONGEST].decode(errors="ignore")
+    return f"{readable}-seed={config.seed}-{digest[:8]}"
 
 
 def local_machine(given: Mapping[str, Any], threads: int) -> dict[str, Any]:

@@ -9,10 +9,12 @@ no rows is 0.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import array_api_compat
 
+from leakysm.errors import ArrayError
 from leakysm.ops.arrays import Array, integer_labels, one_hot, quiet, require_shape, tree_sum, working, zeros
 from leakysm.ops.log_softmax import softmax_parts
 from leakysm.ops.registry import Argument, Operation, arrays, register
@@ -42,6 +44,8 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
     """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M)."""
     floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
+    if not floats and (isinstance(dy, bool) or not isinstance(dy, numbers.Real)):
+        raise ArrayError(f"dy is {dy!r}; a number or 0-d array is expected: leave it out for 1")
     xp, (logits, *_), finish = working(logits=logits, **floats)
     require_shape("logits", logits, ("N", "M"))
     N, M = logits.shape

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm.errors import UserError
 from leakysm.files import write_atomically
 
+DRAWN = ("episode", "loss", "accuracy", "validation_accuracy", "vanished_distance_gradients", "mean_distance")
 EARLY = 200  # steps in the panels on sparsity
 
 
@@ -41,10 +43,19 @@ def draw_curves(metrics: Path, picture: Path, title: str) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns of metrics.csv by name; an empty field is NaN."""
-    names = path.read_text("utf-8").split("\n", 1)[0].split(",")
-    table = np.genfromtxt(path, delimiter=",", skip_header=1, ndmin=2)
-    return dict(zip(names, table.T, strict=True))
+    """The columns of metrics.csv by name; an empty field is NaN. UserError, in one line, if it is damaged."""
+    try:
+        header, *lines = path.read_text("utf-8").splitlines() or [""]
+        if not lines:
+            raise ValueError("it holds no step")
+        names, table = header.split(","), np.genfromtxt(lines, delimiter=",", ndmin=2)
+        columns = dict(zip(names, table.T, strict=True))
+    except ValueError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{path} is damaged ({reason}); expected a line of {', '.join(DRAWN)} a step") from None
+    if not set(DRAWN) <= columns.keys():
+        raise UserError(f"{path} has the columns {', '.join(names)}; expected {', '.join(DRAWN)}: train again")
+    return columns
 
 
 def smoothed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -37,6 +37,22 @@ class Tested:
         """form: way, shot and query."""
         return cls(**form, norm=norm, accuracy=result.accuracy, interval=result.interval, episodes=result.episodes)
 
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> Tested:
+        """As summary.json holds it. TypeError or ValueError, in one line, for anything that is not of its kind."""
+        test = cls(**stored)
+        for name in ("way", "shot", "query", "episodes"):
+            value = getattr(test, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}")
+        for name in ("accuracy", "interval"):
+            value = getattr(test, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+                raise ValueError(f"{name} is {value!r}")
+        if not isinstance(test.norm, str):
+            raise ValueError(f"norm is {test.norm!r}")
+        return test
+
     @property
     def name(self) -> str:
         return f"{self.way}-way {self.shot}-shot"

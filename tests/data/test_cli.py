@@ -115,6 +115,13 @@ def test_show_refuses_episodes_that_the_data_cannot_give(zips: Path, tmp_path: P
     assert not (tmp_path / "classes.png").exists()
 
 
+def test_show_takes_episode_numbers_up_to_64_bits(tmp_path: Path) -> None:
+    for option in ("--episode", "--seed"):
+        assert run("show", option, 2**63 - 1, "--out", tmp_path).exit_code == 0
+        beyond = CliRunner().invoke(app, ["show", option, str(2**63), "--out", str(tmp_path)])
+        assert (beyond.exit_code, isinstance(beyond.exception, SystemExit)) == (2, True)
+
+
 def test_fetch_puts_the_archives_where_omniglot_is_looked_for(
     server: Server, omniglot_path: Path, own_cache: Path
 ) -> None:

@@ -142,7 +142,8 @@ def test_a_web_page_in_place_of_the_archive_is_refused_and_removed(
     server: Server, archive: Archive, tmp_path: Path
 ) -> None:
     server.files["base/sub/a.zip"] = b"<html>Please log in</html>"
-    with pytest.raises(UserError, match="is no complete zip archive"):
+    address = f"{server.address}/{archive.place}"
+    with pytest.raises(UserError, match=f"{address} is no sound zip archive.*it was removed; give another --mirror"):
         fetch(tmp_path / "out", [archive], mirror=server.address)
     assert [*(tmp_path / "out").iterdir()] == []
 
@@ -153,6 +154,15 @@ def test_other_data_that_were_there_before_are_named_and_kept(server: Server, ar
         fetch(tmp_path, [archive], mirror=server.address)
     assert (tmp_path / "a.zip").read_bytes() == mine
     assert server.requests == []
+
+
+def test_a_broken_archive_that_was_there_before_is_named_with_the_mend(
+    server: Server, archive: Archive, tmp_path: Path
+) -> None:
+    (tmp_path / "a.zip").write_bytes(content(server)[:-5])
+    with pytest.raises(UserError, match=r"a\.zip is no sound zip archive.*remove it and fetch it again"):
+        fetch(tmp_path, [archive], mirror=server.address)
+    assert (tmp_path / "a.zip").exists()
 
 
 def test_a_missing_file_gives_the_servers_answer(server: Server, tmp_path: Path) -> None:

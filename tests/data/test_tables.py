@@ -58,6 +58,14 @@ def test_one_other_class_is_enough_to_refuse(miniimagenet: Path, split: str, lab
     assert f"1 of {CLASSES[split]} {split} classes are named like '{label}'" in refused(miniimagenet)
 
 
+def test_an_image_in_two_splits_is_refused(photographs: Path) -> None:
+    first = (photographs / "train.csv").read_text().splitlines()[1].split(",")[0]
+    table = photographs / "test.csv"
+    table.write_text(f"{table.read_text()}\n{first},jay\n")
+    with pytest.raises(UserError, match=rf"test\.csv has the image .*{first}, which train\.csv has too"):
+        load("caltech101", photographs)
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_a_part_of_miniimagenets_classes_is_refused(miniimagenet: Path, split: str) -> None:
     table = miniimagenet / f"{split}.csv"

@@ -93,14 +93,48 @@ def test_published_runs_are_compared_without_their_weights(compared: Path, tmp_p
     ):
         del entry["run"]
     assert found == expected
-    assert "metrics.csv" in refused("compare", *published, "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    outcome = leakysm("compare", *published, "--out", tmp_path / "out")
+    assert outcome.code == 0
+    assert outcome.err.splitlines() == [f"leakysm: no curves.png: {published[0]} holds no metrics.csv"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["comparison.json", "comparison.md"]
     summary = json.loads((published[0] / "summary.json").read_text())
     (published[0] / "summary.json").write_text(json.dumps({**summary, "data_digest": "0" * 64}))
     assert "were made on different data" in refused("compare", *published)
     del summary["data_digest"]
     (published[0] / "summary.json").write_text(json.dumps(summary))
     assert "checkpoint-last.h5" in refused("compare", *published)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("accuracy", "90"),
+        ("accuracy", None),
+        ("interval", 101),
+        ("query", [2]),
+        ("way", 0),
+        ("episodes", True),
+        ("norm", 1),
+        ("shot", 1.5),
+    ],
+)
+def test_a_summary_of_other_kinds_of_values_is_told(compared: Path, tmp_path: Path, key: str, value: object) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(compared / "euclidean" / "seed-0", run)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["tests"][0][key] = value
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert f"is damaged ({key} is {value!r})" in refused("compare", compared / "squared-euclidean" / "seed-0", run)
+
+
+@pytest.mark.parametrize("damage", [b"", b"episode,loss\n0,1\n", b"episode,loss\n0\n1,2,3\n", b"\xff\xfe"])
+def test_damaged_metrics_are_told(compared: Path, tmp_path: Path, damage: bytes) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(compared / "euclidean" / "seed-0", run)
+    (run / "metrics.csv").write_bytes(damage)
+    line = refused("compare", compared / "squared-euclidean" / "seed-0", run, "--out", tmp_path / "out")
+    assert f"{run / 'metrics.csv'} " in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_that_come_to_the_same_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
@@ -116,6 +150,8 @@ def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
     assert "one setting is given" in refused("compare", "--setting", "leaky", "--out", tmp_path / "x")
     assert "'way' cannot be compared" in refused("compare", "--setting", "leaky,way=3", "--out", tmp_path / "x")
     assert "--way is for training" in refused("compare", run, run, "--way", 5)
+    assert "--seeds is for training" in refused("compare", run, run, "--seeds", 3)
+    assert "--resume is for training" in refused("compare", run, run, "--resume")
     assert "holds no run" in refused("compare", run, tmp_path)
     assert "are both euclidean, seed 0" in refused("compare", run, run)
     assert not (tmp_path / "x").exists()

@@ -101,6 +101,11 @@ def test_weights_from_elsewhere_become_a_run(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
+@pytest.mark.parametrize("option", [("--prefix", "x."), ("--bias",), ("--no-bias",)])
+def test_options_of_the_torch_layout_are_refused_without_it(run: Path, tmp_path: Path, option: tuple[str]) -> None:
+    assert f"{option[0]} goes with --layout torch" in refused("export", run, "--out", tmp_path / "x.npz", *option)
+
+
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "pickled.npz", x=np.array([{}], dtype=object))

@@ -84,6 +84,12 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     assert "--dataset has no meaning" in refused(
         "gradients", "--suggest", "--embeddings", "z.npy", "--dataset", "strokes"
     )
+    for option in (("--steps", 3), ("--out", tmp_path / "x")):
+        assert f"{option[0]} has no meaning with --suggest" in refused("gradients", "--suggest", *option)
+    assert "--target goes with --suggest" in refused("gradients", *SMALL, "--target", 0.2)
+    embedded = ("gradients", "--suggest", "--embeddings", "z.npy")
+    assert "--seeds has no meaning with --embeddings" in refused(*embedded, "--seeds", 2)
+    assert "seed is -5" in refused(*embedded, "--seed", -5)
     assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path)
     (tmp_path / "file").write_text("")
     assert "choose another --out" in refused("gradients", *SMALL, "--out", tmp_path / "file")

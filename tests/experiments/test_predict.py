@@ -126,6 +126,10 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     def told(*images: Path, of: Path = support, net: Path = run) -> str:
         return refused("predict", net, "--support", of, *images)
 
+    assert "give a name that ends in .png" in refused(
+        "predict", run, "--support", support, query, "--picture", tmp_path / "p.jpg"
+    )
+    assert not (tmp_path / "p.jpg").exists()
     assert "missing.png: No such file" in told(tmp_path / "missing.png")
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")

@@ -63,6 +63,7 @@ def test_the_order_of_keys_does_not_make_two_settings_of_one() -> None:
         ("threshold=1", "names no distance"),
         ("leaky,seed=1", "'seed' cannot be compared"),
         ("", "distance is ''"),
+        ("leaky,slope=0.1\nthreshold=5", "expected a number"),
     ],
 )
 def test_mistakes_are_named_in_one_line(text: str, message: str) -> None:

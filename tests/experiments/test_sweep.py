@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -247,10 +248,18 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     assert "did you mean threshold?" in refused("sweep", tmp_path / "bad.toml")
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=2, seeds=[0]))
     (tmp_path / "file").write_text("")
+    assert "is a file, and a folder is expected" in refused("sweep", tmp_path / "grid.toml", "--out", tmp_path / "file")
     pytest.importorskip("distributed")
-    assert "no Dask scheduler answers at nonsense" in refused(
-        "sweep", tmp_path / "grid.toml", "--scheduler", "nonsense"
-    )
+
+    def at(scheduler: str) -> str:
+        return refused("sweep", tmp_path / "grid.toml", "--out", tmp_path / "out", "--scheduler", scheduler)
+
+    for nonsense in ("nonsense", "tcp://", "tcp://host", "tcp://host:port", "http://host:80", "tcp://[:1"):
+        assert f"address is '{nonsense}'; expected tcp://HOST:PORT" in at(nonsense)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for silent in (f"tcp://127.0.0.1:{port}", "tcp://nohost.invalid:8786"):
+        assert f"no Dask scheduler answers at {silent} (" in at(silent)
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:

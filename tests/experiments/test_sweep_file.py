@@ -61,6 +61,15 @@ def test_the_folder_is_named_by_all_settings_but_threads() -> None:
     assert folder().startswith("leaky-threshold=1-slope=0.03-seed=3-")
 
 
+def test_the_folder_of_many_settings_is_a_name_that_systems_allow() -> None:
+    keys = ("way", "shot", "query", "episodes", "halve_every", "checkpoint_every", "test_shot", "test_query")
+    grid = {key: [1, 2] for key in keys} | {"test_episodes": [100], "learning_rate": [0.12345678901234567]}
+    grid |= {"optimizer": ["adam"], "norm": ["running"], "dataset": ["strokes"], "way": [3, 4]}
+    runs = points(SweepFile({}, grid | {"seed": [3]}, []), MACHINE)
+    assert len({run.folder for run in runs}) == 2**8
+    assert max(len(run.folder.encode()) for run in runs) <= 255
+
+
 def test_settings_that_vary_are_in_the_label(tmp_path: Path) -> None:
     text = 'distance = "cosine"\n[grid]\nlearning_rate = [1, 0.5]\nseed = [0]\n'
     runs = points(read_sweep(written(tmp_path, text)), MACHINE)

@@ -87,6 +87,18 @@ def test_the_mean_of_no_rows_is_zero():
     assert lk.log_softmax(np.ones((2, 0))).shape == (2, 0)
 
 
+@pytest.mark.parametrize("dy", [None, "1", True, [1.0], 1j])
+def test_a_cotangent_that_is_no_number(dy):
+    with pytest.raises(ValueError, match=r"dy is .*; a number or 0-d array is expected"):
+        lk.cross_entropy_vjp(np.ones((2, 3)), [0, 1], dy)
+
+
+def test_masked_arrays_are_refused():
+    masked = np.ma.masked_invalid([[1.0, nan]])
+    with pytest.raises(ValueError, match="x is a masked array; a plain one is expected"):
+        lk.squared_euclidean(masked, np.ones((1, 2)))
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

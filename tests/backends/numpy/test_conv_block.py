@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from leakysm import ops
 from leakysm.backends.numpy import windows
 from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.backends.reference import ReferenceEngine
 from leakysm.errors import UserError
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
@@ -161,6 +162,19 @@ def test_memory_is_linear_in_the_batch(shape, constant, monkeypatch):
     growth = most_in_use(shape[0]) - most_in_use(shape[0] // 2)
     outputs = shape[0] // 2 * shape[1] * shape[2] * shape[4]
     assert growth <= constant * outputs
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(0, 3), (2, 0), (0, 0)])
+@pytest.mark.parametrize("operation", ["conv_block", "conv_block_inference"])
+def test_no_channels_or_filters_are_as_in_the_reference(channels, filters, operation):
+    x, w = np.ones((2, 4, 4, channels), np.float32), np.ones((3, 3, channels, filters), np.float32)
+    statistics = () if operation == "conv_block" else (np.ones(filters, np.float32),) * 2
+    arguments = (x, w, *(np.ones(filters, np.float32),) * 2, *statistics)
+    ours, theirs = (
+        engine.operation(operation).forward(*arguments)[0] for engine in (NumpyEngine(1), ReferenceEngine())
+    )
+    for one, other in zip(*(r if isinstance(r, tuple) else (r,) for r in (ours, theirs)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_single_value_a_channel_is_a_user_error():
