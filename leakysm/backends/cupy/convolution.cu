@@ -33,18 +33,20 @@ struct ConvolutionShared {
     unsigned taps[BM];
 };
 
-// Mean and sum of squared deviations of each column of the tile, for batch norm: from differences, so nothing cancels.
+// Mean and sum of squared deviations of each column of the tile, for batch norm: from differences, so nothing cancels. The
+// mean is mended once by the mean of what it leaves: what it was rounded by, squared, may exceed the variance.
 template <class T, int BM>
 __device__ inline void tile_statistics(ConvolutionShared<T, BM>& s, int rows, T* mean, T* square, int columns, int tiles) {
     const int quad = threadIdx.x % 16 * 4, lane = threadIdx.x / 16;  // 16 x 8 threads
-    for (int pass = 0; pass < 2; ++pass) {
+    T middle = 0;
+    for (int pass = 0; pass < 3; ++pass) {
         Pack<T, 4> centre{}, sum{};
-        if (pass == 1) centre = load<4>(s.partial[0] + quad);
+        if (pass > 0) centre = load<4>(s.partial[0] + quad);
         for (int r = lane; r < rows; r += 8) {
             const Pack<T, 4> value = load<4>(s.gemm.c + r * C_STRIDE + quad);
             for (int q = 0; q < 4; ++q) {
                 const T d = value.v[q] - centre.v[q];
-                sum.v[q] += pass == 0 ? d : d * d;
+                sum.v[q] += pass < 2 ? d : d * d;
             }
         }
         __syncthreads();  // everybody has read the mean
@@ -53,9 +55,9 @@ __device__ inline void tile_statistics(ConvolutionShared<T, BM>& s, int rows, T*
         if (threadIdx.x < BN) {
             T total = 0;
             for (int i = 0; i < 8; ++i) total += s.partial[i][threadIdx.x];
-            if (pass == 0) s.partial[0][threadIdx.x] = total /= rows;
-            if (static_cast<int>(threadIdx.x) < columns)
-                (pass == 0 ? mean : square)[static_cast<long long>(threadIdx.x) * tiles] = total;
+            if (pass < 2) s.partial[0][threadIdx.x] = total = middle += total / rows;
+            if (pass > 0 && static_cast<int>(threadIdx.x) < columns)
+                (pass == 1 ? mean : square)[static_cast<long long>(threadIdx.x) * tiles] = total;
         }
         __syncthreads();
     }

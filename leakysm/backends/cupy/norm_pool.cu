@@ -9,7 +9,7 @@ constexpr int ROWS = THREADS / LANES;   // and along the pixels
 constexpr int TILE = 256;               // pooled pixels of a tile
 
 // Mean, biased variance and 1 / sigma of each channel from the tiles' means and squared deviations (F, tiles): Chan's rule
-// with the mean known first. Tiles have `length` values, the last one what is left of n. Grid: channels.
+// with the mean known first, mended as a tile's is. Tiles have `length` values, the last one what is left of n. Grid: channels.
 template <class T>
 __global__ void finish_statistics(const T* tile_mean, const T* tile_square, T* mean, T* variance, T* inverse, int tiles,
                                   int length, int n, T eps) {
@@ -17,9 +17,12 @@ __global__ void finish_statistics(const T* tile_mean, const T* tile_square, T* m
     const int f = blockIdx.x;
     tile_mean += static_cast<long long>(f) * tiles;
     tile_square += static_cast<long long>(f) * tiles;
-    T sum = 0, square = 0;
+    T sum = 0, left = 0, square = 0;
     for (int i = threadIdx.x; i < tiles; i += THREADS) sum += tile_mean[i] * (T(min(length, n - i * length)) / n);
-    const T centre = block_sum(sum, shared);
+    T centre = block_sum(sum, shared);
+    for (int i = threadIdx.x; i < tiles; i += THREADS)
+        left += (tile_mean[i] - centre) * (T(min(length, n - i * length)) / n);
+    centre += block_sum(left, shared);
     for (int i = threadIdx.x; i < tiles; i += THREADS) {
         const T d = tile_mean[i] - centre;
         square += tile_square[i] + min(length, n - i * length) * d * d;

@@ -37,6 +37,19 @@ def test_block_matches_the_reference(host_kernels, shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("value", [1e8 / 3, -12345.678, 1e-20])
+@pytest.mark.parametrize("images", [1, 5, 23])
+def test_a_constant_channel_has_no_variance(host_kernels, images, value, dtype):
+    x = np.full((images, 9, 7, 2), value, dtype)
+    w = np.zeros((3, 3, 2, 3), dtype)
+    w[1, 1, 0] = 1
+    ones = np.ones(3, dtype)
+    (_, mean, variance), _ = block_pairs(host_kernels)["conv_block"].forward(x, w, ones, ones)
+    np.testing.assert_array_equal(mean, x[0, 0, 0, 0])
+    np.testing.assert_array_equal(variance, 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_convolution_matches_the_reference(host_kernels, shape, dtype):
     case = block(2, shape, dtype, exact=False)
