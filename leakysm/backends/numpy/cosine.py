@@ -24,7 +24,7 @@ def _units(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return wide * inverse, inverse
 
 
-def _runs(points: np.ndarray) -> list[tuple[int, int]]:
+def _runs(points: np.ndarray) -> tuple[tuple[int, int], ...]:
     return cut(len(points), min(POINTS, VALUES // max(1, points.shape[1])))
 
 

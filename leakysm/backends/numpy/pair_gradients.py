@@ -18,7 +18,7 @@ from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.numpy.windows import cut
 
 POINTS = 320  # of a tile, and of the other side that are multiplied at a time
-TILE = 1 << 18  # coordinates of a tile's points, both ways: calls are few, as threads wait for one another in each
+TILE = 1 << 17  # coordinates of a tile's points, both ways: calls are few, as threads wait for one another in each
 SAMPLE = 32  # of the j, for a bound from below
 GATHERED = 1 << 17  # terms of uncertain elements that are summed at a time
 ALONE = 4_000_000  # terms below which one thread is faster

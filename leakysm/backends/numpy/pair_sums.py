@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ WHOLE = 1024  # the same for float64, whose passes over the points are to be lon
 GATHERED = 1 << 17  # values of pairs that are summed from differences at a time
 
 Place = tuple[slice, slice]
+# Distances (n, m) of a tile in float64; squares (n,); and the `least` that is certain in rows with such squares.
+Sums = tuple[np.ndarray, np.ndarray, Callable[[Any], Any]]
 Finish = Callable[[np.ndarray, Place], np.ndarray]
 
 
@@ -62,21 +65,23 @@ class PairSums:
 
         def fill(place: Place) -> None:
             a, b = x[place[0]], c[place[1]]
-            distances, least = self._widened(a, b) if q is None else self._halves(a, b, q)
-            near = self._near(distances, least)
+            there = y[place] if q is not None and len(b) == M and not (root or finish) else None
+            found = self._widened(a, b) if q is None else self._halves(a, b, q, there)
+            distances, near = found[0], self._near(*found)
             if root:
                 np.sqrt(distances, out=distances)
             if near is not None:
                 distances[near] = self._differences(a, b, *near, root)
-            y[place] = finish(distances, place) if finish else distances
+            if distances is not there:
+                y[place] = finish(distances, place) if finish else distances
 
         size = max(SHORTEST, min(LONGEST, TILE // min(D, DEPTH if q is None else WHOLE)))
         tiles = [(slice(*rows), slice(*columns)) for rows in cut(N, size) for columns in cut(M, size)]
         self._workers.map(fill, tiles, at_most=THREADS if N * M * D > ALONE else 1)
         return y
 
-    def _widened(self, x: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32: distances (n, m) in float64, and `least` of every row (n,).
+    def _widened(self, x: np.ndarray, c: np.ndarray) -> Sums:
+        """float32: distances (n, m) in float64, |x|^2, and `least`.
 
         In one product: rows (x, |x|^2, 1) by rows (-2 c, 1, |c|^2). Its error is at most 2 (D + 8) units of
         |x|^2 + |c|^2, which is to be a quarter of float32's.
@@ -93,17 +98,19 @@ class PairSums:
                 squares += side[:, at]
             right[:, :w] *= -2
             self._product(left, right, distances, start > 0)
-        return distances, 2 * (D + 8) * UNIT / (2.0**-23 / 4) * (squares_x + squares_c.max())
+        share, of_c = 2 * (D + 8) * UNIT / (2.0**-23 / 4), squares_c.max()
+        return distances, squares_x, lambda of_x: share * (of_x + of_c)
 
-    def _halves(self, x: np.ndarray, c: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
-        """float64: distances (n, m), and `least` of every row (n,).
+    def _halves(self, x: np.ndarray, c: np.ndarray, q: float, there: np.ndarray | None) -> Sums:
+        """float64: distances (n, m), in the array `there` if that is given; |x1|^2, and `least`.
 
         With x = x1 + x2, c = c1 + c2: |x1 - c1|^2 by an exact product, of rows (x1, |x1|^2, 1) by (-2 c1, 1, |c1|^2);
         the rest of |x - c|^2, 2 x1 x2 + x2^2 + 2 c1 c2 + c2^2 - 2 (x1 c2 + x2 c), by others, smaller by 2^bits.
         """
         (n, D), m = x.shape, len(c)
         exact, rest = self._scratch("x", (2, n, m), np.float64)
-        of_x, of_c = np.zeros(n), np.zeros(m)  # |x1|^2
+        exact = exact if there is None else there
+        squares = np.zeros(0)  # |x1|^2, |c1|^2
         for start, stop in cut(D, WHOLE):
             joined, sums = self._split(x[:, start:stop], c[:, start:stop], q)
             left, right = joined[:2, :n], joined[:, n:]
@@ -113,11 +120,11 @@ class PairSums:
             self._product(left[0], right[0], exact, start > 0)
             self._product(left[0], right[1], rest, start > 0)
             self._product(left[1], right[2], rest, True)
-            of_x += sums[0, :n]
-            of_c += sums[0, n:]
+            squares = squares + sums[0] if start else sums[0]
         exact += rest
-        terms = 2 * np.sqrt(D * of_x) + (2 * math.sqrt(D * of_c.max()) + 4 * D * q)  # in q: more than rest adds up
-        return exact, (3 * min(D, WHOLE) + D / WHOLE + 16) / 4 * q * terms
+        share, of_c = (3 * min(D, WHOLE) + D / WHOLE + 16) / 4 * q, 2 * math.sqrt(D * squares[n:].max()) + 4 * D * q
+        # Times q: more than what `rest` adds up.
+        return exact, squares[:n], lambda of_x: share * (2 * np.sqrt(D * of_x) + of_c)
 
     def _split(self, x: np.ndarray, c: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
         """All points in two halves and whole, with two columns of zeros, (3, n + m, w + 2).
@@ -141,10 +148,13 @@ class PairSums:
         if add:
             total += product
 
-    def _near(self, distances: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _near(
+        self, distances: np.ndarray, squares: np.ndarray, least_of: Callable[[Any], Any]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """The pairs of a tile that are not certain; None if all are. NaN is not."""
-        if distances.min() >= least.max():
+        if distances.min() >= least_of(squares.max()):
             return None
+        least = least_of(squares)
         rows = np.flatnonzero(~(distances.min(axis=1) >= least))
         found, columns = np.nonzero(~(distances[rows] >= least[rows, None]))
         return rows[found], columns

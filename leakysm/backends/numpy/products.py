@@ -15,6 +15,7 @@ COLUMNS = (32, 64)  # of one small product of a transposed matrix, at least and 
 RESULTS = 2048  # and about so many results of it
 LANES = 8  # rows are taken in multiples of these
 TRANSPOSED = 8_000  # values that are put in order at next to no cost
+MANY = 64  # rows of a small product whose rest, not so many, is worth avoiding
 FEWEST = 16  # rows of a small product that is worth its call
 
 
@@ -27,11 +28,18 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     if most < FEWEST or most >= m:
         np.matmul(a, b, out=out)
         return
-    rows = next((r for r in range(most, most // 2, -LANES) if m % r == 0), most)
+    rows = _rows(m, most)
     full = m // rows * rows
     np.matmul(a[:full].reshape(-1, rows, k), b, out=out[:full].reshape(-1, rows, n))
     if full < m:
         np.matmul(a[full:], b, out=out[full:])
+
+
+@lru_cache(maxsize=256)
+def _rows(m: int, most: int) -> int:
+    """The rows of a small product: a divisor of m, in multiples of LANES if that can be; else, and if few, `most`."""
+    found = [r for r in range(most // 2 + 1, most + 1) if m % r == 0 and (r % LANES == 0 or most >= MANY)]
+    return max(found, key=lambda r: (r % LANES == 0, r), default=most)
 
 
 @lru_cache(maxsize=64)

@@ -45,11 +45,12 @@ def _chunk(first: int, last: int, top: int, bottom: int, H: int, W: int) -> Chun
     )
 
 
-def cut(length: int, step: int, multiple: int = 1) -> list[tuple[int, int]]:
+@lru_cache(maxsize=512)
+def cut(length: int, step: int, multiple: int = 1) -> tuple[tuple[int, int], ...]:
     """[0, length) in runs of at most `step`, as equal as can be; their number a multiple of `multiple` if that fits."""
     n = max(1, -(-length // max(1, step)))
     n = max(n, min(-(-n // multiple) * multiple, length))
-    return [(length * k // n, length * (k + 1) // n) for k in range(n)]
+    return tuple((length * k // n, length * (k + 1) // n) for k in range(n))
 
 
 Task = tuple[Chunk, ...]  # the chunks of the same images, in order: one chunk of whole images, or the bands of one
