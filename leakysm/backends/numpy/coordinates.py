@@ -20,9 +20,10 @@ DEPTH = 512  # coordinates of a tile
 ACROSS = 32  # points of the other side of a tile
 
 Run = tuple[int, int]
+Runs = tuple[Run, ...]
 
 
-def _tiles(x: np.ndarray, c: np.ndarray) -> tuple[list[Run], list[Run], list[Run]]:
+def _tiles(x: np.ndarray, c: np.ndarray) -> tuple[Runs, Runs, Runs]:
     """Runs of points, of coordinates, and of points of the other side."""
     (N, D), M = x.shape, len(c)
     across, depth = cut(M, ACROSS), cut(D, DEPTH)
