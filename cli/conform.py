@@ -42,6 +42,7 @@ def conform(
     from leakysm_cli.verify import dumps, print_lines
 
     from leakysm.errors import UserError
+    from leakysm.ops.registry import OPERATIONS
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform_module, read_expected
 
@@ -58,10 +59,12 @@ def conform(
     else:
         print_lines(reports.columns(reports.SUMMARY_HEADER, reports.summary_rows(report)))
         print_lines(reports.problems(report))
+        known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that is of no use has a row too
         offered = [row for row in report.rows if row.status in ("passed", "failed")]
         failed = [row.operation for row in offered if row.status == "failed"]
         verdict = f"failed: {', '.join(failed)}" if failed else "none fails" if offered else "nothing was checked"
         versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-        print_lines(["", f"{target} ({versions}): {len(offered)} of {len(report.rows)} operations offered: {verdict}"])
+        module = f"{target} ({versions})" if versions else target
+        print_lines(["", f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"])
     if not report.ok:
         raise typer.Exit(1)

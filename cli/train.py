@@ -59,6 +59,8 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     folder = RunFolder(out) if out else to_resume(given, Path("runs").glob("*")) if resume else None
     if folder:
         folder.refuse_a_run(resume=resume)
+        if resume and not folder.config.exists():  # of a run that was killed at once, or a name mistyped
+            typer.echo(f"leakysm: {folder.path} holds no run to go on with; a new one begins", err=True)
     with shown_count("reading images") as report:
         config, data = prepare(given, folder, report)
     folder = folder or RunFolder(new_folder(config.dataset))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from leakysm.errors import UserError
@@ -43,7 +44,8 @@ def _write(path: Path, content: bytes, take_name: Callable[[Path, Path], None]) 
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what was wrong is told already
+            temporary.unlink(missing_ok=True)
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:

@@ -29,7 +29,7 @@ def read_embeddings(path: Path, labels: Path | None = None) -> tuple[NDArray[np.
         z, classes = _from_npy(path, labels)
     else:
         raise UserError(f"{path}: expected a name that ends in .npy or .h5; convert the embeddings to one of them")
-    return _sorted(path, z, classes)
+    return _sorted(path, z, classes, labels or path)
 
 
 def episodes_of(
@@ -54,7 +54,9 @@ def episodes_of(
 
 def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     z = _load(path)
-    if z.ndim == 3 and labels is None:
+    if z.ndim == 3 and labels is not None:
+        raise UserError(f"{path} has shape {z.shape}, (classes, n, D), which tells the classes; leave --labels out")
+    if z.ndim == 3:
         classes, each, size = z.shape
         return z.reshape(classes * each, size), np.repeat(np.arange(classes), each)  # (classes, n, D) -> (classes n, D)
     if z.ndim == 2 and labels is None:
@@ -92,7 +94,7 @@ def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
 
 
 def _sorted(
-    path: Path, z: NDArray[np.generic], classes: NDArray[np.generic]
+    path: Path, z: NDArray[np.generic], classes: NDArray[np.generic], labels: Path
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """By class, any labels made 0, 1, ..., in float32 unless it is float64."""
     if z.ndim != 2 or not np.issubdtype(z.dtype, np.floating):
@@ -101,9 +103,10 @@ def _sorted(
         raise UserError(
             f"{path}: embeddings have shape {z.shape}; at least one number is expected: give those of images"
         )
-    if classes.shape != (len(z),) or not np.issubdtype(classes.dtype, np.integer):
+    n = len(z)
+    if classes.shape != (n,) or not np.issubdtype(classes.dtype, np.integer):
         raise UserError(
-            f"{path}: labels are {classes.dtype} of shape {classes.shape}; expected whole numbers of shape ({len(z)},)"
+            f"{labels}: labels are {classes.dtype} of shape {classes.shape}; expected whole numbers of shape ({n},)"
         )
     if not np.isfinite(z).all():
         row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])

@@ -127,6 +127,7 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "block1.variance has dtype complex128" in refused("export", tmp_path / "complex.npz", *out)
     assert "block1.scale holds numbers that are not finite" in refused("export", tmp_path / "nan.npz", *out)
     assert "No such file" in refused("export", tmp_path / "missing.npz", *out)
+    assert "No such file or folder; name a run's folder" in refused("export", tmp_path / "mistyped", *out)
     assert "holds no run" in refused("export", tmp_path / "empty", *out)
     assert not (tmp_path / "x.npz").exists()
     np.savez(tmp_path / "narrow.npz", **other_net(0, channels=8))

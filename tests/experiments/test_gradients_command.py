@@ -90,6 +90,16 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     embedded = ("gradients", "--suggest", "--embeddings", "z.npy")
     assert "--seeds has no meaning with --embeddings" in refused(*embedded, "--seeds", 2)
     assert "seed is -5" in refused(*embedded, "--seed", -5)
+    np.save(tmp_path / "cube.npy", np.ones((3, 4, 5)))
+    np.save(tmp_path / "flat.npy", np.ones((12, 5)))
+    np.save(tmp_path / "labels.npy", np.arange(9))
+
+    def labelled(name: str) -> str:
+        files = ("--embeddings", tmp_path / name, "--labels", tmp_path / "labels.npy")
+        return refused("gradients", "--suggest", *files)
+
+    assert "which tells the classes; leave --labels out" in labelled("cube.npy")
+    assert f"{tmp_path / 'labels.npy'}: labels are int64 of shape (9,)" in labelled("flat.npy")
     assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path)
     (tmp_path / "file").write_text("")
     assert "choose another --out" in refused("gradients", *SMALL, "--out", tmp_path / "file")

@@ -249,6 +249,8 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=2, seeds=[0]))
     (tmp_path / "file").write_text("")
     assert "is a file, and a folder is expected" in refused("sweep", tmp_path / "grid.toml", "--out", tmp_path / "file")
+    within = tmp_path / "file" / "out"
+    assert f"{within}: Not a directory" in refused("sweep", tmp_path / "grid.toml", "--out", within)
     pytest.importorskip("distributed")
 
     def at(scheduler: str) -> str:

@@ -57,3 +57,10 @@ def test_leftovers_of_the_killed_go_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     remove_leftovers(tmp_path / "file")
     assert sorted(os.listdir(tmp_path)) == [".other.12ab.tmp", "file", "file.tmp"]
+
+
+def test_a_file_in_place_of_the_folder_is_told_without_the_temporary_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "x.json"
+    with pytest.raises(UserError, match=rf"^{target}: cannot be written \(Not a directory\)"):
+        write_atomically(target, b"")
