@@ -39,7 +39,7 @@ def conform(
     Example: leakysm conform my_losses --array torch --operation cross_entropy
     """
     from leakysm_cli.progress import shown_count
-    from leakysm_cli.verify import dumps, print_lines
+    from leakysm_cli.verify import dumps, keep_hypothesis_files, print_lines
 
     from leakysm.errors import UserError
     from leakysm.ops.registry import OPERATIONS
@@ -48,6 +48,7 @@ def conform(
 
     if expected is not None and not expected.is_file():
         raise UserError(f"--expected is {expected}; a file is expected: give its path")
+    keep_hypothesis_files()
     failures = read_expected(expected.read_text()) if expected else []
     settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict, examples=examples)
     with shown_count("checking") as bar:

@@ -34,6 +34,7 @@ def verify(
     from leakysm.verify.gradients import check_gradients
     from leakysm.verify.registry import ENTRIES
 
+    keep_hypothesis_files()
     implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 25)
     names = operation or list(ENTRIES)
@@ -58,6 +59,15 @@ def verify(
         print_lines(["", f"{implementation.name}: {len(report.rows)} operations, {cases} cases: {verdict}"])
     if failed:
         raise typer.Exit(1)
+
+
+def keep_hypothesis_files() -> None:
+    """In the cache folder, not in a folder .hypothesis wherever the command is started."""
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    from leakysm.data.cache import cache_folder
+
+    set_hypothesis_home_dir(cache_folder() / "hypothesis")
 
 
 def print_lines(lines: list[str]) -> None:

@@ -1,6 +1,9 @@
 """The commands verify, conform and vectors: tables, JSON, exit status."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,6 @@ WRONG = "def relu(x):\n    return x * (x > -1)\n"
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    import sys
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
@@ -28,6 +29,16 @@ def test_verify_prints_errors_and_gradients_and_exits_0(run) -> None:
     assert "error / bound" in result.output
     assert "Jacobian" in result.output
     assert "2 operations" in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("verify", "--operation", "relu"), ("conform", "good")])
+def test_no_files_are_left_where_it_is_started(tmp_path: Path, words: tuple[str, ...]) -> None:
+    here, cache = tmp_path / "here", tmp_path / "cache"
+    here.mkdir()
+    (here / "good.py").write_text(GOOD)
+    command = [sys.executable, "-B", "-c", "from leakysm_cli.main import main; main()", *words]
+    subprocess.run(command, cwd=here, env=os.environ | {"LEAKYSM_CACHE": str(cache)}, check=True, capture_output=True)
+    assert [path.name for path in here.iterdir()] == ["good.py"]
 
 
 def test_verify_speaks_json(run) -> None:
