@@ -67,7 +67,8 @@ def compare(
     """
     given = o.given(locals(), without=("runs", "setting", "seeds", "out", "resume", "json"))
     if runs:
-        _refuse_training(given | ({"seeds": seeds} if seeds else {}) | ({"resume": True} if resume else {}), setting)
+        why = "is for training, but finished runs are given; leave one out"
+        o.refuse(why, **given, setting=setting, seeds=seeds, resume=resume or None)
         _report(_read(runs), out, json)
     else:
         _train(given, setting, seeds or SEEDS, out, resume, json)
@@ -151,10 +152,3 @@ def _verdict(comparison: Comparison) -> str:
     n = f"{difference.n} seed{'s' * (difference.n > 1)}"
     interval = f"no interval from {n}" if difference.interval is None else f"+- {difference.interval:.2f}, {n}"
     return f"{form[0]}: {label} against {comparison.labels[0]}: {difference.mean:+.2f} % ({interval})"
-
-
-def _refuse_training(given: dict[str, Any], setting: list[str] | None) -> None:
-    from leakysm.errors import UserError
-
-    if unused := [*given, *(["setting"] if setting else [])]:
-        raise UserError(f"--{unused[0].replace('_', '-')} is for training, but finished runs are given; leave one out")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from leakysm_cli import options as o
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,19 +50,12 @@ def export(
     Example: leakysm export their-conv4.safetensors --like runs/20260101-120000-omniglot --out runs/theirs
     """
     if layout != "torch":
-        _refuse_torch_options(prefix, bias)
+        biases = {"no_bias" if bias is False else "bias": bias}
+        o.refuse("goes with --layout torch; add that, or leave it out", prefix=prefix, **biases)
     if like is None:
         _file(source, out, layout, "encoder." if prefix is None else prefix, bias is not False)
     else:
         _run_like(source, like, out, layout)
-
-
-def _refuse_torch_options(prefix: str | None, bias: bool | None) -> None:
-    from leakysm.errors import UserError
-
-    options = {"prefix": prefix, "no-bias" if bias is False else "bias": bias}
-    if given := [name for name, value in options.items() if value is not None]:
-        raise UserError(f"--{given[0]} goes with --layout torch; add that, or leave it out")
 
 
 def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) -> None:

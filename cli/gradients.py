@@ -84,12 +84,12 @@ def gradients(
     given.setdefault("seed", 0)
     if suggest:
         unused = {"setting": setting, "histogram": histogram, "steps": steps, "out": out}
-        _refuse("has no meaning with --suggest; leave one of the two out", **unused)
+        o.refuse("has no meaning with --suggest; leave one of the two out", **unused)
         if embeddings:
-            _refuse("has no meaning with --embeddings; leave one of the two out", seeds=seeds)
+            o.refuse("has no meaning with --embeddings; leave one of the two out", seeds=seeds)
         _suggest(given, TARGET if target is None else target, embeddings, labels, seeds or SEEDS, json)
     else:
-        _refuse(
+        o.refuse(
             "goes with --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels, target=target
         )
         steps = steps or STEPS
@@ -169,13 +169,12 @@ def _suggest(
 
 
 def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
-    from leakysm.errors import UserError
     from leakysm.experiments.embeddings import episodes_of, read_embeddings
     from leakysm.training.config import checked
     from leakysm.training.device import engine_for
 
-    if unused := [key for key in ("dataset", "data", "split", "optimizer", "learning_rate") if key in given]:
-        raise UserError(f"--{unused[0]} has no meaning with --embeddings; leave one of the two out")
+    unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate")}
+    o.refuse("has no meaning with --embeddings; leave one of the two out", **unused)
     for key in ("way", "shot", "query", "seed"):
         if key in given:
             checked(key, given[key])
@@ -223,10 +222,3 @@ def _numbers(text: str | None, steps: int) -> list[int]:
     if any(not 0 <= number < steps for number in numbers):
         raise UserError(f"histogram is {text!r}: expected steps from 0 to {steps - 1}, 0,{steps - 1} say")
     return sorted(set(numbers))
-
-
-def _refuse(why: str, **options: Any) -> None:
-    from leakysm.errors import UserError
-
-    if given := [name for name, value in options.items() if value not in (None, [])]:
-        raise UserError(f"--{given[0]} {why}")

@@ -116,6 +116,14 @@ Resume = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
+def refuse(why: str, **options: Any) -> None:
+    """UserError `--name why` for the first of these options that was given. Not given: None, or an empty list."""
+    from leakysm.errors import UserError
+
+    if unwanted := [name for name, value in options.items() if value not in (None, [])]:
+        raise UserError(f"--{unwanted[0].replace('_', '-')} {why}")
+
+
 def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
     """The settings of a run among a command's options, by name: those that were given."""
     settings = {name: value for name, value in options.items() if name not in without and value is not None}

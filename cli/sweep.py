@@ -47,15 +47,12 @@ def sweep(
     control of settings beside the grid; docs/experiments.md shows one.
     """
     from leakysm.cores import usable_cores
-    from leakysm.errors import UserError
     from leakysm.experiments import sweep as sweeps
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep_file import local_machine, points, read_sweep, remote_machine
     from leakysm.experiments.sweep_report import found
 
     out = (out or Path("runs") / file.stem).absolute()
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, and a folder is expected; choose another --out")
     write_files(out, {})
     content = read_sweep(file)
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}

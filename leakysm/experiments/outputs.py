@@ -13,6 +13,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Make the folder if need be, and write each file atomically. UserError if that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{folder} is a file, and a folder is expected; choose another --out") from None
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}; choose another --out") from None
     for name, content in files.items():

@@ -11,16 +11,13 @@ import numpy as np
 
 from leakysm.backends.numpy.channels import pairwise_sum
 from leakysm.backends.numpy.threads import Workers
-from leakysm.backends.numpy.windows import cut
+from leakysm.backends.numpy.windows import Runs, cut
 from leakysm.ops.arrays import tree_sum
 from leakysm.ops.restriction import Leak
 
 TILE = 1 << 16  # differences of a tile
 DEPTH = 512  # coordinates of a tile
 ACROSS = 32  # points of the other side of a tile
-
-Run = tuple[int, int]
-Runs = tuple[Run, ...]
 
 
 def _tiles(x: np.ndarray, c: np.ndarray) -> tuple[Runs, Runs, Runs]:
@@ -36,7 +33,7 @@ def restricted_sums(x: np.ndarray, c: np.ndarray, leak: Leak, workers: Workers) 
     y = np.zeros((len(x), len(c)), x.dtype)
     runs, depths, others = _tiles(x, c)
 
-    def fill(run: Run) -> None:
+    def fill(run: tuple[int, int]) -> None:
         i = slice(*run)
         for j in (slice(*other) for other in others):
             parts = [np.zeros((run[1] - run[0], len(c[j])))]
@@ -59,7 +56,7 @@ def restricted_gradient(x: np.ndarray, c: np.ndarray, dy: np.ndarray, leak: Leak
     dx = np.zeros_like(x, order="C")
     runs, depths, others = _tiles(x, c)
 
-    def fill(run: Run) -> None:
+    def fill(run: tuple[int, int]) -> None:
         i = slice(*run)
         for k in (slice(*depth) for depth in depths):
             parts = []

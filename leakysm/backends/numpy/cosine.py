@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from leakysm.backends.numpy.threads import Workers
-from leakysm.backends.numpy.windows import cut
+from leakysm.backends.numpy.windows import Runs, cut
 
 POINTS, VALUES = 256, 1 << 18  # of a tile, at most
 
@@ -24,7 +24,7 @@ def _units(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return wide * inverse, inverse
 
 
-def _runs(points: np.ndarray) -> tuple[tuple[int, int], ...]:
+def _runs(points: np.ndarray) -> Runs:
     return cut(len(points), min(POINTS, VALUES // max(1, points.shape[1])))
 
 

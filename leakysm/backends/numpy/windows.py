@@ -45,8 +45,11 @@ def _chunk(first: int, last: int, top: int, bottom: int, H: int, W: int) -> Chun
     )
 
 
+Runs = tuple[tuple[int, int], ...]  # [first, last) each
+
+
 @lru_cache(maxsize=512)
-def cut(length: int, step: int, multiple: int = 1) -> tuple[tuple[int, int], ...]:
+def cut(length: int, step: int, multiple: int = 1) -> Runs:
     """[0, length) in runs of at most `step`, as equal as can be; their number a multiple of `multiple` if that fits."""
     n = max(1, -(-length // max(1, step)))
     n = max(n, min(-(-n // multiple) * multiple, length))
