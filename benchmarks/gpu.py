@@ -27,9 +27,10 @@ Distance = SquaredEuclidean | LeakySquaredEuclidean
 class Ours:
     """The CuPy engine's whole step."""
 
-    name, kind = "leakysm", "ours"
-
-    def __init__(self, engine: CupyEngine, size: Size, metric: Distance) -> None:
+    def __init__(
+        self, engine: CupyEngine, size: Size, metric: Distance, name: str = "leakysm", kind: str = "ours"
+    ) -> None:
+        self.name, self.kind = name, kind
         channels = size.image[2]
         self.net = Conv4(channels, engine=engine)
         images = tuple(map(engine.asarray, (pixels(size), np.zeros(channels, "f4"), np.ones(channels, "f4"))))
@@ -88,13 +89,16 @@ class Traffic:
 
 
 def contenders(size: Size, *, tf32: bool, device: str | int | None, metric: Distance) -> list[Contender]:
-    """Ours first, then PyTorch as it is usually run and as fast as it gets, then the floors."""
+    """Ours first, then ours with split products, PyTorch as it is usually run and as fast as it gets, the floors."""
     from leakysm_benchmarks.gpu_torch import TorchStep
 
     engine = CupyEngine(device, tf32=tf32)
     name = f"cuda:{engine.device}"
+    variants = []
+    if not tf32:
+        variants = [Ours(CupyEngine(device, split=True), size, metric, "leakysm, split products", "variant")]
     peers = [TorchStep(size, metric, pixels(size), compiled=c, tf32=tf32, device=name) for c in (False, True)]
-    return [Ours(engine, size, metric), *peers, Products(engine, size), Traffic(engine, size)]
+    return [Ours(engine, size, metric), *variants, *peers, Products(engine, size), Traffic(engine, size)]
 
 
 def compare_training_steps(

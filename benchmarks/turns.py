@@ -45,7 +45,7 @@ class Call:
 @dataclass(frozen=True)
 class Comparison:
     """ratio: median of a peer's turn over ours beside it; above 1, ours is faster. Times in seconds a step: median,
-    lower and upper quartile. kind: "peer", or "floor" for a part of the work alone."""
+    lower and upper quartile. kind: "peer", "floor" for a part of the work alone, "variant" for another way of ours."""
 
     peer: str
     size: str

@@ -20,7 +20,7 @@ from leakysm.backends.cupy.convolution import (
     contiguous,
     convolve,
     image_gradient,
-    tf32_flag,
+    products,
     turn,
     weight_gradient,
 )
@@ -109,7 +109,7 @@ def first_weight_gradient(kernels: Kernels, saved: Saved, dy: Array, dw: Array, 
         return
     slices = Slices.of(kernels, pixels, C, F, dw.dtype)
     kernels.launch(
-        f"first_weight_gradient<{c}, {v}, {tf32_flag(kernels, c)}>",
+        f"first_weight_gradient<{c}, {v}, {products(kernels, c)}>",
         (ceil_div(9 * C, SMALL_ROWS), ceil_div(F, COLUMNS), slices.number), 128,
         saved.x, saved.z, dy, saved.place, *channels, slices.partial, N, H, W, C, F, pixels, slices.length,
     )  # fmt: skip

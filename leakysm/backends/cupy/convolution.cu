@@ -65,14 +65,15 @@ __device__ inline void tile_statistics(ConvolutionShared<T, BM>& s, int rows, T*
 
 // y = conv2d(x, w). x (N, H, W, C), w (9 C, F), y (N, H, W, F). Unless tile_mean is null: also each tile's statistics,
 // tile_mean and tile_square (F, tiles). VA, VB: values an access of x and of w and y. Grid: tiles of BM pixels, of 64 F.
-template <class T, int BM, int VA, int VB, bool TF32>
+template <class T, int BM, int VA, int VB, Products P>
 __global__ void __launch_bounds__(128, BM == 128 ? 3 : 4)
     convolve(const T* x, const T* w, T* y, T* tile_mean, T* tile_square, int N, int H, int W, int C, int F) {
     SHARED(s, ConvolutionShared<T, BM>);
     const int tid = threadIdx.x, pixels = N * H * W, m0 = blockIdx.x * BM, f0 = blockIdx.y * BN, K = 9 * C;
     const Divider by_width(W), by_height(H), by_channels(C);
-    for (int r = tid; r < BM; r += 128) s.taps[r] = taps_inside(m0 + r, pixels, H, W, by_height, by_width);
-    __syncthreads();
+    auto begin = [&] {
+        for (int r = tid; r < BM; r += 128) s.taps[r] = taps_inside(m0 + r, pixels, H, W, by_height, by_width);
+    };
 
     constexpr int LANES = BK / VA, STEP = 128 / LANES;  // a thread's rows are STEP apart, its column stays
     const int lane = tid % LANES * VA, first = tid / LANES;
@@ -89,8 +90,7 @@ __global__ void __launch_bounds__(128, BM == 128 ? 3 : 4)
         }
         fetch_rows<VB, 128>(stage.b, w, slice * BK, K, f0, F);
     };
-    using Tile = typename TileOf<TF32, T, BM, 128, true>::type;
-    multiply<Tile>(s.gemm, (K + BK - 1) / BK, fetch);
+    multiply<P, T, BM, 128, true>(s.gemm, (K + BK - 1) / BK, begin, fetch);
 
     const int rows = min(BM, pixels - m0), columns = min(BN, F - f0);
     store_tile<VB>(s.gemm.c, y + static_cast<long long>(m0) * F + f0, rows, columns, F, 128);
@@ -109,7 +109,7 @@ struct WeightGradientShared {
 // partial[slice] = sum over the slice's pixels of window(x)' dz: (slices, 9 C, F), to be added up by sum_slices. dz
 // (N, H, W, F) is brought by fetch_dz(to, pixel, last): its rows [pixel, pixel + BK) as far as `last`.
 // Grid: tiles of BM rows (tap, channel), tiles of 64 F, slices of `length` pixels.
-template <class T, int BM, int THREADS, int VA, int VB, bool TF32, class FetchDz>
+template <class T, int BM, int THREADS, int VA, int VB, Products P, class FetchDz>
 __device__ inline void weight_gradient_tile(const T* x, T* partial, int N, int H, int W, int C, int F, int length,
                                             FetchDz fetch_dz) {
     SHARED(s, WeightGradientShared<T, BM>);
@@ -121,8 +121,9 @@ __device__ inline void weight_gradient_tile(const T* x, T* partial, int N, int H
         if (tid < BK)
             s.taps[slice % STAGES][tid] = taps_inside(first + slice * BK + tid, last, H, W, by_height, by_width);
     };
-    for (int i = 0; i < STAGES; ++i) find_taps(i);
-    __syncthreads();
+    auto begin = [&] {
+        for (int i = 0; i < STAGES; ++i) find_taps(i);
+    };
 
     constexpr int LANES = BM / VA, STEP = THREADS / LANES;
     static_assert(STEP * LANES == THREADS && BK % STEP == 0, "a thread keeps its tap and channel");
@@ -142,25 +143,24 @@ __device__ inline void weight_gradient_tile(const T* x, T* partial, int N, int H
         }
         fetch_dz(stage.b, first + slice * BK, last);
     };
-    using Tile = typename TileOf<TF32, T, BM, THREADS, false>::type;
-    multiply<Tile>(s.gemm, (last - first + BK - 1) / BK, fetch);
+    multiply<P, T, BM, THREADS, false>(s.gemm, (last - first + BK - 1) / BK, begin, fetch);
 
     T* out = partial + (static_cast<long long>(blockIdx.z) * K + k0) * F + f0;
     store_tile<VB>(s.gemm.c, out, min(BM, K - k0), min(BN, F - f0), F, THREADS);
 }
 
 // The above with dz from memory. VA, VB: values an access of x and of dz.
-template <class T, int BM, int THREADS, int VA, int VB, bool TF32>
-__global__ void __launch_bounds__(THREADS, 512 / THREADS)
+template <class T, int BM, int THREADS, int VA, int VB, Products P>
+__global__ void __launch_bounds__(THREADS, P == SPLIT ? 4 : 512 / THREADS)
     weight_gradient(const T* x, const T* dz, T* partial, int N, int H, int W, int C, int F, int length) {
     const int f0 = blockIdx.y * BN;
     auto fetch_dz = [&](T* to, int pixel, int last) { fetch_rows<VB, THREADS>(to, dz, pixel, last, f0, F); };
-    weight_gradient_tile<T, BM, THREADS, VA, VB, TF32>(x, partial, N, H, W, C, F, length, fetch_dz);
+    weight_gradient_tile<T, BM, THREADS, VA, VB, P>(x, partial, N, H, W, C, F, length, fetch_dz);
 }
 
 // The above for a net's first layer, where nobody else needs dz: it is made here, as unpool makes it, and never stored.
 // z (N, H, W, F), dy, place (N, H / 2, W / 2, F); n as in BackChannels. F is a multiple of V.
-template <class T, int V, bool TF32>
+template <class T, int V, Products P>
 __global__ void __launch_bounds__(128, 4)
     first_weight_gradient(const T* x, const T* z, const T* dy, const Place* place, const T* mean, const T* inverse,
                           const T* scale, const T* dscale, const T* dshift, T* partial, int N, int H, int W, int C, int F,
@@ -198,7 +198,7 @@ __global__ void __launch_bounds__(128, 4)
             store<V>(to + row * B_STRIDE + lane, value[i]);
         }
     };
-    weight_gradient_tile<T, 32, 128, 1, V, TF32>(x, partial, N, H, W, C, F, length, fetch_dz);
+    weight_gradient_tile<T, 32, 128, 1, V, P>(x, partial, N, H, W, C, F, length, fetch_dz);
 }
 
 // total[i] = sum over the slices of partial[slice][i], four interleaved sums, in the order of the slices.

@@ -14,10 +14,10 @@ from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, compile_optio
 class CudaKernels(Kernels):
     """Kernels on the current CUDA device, compiled at first use by nvrtc and kept in CuPy's cache on disk."""
 
-    def __init__(self, cupy: Any, *, tf32: bool = False) -> None:
+    def __init__(self, cupy: Any, *, products: str = "ORDINARY") -> None:
         self.xp = cupy
-        self.tf32 = tf32
-        self.names = instances(tf32)
+        self.products = products
+        self.names = instances(products)
         self.files = {name: file for file, names in self.names.items() for name in names}
         self.modules: dict[str, Any] = {}
         self.functions: dict[str, Any] = {}

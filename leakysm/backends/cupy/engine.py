@@ -17,7 +17,7 @@ from leakysm.backends.protocol import Array, Engine, Pair
 from leakysm.errors import UserError
 
 OLDEST = (7, 5)  # the oldest compute capability that the compilers of both CUDA 12 and CUDA 13 build for
-OLDEST_TF32 = (8, 0)
+OLDEST_TENSOR_CORES = (8, 0)  # that take TF32
 NO_DEVICE = {35: "cudaErrorInsufficientDriver", 100: "cudaErrorNoDevice"}  # what a machine without a GPU answers
 
 
@@ -68,10 +68,10 @@ def open_device(cupy: Any, number: int, oldest: tuple[int, int] = OLDEST) -> Non
     capability = cupy.cuda.Device(number).compute_capability  # "90" for 9.0
     found = (int(capability[:-1]), int(capability[-1]))
     if found < oldest:
-        purpose = " for TF32" if oldest > OLDEST else ""
+        purpose = " for products on tensor cores" if oldest > OLDEST else ""
         raise UserError(
             f"device cuda:{number}: compute capability {found[0]}.{found[1]}; {oldest[0]}.{oldest[1]} or newer is "
-            f"expected{purpose}: use another GPU, {'no --tf32, ' if purpose else ''}or --device cpu"
+            f"expected{purpose}: use another GPU, {'neither tf32 nor split, ' if purpose else ''}or --device cpu"
         )
     cupy.cuda.Device(number).use()
 
@@ -111,23 +111,26 @@ class CupyEngine(Engine):
     """The operations on one CUDA device.
 
     device: None, "cuda", "cuda:N" or N. tf32: matrix products may round their factors to TF32 (off: strict float32);
-    CuPy reads its own flag once, so choose before the process's first product. fused: our own kernels; without them the
-    plain path, which the tests compare them with.
+    CuPy reads its own flag once, so choose before the process's first product. split: large float32 products on the
+    tensor cores too, of factors split into parts, within the bounds of float32. fused: our own kernels; without them
+    the plain path, which the tests compare them with, and which splits nothing.
     UserError, in one line: no CuPy, no device, a device that is too old, no memory left.
     """
 
     name = "cupy"
 
-    def __init__(self, device: str | int | None = None, *, tf32: bool = False, fused: bool = True) -> None:
+    def __init__(
+        self, device: str | int | None = None, *, tf32: bool = False, split: bool = False, fused: bool = True
+    ) -> None:
         number = device_number(device)
         os.environ["CUPY_TF32"] = str(int(tf32))
         cupy = import_cupy()
-        open_device(cupy, number, oldest=OLDEST_TF32 if tf32 else OLDEST)
+        open_device(cupy, number, oldest=OLDEST_TENSOR_CORES if tf32 or split else OLDEST)
         self.xp = cupy
         self.device = number
         self.tf32 = tf32
         self.fused = fused
-        self.kernels = CudaKernels(cupy, tf32=tf32)
+        self.kernels = CudaKernels(cupy, products="TF32" if tf32 else "SPLIT" if split else "ORDINARY")
         self.pairs = fused_pairs(self.kernels) if fused else plain_pairs(cupy)
 
     def operation(self, name: str) -> Pair:

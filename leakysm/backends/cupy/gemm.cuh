@@ -1,8 +1,11 @@
 // One block's share of a matrix product: a BM x 64 tile of sum_k a(row, k) b(k, column), with the operands brought through
-// shared memory in slices of 16 k by asynchronous copies, three slices deep. Float or double on the ordinary units, or
-// float rounded to TF32 on the tensor cores. The order of every sum is fixed: same inputs, same bits.
+// shared memory in slices of 16 k by asynchronous copies, three slices deep. Float or double on the ordinary units, float
+// rounded to TF32 on the tensor cores, or float split into parts of TF32 on them, which loses nothing that float keeps.
+// The order of every sum is fixed: same inputs, same bits.
 #pragma once
 #include "common.cuh"
+
+enum Products { ORDINARY, TF32, SPLIT };
 
 constexpr int BN = 64;        // columns of a tile
 constexpr int BK = 16;        // length of a slice of the sum
@@ -94,13 +97,11 @@ __device__ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const uns
 #if defined(LEAKYSM_HOST)
     host_mma(d, a, b);
 #elif __CUDA_ARCH__ >= 800
-    asm volatile(
-        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-    __trap();  // the host asks for TF32 only from compute capability 8.0 on
+    __trap();  // the host asks for tensor cores only from compute capability 8.0 on
 #endif
 }
 
@@ -117,8 +118,8 @@ struct TensorCores {
     static __device__ int member() { return threadIdx.x % 4; }
     static __device__ int row(int i) { return threadIdx.x / 32 % WARPS_M * 32 + i * 16 + group(); }
     static __device__ int column(int j) { return (threadIdx.x / 32 / WARPS_M * NI + j) * 8; }
-    static __device__ unsigned a_at(const Slice& slice, int r, int k) {
-        return to_tf32(slice.a[A_BY_ROW ? r * Slice::A_STRIDE + k : k * Slice::A_STRIDE + r]);
+    static __device__ float a_at(const Slice& slice, int r, int k) {
+        return slice.a[A_BY_ROW ? r * Slice::A_STRIDE + k : k * Slice::A_STRIDE + r];
     }
 
     __device__ void add(const Slice& slice) {
@@ -128,10 +129,10 @@ struct TensorCores {
             unsigned a[2][4], b[NI][2];
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
-                a[i][0] = a_at(slice, row(i), t);
-                a[i][1] = a_at(slice, row(i) + 8, t);
-                a[i][2] = a_at(slice, row(i), t + 4);
-                a[i][3] = a_at(slice, row(i) + 8, t + 4);
+                a[i][0] = to_tf32(a_at(slice, row(i), t));
+                a[i][1] = to_tf32(a_at(slice, row(i) + 8, t));
+                a[i][2] = to_tf32(a_at(slice, row(i), t + 4));
+                a[i][3] = to_tf32(a_at(slice, row(i) + 8, t + 4));
             }
 #pragma unroll
             for (int j = 0; j < NI; ++j) {
@@ -156,13 +157,103 @@ struct TensorCores {
     }
 };
 
-template <bool TF32, class T, int BM, int THREADS, bool A_BY_ROW>
+// value = high + low, high rounded to TF32, low what that left; less than float's own last bit is lost where the tensor
+// cores, which do not look at a factor's last 13 bits, cut low. Not for inf, NaN and what rounds to inf.
+struct Parts {
+    unsigned high[4], low[4];
+
+    __device__ void set(int i, float value) {
+        high[i] = __float_as_uint(value) + 0x1000;
+        const float rounded = __uint_as_float(high[i] & 0xffffe000);
+        float rest;
+#if defined(LEAKYSM_HOST)
+        rest = value - rounded;
+#else
+        asm("sub.rn.f32 %0, %1, %2;" : "=f"(rest) : "f"(value), "f"(rounded));  // whatever -ftz says: rest may be tiny
+#endif
+        low[i] = __float_as_uint(rest);
+    }
+};
+
+// The tile on the tensor cores to float's accuracy: of (high + low) (high + low) all but low low, which float's last bit does
+// not see (Markidis et al. 2018). The tensor cores cut where float rounds, so each slice's sum begins at 0 there, and the
+// slices are added outside (Ootomo & Yokota 2022).
+template <class T, int BM, int THREADS, bool A_BY_ROW>
+struct SplitCores : TensorCores<T, BM, THREADS, A_BY_ROW> {
+    using Base = TensorCores<T, BM, THREADS, A_BY_ROW>;
+    using Slice = typename Base::Slice;
+    static constexpr int STEPS = BK / 8, WIDE = 2;  // WIDE columns of tiles at a time, to keep the tensor cores busy
+
+    __device__ void add(const Slice& slice) {
+        Parts a[STEPS][2];
+#pragma unroll
+        for (int s = 0; s < STEPS; ++s)
+#pragma unroll
+            for (int i = 0; i < 2; ++i)
+#pragma unroll
+                for (int q = 0; q < 4; ++q)
+                    a[s][i].set(q, Base::a_at(slice, Base::row(i) + q % 2 * 8, s * 8 + Base::member() + q / 2 * 4));
+#pragma unroll
+        for (int j = 0; j < Base::NI; j += WIDE) {
+            float part[WIDE][2][4] = {};
+#pragma unroll
+            for (int s = 0; s < STEPS; ++s) {
+                unsigned high[WIDE][2], low[WIDE][2];
+#pragma unroll
+                for (int n = 0; n < WIDE; ++n) {
+                    Parts b;
+#pragma unroll
+                    for (int q = 0; q < 2; ++q) {
+                        const int k = s * 8 + Base::member() + q * 4;
+                        b.set(q, slice.b[k * B_STRIDE + Base::column(j + n) + Base::group()]);
+                        high[n][q] = b.high[q], low[n][q] = b.low[q];
+                    }
+                }
+#pragma unroll
+                for (int n = 0; n < WIDE; ++n)
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) mma_tf32(part[n][i], a[s][i].low, high[n]);
+#pragma unroll
+                for (int n = 0; n < WIDE; ++n)
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) mma_tf32(part[n][i], a[s][i].high, low[n]);
+#pragma unroll
+                for (int n = 0; n < WIDE; ++n)
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) mma_tf32(part[n][i], a[s][i].high, high[n]);
+            }
+#pragma unroll
+            for (int n = 0; n < WIDE; ++n)
+#pragma unroll
+                for (int i = 0; i < 2; ++i)
+#pragma unroll
+                    for (int q = 0; q < 4; ++q) this->sum[i][j + n][q] += part[n][i][q];
+        }
+    }
+
+    __device__ bool finite() const {
+        float zero = 0;
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+#pragma unroll
+            for (int j = 0; j < Base::NI; ++j)
+#pragma unroll
+                for (int q = 0; q < 4; ++q) zero += this->sum[i][j][q] - this->sum[i][j][q];
+        return !not_finite(zero);
+    }
+};
+
+template <Products P, class T, int BM, int THREADS, bool A_BY_ROW>
 struct TileOf {
     using type = Ordinary<T, BM, THREADS, A_BY_ROW>;
 };
 template <class T, int BM, int THREADS, bool A_BY_ROW>
-struct TileOf<true, T, BM, THREADS, A_BY_ROW> {
+struct TileOf<TF32, T, BM, THREADS, A_BY_ROW> {
     using type = TensorCores<T, BM, THREADS, A_BY_ROW>;
+};
+template <class T, int BM, int THREADS, bool A_BY_ROW>
+struct TileOf<SPLIT, T, BM, THREADS, A_BY_ROW> {
+    using type = SplitCores<T, BM, THREADS, A_BY_ROW>;
 };
 
 // Slices in flight, or the finished tile: the same memory.
@@ -172,10 +263,11 @@ union GemmShared {
     T c[BM * C_STRIDE];
 };
 
-// The product: `fetch(stage, i)` begins the copies of slice i. Leaves the tile in shared.c, ready to be read by all.
-template <class Tile, class Shared, class Fetch>
-__device__ inline void multiply(Shared& shared, int slices, Fetch fetch) {
-    Tile tile;
+// Add all slices to the tile: after `begin()`, `fetch(stage, i)` begins the copies of slice i.
+template <class Tile, class Shared, class Begin, class Fetch>
+__device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin begin, Fetch fetch) {
+    begin();
+    __syncthreads();
     for (int i = 0; i < STAGES - 1; ++i) {
         if (i < slices) fetch(shared.stages[i], i);
         copies_commit();
@@ -188,6 +280,22 @@ __device__ inline void multiply(Shared& shared, int slices, Fetch fetch) {
         tile.add(shared.stages[i % STAGES]);
     }
     __syncthreads();
+}
+
+// The product. Leaves the tile in shared.c, ready to be read by all.
+template <Products P, class T, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
+__device__ inline void multiply(Shared& shared, int slices, Begin begin, Fetch fetch) {
+    typename TileOf<P, T, BM, THREADS, A_BY_ROW>::type tile;
+    add_slices(tile, shared, slices, begin, fetch);
+    if constexpr (P == SPLIT) {
+        if (__syncthreads_or(!tile.finite())) {  // parts cannot say what is right there: once more, in one piece
+            Ordinary<T, BM, THREADS, A_BY_ROW> whole;
+            add_slices(whole, shared, slices, begin, fetch);
+            whole.write(shared.c);
+            __syncthreads();
+            return;
+        }
+    }
     tile.write(shared.c);
     __syncthreads();
 }

@@ -17,12 +17,13 @@ FOLDER = Path(__file__).parent
 MOST_THREADS = 2**31 - 1  # along a grid's first axis: thread numbers are 32-bit ints
 MOST_ROWS = 65535  # blocks along its other axes
 C_NAMES = {"float32": "float", "float64": "double"}
+PRODUCTS = ("ORDINARY", "TF32", "SPLIT")  # how float's matrix products are made, as in gemm.cuh
 
 
-def instances(tf32: bool) -> dict[str, list[str]]:
-    """Every kernel that is launched, as a C++ name, by file. tf32: float matrix products on the tensor cores."""
+def instances(products: str) -> dict[str, list[str]]:
+    """Every kernel that is launched, as a C++ name, by file. products: one of PRODUCTS."""
     return {
-        "convolution.cu": [*_products(str(tf32).lower()), *_for_both("sum_slices", "turn_kernel")],
+        "convolution.cu": [*_products(products), *_for_both("sum_slices", "turn_kernel")],
         "norm_pool.cu": [
             *_for_both("finish_statistics", "invert_deviation", "finish_sums"),
             *(f"{name}<{c}, {v}>" for name in ("pool", "pool_sums", "unpool") for c, n in WIDTHS for v in (1, n)),
@@ -47,15 +48,18 @@ def _for_both(*names: str) -> list[str]:
     return [f"{name}<{c}>" for name in names for c, _ in WIDTHS]
 
 
-def _products(tf32: str) -> list[str]:
-    """The matrix products: float in the tiles and widths that are used, double in the simplest."""
+def _products(products: str) -> list[str]:
+    """The matrix products: float in the tiles and widths that are used, split in large ones; double in the simplest."""
+    p = "ORDINARY" if products == "SPLIT" else products
+    large = ["convolve<float, 128, 4, 4, SPLIT>", "weight_gradient<float, 96, 96, 4, 4, SPLIT>"]
     return [
-        *(f"convolve<float, {rows}, {va}, {vb}, {tf32}>" for rows in (128, 32) for va, vb in ((4, 4), (1, 4), (1, 1))),
-        "convolve<double, 32, 1, 1, false>",
-        f"weight_gradient<float, 96, 96, 4, 4, {tf32}>",
-        *(f"weight_gradient<float, 32, 128, 1, {vb}, {tf32}>" for vb in (4, 1)),
-        f"first_weight_gradient<float, 4, {tf32}>",
-        "weight_gradient<double, 32, 128, 1, 1, false>",
+        *(large if products == "SPLIT" else ()),
+        *(f"convolve<float, {rows}, {va}, {vb}, {p}>" for rows in (128, 32) for va, vb in ((4, 4), (1, 4), (1, 1))),
+        "convolve<double, 32, 1, 1, ORDINARY>",
+        f"weight_gradient<float, 96, 96, 4, 4, {p}>",
+        *(f"weight_gradient<float, 32, 128, 1, {vb}, {p}>" for vb in (4, 1)),
+        f"first_weight_gradient<float, 4, {p}>",
+        "weight_gradient<double, 32, 128, 1, 1, ORDINARY>",
     ]
 
 
@@ -88,7 +92,7 @@ class Kernels:
     """Launches kernels on arrays of `xp`. Subclasses start them: on a GPU here, on the CPU in the tests."""
 
     xp: Any
-    tf32: bool
+    products: str
 
     def width(self, *arrays: Any) -> int:
         """Values a thread reads at once: 16 bytes if every array's last axis and address allow it, else 1."""

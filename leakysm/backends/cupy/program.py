@@ -20,7 +20,7 @@ class Recorder(Kernels):
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels
         self.xp = kernels.xp
-        self.tf32 = kernels.tf32
+        self.products = kernels.products
         self.launches: list[Launch] = []
         self._beside = False
         self._joins = False

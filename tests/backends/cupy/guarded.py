@@ -93,10 +93,10 @@ def run_step(kernels: HostKernels) -> None:
 
 if __name__ == "__main__":
     convolution.SHORTEST = 16
-    for tf32, tiles in ((False, 256), (False, 0), (True, 256), (True, 0)):
+    for products, tiles in (("ORDINARY", 256), ("ORDINARY", 0), ("TF32", 256), ("TF32", 0), ("SPLIT", 0)):
         convolution.ENOUGH_TILES = tiles
-        kernels = GuardedKernels(Path(sys.argv[1]), sys.argv[2], tf32=tf32)
+        kernels = GuardedKernels(Path(sys.argv[1]), sys.argv[2], products=products)
         run_blocks(kernels)
-        if not tf32:
+        if products == "ORDINARY":
             run_episodes(kernels)
             run_step(kernels)

@@ -17,6 +17,7 @@
 #define __launch_bounds__(...)
 #define SHARED(name, ...) auto& name = host::shared<__VA_ARGS__>()
 #define __syncthreads() host::barrier(__LINE__)
+#define __syncthreads_or(condition) host::any(condition, __LINE__)
 
 struct dim3 {
     unsigned x, y, z;
@@ -79,6 +80,17 @@ inline void to_scheduler(int line) {
 }
 
 inline void barrier(int line) { to_scheduler(line); }
+
+inline bool any(bool condition, int line) {
+    static bool found = false;
+    found = found || condition;
+    barrier(line);
+    const bool result = found;
+    barrier(line);
+    found = false;
+    barrier(line);
+    return result;
+}
 
 inline void to_fiber() {
     if (_setjmp(scheduler) != 0) return;  // it came back
@@ -153,13 +165,35 @@ struct Lane {
 };
 static Lane lanes[MOST_THREADS];
 
-inline float as_float(unsigned bits) {
+// The sum as tensor cores make it, or worse: all terms are cut to the last place of the largest, and so is their sum
+// (Fasi et al. 2021, "Numerical behavior of NVIDIA tensor cores").
+inline float cut_sum(const double* terms, int count) {
+    double largest = 0, plain = 0, sum = 0;
+    for (int i = 0; i < count; ++i) largest = max(largest, fabs(terms[i])), plain += terms[i];
+    if (!(largest < INFINITY) || largest == 0 || plain != plain) return static_cast<float>(plain);
+    int exponent;
+    frexp(largest, &exponent);
+    const double last = ldexp(1.0, max(exponent - 24, -149));
+    for (int i = 0; i < count; ++i) sum += std::trunc(terms[i] / last) * last;
+    if (sum == 0) return 0;
+    frexp(sum, &exponent);
+    const double place = ldexp(1.0, max(exponent - 24, -149));
+    return static_cast<float>(std::trunc(sum / place) * place);
+}
+
+}  // namespace host
+
+inline unsigned __float_as_uint(float value) {
+    unsigned bits;
+    std::memcpy(&bits, &value, 4);
+    return bits;
+}
+
+inline float __uint_as_float(unsigned bits) {
     float value;
     std::memcpy(&value, &bits, 4);
     return value;
 }
-
-}  // namespace host
 
 // Copies happen only when they are waited for, so that a wait too few shows as NaN.
 inline void host_copy_async(void* to, const void* from, bool valid, int bytes) {
@@ -183,23 +217,25 @@ inline void host_copies_wait(int groups) {
 }
 
 inline unsigned host_to_tf32(float value) {
-    unsigned bits;
-    std::memcpy(&bits, &value, 4);
+    const unsigned bits = __float_as_uint(value);
     return std::isfinite(value) ? (bits + 0x1000) & 0xffffe000 : bits;
 }
 
 inline void host_mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     const int t = threadIdx.x, warp = t / 32 * 32, group = t % 32 / 4, member = t % 4;
-    for (int i = 0; i < 4; ++i) host::lanes[t].a[i] = host::as_float(a[i]);
-    for (int i = 0; i < 2; ++i) host::lanes[t].b[i] = host::as_float(b[i]);
+    // The last 13 bits of a factor are not looked at.
+    for (int i = 0; i < 4; ++i) host::lanes[t].a[i] = __uint_as_float(a[i] & 0xffffe000);
+    for (int i = 0; i < 2; ++i) host::lanes[t].b[i] = __uint_as_float(b[i] & 0xffffe000);
     __syncthreads();
     for (int i = 0; i < 4; ++i) {
         const int row = group + i / 2 * 8, column = member * 2 + i % 2;
+        double terms[9] = {d[i]};
         for (int k = 0; k < 8; ++k) {
             const host::Lane& of_a = host::lanes[warp + row % 8 * 4 + k % 4];
             const host::Lane& of_b = host::lanes[warp + column * 4 + k % 4];
-            d[i] += of_a.a[row / 8 + k / 4 * 2] * of_b.b[k / 4];
+            terms[k + 1] = static_cast<double>(of_a.a[row / 8 + k / 4 * 2]) * of_b.b[k / 4];
         }
+        d[i] = host::cut_sum(terms, 9);
     }
     __syncthreads();
 }

@@ -47,14 +47,16 @@ class HostKernels(Kernels):
 
     xp = np
 
-    def __init__(self, folder: Path, *, tf32: bool = False, descending: bool = False, late: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, products: str = "ORDINARY", descending: bool = False, late: bool = False
+    ) -> None:
         self.folder = folder
         self.late = late
-        self.tf32 = tf32
+        self.products = products
         self.descending = descending
         self.launched: list[str] = []
         self.functions: dict[str, Any] = {}
-        self.files = {name: file for file, names in instances(tf32).items() for name in names}
+        self.files = {name: file for file, names in instances(products).items() for name in names}
 
     @classmethod
     def nowhere(cls) -> HostKernels:
@@ -81,7 +83,7 @@ class HostKernels(Kernels):
     def function(self, name: str) -> Any:
         if name not in self.functions:
             file = self.files[name]
-            names = instances(self.tf32)[file]
+            names = instances(self.products)[file]
             library = ctypes.CDLL(str(compile_library(FOLDER / file, names, self.folder)))
             self.functions.update({n: library[f"launch_{i}"] for i, n in enumerate(names)})
         return self.functions[name]

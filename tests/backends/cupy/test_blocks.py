@@ -8,6 +8,7 @@ import pytest
 from leakysm import ops
 from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
+from leakysm.backends.cupy.kernels import PRODUCTS
 from leakysm.errors import UserError
 from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
 from tests.backends.cupy.host_kernels import HostKernels
@@ -93,7 +94,7 @@ def test_a_first_layer_makes_its_gradient_on_the_way(host_kernels, large_tiles, 
     dx, *computed = pair.backward(saved, case.dy, needs_dx=False)
     assert dx is None
     direct = dtype == "float32" and shape[4] % 4 == 0
-    assert ("first_weight_gradient<float, 4, false>" in host_kernels.launched) == direct
+    assert ("first_weight_gradient<float, 4, ORDINARY>" in host_kernels.launched) == direct
     expected = ops.conv_block_vjp(*case.astype("float64"))[1:]
     k = 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
     for result, value, scale, name in zip(
@@ -119,7 +120,7 @@ TF32 = 2.0**-11  # half a unit in the last of 10 bits: what rounding a factor ma
 def test_tensor_cores_round_factors_and_nothing_else(kernel_folder, request, shape, tiles):
     if tiles == "large":
         request.getfixturevalue("large_tiles")
-    kernels = HostKernels(kernel_folder, tf32=True)
+    kernels = HostKernels(kernel_folder, products="TF32")
     case = block(6, shape, exact=False)
     dy = np.random.default_rng(7).normal(size=(*shape[:3], shape[4])).astype("float32")
     pair = block_pairs(kernels)["conv2d"]
@@ -135,13 +136,13 @@ def test_tensor_cores_round_factors_and_nothing_else(kernel_folder, request, sha
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 7, 3, 5), (1, 9, 5, 8, 64)])
-@pytest.mark.parametrize("tf32", [False, True])
-def test_the_order_of_threads_and_blocks_does_not_matter(kernel_folder, large_tiles, shape, tf32):
+@pytest.mark.parametrize("products", PRODUCTS)
+def test_the_order_of_threads_and_blocks_does_not_matter(kernel_folder, large_tiles, shape, products):
     """No race, no atomics: with threads and blocks in the opposite order every bit is the same."""
     case = block(8, shape, exact=False)
     results = []
     for descending in (False, True):
-        pair = block_pairs(HostKernels(kernel_folder, tf32=tf32, descending=descending))["conv_block"]
+        pair = block_pairs(HostKernels(kernel_folder, products=products, descending=descending))["conv_block"]
         outputs, saved = pair.forward(*case.arguments)
         first_layer = pair.backward(saved, case.dy, needs_dx=False)[1:]
         results.append((*outputs, *pair.backward(saved, case.dy), *first_layer))

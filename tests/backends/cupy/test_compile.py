@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from leakysm.backends.cupy.kernels import FOLDER, compile_options, instances
+from leakysm.backends.cupy.kernels import FOLDER, PRODUCTS, compile_options, instances
 
-FILES = sorted(instances(tf32=False))
+FILES = sorted(instances("ORDINARY"))
 NVCC = shutil.which("nvcc")
 
 
@@ -23,9 +23,9 @@ def test_nvcc_compiles(tmp_path, file, architecture):
     """To machine code, without a warning, with nothing spilled to local memory; all for sm_90, some for the others."""
     if NVCC is None:
         pytest.skip("nvcc is not installed: the kernels are not compiled for a GPU")
-    names = [*instances(tf32=False)[file], *(n for n in instances(tf32=True)[file] if n.endswith("true>"))]
+    names = list(dict.fromkeys(name for products in PRODUCTS for name in instances(products)[file]))
     if architecture == "sm_75":  # no asynchronous copies and no TF32: a few kernels show that the other path compiles
-        names = [name for name in names if not name.endswith("true>")][::5]
+        names = instances("ORDINARY")[file][::5]
     if architecture == "sm_80":
         names = names[::3]
     unit = tmp_path / "unit.cu"
@@ -38,20 +38,20 @@ def test_nvcc_compiles(tmp_path, file, architecture):
     assert done.stderr.count(" 0 bytes spill stores") == len(names), done.stderr
 
 
-@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("file", FILES)
-def test_nvrtc_compiles(file, tf32):
+def test_nvrtc_compiles(file, products):
     nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
     try:
         nvrtc.getVersion()
     except Exception as error:  # CuPy tells a missing library in several ways
         pytest.skip(f"nvrtc is not installed ({error})")
     program = nvrtc.createProgram((FOLDER / file).read_text(), file, [], [])
-    for name in instances(tf32)[file]:
+    for name in instances(products)[file]:
         nvrtc.addNameExpression(program, name)
     try:
         nvrtc.compileProgram(program, [*compile_options(), "-arch=sm_90", "-ftz=true"])
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(program))
     assert nvrtc.getCUBIN(program)
-    assert all(nvrtc.getLoweredName(program, name) for name in instances(tf32)[file])
+    assert all(nvrtc.getLoweredName(program, name) for name in instances(products)[file])

@@ -9,6 +9,7 @@ import pytest
 
 import leakysm as lk
 from leakysm import ops
+from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.engine import CupyEngine, device_count, import_cupy
 from leakysm.backends.cupy.step import Images
 from leakysm.data import load
@@ -20,6 +21,7 @@ from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
 from tests.backends.cupy.test_blocks import TF32
+from tests.backends.cupy.test_split import hardest, mixed, normal, positive, run_hard_products
 from tests.backends.cupy.test_step import METRICS, indices
 from tests.backends.cupy.test_training import config
 from tests.training.conftest import _make_data
@@ -47,6 +49,14 @@ def plain():
     return open_engine(fused=False)
 
 
+@pytest.fixture
+def split(monkeypatch):
+    """Split products at every size."""
+    monkeypatch.setattr(convolution, "ENOUGH_TILES", 0)
+    monkeypatch.setattr(convolution, "SHORTEST", 16)
+    return open_engine(split=True)
+
+
 def run_block(engine, case):
     pair = engine.operation("conv_block")
     *arguments, dy = map(engine.asarray, case)
@@ -59,6 +69,13 @@ def test_conformance(engine, operation):
     report = conform(
         EngineImplementation(engine), operations=[operation], settings=Settings(dtypes=OWN_DTYPES, strict=True)
     )
+    assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
+
+
+@pytest.mark.parametrize("operation", ["conv2d", "conv_block", "conv_block_inference"])
+def test_conformance_of_split_products(split, operation):
+    settings = Settings(dtypes=("float32",), strict=True)
+    report = conform(EngineImplementation(split), operations=[operation], settings=settings)
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
 
 
@@ -114,6 +131,28 @@ def test_tensor_cores_round_factors_and_nothing_else(shape):
         # Two roundings of a factor, and sums in the tensor cores' own float32.
         assert error.max() <= 2.5 * TF32, name
         assert error.max() > 2.0**-20, f"{name} was not rounded to TF32 at all"
+
+
+@pytest.mark.parametrize("numbers", [normal, positive, hardest, mixed])
+@pytest.mark.parametrize("shape", [(40, 14, 14, 64, 64), (13, 11, 9, 64, 64)])
+def test_split_products_are_within_the_bounds_of_float32(split, shape, numbers):
+    """What the tensor cores really cut; the tests on the CPU suppose the worst that is known of any."""
+    results = run_hard_products(split.operation("conv2d"), shape, numbers, to_device=split.asarray)
+    for name, result, value, scale, k in results:
+        assert_close(split.to_host(result), value, scale, k, name)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, np.finfo("float32").max])
+def test_where_splitting_says_nothing_the_result_is_the_ordinary_one(engine, split, bad):
+    case = block(24, (2, 9, 11, 64, 64), exact=False)
+    case.x.flat[777] = bad
+    y, ordinary = (
+        each.to_host(each.operation("conv2d").forward(each.asarray(case.x), each.asarray(case.w))[0])
+        for each in (split, engine)
+    )
+    touched = ~np.isfinite(ordinary) | (abs(ordinary) > 1e30)
+    assert touched.any()
+    np.testing.assert_array_equal(y[touched], ordinary[touched])
 
 
 def device_images(engine, channels=1):

@@ -162,6 +162,6 @@ def test_a_file_is_compiled_once_with_all_its_kernels():
     for name in ("total<float>", "total<double>", "summarise<float>"):
         kernels.launch(name, (1,), 256)
     assert len(compiled) == 1
-    assert compiled[0]["name_expressions"] == instances(tf32=False)["loss.cu"]
+    assert compiled[0]["name_expressions"] == instances("ORDINARY")["loss.cu"]
     assert compiled[0]["code"] == (FOLDER / "loss.cu").read_text()
     assert f"-I{FOLDER}" in compiled[0]["options"]

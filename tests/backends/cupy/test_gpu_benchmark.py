@@ -1,10 +1,10 @@
-"""The GPU benchmark compares equal work: shown on the CPU, by the kernels' host build and PyTorch's own operations."""
+"""The GPU benchmarks do and count the work they say: shown on the CPU, by the kernels' host build and PyTorch."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import gpu, sizes
+from leakysm_benchmarks import gpu, gpu_profile, sizes
 
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from tests.backends.cupy.block_cases import assert_close
@@ -43,3 +43,19 @@ def test_the_floors_have_the_steps_shapes():
     images = SMALL.images
     assert [a.size for a, _ in traffic.pairs[::2]] == [images * 64 * n for n in (256, 64, 16, 4)]
     assert sizes.layers(sizes.SIZES[2])[2] == (320 * 21 * 21, 64)
+
+
+def test_a_profile_counts_a_step_and_its_operations(host_kernels):
+    ours = gpu.Ours(HostEngine(host_kernels), SMALL, SquaredEuclidean())
+    rows = gpu_profile.profile(ours, SMALL, seconds=lambda launch: 1e-6)
+    host_kernels.launched.clear()
+    ours.step(sizes.episodes(SMALL, 1)[0])
+    assert [row.name for row in rows] == host_kernels.launched
+    first, *others = [2 * pixels * 9 * channels * 64 for pixels, channels in sizes.layers(SMALL)]
+    assert sum(row.operations for row in rows) == 2 * first + 3 * sum(others)
+    gather = next(row for row in rows if row.name == "gather<float>")
+    images, pixels = SMALL.images, 16 * 16 * 3
+    assert gather.size == sizes.pixels(SMALL).nbytes + 8 * images + 4 * images * pixels + 2 * 4 * 3
+    table = gpu_profile.lines(rows)
+    assert len(table) == len(rows) + 2
+    assert table[-1].split()[0] == f"{len(rows):.1f}"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakysm.backends.cupy.kernels import instances
+from leakysm.backends.cupy.kernels import PRODUCTS, instances
 from tests.backends.cupy.host_kernels import HostKernels, compile_library
 
 SOURCE = r"""
@@ -152,7 +152,7 @@ def test_no_kernel_leaves_its_arrays(kernel_folder, side):
     last = done.stdout.splitlines()[-1:]
     assert done.returncode == 0, f"ended by signal {-done.returncode} in {last}: {done.stderr[-2000:]}"
     ran = set(done.stdout.split("\n"))
-    every = {name for tf32 in (False, True) for names in instances(tf32).values() for name in names}
+    every = {name for products in PRODUCTS for names in instances(products).values() for name in names}
     assert every - ran == set()
 
 
