@@ -69,9 +69,17 @@ def compare(
     if runs:
         why = "is for training, but finished runs are given; leave one out"
         o.refuse(why, **given, setting=setting, seeds=seeds, resume=resume or None)
+        _refuse_a_comparison(out)
         _report(_read(runs), out, json)
     else:
         _train(given, setting, seeds or SEEDS, out, resume, json)
+
+
+def _refuse_a_comparison(out: Path | None) -> None:
+    from leakysm.errors import UserError
+
+    if out and (out / "comparison.json").exists():
+        raise UserError(f"{out} holds a comparison already; choose another --out")
 
 
 def _train(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +53,7 @@ def conform(
     keep_hypothesis_files()
     failures = read_expected(expected.read_text()) if expected else []
     settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict, examples=examples)
-    with shown_count("checking") as bar:
+    with shown_count("checking") as bar, redirect_stdout(sys.stderr):  # what the module prints is no part of the report
         report = conform_module(
             target, array=array, operations=operation, settings=settings, expected=failures, progress=bar
         )

@@ -70,8 +70,12 @@ def show(
     data: o.Data = None,
     split: o.Split = None,
     part: Annotated[str, typer.Option(help="Which split's images: train, val or test.")] = "test",
-    classes: Annotated[int, typer.Option(min=1, help="Classes on the sheet.")] = 10,
-    samples: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 10,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Classes on the sheet.", show_default="10, or all if fewer")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Images of each class.", show_default="10, or all if fewer")
+    ] = None,
     way: Annotated[int, typer.Option(min=2, help="Classes of the episode.")] = 5,
     shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 5,
@@ -89,8 +93,11 @@ def show(
     from leakysm.episodes import sample
 
     loaded = _load(dataset, data, split)
-    starts = loaded.split(part).starts
-    drawn = sample(starts, way, shot, query, seed=seed, split=part, episode=episode)
+    one = loaded.split(part)
+    classes = _at_most("classes", classes, one.n_classes, f"the {part} split has {one.n_classes} classes")
+    most = int(one.counts.max())
+    samples = _at_most("samples", samples, most, f"the largest class of the {part} split has {most} images")
+    drawn = sample(one.starts, way, shot, query, seed=seed, split=part, episode=episode)
     pictures = {
         "classes.png": class_sheet(loaded, part, classes=classes, samples=samples),
         "episode.png": episode_sheet(loaded, part, drawn.support, drawn.query, way=way, number=episode),
@@ -130,6 +137,15 @@ def fetch(
         )
     for file in files:
         typer.echo(str(file))
+
+
+def _at_most(option: str, given: int | None, there: int, reason: str) -> int:
+    """What was given, else 10 or as many as there are. UserError if more was given than there are."""
+    from leakysm.errors import UserError
+
+    if given is not None and given > there:
+        raise UserError(f"--{option} is {given}, but {reason}; give {there} or less")
+    return min(10, there) if given is None else given
 
 
 def _load(dataset: str | None, data: Path | None, split: str | None) -> Dataset:

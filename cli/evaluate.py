@@ -54,7 +54,9 @@ def evaluate(
     if json:
         typer.echo(writer.dumps(asdict(result)))
         return
-    if not result.finished:
+    if result.checkpoint_episode == 0:
+        typer.echo(f"{run} holds weights from elsewhere: tested {result.checkpoint}")
+    elif not result.finished:
         typer.echo(f"{run} is not finished: tested {result.checkpoint}, after {result.checkpoint_episode} episodes")
     typer.echo(result)
 

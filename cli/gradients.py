@@ -157,12 +157,15 @@ def _suggest(
     if as_json:
         print(json_text(suggestion.to_json() | {"command": command}), end="")
         return
-    names = ["squared-euclidean", str(suggestion.metric)]
+    columns = {"squared-euclidean": suggestion.before, str(suggestion.metric): suggestion.after}
     one = embedded[0]
     print(f"{len(embedded)} first episodes, {one.way}-way {one.shot}-shot, embeddings of {one.z.shape[1]} values")
-    print(f"{'':31}" + "".join(f"  {name}" for name in names))
-    for (name, words), *values in zip(FIGURE_NAMES.items(), suggestion.before, suggestion.after, strict=True):
-        print(f"{words:31}" + "".join(f"  {_shown(name, v).rjust(len(c))}" for v, c in zip(values, names, strict=True)))
+    print(f"{'':31}" + "".join(f"  {name}" for name in columns))
+    for (name, words), *values in zip(FIGURE_NAMES.items(), *columns.values(), strict=True):
+        cells = (_shown(name, v).rjust(len(c)) for v, c in zip(values, columns, strict=True))
+        print(f"{words:31}" + "".join(f"  {cell}" for cell in cells))
+    if len(columns) == 1:
+        print(f"\nno restriction is needed: at most {100 * target:g} % of the gradient entries vanish without one")
     if embeddings:
         print("\nFOLDER: the images that these are embeddings of")
     print(f"\n{command}")

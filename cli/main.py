@@ -6,6 +6,7 @@ Nothing heavy is imported here or at the top of a command's file: `leakysm --hel
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -108,4 +109,5 @@ app.add_typer(vectors.app, name="vectors")
 
 def main() -> None:
     """The entry point of the command `leakysm`."""
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's, beside our own error
     app(prog_name="leakysm")

@@ -48,26 +48,33 @@ def check(
     backend: Annotated[
         str, typer.Option(help="The engine to hold to the vectors: reference, numpy, cupy, or none.")
     ] = "numpy",
+    operation: Annotated[
+        str | None, typer.Option(help="The engine's results of this operation, or conv4, alone.")
+    ] = None,
     data: _Folder = None,
 ) -> None:
     """Check the files against their manifest, then an engine's results against the vectors.
 
-    Example: leakysm vectors check --backend cupy
+    Example: leakysm vectors check --backend cupy --operation conv_block
     """
     from leakysm_cli.progress import shown_count
     from leakysm_cli.verify import print_lines
 
     import leakysm as lk
+    from leakysm.errors import UserError
     from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.checks import check_engine, check_files
 
+    if operation and backend == "none":
+        raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
     counts = check_files(where)
+    groups = _chosen(_all_groups(where), operation)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return
     with shown_count("checking") as bar:
-        checked = check_engine(lk.backend(backend), where, progress=bar)
+        checked = check_engine(lk.backend(backend), groups, progress=bar)
     print_lines(checked.failures)
     verdict = (
         f"{len(checked.failures)} results out of bounds" if checked.failures else "every result is within its bound"

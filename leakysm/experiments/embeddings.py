@@ -72,7 +72,7 @@ def _load(path: Path) -> NDArray[np.generic]:
     except MemoryError:
         raise
     except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
-        reason = " ".join(str(error).split())
+        reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
         raise UserError(f"{path} is no .npy file of numbers ({reason}); save it by numpy.save") from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} is an archive of arrays, expected one array; save it by numpy.save")

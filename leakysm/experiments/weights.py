@@ -120,4 +120,5 @@ def _read(path: Path) -> State:
         TypeError,
         RuntimeError,
     ) as error:
-        raise UserError(f"{path} is no whole npz file of numbers ({error}); save it by numpy.savez") from None
+        reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
+        raise UserError(f"{path} is no whole npz file of numbers ({reason}); save it by numpy.savez") from None

@@ -29,6 +29,7 @@ LEAST = {
     **dict.fromkeys(("shot", "query", "episodes", "test_shot", "test_query", "checkpoint_every", "threads"), 1),
     **dict.fromkeys(("halve_every", "seed"), 0),
 }
+LARGEST = (1 << 63) - 1  # of whole numbers in TOML
 METRIC_PARAMETERS = ("threshold", "slope", "per")
 
 
@@ -70,6 +71,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for key, value in self.settings().items():
             object.__setattr__(self, key, checked(key, value))
+        if self.tf32 and self.device == "cpu":
+            raise UserError("tf32 is a GPU's, device is cpu; leave it out, or choose device cuda")
         _ = self.metric
 
     @property
@@ -142,6 +145,8 @@ def checked(key: str, value: Any) -> Any:
     for number in value if kind is tuple else (value,):
         if key in LEAST and number < LEAST[key]:
             raise UserError(f"{key} is {number}: give {LEAST[key]} or more")
+        if kind in (int, tuple) and number > LARGEST:
+            raise UserError(f"{key} is {number}: give {LARGEST} or less")
     return value
 
 

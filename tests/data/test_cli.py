@@ -115,6 +115,19 @@ def test_show_refuses_episodes_that_the_data_cannot_give(zips: Path, tmp_path: P
     assert not (tmp_path / "classes.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "most", "words"),
+    [
+        ("classes", 75, "the val split has 75 classes"),
+        ("samples", 20, "the largest class of the val split has 20 images"),
+    ],
+)
+def test_show_refuses_more_than_there_is(tmp_path: Path, option: str, most: int, words: str) -> None:
+    with pytest.raises(UserError, match=f"--{option} is {most + 1}, but {words}; give {most} or less"):
+        run("show", "--part", "val", f"--{option}", most + 1, "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_show_takes_episode_numbers_up_to_64_bits(tmp_path: Path) -> None:
     for option in ("--episode", "--seed"):
         assert run("show", option, 2**63 - 1, "--out", tmp_path).exit_code == 0

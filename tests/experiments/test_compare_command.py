@@ -143,6 +143,13 @@ def test_settings_that_come_to_the_same_are_refused_before_anything_is_trained(t
     assert not (tmp_path / "out").exists()
 
 
+def test_an_older_comparison_is_not_written_over(compared: Path) -> None:
+    runs = [compared / name / "seed-0" for name in ("squared-euclidean", "euclidean")]
+    before = (compared / "comparison.json").read_bytes()
+    assert "holds a comparison already; choose another --out" in refused("compare", *runs, "--out", compared)
+    assert (compared / "comparison.json").read_bytes() == before
+
+
 def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
     run = compared / "euclidean" / "seed-0"
     assert "is there already; choose another --out" in refused("compare", *SMALL, "--out", compared)

@@ -53,6 +53,15 @@ def test_a_suggestion_from_ones_own_data_is_a_command_line() -> None:
     assert as_json["after"]["vanished_distance_gradients"] <= 0.1 < as_json["before"]["vanished_distance_gradients"]
 
 
+def test_where_no_restriction_is_needed_that_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", 0.5 * np.random.default_rng(0).standard_normal((5, 10, 4)))
+    outcome = leakysm("gradients", "--suggest", "--embeddings", tmp_path / "z.npy")
+    assert outcome.code == 0
+    assert "no restriction is needed: at most 10 % of the gradient entries vanish without one" in outcome.out
+    assert outcome.out.count("squared-euclidean") == 2  # the table's one column, and the command
+    assert "--distance=squared-euclidean" in outcome.out.splitlines()[-1]
+
+
 @pytest.mark.parametrize("form", ["npy", "h5"])
 def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> None:
     z = 20 * np.random.default_rng(0).standard_normal((60, 16))

@@ -58,6 +58,7 @@ def test_toml_gives_the_same_configuration_back(tmp_path: Path, config: Make, ch
         ("learning_rate = -1", "learning_rate is -1.0: expected a finite number above 0"),
         ("learning_rate = inf", "learning_rate is inf: expected a finite number above 0"),
         ("shot = 0", "shot is 0: give 1 or more"),
+        ("seed = 9223372036854775808", "seed is 9223372036854775808: give 9223372036854775807 or less"),
         ("test_way = [5, 1]", "test_way is 1: give 2 or more"),
         ("way = ", "is not TOML"),
     ],
@@ -91,6 +92,7 @@ def test_whole_numbers_do_where_numbers_are_wanted_and_one_way_where_a_list_is(t
         ({"threshold": -1.0}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
         ({"distance": "euclidean"}, "euclidean has no threshold"),
+        ({"tf32": True}, "tf32 is a GPU's, device is cpu; leave it out, or choose device cuda"),
         ({"backend": "torch"}, "backend is 'torch': choose one of reference, numpy, cupy"),
     ],
 )

@@ -122,5 +122,26 @@ def test_vectors_check_the_files_alone(run) -> None:
     assert "operations.h5" in result.output
 
 
-def test_an_unknown_operation_of_vectors_is_bad_use(run) -> None:
-    assert run("vectors", "list", "--operation", "relus").exit_code == 2
+@pytest.mark.parametrize(("operation", "cases"), [("relu", None), ("conv4", 4)])
+def test_vectors_check_one_operation(run, operation: str, cases: int | None) -> None:
+    result = run("vectors", "check", "--backend", "reference", "--operation", operation)
+    assert result.exit_code == 0, result.output
+    listed = run("vectors", "list", "--operation", operation).output.splitlines()[-1]
+    assert f"reference: {listed.split()[0]} cases" in result.output.splitlines()[-1]
+    assert cases is None or listed.startswith(f"{cases} of")
+
+
+def test_vectors_check_of_no_engine_has_no_operation(run) -> None:
+    assert run("vectors", "check", "--backend", "none", "--operation", "relu").exit_code == 2
+
+
+def test_what_a_module_prints_is_no_part_of_the_report(run, tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("print('imported')\n" + GOOD.replace("\n", "\n    print('called')\n", 1))
+    result = run("conform", "good", "--json", "--examples", 0)
+    assert json.loads(result.stdout)["ok"] is True
+    assert result.stderr.splitlines()[:2] == ["imported", "called"]
+
+
+@pytest.mark.parametrize("command", ["list", "check"])
+def test_an_unknown_operation_of_vectors_is_bad_use(run, command: str) -> None:
+    assert run("vectors", command, "--operation", "relus").exit_code == 2

@@ -57,11 +57,13 @@ class Checked:
 
 
 def check_engine(
-    engine: Engine, where: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+    engine: Engine, groups: Mapping[str, Group], *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Checked:
-    """Run an engine on the stored inputs in float32 and float64 and compare with the stored results."""
-    checked = check_operations(engine, stored.read(where / OPERATIONS), progress=progress)
-    for case, group in stored.read(where / NETS).items():
+    """Run an engine on stored inputs, operations' or nets', in float32 and float64 and compare with the results."""
+    of_nets = {case: group for case, group in groups.items() if case.startswith("conv4/")}
+    operations = {case: group for case, group in groups.items() if case not in of_nets}
+    checked = check_operations(engine, operations, progress=progress)
+    for case, group in of_nets.items():
         checked.cases += 1
         net, metric = _net(group), parameter(json.loads(group.contents["parameters"])["distance"])
         for dtype in ("float32", "float64"):
