@@ -41,7 +41,7 @@ def convolve(kernels: Kernels, x: Array, w: Array, *, statistics: bool = False) 
     if c == "double" or vb == 1:
         va = vb = 1
     kernels.launch(
-        f"convolve<{c}, {rows}, {va}, {vb}, {products(kernels, c, large=large and va > 1)}>",
+        f"convolve<{c}, {rows}, {va}, {vb}, {products(kernels, c, splits=va > 1)}>",
         (tiles, ceil_div(F, COLUMNS)), 128,
         x, w, y, found and found.mean, found and found.square, N, H, W, C, F,
     )  # fmt: skip
@@ -89,17 +89,17 @@ def weight_gradient(kernels: Kernels, x: Array, dz: Array, dw: Array) -> None:
     if c == "float" and (vb := kernels.width(dz, dw)) > 1 and kernels.width(x) > 1:
         rows, threads, va = 96, 96, 4
     kernels.launch(
-        f"weight_gradient<{c}, {rows}, {threads}, {va}, {vb}, {products(kernels, c, large=va > 1 < slices.number)}>",
+        f"weight_gradient<{c}, {rows}, {threads}, {va}, {vb}, {products(kernels, c, splits=va > 1 < slices.number)}>",
         (ceil_div(9 * C, rows), ceil_div(F, COLUMNS), slices.number), threads,
         x, dz, slices.partial, N, H, W, C, F, slices.length,
     )  # fmt: skip
     slices.add_up(kernels, dw)
 
 
-def products(kernels: Kernels, c: str, *, large: bool = False) -> str:
-    """The last argument of a product's template. A sum of few terms is not split: its bound leaves no room for that."""
-    split_in_vain = kernels.products == "SPLIT" and not large
-    return "ORDINARY" if c == "double" or split_in_vain else kernels.products
+def products(kernels: Kernels, c: str, *, splits: bool = False) -> str:
+    """The last argument of a product's template. splits: whether there is such a kernel with split factors, and the sum
+    has 9 terms or more: the bound of fewer leaves no room for that."""
+    return "ORDINARY" if c == "double" or (kernels.products == "SPLIT" and not splits) else kernels.products
 
 
 def contiguous(xp: Any, *arrays: Array) -> list[Array]:

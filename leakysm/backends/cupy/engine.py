@@ -111,9 +111,9 @@ class CupyEngine(Engine):
     """The operations on one CUDA device.
 
     device: None, "cuda", "cuda:N" or N. tf32: matrix products may round their factors to TF32 (off: strict float32);
-    CuPy reads its own flag once, so choose before the process's first product. split: large float32 products on the
-    tensor cores too, of factors split into parts, within the bounds of float32. fused: our own kernels; without them
-    the plain path, which the tests compare them with, and which splits nothing.
+    CuPy reads its own flag once, so choose before the process's first product. split: float32 products of four
+    channels and more on the tensor cores, of factors split into parts, within the bounds of float32. fused: our own
+    kernels; without them the plain path, which the tests compare them with, and which splits nothing.
     UserError, in one line: no CuPy, no device, a device that is too old, no memory left.
     """
 

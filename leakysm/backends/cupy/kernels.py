@@ -49,11 +49,11 @@ def _for_both(*names: str) -> list[str]:
 
 
 def _products(products: str) -> list[str]:
-    """The matrix products: float in the tiles and widths that are used, split in large ones; double in the simplest."""
+    """The matrix products: float in the tiles and widths that are used, split in the widest; double in the simplest."""
     p = "ORDINARY" if products == "SPLIT" else products
-    large = ["convolve<float, 128, 4, 4, SPLIT>", "weight_gradient<float, 96, 96, 4, 4, SPLIT>"]
+    widest = [f"convolve<float, {rows}, 4, 4, SPLIT>" for rows in (128, 32)]
     return [
-        *(large if products == "SPLIT" else ()),
+        *([*widest, "weight_gradient<float, 96, 96, 4, 4, SPLIT>"] if products == "SPLIT" else ()),
         *(f"convolve<float, {rows}, {va}, {vb}, {p}>" for rows in (128, 32) for va, vb in ((4, 4), (1, 4), (1, 1))),
         "convolve<double, 32, 1, 1, ORDINARY>",
         f"weight_gradient<float, 96, 96, 4, 4, {p}>",

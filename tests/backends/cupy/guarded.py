@@ -93,7 +93,14 @@ def run_step(kernels: HostKernels) -> None:
 
 if __name__ == "__main__":
     convolution.SHORTEST = 16
-    for products, tiles in (("ORDINARY", 256), ("ORDINARY", 0), ("TF32", 256), ("TF32", 0), ("SPLIT", 0)):
+    for products, tiles in (
+        ("ORDINARY", 256),
+        ("ORDINARY", 0),
+        ("TF32", 256),
+        ("TF32", 0),
+        ("SPLIT", 256),
+        ("SPLIT", 0),
+    ):
         convolution.ENOUGH_TILES = tiles
         kernels = GuardedKernels(Path(sys.argv[1]), sys.argv[2], products=products)
         run_blocks(kernels)

@@ -49,10 +49,10 @@ def plain():
     return open_engine(fused=False)
 
 
-@pytest.fixture
-def split(monkeypatch):
+@pytest.fixture(params=["large tiles", "small tiles"])
+def split(monkeypatch, request):
     """Split products at every size."""
-    monkeypatch.setattr(convolution, "ENOUGH_TILES", 0)
+    monkeypatch.setattr(convolution, "ENOUGH_TILES", 0 if request.param == "large tiles" else 1 << 30)
     monkeypatch.setattr(convolution, "SHORTEST", 16)
     return open_engine(split=True)
 

@@ -21,13 +21,16 @@ from tests.backends.cupy.block_cases import assert_close, block, block_scales
 from tests.backends.cupy.host_kernels import HostEngine, HostKernels
 from tests.backends.cupy.test_step import run, step_with
 
-SPLIT = ["convolve<float, 128, 4, 4, SPLIT>", "weight_gradient<float, 96, 96, 4, 4, SPLIT>"]
+CONVOLVE = {"large": "convolve<float, 128, 4, 4, SPLIT>", "small": "convolve<float, 32, 4, 4, SPLIT>"}
+WEIGHT_GRADIENT = "weight_gradient<float, 96, 96, 4, 4, SPLIT>"
 
 
-@pytest.fixture(autouse=True)
-def all_tiles_are_large(monkeypatch):
-    monkeypatch.setattr(convolution, "ENOUGH_TILES", 0)
+@pytest.fixture(autouse=True, params=["large", "small"])
+def tiles(monkeypatch, request):
+    """The tiles of large and of small batches, and many slices of the sum over pixels."""
+    monkeypatch.setattr(convolution, "ENOUGH_TILES", {"large": 0, "small": 1 << 30}[request.param])
     monkeypatch.setattr(convolution, "SHORTEST", 16)
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +84,11 @@ def mixed(random, shape):
 
 @pytest.mark.parametrize("numbers", [normal, positive, hardest, mixed])
 @pytest.mark.parametrize("shape", [(2, 9, 11, 64, 64), (1, 13, 11, 4, 64), (1, 4, 5, 64, 4), (3, 8, 7, 12, 68)])
-def test_products_are_within_the_bounds_of_float32(kernels, shape, numbers):
+def test_products_are_within_the_bounds_of_float32(kernels, tiles, shape, numbers):
     kernels.launched.clear()
     for name, result, value, scale, k in run_hard_products(block_pairs(kernels)["conv2d"], shape, numbers):
         assert_close(result, value, scale, k, name)
-    assert set(SPLIT) <= set(kernels.launched)
+    assert {CONVOLVE[tiles], WEIGHT_GRADIENT} <= set(kernels.launched)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-100, 100), st.integers(-100, 100))
@@ -125,12 +128,12 @@ def test_a_sum_of_few_terms_is_not_split(kernels):
     random = np.random.default_rng(2)
     x, dy = hardest(random, (1, 1, 1, 32)), hardest(random, (1, 1, 1, 64))
     *_, dw = convolve(kernels, x, hardest(random, (3, 3, 32, 64)), dy)
-    assert SPLIT[1] not in kernels.launched
+    assert WEIGHT_GRADIENT not in kernels.launched
     np.testing.assert_array_equal(dw[1, 1], x.reshape(32, 1) * dy.reshape(1, 64))
 
 
 @pytest.mark.parametrize("operation", ["conv2d", "conv_block", "conv_block_inference"])
-def test_conformance(kernels, operation):
+def test_conformance(kernels, tiles, operation):
     kernels.launched.clear()
     report = conform(
         EngineImplementation(HostEngine(kernels)),
@@ -138,7 +141,7 @@ def test_conformance(kernels, operation):
         settings=Settings(dtypes=("float32",), strict=True, examples=4),
     )
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
-    assert set(SPLIT) <= set(kernels.launched)
+    assert {CONVOLVE[tiles], WEIGHT_GRADIENT} <= set(kernels.launched)
 
 
 @pytest.mark.parametrize("shape", [(2, 9, 11, 64, 64), (3, 7, 7, 4, 68)])
@@ -154,11 +157,11 @@ def test_blocks_match_the_reference(kernels, shape):
         assert_close(result, value, scale, 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2]), name)
 
 
-def test_a_step_is_the_ordinary_one_but_for_roundings(kernel_folder, kernels):
+def test_a_step_is_the_ordinary_one_but_for_roundings(kernel_folder, kernels, tiles):
     """By SGD: Adam would blow up a gradient that is 0 but for rounding."""
     results = [
         run(*step_with(each, optimizer=SGD(0.01), dtype="float32")) for each in (kernels, HostKernels(kernel_folder))
     ]
-    assert set(SPLIT) <= set(kernels.launched)
+    assert {CONVOLVE[tiles], WEIGHT_GRADIENT} <= set(kernels.launched)
     for a, b in zip(*results, strict=True):
         assert_close(a, b.astype("float64"), 1 + abs(b).max(), 2.0**12)
