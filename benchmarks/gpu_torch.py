@@ -35,7 +35,12 @@ class TorchStep:
         self.optimizer = torch.optim.Adam(self.net.parameters(), LEARNING_RATE, fused=True)
         self.pixels = torch.from_numpy(pixels).to(self.device)
         self.labels = torch.arange(size.way, device=self.device).repeat_interleave(size.query)
-        self._loss = torch.compile(self.loss, mode="max-autotune") if compiled else self.loss
+        self._loss = self._compiled() if compiled else self.loss
+
+    def _compiled(self) -> Any:
+        """For this size alone, which is not the default after another, and without a copy of the data set each step."""
+        torch._dynamo.mark_static_address(self.pixels)
+        return torch.compile(self.loss, mode="max-autotune", dynamic=False)
 
     def loss(self, indices: Any) -> Any:
         """The episode's mean loss. indices (images,) on the device."""

@@ -59,29 +59,24 @@ class CudaKernels(Kernels):
             self.function(launch.name)  # compiled and loaded now: capture allows neither
         (device_in, host_in), (device_out, host_out) = given, result
         cuda = self.xp.cuda
-        main = cuda.Stream(non_blocking=True)
+        runtime = cuda.runtime
+        main, side = (cuda.Stream(non_blocking=True) for _ in range(2))
         main.begin_capture()
-        try:
-            device_in.data.copy_from_host_async(host_in.ctypes.data, host_in.nbytes, main)
-            self._capture(launches, main)
-            device_out.data.copy_to_host_async(host_out.ctypes.data, host_out.nbytes, main)
+        try:  # by the bare copy: an array's own methods refuse to be captured
+            sizes = host_in.nbytes, runtime.memcpyHostToDevice
+            runtime.memcpyAsync(device_in.data.ptr, host_in.ctypes.data, *sizes, main.ptr)
+            self._capture(launches, main, side)
+            sizes = host_out.nbytes, runtime.memcpyDeviceToHost
+            runtime.memcpyAsync(host_out.ctypes.data, device_out.data.ptr, *sizes, main.ptr)
         except BaseException:
             with suppress(Exception):
                 main.end_capture()
             raise
-        graph = main.end_capture()
+        return Graph(cuda, main, main.end_capture(), kept=(launches, given, result))
 
-        def run() -> None:
-            main.wait_event(cuda.Stream.null.record())
-            graph.launch(main)
-            main.synchronize()
-
-        return run
-
-    def _capture(self, launches: list[Launch], main: Any) -> None:
-        """Launch on the stream `main`, and on another one what is beside the main line."""
-        side = self.xp.cuda.Stream(non_blocking=True)
-        apart = False  # has the other stream work that main has not waited for?
+    def _capture(self, launches: list[Launch], main: Any, side: Any) -> None:
+        """Launch on the stream `main`, and on `side` what is beside the main line."""
+        apart = False  # has `side` work that main has not waited for?
         for launch in launches:
             if launch.beside:
                 side.wait_event(main.record())
@@ -92,3 +87,15 @@ class CudaKernels(Kernels):
                 self.start(launch.name, launch.grid, launch.block, launch.arguments)
         if apart:
             main.wait_event(side.record())
+
+
+class Graph:
+    """A captured program, to be called. kept: all that it works on, whose memory others would be given if it went."""
+
+    def __init__(self, cuda: Any, stream: Any, graph: Any, *, kept: Any) -> None:
+        self.cuda, self.stream, self.graph, self.kept = cuda, stream, graph, kept
+
+    def __call__(self) -> None:
+        self.stream.wait_event(self.cuda.get_current_stream().record())
+        self.graph.launch(self.stream)
+        self.stream.synchronize()

@@ -18,6 +18,7 @@ from leakysm.errors import UserError
 
 OLDEST = (7, 5)  # the oldest compute capability that the compilers of both CUDA 12 and CUDA 13 build for
 OLDEST_TENSOR_CORES = (8, 0)  # that take TF32
+EXTRAS = "install the extra that fits the driver: leakysm[cuda13] or leakysm[cuda12]"
 NO_DEVICE = {35: "cudaErrorInsufficientDriver", 100: "cudaErrorNoDevice"}  # what a machine without a GPU answers
 
 
@@ -93,15 +94,18 @@ def told_in_one_line(cupy: Any, call: Callable[..., Any]) -> Callable[..., Any]:
                 f"out of memory on the device ({one_line(error)}); use a smaller way, shot or query, smaller images, "
                 "or a device that nothing else uses"
             ) from None
-        except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
+        except (NotImplementedError, RecursionError):  # RuntimeErrors of Python's own
+            raise
+        except RuntimeError as error:  # what CuPy's modules raise, plain or of their own kinds
+            if "failed to load" in str(error):
+                raise UserError(f"CuPy misses a library ({one_line(error)}); {EXTRAS}") from None
             raise UserError(
                 f"the CUDA device failed ({one_line(error)}); its state is lost: run the command again, with --resume "
                 "if a checkpoint was written"
             ) from None
         except cupy.cuda.compiler.CompileException as error:
             raise UserError(
-                f"the kernels cannot be compiled for this device ({one_line(error)[:300]}); install the extra that "
-                "fits the driver: leakysm[cuda13] or leakysm[cuda12]"
+                f"the kernels cannot be compiled for this device ({one_line(error)[:300]}); {EXTRAS}"
             ) from None
 
     return guarded

@@ -69,28 +69,29 @@ class TrainingStep:
         self.kernels, self.net, self.optimizer, self.metric, self.images = kernels, net, optimizer, metric, images
         self.way, self.shot, self.query = way, shot, query
         self._built: tuple[int, ...] = ()
-        self._run: Callable[[], None]
+        self._run: Callable[[], None] | None = None
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
         """indices (way * (shot + query),) int64 -> record (8,)."""
-        self._prepare()
+        run = self._prepare()
         self._indices[:] = indices
         self._rates[:] = rates(self.optimizer)
-        self._run()
+        run()
         record = self._record.copy()
         if np.isfinite(record[[0, -1]]).all():
             self.optimizer.steps += 1
         return record
 
-    def _prepare(self) -> None:
-        """Record the program, again if an array that it works on was exchanged, by `load_state` for example."""
+    def _prepare(self) -> Callable[[], None]:
+        """The program, recorded anew if an array that it works on was exchanged, by `load_state` for example."""
         if not self.optimizer.slots:
             names = self.optimizer.slot_names
             self.optimizer.slots = {name: self.kernels.xp.zeros_like(self.net.vector) for name in names}
         state = (self.net.vector, *self.net.running.values(), *self.optimizer.slots.values())
         addresses = tuple(map(self.kernels.address, state))
-        if addresses == self._built:
-            return
+        if self._run and addresses == self._built:
+            return self._run
+        self._run = None  # its arrays go before new ones come
         xp, dtype, n = self.kernels.xp, self.net.vector.dtype, self.way * (self.shot + self.query)
         recorder = Recorder(self.kernels)
         # One buffer, one copy: n indices, and behind them the rates.
@@ -99,8 +100,9 @@ class TrainingStep:
         host_record = self.kernels.host_buffer(RECORD, dtype)
         self._indices, self._rates, self._record = host_given[:n], host_given[n:].view(dtype)[:2], host_record
         self._trace(recorder, given[:n], given[n:].view(dtype)[:2], record)
-        self._run = self.kernels.program(recorder.launches, (given, host_given), (record, host_record))
         self._built = addresses
+        self._run = self.kernels.program(recorder.launches, (given, host_given), (record, host_record))
+        return self._run
 
     def _trace(self, kernels: Recorder, indices: Array, rates: Array, record: Array) -> None:
         """Every launch of a step, in order."""

@@ -219,6 +219,21 @@ def test_steps_after_the_first_take_no_more_memory(engine):
     assert pool.used_bytes() == used
 
 
+def test_others_may_use_the_device_between_steps(engine):
+    """The graph's own memory, labels and all, is given to nobody."""
+
+    def records(disturbed):
+        trainer = Trainer(config(), _make_data(), engine)
+        found = []
+        for _ in range(4):
+            found.append(trainer.step().row)
+            others = [engine.xp.full(2**k, 255, np.uint8) for k in range(22) for _ in range(4)] if disturbed else []
+            del others
+        return found
+
+    assert records(disturbed=True) == records(disturbed=False)
+
+
 def test_a_loss_that_is_not_finite_changes_nothing(engine):
     trainer = Trainer(config(), _make_data(), engine)
     trainer.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,6 +34,7 @@ class Timeline:
 class FakeStream:
     def __init__(self, timeline):
         self.timeline = timeline
+        self.ptr = id(self)
         self.done: set[str] = set()
         self.log: list[str] = []
 
@@ -58,18 +61,19 @@ class FakeStream:
         self.timeline.current = None
 
 
-class Memory:
-    """The pointer of a device array."""
+def fake_runtime(timeline, streams):
+    """The bare copy, the only one that can be captured."""
+    copies = []
 
-    ptr = 64
+    def copy(to, source, size, kind, stream):
+        copies.append((to, source, size, kind))
+        timeline.do(next(s for s in streams if s.ptr == stream), kind)
 
-    def __init__(self, timeline, name):
-        self.timeline, self.name = timeline, name
+    return SimpleNamespace(memcpyAsync=copy, memcpyHostToDevice="upload", memcpyDeviceToHost="download", copies=copies)
 
-    def copy_from_host_async(self, address, size, stream):
-        self.timeline.do(stream, self.name)
 
-    copy_to_host_async = copy_from_host_async
+class Array:
+    """Something that can be told to be gone."""
 
 
 @pytest.fixture
@@ -93,15 +97,20 @@ def kernels(timeline):
         streams.append(FakeStream(timeline))
         return streams[-1]
 
-    stream.null = FakeStream(timeline)
-    made = CudaKernels(SimpleNamespace(RawModule=module, cuda=SimpleNamespace(Stream=stream)))
-    made.streams = streams
+    streams.append(FakeStream(timeline))  # the caller's own, the current one
+    runtime = fake_runtime(timeline, streams)
+    cuda = SimpleNamespace(Stream=stream, runtime=runtime, get_current_stream=lambda: streams[0])
+    made = CudaKernels(SimpleNamespace(RawModule=module, cuda=cuda))
+    made.streams, made.runtime = streams, runtime
     return made
 
 
-def program(kernels, timeline, launches):
-    ends = [(SimpleNamespace(data=Memory(timeline, name)), np.zeros(1)) for name in ("upload", "download")]
-    made = [Launch("total<float>", (1,), (1,), (tag,), beside, joins) for tag, beside, joins in launches]
+HOST_IN, HOST_OUT = np.zeros(3), np.zeros(5, "float32")
+
+
+def program(kernels, launches, kept=None):
+    ends = [(SimpleNamespace(data=SimpleNamespace(ptr=p)), host) for p, host in ((64, HOST_IN), (128, HOST_OUT))]
+    made = [Launch("total<float>", (1,), (1,), (tag, kept), beside, joins) for tag, beside, joins in launches]
     return kernels.program(made, *ends)
 
 
@@ -118,7 +127,7 @@ LAUNCHES = [
 
 def test_dependencies_of_a_graph(kernels, timeline):
     """Main line in order; beside it only after what came before; joined where asked for, and at the end."""
-    program(kernels, timeline, LAUNCHES)
+    program(kernels, LAUNCHES)
     before = timeline.before
     assert before["a"] == {"upload"}
     assert before["b beside"] == {"upload", "a"}
@@ -129,18 +138,42 @@ def test_dependencies_of_a_graph(kernels, timeline):
     assert before["download"] == {"upload", *(tag for tag, *_ in LAUNCHES)}
 
 
-def test_a_call_launches_the_graph_once_and_waits(kernels, timeline):
-    run = program(kernels, timeline, LAUNCHES)
-    assert kernels.streams[0].log == ["begin", "end"]
+def test_a_call_waits_for_the_caller_launches_the_graph_once_and_waits(kernels):
+    run = program(kernels, LAUNCHES)
+    callers, main, _ = kernels.streams
+    assert main.log == ["begin", "end"]
+    callers.done.add("the caller's work")
     run()
-    assert kernels.streams[0].log == ["begin", "end", "launch", "synchronize"]
+    assert main.log == ["begin", "end", "launch", "synchronize"]
+    assert "the caller's work" in main.done
+
+
+def test_what_is_copied(kernels):
+    program(kernels, LAUNCHES)
+    up, down = kernels.runtime.copies
+    assert up == (64, HOST_IN.ctypes.data, 24, "upload")
+    assert down == (HOST_OUT.ctypes.data, 128, 20, "download")
+
+
+def test_a_program_keeps_the_arrays_that_it_works_on(kernels):
+    """A graph knows addresses alone: an array that went would give its memory to another."""
+    array = Array()
+    gone = weakref.ref(array)
+    run = program(kernels, LAUNCHES, kept=array)
+    del array
+    gc.collect()
+    assert gone() is not None
+    run()
+    del run
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_failed_capture_is_ended_and_told(kernels, timeline):
     timeline.fails_at = "d"
     with pytest.raises(RuntimeError, match="planted"):
-        program(kernels, timeline, LAUNCHES)
-    assert kernels.streams[0].log == ["begin", "end"]
+        program(kernels, LAUNCHES)
+    assert kernels.streams[1].log == ["begin", "end"]
 
 
 def test_a_null_pointer_and_whole_numbers_have_the_size_that_kernels_expect(timeline):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,23 @@ def test_exchanged_state_is_taken_up_and_the_run_goes_on_exactly(kernel_folder):
     for name, value in new_net.state().items():
         np.testing.assert_array_equal(value, net.state()[name])
     assert new_optimizer.steps == optimizer.steps
+
+
+def test_an_old_programs_arrays_go_before_new_ones_come(kernel_folder):
+    step, net, _ = build(kernel_folder, dtype="float32")
+    programs = []
+    record, trace = step.kernels.program, step._trace
+
+    def recorded(launches, *ends):
+        programs.append(weakref.ref(ends[0][0]))
+        return record(launches, *ends)
+
+    step.kernels.program = recorded
+    step(indices(0))
+    net.load_state(net.state())
+    step._trace = lambda *given: programs.append(programs[0]()) or trace(*given)
+    step(indices(1))
+    assert programs[1] is None
 
 
 def test_the_program_is_recorded_once(kernel_folder):
