@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BENCHMARKS = ("train-step", "evaluation", "distances", "loading", "startup")
 TRICKS = "tricks"  # concerns those who build the engine: told on demand alone
 PEERS = ("torch", "scipy", "sklearn")
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def bench(
@@ -46,19 +47,28 @@ def bench(
     """
     from leakysm_cli.progress import shown_status
 
+    from leakysm.training.config import checked
+
     _require("benchmark", which, (*BENCHMARKS, TRICKS))
     _require("--vs", vs, PEERS)
+    if plot:
+        _require("the ending of --plot", [plot.suffix.lower()], PICTURES)
+    if device == "cpu":
+        o.refuse("is a GPU's; add --device cuda, or leave it out", tf32=tf32 or None)
+    if threads is not None:
+        checked("threads", threads)
     with shown_status() as progress:
         if device == "cpu":
             found = _on_cpu(which or BENCHMARKS, vs, threads, rounds, progress)
         else:
             found = _on_gpu(which, device, tf32, progress)
         peaks = _memory(found, progress) if memory and device == "cpu" else []
-        if plot:
-            from leakysm_benchmarks.plot import draw
-
-            draw(plot, threads=threads, vs=_peers(vs), rounds=rounds, progress=progress)
     _tell(found, peaks, json)
+    if plot:
+        from leakysm_benchmarks.plot import draw
+
+        with shown_status() as progress:
+            draw(plot, threads=threads, vs=_peers(vs), rounds=rounds, progress=progress)
 
 
 def _require(name: str, found: Sequence[str] | None, known: Sequence[str]) -> None:

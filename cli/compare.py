@@ -86,7 +86,7 @@ def _train(
     given: dict[str, Any], texts: list[str] | None, seeds: int, out: Path | None, resume: bool, as_json: bool
 ) -> None:
     from leakysm_cli.progress import shown_count
-    from leakysm_cli.train import new_folder
+    from leakysm_cli.train import new_folder, refuse_what_is_there
 
     from leakysm.errors import UserError
     from leakysm.experiments import settings
@@ -95,9 +95,9 @@ def _train(
 
     if resume and out is None:
         raise UserError("--resume is given without --out; name the folder of the comparison to go on with")
+    if out and not resume:
+        refuse_what_is_there(out, "choose another --out, or go on with --resume")
     out = out or new_folder("compare")
-    if out.exists() and not resume and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already; choose another --out, or go on with --resume")
     parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")

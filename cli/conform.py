@@ -43,15 +43,12 @@ def conform(
     from leakysm_cli.progress import shown_count
     from leakysm_cli.verify import dumps, keep_hypothesis_files, print_lines
 
-    from leakysm.errors import UserError
     from leakysm.ops.registry import OPERATIONS
     from leakysm.verify import report as reports
-    from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform_module, read_expected
+    from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform_module, read_expected_file
 
-    if expected is not None and not expected.is_file():
-        raise UserError(f"--expected is {expected}; a file is expected: give its path")
+    failures = read_expected_file(expected) if expected else []
     keep_hypothesis_files()
-    failures = read_expected(expected.read_text()) if expected else []
     settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict, examples=examples)
     with shown_count("checking") as bar, redirect_stdout(sys.stderr):  # what the module prints is no part of the report
         report = conform_module(

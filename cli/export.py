@@ -49,9 +49,15 @@ def export(
 
     Example: leakysm export their-conv4.safetensors --like runs/20260101-120000-omniglot --out runs/theirs
     """
+    from leakysm.errors import UserError
+
     if layout != "torch":
         biases = {"no_bias" if bias is False else "bias": bias}
         o.refuse("goes with --layout torch; add that, or leave it out", prefix=prefix, **biases)
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder; name a run's folder, or a file of weights")
+    if out and out.exists() and out.samefile(source):
+        raise UserError(f"--out is {out}, the source itself; give another name")
     if like is None:
         _file(source, out, layout, "encoder." if prefix is None else prefix, bias is not False)
     else:

@@ -67,7 +67,9 @@ def gradients(
     threads: o.Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for gradients.csv and .png, histogram.csv and .png.", show_default="gradients"),
+        typer.Option(
+            help="Folder for gradients.csv and .png, histogram.csv and .png.", show_default="runs/<time>-gradients"
+        ),
     ] = None,
     json: o.Json = False,
 ) -> None:
@@ -94,13 +96,20 @@ def gradients(
         )
         steps = steps or STEPS
         watch = _numbers(histogram, steps)
-        _gradients(given, setting, steps, seeds or SEEDS, watch, out or Path("gradients"), json)
+        _gradients(given, setting, steps, seeds or SEEDS, watch, out, json)
 
 
 def _gradients(
-    given: dict[str, Any], texts: list[str] | None, steps: int, seeds: int, watch: list[int], out: Path, as_json: bool
+    given: dict[str, Any],
+    texts: list[str] | None,
+    steps: int,
+    seeds: int,
+    watch: list[int],
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     from leakysm_cli.progress import shown_count
+    from leakysm_cli.train import new_folder, refuse_what_is_there
 
     from leakysm.experiments import settings
     from leakysm.experiments.gradient_files import summary, write
@@ -109,6 +118,8 @@ def _gradients(
     from leakysm.experiments.tables import json_text
     from leakysm.training.device import engine_of
 
+    if out:
+        refuse_what_is_there(out)
     parsed = settings.parse_settings(texts or settings.DEFAULT)
     with shown_count("reading images") as report:
         data = load_for(given, report)
@@ -119,6 +130,7 @@ def _gradients(
         traces = compare_early_steps(configs, numbers, data, engine_of(first), steps, watch=watch, report=report)
     title = f"{data.name}, {first.way}-way {first.shot}-shot, {first.query} queries a class"
     result = summary(configs, traces)
+    out = out or new_folder("gradients")
     write(out, result, title, traces, watch)
     print(json_text(result), end="") if as_json else _print_traces(title, traces, out)
 
@@ -221,7 +233,9 @@ def _numbers(text: str | None, steps: int) -> list[int]:
     """The steps of --histogram. UserError unless they are steps of the run."""
     from leakysm.errors import UserError
 
-    numbers = [int(part) if part.strip().isdecimal() else -1 for part in text.split(",")] if text else []
+    numbers = [int(part) if part.strip().isdecimal() else -1 for part in (text or "").split(",")]
+    if text is None:
+        return []
     if any(not 0 <= number < steps for number in numbers):
         raise UserError(f"histogram is {text!r}: expected steps from 0 to {steps - 1}, 0,{steps - 1} say")
     return sorted(set(numbers))

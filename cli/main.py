@@ -5,9 +5,13 @@ Nothing heavy is imported here or at the top of a command's file: `leakysm --hel
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from errno import EDQUOT, EIO, ENOSPC
 from typing import Annotated, Any
 
 import typer
@@ -37,8 +41,12 @@ class OneLineErrors(TyperGroup):
         keywords["standalone_mode"] = False
         try:
             code = super().main(args, *arguments, **keywords)
+            sys.stdout.flush()  # what it cannot take is told here, not by Python at its end
         except typer.Abort:
             fail("stopped", 1)
+        except BrokenPipeError:  # who reads it, `head` say, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except Exception as error:
             fail(*told(error))
         sys.exit(code if isinstance(code, int) else 0)
@@ -56,7 +64,9 @@ def told(error: Exception) -> tuple[str, int]:
     if isinstance(error, LeakysmError):
         return " ".join(str(error).split()), error.exit_code
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
-        return f"{error.filename}: {error.strerror}", 2
+        return f"{error.filename}: {error.strerror}; make room, or choose another place", 2
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EIO, EDQUOT):
+        return f"the output cannot be written: {error.strerror}; make room, or send it elsewhere", 1
     if isinstance(error, MemoryError):
         return f"out of memory ({' '.join(str(error).split())}); use a smaller way, shot or query, or smaller images", 1
     raise error
@@ -109,5 +119,10 @@ app.add_typer(vectors.app, name="vectors")
 
 def main() -> None:
     """The entry point of the command `leakysm`."""
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's, beside our own error
+    for words in ("Image size .* exceeds limit", "Glyph .* missing from"):  # Pillow's beside our own error; a font's
+        warnings.filterwarnings("ignore", message=words)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home that is not there
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that an output's encoding does not have
     app(prog_name="leakysm")

@@ -33,23 +33,23 @@ def predict(
 
     Example: leakysm predict runs/20260101-120000-omniglot --support letters unknown1.png unknown2.png
     """
-    from leakysm.errors import UserError
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.predict import Reader, read_queries, read_support
     from leakysm.experiments.predict import predict as classify
     from leakysm.experiments.predict_picture import picture as drawn
+    from leakysm.files import printable
     from leakysm.training import restore
     from leakysm.training.device import engine_for
 
-    if picture and picture.suffix.lower() != ".png":
-        raise UserError(f"--picture is {picture}: a PNG file is drawn; give a name that ends in .png")
+    if picture:
+        _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads))
     reader = Reader.of(restored.checkpoint.inputs)
     classes, queries = read_support(reader, support), read_queries(reader, images)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
-    names = [str(path) for path in images]
+    names = [printable(path) for path in images]
     if picture:
-        content = drawn([path.name for path in images], queries, classes, ranked, ink=reader.ink)
+        content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=reader.ink)
         write_files(picture.parent, {picture.name: content})
     if json:
         _print_json(names, ranked)
@@ -57,22 +57,41 @@ def predict(
         _print_table(names, ranked, top)
 
 
+def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> None:
+    """UserError unless the picture is a PNG file of its own."""
+    from leakysm.errors import UserError
+
+    if picture.suffix.lower() != ".png":
+        raise UserError(f"--picture is {picture}: a PNG file is drawn; give a name that ends in .png")
+    place = picture.resolve()
+    if place in [image.resolve() for image in images]:
+        raise UserError(f"--picture is {picture}, an image to classify; give the drawing another name")
+    if support.resolve() in place.parents:
+        raise UserError(f"--picture is {picture}, among the examples in {support}; draw it elsewhere")
+
+
 def _print_json(names: list[str], ranked: list[list[Ranked]]) -> None:
     from dataclasses import asdict
     from json import dumps
 
+    from leakysm.files import printable
+
     found = [
-        {"image": name, "classes": [asdict(one) for one in classes]}
+        {"image": name, "classes": [asdict(one) | {"name": printable(one.name)} for one in classes]}
         for name, classes in zip(names, ranked, strict=True)
     ]
     print(dumps({"predictions": found}, indent=2))
 
 
 def _print_table(names: list[str], ranked: list[list[Ranked]], top: int) -> None:
+    from leakysm.files import printable
+
     width = max(len(name) for name in [*names, "image"])
-    column = max(len(one.name) for one in [*ranked[0]])
+    column = max(len(printable(one.name)) for one in ranked[0])
     print(f"{'image':{width}}  {'class':{column}}  probability  distance")
     for name, classes in zip(names, ranked, strict=True):
         for place, one in enumerate(classes[:top]):
             shown = name if place == 0 else ""
-            print(f"{shown:{width}}  {one.name:{column}}  {100 * one.probability:9.2f} %  {one.distance:8.4g}")
+            print(
+                f"{shown:{width}}  {printable(one.name):{column}}  {100 * one.probability:9.2f} %  {one.distance:8.4g}"
+            )

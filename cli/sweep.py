@@ -47,12 +47,17 @@ def sweep(
     control of settings beside the grid; docs/experiments.md shows one.
     """
     from leakysm.cores import usable_cores
+    from leakysm.errors import UserError
     from leakysm.experiments import sweep as sweeps
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep_file import local_machine, points, read_sweep, remote_machine
     from leakysm.experiments.sweep_report import found
 
+    if scheduler:
+        o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
     out = (out or Path("runs") / file.stem).absolute()
+    if (out / "config.toml").exists():
+        raise UserError(f"{out} is the folder of a run; choose another --out for the sweep's runs")
     write_files(out, {})
     content = read_sweep(file)
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}

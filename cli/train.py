@@ -93,6 +93,14 @@ def new_folder(dataset: str) -> Path:
     raise AssertionError("unreachable")
 
 
+def refuse_what_is_there(out: Path, mend: str = "choose another --out") -> None:
+    """UserError unless an experiment may write to `out`: a folder that is empty, or not there yet."""
+    from leakysm.errors import UserError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there already; {mend}")
+
+
 def remove_empty(path: Path) -> None:
     """A folder that was made for a run that could not begin goes, and the one around it if that is empty, too."""
     with suppress(OSError):

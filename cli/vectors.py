@@ -34,6 +34,7 @@ def list_(
     from leakysm.verify.report import columns
 
     groups = _chosen(_all_groups(data), operation)
+    _require_flag(flag)
     chosen = {k: g for k, g in groups.items() if flag is None or flag in g.description["flags"].split(",")}
     if json:
         print(dumps({name: group.description for name, group in chosen.items()}))
@@ -128,6 +129,14 @@ def make(
             f"written to {out}",
         ]
     )
+
+
+def _require_flag(flag: str | None) -> None:
+    from leakysm.errors import UserError
+    from leakysm.verify.flags import FLAGS
+
+    if flag is not None and flag not in FLAGS:
+        raise UserError(f"flag is {flag!r}; one of {', '.join(FLAGS)} is expected: choose one")
 
 
 def _all_groups(data: Path | None) -> dict[str, Group]:

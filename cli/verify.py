@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from leakysm_cli import options as o
 
 
 def verify(
@@ -34,6 +35,8 @@ def verify(
     from leakysm.verify.gradients import check_gradients
     from leakysm.verify.registry import ENTRIES
 
+    if backend != "numpy":
+        o.refuse("is the numpy engine's; leave it out", threads=threads)
     keep_hypothesis_files()
     implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 25)
@@ -75,6 +78,17 @@ def print_lines(lines: list[str]) -> None:
 
 
 def dumps(report: object) -> str:
+    """Strict JSON: null for what is not finite, such as the error of a result of the wrong shape."""
     import json
 
-    return json.dumps(report, indent=1)
+    return json.dumps(_finite(report), indent=1, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    import math
+
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

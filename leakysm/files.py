@@ -11,6 +11,11 @@ from pathlib import Path
 from leakysm.errors import UserError
 
 
+def printable(path: Path | str) -> str:
+    """A file's name as text that every output takes: a byte of it that is no UTF-8 becomes \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, through a file beside it that reaches the disk before it takes the name.
 
@@ -41,6 +46,8 @@ def _write(path: Path, content: bytes, take_name: Callable[[Path, Path], None]) 
         _sync_folder(path.parent)
     except FileExistsError:
         raise
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, and a file is expected; give another name") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
 
-_FORMAT = 2  # raise it with the layout, and whenever sources are refused that were taken before
+_FORMAT = 3  # raise it with the layout, and whenever sources are refused that were taken before, or read otherwise
 Splits = dict[str, ClassSet]
 
 
@@ -45,8 +46,9 @@ def cached(
     try:
         _write(file, splits, digest)
     except OSError as error:
+        said = re.search("error message = '([^']*)'", str(error))  # by HDF5, among much else
         raise UserError(
-            f"{file}: cannot write the cache ({error.strerror or error}); "
+            f"{file}: cannot write the cache ({error.strerror or (said[1] if said else error)}); "
             "set LEAKYSM_CACHE to a folder with room that you may write"
         ) from None
     return splits, digest

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from leakysm.cores import usable_cores
@@ -26,16 +26,19 @@ BILINEAR = Image.Resampling.BILINEAR
 
 
 def decode(data: bytes, where: str) -> Image.Image:
-    """One still 8-bit image in mode L or RGB; a 1-bit image becomes L. UserError says what is wrong with `where`."""
+    """One still 8-bit image in mode L or RGB, upright; a 1-bit image becomes L. UserError says what is wrong."""
     try:
         image = Image.open(io.BytesIO(data))
         _refuse_unfaithful(image, where)
-        if image.mode in _GREY:
-            return image.convert("L")
-        image.load()
-        return image.convert("RGB") if image.mode == "P" else image
+        upright = ImageOps.exif_transpose(image) if "exif" in image.info else image  # as a camera was held
+        if upright.mode in _GREY:
+            return upright.convert("L")
+        upright.load()
+        return upright.convert("RGB") if upright.mode == "P" else upright
     except UserError:
         raise
+    except Image.DecompressionBombError:
+        raise UserError(f"{where} has more pixels than Pillow reads; save it smaller") from None
     except UnidentifiedImageError:
         raise UserError(f"{where} is not an image that Pillow can read; remove it, or save it as PNG") from None
     except MemoryError:
@@ -47,7 +50,7 @@ def decode(data: bytes, where: str) -> Image.Image:
 def _refuse_unfaithful(image: ImageFile, where: str) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise UserError(f"{where} is animated ({frames} frames, expected 1); save one frame as PNG")
+        raise UserError(f"{where} is animated, or has pages ({frames} frames, expected 1); save one as PNG")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         raise UserError(
             f"{where} has transparency (mode {image.mode}); flatten it on a background and save it as RGB or grey"
@@ -106,6 +109,8 @@ def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], in
     """A user's own images (n, H, W, C), see `as_net_takes_it`; on several threads."""
 
     def read(file: Path) -> Images:
+        if file.is_char_device() or file.is_block_device():  # it may have no end
+            raise UserError(f"{file} is a device; give an image file")
         try:
             data = file.read_bytes()
         except OSError as error:

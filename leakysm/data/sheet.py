@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from leakysm.data.dataset import Dataset, Images
 from leakysm.errors import UserError
+from leakysm.files import printable
 
 _GAP = 2  # pixels between images
 
@@ -67,7 +68,8 @@ def _draw(axes: Axes, rows: Sequence[Images], names: Sequence[str], data: Datase
     axes.imshow(mosaic(np.concatenate(rows), len(rows[0]), ink=data.ink), interpolation="nearest")
     axes.set_xticks([])
     step = data.image_shape[0] + _GAP
-    axes.set_yticks([step * k + step / 2 for k in range(len(rows))], names, fontsize="small", parse_math=False)
+    shown = [printable(name) for name in names]
+    axes.set_yticks([step * k + step / 2 for k in range(len(rows))], shown, fontsize="small", parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

@@ -83,11 +83,15 @@ def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     try:
         with h5py.File(path, "r") as file:
             for name in ("embeddings", "labels"):
-                if not isinstance(file.get(name), h5py.Dataset):
+                if isinstance(file.get(name), h5py.Group):
+                    raise UserError(f"{path}: '{name}' is a group, and a dataset is expected; save it as one")
+                if name not in file:
                     raise UserError(
                         f"{path} has no dataset '{name}', it has {', '.join(map(str, file)) or 'none'}; add it"
                     )
             return np.asarray(file["embeddings"][()]), np.asarray(file["labels"][()])
+    except UserError:
+        raise
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = "no such file" if not path.exists() else f"no HDF5 file ({error})"
         raise UserError(f"{path}: {reason}; name a readable .h5 file") from None

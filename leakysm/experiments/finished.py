@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from leakysm.errors import UserError
 from leakysm.training import RunFolder, Tested, TrainConfig
-from leakysm.training.results import read_test_episodes
+from leakysm.training.results import read_summary, read_test_episodes
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,8 @@ def read_run(path: Path | str) -> Finished:
     config = folder.require_config()
     if not folder.summary.exists():
         raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}")
-    try:
-        summary = json.loads(folder.summary.read_text("utf-8"))
-        tests = [Tested.of_json(test) for test in summary["tests"]]
-        stated = str(summary.get("data_digest", ""))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise UserError(f"{folder.summary} is damaged ({error}); train again into another folder") from None
+    summary, tests = read_summary(folder.summary)
+    stated = str(summary.get("data_digest", ""))
     # A published run may come without its weights.
     without = stated and not folder.tested().exists()
     digest = stated if without else folder.checkpoint(folder.tested(), config).data_digest

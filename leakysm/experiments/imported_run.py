@@ -39,4 +39,8 @@ def write_run_like(run: Restored, state: State, out: Path) -> None:
     )
     folder = RunFolder(out)
     folder.begin(run.config, resume=False)
-    save_checkpoint(folder.last, checkpoint)
+    try:
+        save_checkpoint(folder.last, checkpoint)
+    except BaseException:  # without its weights it would be a run that begins anew
+        folder.config.unlink()
+        raise

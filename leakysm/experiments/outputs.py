@@ -14,8 +14,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UserError(f"{folder} is a file, and a folder is expected; choose another --out") from None
+        raise UserError(f"{folder} is a file, and a folder is expected; choose another place") from None
     except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}; choose another --out") from None
+        raise UserError(f"{folder}: {error.strerror}; choose another place") from None
     for name, content in files.items():
         write_atomically(folder / name, content)

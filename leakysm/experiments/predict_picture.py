@@ -9,6 +9,7 @@ import numpy as np
 from leakysm.data.sheet import mosaic
 from leakysm.experiments import plots
 from leakysm.experiments.predict import Images, Ranked
+from leakysm.files import printable
 
 SHOTS = 5  # examples shown of a class
 
@@ -30,7 +31,7 @@ def picture(
         left.imshow(mosaic(query[np.newaxis], 1, ink=ink), interpolation="nearest")
         right.imshow(mosaic(examples, len(examples), ink=ink), interpolation="nearest")
         left.set_title(name, fontsize=7, parse_math=False)
-        right.set_title(f"{best.name}, {100 * best.probability:.1f} %", fontsize=7, parse_math=False)
+        right.set_title(f"{printable(best.name)}, {100 * best.probability:.1f} %", fontsize=7, parse_math=False)
         for axis in (left, right):
             axis.set_axis_off()
     return plots.png(figure)

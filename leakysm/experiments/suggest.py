@@ -98,8 +98,9 @@ def mean_figures(engine: Engine, metric: Metric, episodes: Sequence[Embedded]) -
     for number, episode in enumerate(episodes):
         labels = np.arange(episode.way)
         support, query = (engine.asarray(np.repeat(labels, times)) for times in (episode.shot, episode.query))
-        result = episode_loss(engine, metric, engine.asarray(episode.z), support, query, episode.way)
-        host = engine.to_host(sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :]))
+        with np.errstate(all="ignore"):  # what is not finite is told below
+            result = episode_loss(engine, metric, engine.asarray(episode.z), support, query, episode.way)
+            host = engine.to_host(sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :]))
         if not np.isfinite(host).all():
             raise CheckFailed(f"{metric}: the distances of episode {number} are not finite; scale the embeddings down")
         figures.append(host.astype(np.float64))

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from leakysm.errors import UserError
 from leakysm.experiments.finished import is_finished
 from leakysm.experiments.sweep_file import Point
-from leakysm.experiments.sweep_worker import run_one
+from leakysm.experiments.sweep_worker import end_with_parent, run_one
 
 ATTEMPTS = 3  # of a run whose worker process dies; it goes on from its last checkpoint
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
@@ -119,14 +119,16 @@ def _executor(pool: Pool) -> Iterator[Executor]:
         yield executor
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # a local executor's; their runs can be gone on with
+            process.terminate()
         raise
     executor.shutdown()
 
 
 def local_pool(jobs: int) -> Pool:
     """`jobs` processes of this machine."""
-    # spawn: a forked copy of a process with threads may hang
-    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")), jobs)
+    context = multiprocessing.get_context("spawn")  # a forked copy of a process with threads may hang
+    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent), jobs)
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def read_sweep(path: Path) -> SweepFile:
             {key: _values(key, values) for key, values in grid.items()},
             [{key: _checked(key, value) for key, value in control.items()} for control in controls],
         )
+        if not all(controls):
+            raise UserError("a [[control]] is empty; give it settings, distance say, or take it out")
         if machine := sorted(MACHINE & found.varied()):
             raise UserError(f"{machine[0]} differs between runs; set it for all of them, above the tables")
         if not found.varied():

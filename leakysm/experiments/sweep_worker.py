@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,18 @@ from leakysm.training import RunFolder, TrainConfig, train
 from leakysm.training.prepare import load_data
 
 FAILURE = "failure.txt"
+
+
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it does, however that came about."""
+    parent = multiprocessing.parent_process()
+    assert parent, "not a process of multiprocessing"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)  # a run can be gone on with from any moment
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_one(config: TrainConfig, path: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from leakysm.errors import UserError
@@ -94,10 +94,9 @@ def metric_named(name: str, **parameters: Any) -> Metric:
         hint = f"did you mean {near[0]}?" if near else "choose one"
         raise UserError(f"distance is {name!r}; one of {', '.join(METRICS)} is expected: {hint}")
     metric = METRICS[name]
-    known = metric.__dataclass_fields__
+    known = [field.name for field in fields(metric)]
     for key in parameters:
         if key not in known:
-            raise UserError(
-                f"distance {name} has no {key}; {', '.join(known) or 'no parameter'} is expected: leave it out"
-            )
+            has = f"it has {', '.join(known)}" if known else "it has no parameter"
+            raise UserError(f"distance {name} has no {key}, {has}; leave {key} out")
     return metric(**parameters)

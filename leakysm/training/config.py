@@ -111,7 +111,7 @@ _CALLED = {
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's content. UserError if it cannot be read."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a readable TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -129,6 +129,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def checked(key: str, value: Any) -> Any:
     """The value in its setting's own type. UserError if the key is unknown or the value is not one that it takes."""
+    if key not in KEYS and isinstance(value, dict):
+        raise UserError(f"[{key}] is a table; write its settings without it, at the top of the file")
     if key not in KEYS:
         raise UserError(f"{key} is no setting; {_nearest(key, KEYS)}")
     kind = _TYPES[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 from leakysm.training.config import TrainConfig
 from leakysm.training.restore import Restored
-from leakysm.training.results import Tested, read_test_episodes, write_test_episodes
+from leakysm.training.results import Tested, read_summary, read_test_episodes, write_test_episodes
 from leakysm.training.run_folder import RunFolder
 
 
@@ -30,9 +29,9 @@ def require_keepable(restored: Restored, config: TrainConfig) -> None:
 def keep_test(folder: RunFolder, tested: Tested, per_episode: NDArray[np.float64], data_digest: str) -> None:
     """Add a test, and each episode's accuracy, to the run. UserError if it has one of this name by other settings."""
     with folder.alone():
-        summary = json.loads(folder.summary.read_text("utf-8"))
+        summary, tests = read_summary(folder.summary)
         kept = []
-        for other in (Tested(**test) for test in summary["tests"]):
+        for other in tests:
             if other.name == tested.name and (other.query, other.episodes) != (tested.query, tested.episodes):
                 raise UserError(
                     f"{folder.summary} already holds {other.name} with {other.query} queries and {other.episodes} "
@@ -42,5 +41,5 @@ def keep_test(folder: RunFolder, tested: Tested, per_episode: NDArray[np.float64
                 kept.append((other, read_test_episodes(folder.test_episodes, other)))
         kept.append((tested, per_episode))
         write_test_episodes(folder.test_episodes, kept)  # first: what the summary names must be there
-        tests = [asdict(test) for test, _ in kept]
-        folder.write_json(folder.summary, {**summary, "data_digest": data_digest, "tests": tests})
+        content = {"data_digest": data_digest, "tests": [asdict(test) for test, _ in kept]}
+        folder.write_json(folder.summary, summary | content)

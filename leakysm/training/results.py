@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,6 +89,17 @@ class Summary:
             "data_digest": self.data_digest,
             "tests": [asdict(tested) for tested in self.tests],
         }
+
+
+def read_summary(path: Path) -> tuple[dict[str, Any], list[Tested]]:
+    """What summary.json holds, and its tests. UserError if the file is damaged."""
+    try:
+        summary = json.loads(path.read_text("utf-8"))
+        if not isinstance(summary, dict) or not isinstance(summary.get("tests"), list):
+            raise ValueError("no list of tests")
+        return summary, [Tested.of_json(test) for test in summary["tests"]]
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again into another folder") from None
 
 
 def write_test_episodes(path: Path, results: Iterable[tuple[Tested, NDArray[np.float64]]]) -> None:

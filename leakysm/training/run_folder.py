@@ -126,7 +126,9 @@ class RunFolder:
         return config
 
     def tested(self) -> Path:
-        """The best checkpoint, or the last where there is no best yet."""
+        """The best checkpoint, or the last where there is no best yet. UserError if a finished run's best is gone."""
+        if self.summary.exists() and self.last.exists() and not self.best.exists():
+            raise UserError(f"{self.best} is missing, which {self.summary.name} tells of; put it back, or train again")
         return self.best if self.best.exists() else self.last
 
     def refuse_another(self, stored: TrainConfig, given: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
@@ -101,6 +102,16 @@ def read_expected(text: str) -> list[Expected]:
             )
         found.append(Expected(pattern.strip(), reason.strip()))
     return found
+
+
+def read_expected_file(path: Path) -> list[Expected]:
+    """The same of a file. UserError if it cannot be read, too."""
+    try:
+        return read_expected(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"expected failures, {path}: {error.strerror}; name a readable file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"expected failures, {path} is no UTF-8 text; save it as that") from None
 
 
 def conform(

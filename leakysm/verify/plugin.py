@@ -26,7 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("leakysm_conform") is None:
+        for option in ("array", "expected", "strict"):
+            if config.getoption(f"leakysm_{option}"):
+                raise pytest.UsageError(f"--leakysm-{option} goes with --leakysm-conform; add that, or leave it out")
         return
+    _expected(config)  # what is wrong with it is told at once
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     config.args = [*(config.args if given else []), str(ITEMS)]
 
@@ -35,6 +39,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path == ITEMS and parent.config.getoption("leakysm_conform") is not None:
         return Conformance.from_parent(parent, path=file_path, name="leakysm")
     return None
+
+
+def _expected(config: pytest.Config) -> list[Any]:
+    """The expected failures; none without a file of them."""
+    from leakysm.errors import UserError
+    from leakysm.verify.conformance import read_expected_file
+
+    path = config.getoption("leakysm_expected")
+    try:
+        return read_expected_file(Path(path)) if path else []
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 class Conformance(pytest.File):
@@ -60,13 +76,9 @@ class _Item(pytest.Item):
         strict = bool(option("leakysm_strict"))
         settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict)
         target, array = option("leakysm_conform"), option("leakysm_array")
-        return conform_module(target, array=array, operations=operations, settings=settings, expected=self.expected())
-
-    def expected(self) -> list[Any]:
-        from leakysm.verify.conformance import read_expected
-
-        path = self.config.getoption("leakysm_expected")
-        return read_expected(Path(path).read_text()) if path else []
+        return conform_module(
+            target, array=array, operations=operations, settings=settings, expected=_expected(self.config)
+        )
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, f"{self.config.getoption('leakysm_conform')}: {self.name}"
@@ -102,7 +114,7 @@ class ExpectedFailures(_Item):
     def runtest(self) -> None:
         from leakysm.verify.registry import ENTRIES
 
-        named = [entry.pattern.partition("/")[0] for entry in self.expected()]
+        named = [entry.pattern.partition("/")[0] for entry in _expected(self.config)]
         operations = [o for o in ENTRIES if any(fnmatchcase(o, pattern) for pattern in named)]
         idle = self.report(operations or list(ENTRIES)[:1]).unmatched
         if idle:

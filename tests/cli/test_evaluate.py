@@ -114,6 +114,18 @@ def test_other_pictures_are_not_the_data_of_the_run(fails: Fails, pictures: Path
     assert "not the data of run" in fails("evaluate", "run", "--data", "other", "--query", "1")
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"tests": 3}', b'{"tests": [{"way": 5}]}'])
+def test_a_damaged_summary_is_told(fails: Fails, run: Path, content: bytes) -> None:
+    (run / "summary.json").write_bytes(content)
+    assert "summary.json is damaged (" in fails("evaluate", "run", "--way", "3", "--keep")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_a_best_checkpoint_that_is_gone_is_told(fails: Fails, run: Path, command: str) -> None:
+    (run / "checkpoint-best.h5").unlink()
+    assert "checkpoint-best.h5 is missing, which summary.json tells of" in fails(command, "run")
+
+
 def test_a_damaged_checkpoint_is_told(fails: Fails, run: Path) -> None:
     best = run / "checkpoint-best.h5"
     best.write_bytes(best.read_bytes()[:-1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -83,6 +85,7 @@ def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, fails: Call
     ("error", "code", "message"),
     [
         (PermissionError(13, "Permission denied", "run/config.toml"), 2, "run/config.toml: Permission denied"),
+        (OSError(28, "No space left on device"), 1, "the output cannot be written: No space left on device; make room"),
         (MemoryError("Unable to allocate 5 GiB"), 1, "out of memory (Unable to allocate 5 GiB); use a smaller way"),
     ],
 )
@@ -94,6 +97,26 @@ def test_what_the_system_refuses_is_told(
 
     monkeypatch.setattr("leakysm.training.environment.environment", refused)
     assert fails("info", code=code).startswith(message)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("words", [("info",), ("--help",), ("vectors", "list")])
+def test_an_output_that_is_full_is_told(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", "from leakysm_cli.main import main; main()", *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "No space left on device" in line
+
+
+def test_an_output_that_nobody_reads_on_is_silent() -> None:
+    command = [sys.executable, "-c", "from leakysm_cli.main import main; main()", "vectors", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 def parameters_of(command: Any) -> dict[str, Any]:

@@ -45,9 +45,18 @@ REFUSED = {
     "empty": (b"", "is not an image that Pillow can read"),
     "web page": (b"<!doctype html><html></html>", "is not an image that Pillow can read"),
     "cut short": (png(noise(0, 84, 84))[:2000], "is a damaged image"),
-    "animated gif": (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
-    "animated png": (encoded(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
-    "pages": (encoded(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), r"is animated \(3 frames"),
+    "animated gif": (
+        encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]),
+        r"is animated, or has pages \(3 frames",
+    ),
+    "animated png": (
+        encoded(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]),
+        r"is animated, or has pages \(3 frames",
+    ),
+    "pages": (
+        encoded(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]),
+        r"is animated, or has pages \(3 frames",
+    ),
     "16 bit": (png(np.arange(64, dtype=np.uint16).reshape(8, 8)), "has 16 bits or more a channel"),
     "16 bit ppm": (b"P6 2 2 65535 " + bytes(24), r"has 16 bits or more a channel \(mode RGB\)"),
     "16 bit plain ppm": (b"P3 1 1 65535 1 2 3 ", r"has 16 bits or more a channel \(mode RGB\)"),
@@ -142,3 +151,25 @@ def test_own_images_become_what_the_net_was_trained_on(tmp_path: Path) -> None:
 def test_own_images_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no\.png: No such file"):
         read_for_net([tmp_path / "no.png"], image_shape=(28, 28, 1), ink=True)
+
+
+UPRIGHT = {  # by EXIF's orientation: what is to be done with the stored rows and columns
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].T,
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("form", ["WEBP", "PNG"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_photographs_stand_upright(orientation: int, form: str) -> None:
+    pixels = noise(0, 16, 24)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode(encoded(Image.fromarray(pixels).convert("RGB"), form, lossless=True, exif=exif), "x")
+    np.testing.assert_array_equal(np.asarray(decoded)[..., 0], UPRIGHT[orientation](pixels))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from leakysm.backends import backend
-from leakysm.experiments import safetensors
+from leakysm.errors import UserError
+from leakysm.experiments import imported_run, safetensors
 from leakysm.experiments.torch_layout import from_torch, to_torch
 from leakysm.experiments.weights import read_weights
 from leakysm.nets import Conv4
@@ -102,6 +103,22 @@ def test_weights_from_elsewhere_become_a_run(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
+def test_a_run_whose_weights_cannot_be_written_is_none(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left behind, its configuration would be a run that begins from other weights."""
+
+    def full(path: Path, checkpoint: object) -> None:
+        raise UserError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(imported_run, "save_checkpoint", full)
+    like = ("export", run, "--like", run, "--out", tmp_path / "new")
+    assert "No space left" in refused(*like)
+    assert not list((tmp_path / "new").iterdir())
+    monkeypatch.undo()
+    assert leakysm(*like).code == 0
+
+
 @pytest.mark.parametrize("option", [("--prefix", "x."), ("--bias",), ("--no-bias",)])
 def test_options_of_the_torch_layout_are_refused_without_it(run: Path, tmp_path: Path, option: tuple[str]) -> None:
     assert f"{option[0]} goes with --layout torch" in refused("export", run, "--out", tmp_path / "x.npz", *option)
@@ -120,6 +137,11 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "x.npz")
     assert "expected a name that ends in .safetensors or .npz" in refused("export", run, "--out", tmp_path / "x.pt")
     assert "--out is missing" in refused("export", tmp_path / "other.npz")
+    assert "mistyped: no such file or folder" in refused("export", tmp_path / "mistyped")
+    itself = tmp_path / "other.npz"
+    before = itself.read_bytes()
+    assert "the source itself; give another name" in refused("export", itself, "--out", itself)
+    assert itself.read_bytes() == before
     assert "0 convolutions and 0 batch norms" in refused("export", tmp_path / "other.npz", *out)
     assert "no whole npz file of numbers" in refused("export", tmp_path / "pickled.npz", *out)
     assert "no whole npz file" in refused("export", tmp_path / "text.npz", *out)
@@ -127,8 +149,7 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "block1.variance holds numbers beyond float32" in refused("export", tmp_path / "beyond.npz", *out)
     assert "block1.variance has dtype complex128" in refused("export", tmp_path / "complex.npz", *out)
     assert "block1.scale holds numbers that are not finite" in refused("export", tmp_path / "nan.npz", *out)
-    assert "No such file" in refused("export", tmp_path / "missing.npz", *out)
-    assert "No such file or folder; name a run's folder" in refused("export", tmp_path / "mistyped", *out)
+    assert "missing.npz: no such file" in refused("export", tmp_path / "missing.npz", *out)
     assert "holds no run" in refused("export", tmp_path / "empty", *out)
     assert not (tmp_path / "x.npz").exists()
     np.savez(tmp_path / "narrow.npz", **other_net(0, channels=8))
@@ -136,4 +157,5 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "a run's net has 64 channels, for 1 of the image" in refused("export", tmp_path / "narrow.npz", *like)
     assert "give that as --out" in refused("export", tmp_path / "narrow.npz", "--like", run)
     assert not (tmp_path / "new").exists()
-    assert "already holds a run" in refused("export", run, "--like", run, "--out", run)
+    np.savez(tmp_path / "whole.npz", **other_net(0))
+    assert "already holds a run" in refused("export", tmp_path / "whole.npz", "--like", run, "--out", run)

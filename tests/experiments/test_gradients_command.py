@@ -109,6 +109,24 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
 
     assert "which tells the classes; leave --labels out" in labelled("cube.npy")
     assert f"{tmp_path / 'labels.npy'}: labels are int64 of shape (9,)" in labelled("flat.npy")
-    assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path)
+    assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path / "x")
     (tmp_path / "file").write_text("")
     assert "choose another --out" in refused("gradients", *SMALL, "--out", tmp_path / "file")
+    assert "is there already; choose another --out" in refused("gradients", *SMALL, "--out", tmp_path)
+    assert "histogram is ''" in refused("gradients", *SMALL, "--histogram", "")
+
+
+def test_each_experiment_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert leakysm("gradients", *SMALL).code == 0
+    folders = sorted(tmp_path.glob("runs/*-gradients*"))
+    assert len(folders) == 2
+    assert all((folder / "gradients.csv").exists() for folder in folders)
+
+
+def test_embeddings_beyond_all_bounds_are_told_in_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", np.random.default_rng(0).standard_normal((5, 6, 8)).astype("float32") * 1e30)
+    assert "are not finite; scale the embeddings down" in refused(
+        "gradients", "--suggest", "--embeddings", tmp_path / "z.npy", code=1
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,15 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
         "predict", run, "--support", support, query, "--picture", tmp_path / "p.jpg"
     )
     assert not (tmp_path / "p.jpg").exists()
+    before = query.read_bytes()
+    over = ("predict", run, "--support", support, query, "--picture")
+    assert "q.png, an image to classify; give the drawing another name" in refused(*over, query)
+    assert "among the examples in" in refused(*over, next(support.glob("*/*.png")))
+    assert query.read_bytes() == before
+    (tmp_path / "folder.png").mkdir()
+    assert "folder.png is a folder, and a file is expected" in refused(*over, tmp_path / "folder.png")
+    if Path("/dev/zero").is_char_device():
+        assert "/dev/zero is a device; give an image file" in told(Path("/dev/zero"))
     assert "missing.png: No such file" in told(tmp_path / "missing.png")
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")
@@ -143,3 +153,14 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert "class9 is an empty folder" in told(query)
     (support / "class9" / "notes.txt").write_text("")
     assert "class9/notes.txt is no example of a class" in told(query)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file's name is bytes")
+def test_names_that_are_no_text_are_shown_all_the_same(run: Path, support: Path, tmp_path: Path) -> None:
+    query = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff \xc3\xbc.png"))
+    save(query, drawing(0, 3))
+    picture = tmp_path / "p.png"
+    outcome = leakysm("predict", run, "--support", support, query, "--picture", picture, "--json")
+    assert outcome.code == 0
+    assert picture.exists()
+    assert json.loads(outcome.out)["predictions"][0]["image"] == f"{tmp_path}/\\xff ü.png"

@@ -366,3 +366,30 @@ def test_a_dask_worker_is_killed_in_mid_run(cluster: tuple[str, list[subprocess.
     # the times of a run are its own: had a finished one been made again, they would have changed
     assert all((out / name / "timing.csv").read_bytes() == timing for name, timing in finished.items())
     assert_undisturbed([point for point in work if point.folder in disturbed], out, tmp_path / "again")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by Linux's /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_the_sweep(tmp_path: Path, number: signal.Signals) -> None:
+    """A signal to the sweep's process alone, in the midst of runs that would go on for hours."""
+    (tmp_path / "grid.toml").write_text(FILE.format(episodes=1_000_000, seeds=[0]))
+    words = [sys.executable, "-c", "from leakysm_cli.main import main; main()"]
+    words += ["sweep", "grid.toml", "--out", "out", "--jobs", "2", "--device", "cpu"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        until(lambda: len([1 for count in rows(tmp_path / "out").values() if count > 5]) == 2, process)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) >= 2
+        process.send_signal(number)
+        process.wait()
+    for _ in range(600):  # a minute at most
+        if not any(alive(pid) for pid in children):
+            return
+        Event().wait(0.1)
+    raise AssertionError("workers outlive the sweep")
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -90,6 +90,7 @@ def test_settings_that_vary_are_in_the_label(tmp_path: Path) -> None:
         ("[grid]\nseed = [0, 1, 0]", "grid: seed has 0 twice"),
         ("[grid]\nslope = [1, 1.0]", r"grid: slope has 1\.0 twice"),
         ('[grid]\nslope = ["steep"]', "slope is 'steep': expected a number"),
+        ("[grid]\nseed = [0]\n[[control]]\n", r"a \[\[control\]\] is empty; give it settings"),
         ("way = 5", r"no \[grid\] and no \[\[control\]\]"),
         ("grid = 3", "grid is to be a table"),
         ('[control]\ndistance = "cosine"', "control a list of tables"),

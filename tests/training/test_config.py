@@ -46,6 +46,7 @@ def test_toml_gives_the_same_configuration_back(tmp_path: Path, config: Make, ch
     ("content", "message"),
     [
         ("learnign_rate = 1", "learnign_rate is no setting; did you mean learning_rate?"),
+        ("[train]\nway = 5", "[train] is a table; write its settings without it"),
         ("zzz = 1", "zzz is no setting; choose one of dataset, data, split"),
         ("way = 2.5", "way is 2.5: expected a whole number"),
         ("way = true", "way is True: expected a whole number"),
@@ -71,6 +72,11 @@ def test_a_bad_file_is_named_with_its_key(tmp_path: Path, content: str, message:
     assert message in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mark_before_the_first_line_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("way = 7\n", "utf-8-sig")
+    assert read_settings(tmp_path / "settings.toml") == {"way": 7}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

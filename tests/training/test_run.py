@@ -197,7 +197,8 @@ def test_a_checkpoint_of_another_run_is_never_this_runs(
 ) -> None:
     folder = copied(finished, tmp_path)
     if not resume and name == "checkpoint-last.h5":
-        folder.best.unlink()  # then the last is what is restored
+        folder.best.unlink()  # then the last is what is restored, of a run that is not finished
+        folder.summary.unlink()
     (tmp_path / name).write_bytes((other.path / name).read_bytes())
     before = contents(tmp_path)
     with pytest.raises(UserError, match=f"{name} is another run's than config.toml"):

@@ -142,6 +142,52 @@ def test_what_a_module_prints_is_no_part_of_the_report(run, tmp_path: Path) -> N
     assert result.stderr.splitlines()[:2] == ["imported", "called"]
 
 
+def test_json_is_strict(run, tmp_path: Path) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    (tmp_path / "wrong.py").write_text("def relu(x):\n    return x.ravel()\n")
+    result = run("conform", "wrong", "--json", "--examples", 0)
+    assert result.exit_code == 1
+    found = json.loads(result.stdout, parse_constant=refuse)
+    (relu,) = (row for row in found["operations"] if row["operation"] == "relu")
+    assert None in [worst["ratio"] for worst in relu["worst"]]
+
+
+def test_a_file_of_expected_failures_that_is_no_text_is_bad_use(run, tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    (tmp_path / "expected").write_bytes(b"\xff\xfe")
+    for name, words in (("expected", "is no UTF-8 text"), ("missing", "No such file")):
+        result = run("conform", "good", "--expected", name)
+        assert (result.exit_code, words in result.stderr) == (2, True)
+
+
+def test_what_an_engine_does_not_have_is_refused(run) -> None:
+    result = run("verify", "--backend", "reference", "--threads", 2, "--operation", "relu")
+    assert result.exit_code == 2
+    assert "--threads is the numpy engine's" in result.stderr
+
+
+def test_an_unknown_flag_is_bad_use(run) -> None:
+    result = run("vectors", "list", "--flag", "typo")
+    assert result.exit_code == 2
+    assert "flag is 'typo'; one of plain, " in result.stderr
+
+
+@pytest.mark.parametrize("command", [("check",), ("make", "--out", "new")])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"{}"])
+def test_a_damaged_manifest_is_told(run, tmp_path: Path, command: tuple[str, ...], content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    result = run("vectors", *command, "--data", tmp_path)
+    assert (result.exit_code, "manifest.json is damaged" in result.stderr) == (1, True)
+
+
+def test_vectors_are_not_compared_with_nothing(run, tmp_path: Path) -> None:
+    result = run("vectors", "make", "--out", tmp_path / "new", "--data", tmp_path / "mistyped")
+    assert (result.exit_code, "manifest.json is missing" in result.stderr) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("command", ["list", "check"])
 def test_an_unknown_operation_of_vectors_is_bad_use(run, command: str) -> None:
     assert run("vectors", command, "--operation", "relus").exit_code == 2

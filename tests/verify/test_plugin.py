@@ -48,3 +48,21 @@ def test_a_module_that_cannot_be_imported_fails_once(run) -> None:
     result = run("--leakysm-conform=no_such_module")
     result.assert_outcomes(failed=1, skipped=15)
     result.stdout.fnmatch_lines(["*ModuleNotFoundError*no_such_module*"])
+
+
+@pytest.mark.parametrize("option", ["--leakysm-array=numpy", "--leakysm-expected=x", "--leakysm-strict"])
+def test_options_alone_are_bad_use(run, option: str) -> None:
+    result = run(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option.partition('=')[0]} goes with --leakysm-conform*"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No such file"), (b"\xff\xfe", "no UTF-8"), (b"x/*", "no reason")]
+)
+def test_a_file_of_expected_failures_that_is_none_is_bad_use(run, pytester, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (pytester.path / "expected.txt").write_bytes(content)
+    result = run("--leakysm-conform=offered", "--leakysm-expected=expected.txt")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: expected failures*{words}*"])

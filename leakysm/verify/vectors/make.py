@@ -20,6 +20,7 @@ from leakysm.verify import entries  # noqa: F401  (registers the package's opera
 from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors.checks import check_files
 from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
@@ -91,9 +92,12 @@ def make(
 ) -> Remade:
     """Work all vectors out and publish them to a folder.
 
-    shipped: the vectors to compare with (default: the installed ones, if any). major: let cases change.
+    shipped: the vectors to compare with (default: the installed ones, if any), which must be whole. major: let cases
+    change.
     """
-    shipped = stored.folder() if shipped is None else shipped
+    if shipped is not None or (stored.folder() / stored.MANIFEST).is_file():
+        check_files(shipped or stored.folder())
+    shipped = shipped or stored.folder()
     progress(0, 2)
     operations = operation_groups()
     progress(1, 2)

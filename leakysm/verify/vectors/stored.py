@@ -132,7 +132,11 @@ def read_manifest(where: Path) -> dict[str, Any]:
     path = where / MANIFEST
     if not path.is_file():
         raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: reinstall leakysm")
-    found: dict[str, Any] = json.loads(path.read_text())
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        _ = found["version"], found["files"]
+    except (ValueError, KeyError, TypeError):
+        raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: reinstall leakysm") from None
     return found
 
 
