@@ -40,6 +40,11 @@ def evaluate(
     import json as writer
     from dataclasses import asdict
 
+    from leakysm.training.config import checked
+
+    for name, value in (("way", way), ("shot", shot), ("query", query)):
+        if value is not None:
+            checked(name, value)
     settings: dict[str, Any] = {
         "test_shot": shot,
         "test_query": query,

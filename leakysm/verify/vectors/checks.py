@@ -32,7 +32,7 @@ def check_files(where: Path) -> dict[str, int]:
         _require(name, "number of cases", len(groups), known.get("count"))
         if len(groups) < fewest:
             raise CheckFailed(
-                f"{where / name} holds {len(groups)} cases; at least {fewest} are expected: reinstall leakysm"
+                f"{where / name} holds {len(groups)} cases; at least {fewest} are expected: {stored.MEND}"
             )
         for case, group in groups.items():
             _require(f"{name}: {case}", "content digest", group.digest(), known["cases"].get(case))
@@ -42,9 +42,7 @@ def check_files(where: Path) -> dict[str, int]:
 
 def _require(what: str, kind: str, found: Any, expected: Any) -> None:
     if found != expected:
-        raise CheckFailed(
-            f"{what}: the {kind} is {found}; the manifest says {expected}: reinstall leakysm, or make the vectors anew"
-        )
+        raise CheckFailed(f"{what}: the {kind} is {found}; the manifest says {expected}: {stored.MEND}")
 
 
 @dataclass

@@ -24,6 +24,7 @@ FORMAT = 1  # changes when a reader would have to
 MANIFEST = "manifest.json"
 SCALARS = ("k", "n")
 OPERATIONS, NETS = "operations.h5", "nets.h5"
+MEND = "reinstall leakysm, or name another folder"
 
 
 @dataclass
@@ -91,16 +92,14 @@ def read(path: Path) -> dict[str, Group]:
     import h5py
 
     if not path.is_file():
-        raise UserError(
-            f"{path} is missing; a file of reference vectors is expected: reinstall leakysm, or make it anew"
-        )
+        raise UserError(f"{path} is missing; a file of reference vectors is expected: {MEND}")
     try:
         with h5py.File(path, "r") as file:
             if int(file.attrs.get("format", 0)) != FORMAT:
                 raise UserError(f"{path} has format {file.attrs.get('format')}; {FORMAT} is expected: update leakysm")
             return dict(_groups(file))
     except (OSError, RuntimeError, KeyError) as problem:  # h5py has no error of its own
-        raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: reinstall leakysm") from None
+        raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: {MEND}") from None
 
 
 def _groups(file: Any) -> Iterator[tuple[str, Group]]:
@@ -123,7 +122,7 @@ def _groups(file: Any) -> Iterator[tuple[str, Group]]:
 
 def file_sha256(path: Path) -> str:
     if not path.is_file():
-        raise UserError(f"{path} is missing; a file of reference vectors is expected: reinstall leakysm")
+        raise UserError(f"{path} is missing; a file of reference vectors is expected: {MEND}")
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -131,12 +130,12 @@ def read_manifest(where: Path) -> dict[str, Any]:
     """The manifest of a folder of vectors."""
     path = where / MANIFEST
     if not path.is_file():
-        raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: reinstall leakysm")
+        raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: {MEND}")
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         _ = found["version"], found["files"]
     except (ValueError, KeyError, TypeError):
-        raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: reinstall leakysm") from None
+        raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
     return found
 
 
