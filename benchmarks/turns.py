@@ -29,7 +29,7 @@ class Contender(Protocol):
 
 @dataclass
 class Call:
-    """A contender that is a function without arguments. kind: "ours", "peer" or "floor"."""
+    """A contender that is a function without arguments. kind: "ours", or one of a `Comparison`'s."""
 
     name: str
     kind: str

@@ -40,11 +40,7 @@ def evaluate(
     import json as writer
     from dataclasses import asdict
 
-    from leakysm.training.config import checked
-
-    for name, value in (("way", way), ("shot", shot), ("query", query)):
-        if value is not None:
-            checked(name, value)
+    _require_form(way=way, shot=shot, query=query, episodes=episodes)
     settings: dict[str, Any] = {
         "test_shot": shot,
         "test_query": query,
@@ -64,6 +60,15 @@ def evaluate(
     elif not result.finished:
         typer.echo(f"{run} is not finished: tested {result.checkpoint}, after {result.checkpoint_episode} episodes")
     typer.echo(result)
+
+
+def _require_form(**form: int | None) -> None:
+    from leakysm.errors import UserError
+    from leakysm.training.config import LEAST
+
+    for name, value in form.items():
+        if value is not None and value < (least := LEAST[f"test_{name}"]):
+            raise UserError(f"--{name} is {value}: give {least} or more")
 
 
 def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from errno import EDQUOT, EIO, ENOSPC
+from errno import EDQUOT, ENOSPC
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +32,8 @@ from leakysm_cli import (
 )
 from typer.core import TyperGroup
 
+FULL = (ENOSPC, EDQUOT)
+
 
 class OneLineErrors(TyperGroup):
     """Whatever goes wrong in a user's hands is told in one line on standard error, with its exit status."""
@@ -41,15 +43,30 @@ class OneLineErrors(TyperGroup):
         keywords["standalone_mode"] = False
         try:
             code = super().main(args, *arguments, **keywords)
-            sys.stdout.flush()  # what it cannot take is told here, not by Python at its end
+            flush()
         except typer.Abort:
             fail("stopped", 1)
-        except BrokenPipeError:  # who reads it, `head` say, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except BrokenPipeError:
+            end_of_a_pipe()
         except Exception as error:
             fail(*told(error))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def flush() -> None:
+    """What standard output cannot take is told by us, not by Python at its end."""
+    if sys.stdout:  # it may be closed
+        sys.stdout.flush()
+
+
+def end_of_a_pipe() -> None:
+    """In silence if it is standard output that nobody reads any more: `head`, say, has seen enough."""
+    try:
+        flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    fail("another program ended while this one spoke to it; run the command again", 1)
 
 
 def told(error: Exception) -> tuple[str, int]:
@@ -64,8 +81,9 @@ def told(error: Exception) -> tuple[str, int]:
     if isinstance(error, LeakysmError):
         return " ".join(str(error).split()), error.exit_code
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
-        return f"{error.filename}: {error.strerror}; make room, or choose another place", 2
-    if isinstance(error, OSError) and error.errno in (ENOSPC, EIO, EDQUOT):
+        mend = "make room, or choose another place" if error.errno in FULL else "give another one"
+        return f"{error.filename}: {error.strerror}; {mend}", 2
+    if isinstance(error, OSError) and error.errno in FULL:
         return f"the output cannot be written: {error.strerror}; make room, or send it elsewhere", 1
     if isinstance(error, MemoryError):
         return f"out of memory ({' '.join(str(error).split())}); use a smaller way, shot or query, or smaller images", 1

@@ -63,10 +63,9 @@ def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> N
 
     if picture.suffix.lower() != ".png":
         raise UserError(f"--picture is {picture}: a PNG file is drawn; give a name that ends in .png")
-    place = picture.resolve()
-    if place in [image.resolve() for image in images]:
+    if picture.exists() and any(image.exists() and picture.samefile(image) for image in images):
         raise UserError(f"--picture is {picture}, an image to classify; give the drawing another name")
-    if support.resolve() in place.parents:
+    if support.resolve() in picture.resolve().parents:
         raise UserError(f"--picture is {picture}, among the examples in {support}; draw it elsewhere")
 
 

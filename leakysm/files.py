@@ -13,7 +13,7 @@ from leakysm.errors import UserError
 
 def printable(path: Path | str) -> str:
     """A file's name as text that every output takes: a byte of it that is no UTF-8 becomes \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from leakysm.cores import usable_cores
 from leakysm.data.dataset import Images, Report
-from leakysm.data.sources import Source
+from leakysm.data.sources import Source, file_bytes
 from leakysm.errors import UserError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -26,15 +27,18 @@ BILINEAR = Image.Resampling.BILINEAR
 
 
 def decode(data: bytes, where: str) -> Image.Image:
-    """One still 8-bit image in mode L or RGB, upright; a 1-bit image becomes L. UserError says what is wrong."""
+    """One still 8-bit image in mode L or RGB, upright as the camera says; a 1-bit image becomes L. UserError says what
+    is wrong."""
     try:
         image = Image.open(io.BytesIO(data))
         _refuse_unfaithful(image, where)
-        upright = ImageOps.exif_transpose(image) if "exif" in image.info else image  # as a camera was held
-        if upright.mode in _GREY:
-            return upright.convert("L")
-        upright.load()
-        return upright.convert("RGB") if upright.mode == "P" else upright
+        image.load()
+        if image.mode != "1":  # as no camera's is
+            with suppress(Exception):  # what it says of a camera may be damaged, and the image whole
+                ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in _GREY:
+            return image.convert("L")
+        return image.convert("RGB") if image.mode == "P" else image
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -109,13 +113,7 @@ def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], in
     """A user's own images (n, H, W, C), see `as_net_takes_it`; on several threads."""
 
     def read(file: Path) -> Images:
-        if file.is_char_device() or file.is_block_device():  # it may have no end
-            raise UserError(f"{file} is a device; give an image file")
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise UserError(f"{file}: {error.strerror}; give a readable image file") from None
-        return as_net_takes_it(data, str(file), image_shape=image_shape, ink=ink)
+        return as_net_takes_it(file_bytes(file), str(file), image_shape=image_shape, ink=ink)
 
     return np.stack([*in_threads(read, files)])
 

@@ -44,6 +44,16 @@ def open_source(path: Path) -> Source:
     return ZipSource(path)
 
 
+def file_bytes(path: Path) -> bytes:
+    """A file's content. UserError if it cannot be read, or is a device, which may have no end."""
+    try:
+        if path.is_char_device() or path.is_block_device():
+            raise UserError(f"{path} is a device, and a file is expected; give another")
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; make the file readable, or give another") from None
+
+
 class FolderSource:
     """A folder's files, listed once. UserError if a folder or a file cannot be read."""
 
@@ -81,10 +91,7 @@ class FolderSource:
         return self._content[1]
 
     def read(self, name: str) -> bytes:
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise UserError(f"{self.path / name}: {error.strerror}; make the file readable") from None
+        return file_bytes(self.path / name)
 
     def checksum(self) -> str:
         digest = hashlib.sha256()

@@ -114,13 +114,15 @@ def _run_until_broken(
 @contextmanager
 def _executor(pool: Pool) -> Iterator[Executor]:
     """Closed at the end; if it ends by an exception (Ctrl-C), without waiting for the runs."""
+    others = {process.pid for process in multiprocessing.active_children()}
     executor = pool.opened()
     try:
         yield executor
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():  # a local executor's; their runs can be gone on with
-            process.terminate()
+            if process.pid not in others:
+                process.terminate()
         raise
     executor.shutdown()
 

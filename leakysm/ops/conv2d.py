@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from leakysm.ops.arrays import Array, quiet, require_shape, working, zeros
+from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working, zeros
 from leakysm.ops.registry import Operation, arrays, register
 
 
@@ -61,8 +61,10 @@ def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
     dx = zeros(xp, (N * H * W, C), x)
     for i, j, rows in _windows(xp, dy):  # the same sum, read backwards
         dx = dx + rows @ xp.matrix_transpose(w[2 - i, 2 - j, :, :])
-    dy_rows = xp.reshape(dy, (N * H * W, F))
-    dw = xp.stack([xp.matrix_transpose(rows) @ dy_rows for _, _, rows in _windows(xp, x)])
+    dy_rows = xp.reshape(dy, (N, H * W, F))
+    # A product an image, and the images summed by halving: one long product would drift where all terms are alike.
+    each = (xp.matrix_transpose(xp.reshape(rows, (N, H * W, C))) @ dy_rows for _, _, rows in _windows(xp, x))
+    dw = xp.stack([tree_sum(xp, images, axis=0) for images in each])
     return finish(xp.reshape(dx, (N, H, W, C))), finish(xp.reshape(dw, (3, 3, C, F)))
 
 

@@ -98,7 +98,9 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[Tested]]:
         if not isinstance(summary, dict) or not isinstance(summary.get("tests"), list):
             raise ValueError("no list of tests")
         return summary, [Tested.of_json(test) for test in summary["tests"]]
-    except (ValueError, TypeError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; see to it that it can be read") from None
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); train again into another folder") from None
 
 

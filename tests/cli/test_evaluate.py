@@ -94,10 +94,10 @@ def test_of_a_run_that_is_not_finished_no_test_is_kept(fails: Fails, run: Path) 
     ("arguments", "message"),
     [
         (["elsewhere"], "elsewhere holds no run"),
-        (["run", "--way", "1"], "way is 1: give 2 or more"),
+        (["run", "--way", "1"], "--way is 1: give 2 or more"),
         (["run", "--way", "5"], "way is 5, but the test split has 4 classes"),
         (["run", "--shot", "3"], "shot + query is 3 + 2 = 5"),
-        (["run", "--episodes", "1"], "test_episodes is 1: give 2 or more"),
+        (["run", "--episodes", "1"], "--episodes is 1: give 2 or more"),
         (["run", "--data", "nowhere"], "nowhere: no such file"),
         (["run", "--protocol", "within-alphabet"], "needs a net for drawings [28, 28, 1]"),
         (["run", "--protocol", "within-alphabet", "--way", "5"], "--way is given, but the within-alphabet protocol"),

@@ -165,6 +165,13 @@ UPRIGHT = {  # by EXIF's orientation: what is to be done with the stored rows an
 }
 
 
+def test_an_image_is_whole_though_what_it_says_of_a_camera_is_not() -> None:
+    pixels = noise(0, 16, 24)
+    for exif in (b"garbage!", b"Exif\0\0II*\0\xff\xff\xff\xff"):
+        decoded = decode(encoded(Image.fromarray(pixels), "PNG", exif=exif), "x")
+        np.testing.assert_array_equal(np.asarray(decoded), pixels)
+
+
 @pytest.mark.parametrize("form", ["WEBP", "PNG"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_photographs_stand_upright(orientation: int, form: str) -> None:

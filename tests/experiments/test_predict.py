@@ -139,7 +139,10 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     assert "folder.png is a folder, and a file is expected" in refused(*over, tmp_path / "folder.png")
     if Path("/dev/zero").is_char_device():
-        assert "/dev/zero is a device; give an image file" in told(Path("/dev/zero"))
+        assert "/dev/zero is a device, and a file is expected" in told(Path("/dev/zero"))
+        (support / "class0" / "endless.png").symlink_to("/dev/zero")
+        assert "endless.png is a device" in told(query)
+        (support / "class0" / "endless.png").unlink()
     assert "missing.png: No such file" in told(tmp_path / "missing.png")
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")

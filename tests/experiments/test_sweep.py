@@ -373,14 +373,16 @@ def test_a_dask_worker_is_killed_in_mid_run(cluster: tuple[str, list[subprocess.
 def test_workers_end_with_the_sweep(tmp_path: Path, number: signal.Signals) -> None:
     """A signal to the sweep's process alone, in the midst of runs that would go on for hours."""
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=1_000_000, seeds=[0]))
-    words = [sys.executable, "-c", "from leakysm_cli.main import main; main()"]
+    # whoever started the tests may have had SIGINT ignored
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    words = [sys.executable, "-c", begin + "from leakysm_cli.main import main; main()"]
     words += ["sweep", "grid.toml", "--out", "out", "--jobs", "2", "--device", "cpu"]
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         until(lambda: len([1 for count in rows(tmp_path / "out").values() if count > 5]) == 2, process)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) >= 2
         process.send_signal(number)
-        process.wait()
+        process.wait(60)
     for _ in range(600):  # a minute at most
         if not any(alive(pid) for pid in children):
             return

@@ -1,6 +1,6 @@
 // One block's share of a matrix product: a BM x 64 tile of sum_k a(row, k) b(k, column), with the operands brought through
 // shared memory in slices of 16 k by asynchronous copies, three slices deep. Float or double on the ordinary units, float
-// rounded to TF32 on the tensor cores, or float split into parts of TF32 on them, which loses nothing that float keeps.
+// rounded to TF32 on the tensor cores, or float split into parts of TF32 on them, to float's own accuracy.
 // The order of every sum is fixed: same inputs, same bits.
 #pragma once
 #include "common.cuh"
@@ -157,81 +157,71 @@ struct TensorCores {
     }
 };
 
-// value = high + low, high rounded to TF32, low what that left; less than float's own last bit is lost where the tensor
-// cores, which do not look at a factor's last 13 bits, cut low. Not for inf, NaN and what rounds to inf.
+// N values, each high + low: high rounded to TF32, low what that left. At most float's last bit is lost where the tensor
+// cores, which do not look at a factor's last 13 bits, cut low. Not for inf, NaN and what rounds to inf, nor below 2^-102,
+// where low may be subnormal.
+template <int N>
 struct Parts {
-    unsigned high[4], low[4];
+    static constexpr unsigned SMALLEST = 50u << 23;  // twice the bits of 2^-102
+    unsigned high[N], low[N];
 
-    __device__ void set(int i, float value) {
-        high[i] = __float_as_uint(value) + 0x1000;
-        const float rounded = __uint_as_float(high[i] & 0xffffe000);
-        float rest;
-#if defined(LEAKYSM_HOST)
-        rest = value - rounded;
-#else
-        asm("sub.rn.f32 %0, %1, %2;" : "=f"(rest) : "f"(value), "f"(rounded));  // whatever -ftz says: rest may be tiny
-#endif
-        low[i] = __float_as_uint(rest);
+    // least: twice the bits of the smallest magnitude so far that is not 0, less 1
+    __device__ void set(int i, float value, unsigned& least) {
+        const unsigned bits = __float_as_uint(value);
+        least = min(least, 2 * bits - 1);
+        high[i] = bits + 0x1000;
+        low[i] = __float_as_uint(value - __uint_as_float(high[i] & 0xffffe000));
     }
 };
 
-// The tile on the tensor cores to float's accuracy: of (high + low) (high + low) all but low low, which float's last bit does
-// not see (Markidis et al. 2018). The tensor cores cut where float rounds, so each slice's sum begins at 0 there, and the
+// The tile on the tensor cores to float's accuracy: of (high + low) (high + low) all but low low, which is about float's
+// last bit (Markidis et al. 2018). The tensor cores cut where float rounds, so each slice's sum begins at 0 there, and the
 // slices are added outside (Ootomo & Yokota 2022).
 template <class T, int BM, int THREADS, bool A_BY_ROW>
 struct SplitCores : TensorCores<T, BM, THREADS, A_BY_ROW> {
     using Base = TensorCores<T, BM, THREADS, A_BY_ROW>;
     using Slice = typename Base::Slice;
-    static constexpr int STEPS = BK / 8, WIDE = 2;  // WIDE columns of tiles at a time, to keep the tensor cores busy
+    static constexpr int STEPS = BK / 8;
+    unsigned least = ~0u;
 
     __device__ void add(const Slice& slice) {
-        Parts a[STEPS][2];
+        Parts<4> a[STEPS][2];
 #pragma unroll
         for (int s = 0; s < STEPS; ++s)
 #pragma unroll
             for (int i = 0; i < 2; ++i)
 #pragma unroll
-                for (int q = 0; q < 4; ++q)
-                    a[s][i].set(q, Base::a_at(slice, Base::row(i) + q % 2 * 8, s * 8 + Base::member() + q / 2 * 4));
-#pragma unroll
-        for (int j = 0; j < Base::NI; j += WIDE) {
-            float part[WIDE][2][4] = {};
-#pragma unroll
-            for (int s = 0; s < STEPS; ++s) {
-                unsigned high[WIDE][2], low[WIDE][2];
-#pragma unroll
-                for (int n = 0; n < WIDE; ++n) {
-                    Parts b;
-#pragma unroll
-                    for (int q = 0; q < 2; ++q) {
-                        const int k = s * 8 + Base::member() + q * 4;
-                        b.set(q, slice.b[k * B_STRIDE + Base::column(j + n) + Base::group()]);
-                        high[n][q] = b.high[q], low[n][q] = b.low[q];
-                    }
+                for (int q = 0; q < 4; ++q) {
+                    const int k = s * 8 + Base::member() + q / 2 * 4;
+                    a[s][i].set(q, Base::a_at(slice, Base::row(i) + q % 2 * 8, k), least);
                 }
 #pragma unroll
-                for (int n = 0; n < WIDE; ++n)
+        for (int j = 0; j < Base::NI; ++j) {
+            float part[2][4] = {};
 #pragma unroll
-                    for (int i = 0; i < 2; ++i) mma_tf32(part[n][i], a[s][i].low, high[n]);
+            for (int s = 0; s < STEPS; ++s) {
+                Parts<2> b;
 #pragma unroll
-                for (int n = 0; n < WIDE; ++n)
+                for (int q = 0; q < 2; ++q) {
+                    const int k = s * 8 + Base::member() + q * 4;
+                    b.set(q, slice.b[k * B_STRIDE + Base::column(j) + Base::group()], least);
+                }
 #pragma unroll
-                    for (int i = 0; i < 2; ++i) mma_tf32(part[n][i], a[s][i].high, low[n]);
+                for (int i = 0; i < 2; ++i) mma_tf32(part[i], a[s][i].low, b.high);
 #pragma unroll
-                for (int n = 0; n < WIDE; ++n)
+                for (int i = 0; i < 2; ++i) mma_tf32(part[i], a[s][i].high, b.low);
 #pragma unroll
-                    for (int i = 0; i < 2; ++i) mma_tf32(part[n][i], a[s][i].high, high[n]);
+                for (int i = 0; i < 2; ++i) mma_tf32(part[i], a[s][i].high, b.high);
             }
 #pragma unroll
-            for (int n = 0; n < WIDE; ++n)
+            for (int i = 0; i < 2; ++i)
 #pragma unroll
-                for (int i = 0; i < 2; ++i)
-#pragma unroll
-                    for (int q = 0; q < 4; ++q) this->sum[i][j + n][q] += part[n][i][q];
+                for (int q = 0; q < 4; ++q) this->sum[i][j][q] += part[i][q];
         }
     }
 
-    __device__ bool finite() const {
+    // Whether all that this thread has read could be split.
+    __device__ bool holds() const {
         float zero = 0;
 #pragma unroll
         for (int i = 0; i < 2; ++i)
@@ -239,7 +229,7 @@ struct SplitCores : TensorCores<T, BM, THREADS, A_BY_ROW> {
             for (int j = 0; j < Base::NI; ++j)
 #pragma unroll
                 for (int q = 0; q < 4; ++q) zero += this->sum[i][j][q] - this->sum[i][j][q];
-        return !not_finite(zero);
+        return !not_finite(zero) && least >= Parts<4>::SMALLEST;
     }
 };
 
@@ -288,7 +278,7 @@ __device__ inline void multiply(Shared& shared, int slices, Begin begin, Fetch f
     typename TileOf<P, T, BM, THREADS, A_BY_ROW>::type tile;
     add_slices(tile, shared, slices, begin, fetch);
     if constexpr (P == SPLIT) {
-        if (__syncthreads_or(!tile.finite())) {  // parts cannot say what is right there: once more, in one piece
+        if (__syncthreads_or(!tile.holds())) {  // once more, in one piece
             Ordinary<T, BM, THREADS, A_BY_ROW> whole;
             add_slices(whole, shared, slices, begin, fetch);
             whole.write(shared.c);

@@ -8,7 +8,7 @@ from pathlib import Path
 from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
 from tests.backends.cupy.host_kernels import HostKernels
-from tests.backends.cupy.test_split import hardest, mixed, normal, positive, run_hard_products
+from tests.backends.cupy.test_split import NUMBERS, run_hard_products
 
 SHAPE = (6, 14, 14, 64, 64)
 
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         for products in ("ORDINARY", "SPLIT"):
             pair = block_pairs(HostKernels(Path(folder), products=products))["conv2d"]
-            for numbers in (normal, positive, hardest, mixed):
+            for numbers in NUMBERS:
                 found = run_hard_products(pair, SHAPE, numbers)
                 errors = {name: (abs(y - exact) / scale).max() / 2.0**-23 for name, y, exact, scale, _ in found}
                 print(products, numbers.__name__, *(f"{name} {error:.2f}" for name, error in errors.items()))

@@ -21,7 +21,7 @@ from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
 from tests.backends.cupy.test_blocks import TF32
-from tests.backends.cupy.test_split import hardest, mixed, normal, positive, run_hard_products
+from tests.backends.cupy.test_split import NUMBERS, run_hard_products
 from tests.backends.cupy.test_step import METRICS, indices
 from tests.backends.cupy.test_training import config
 from tests.training.conftest import _make_data
@@ -133,10 +133,10 @@ def test_tensor_cores_round_factors_and_nothing_else(shape):
         assert error.max() > 2.0**-20, f"{name} was not rounded to TF32 at all"
 
 
-@pytest.mark.parametrize("numbers", [normal, positive, hardest, mixed])
+@pytest.mark.parametrize("numbers", NUMBERS)
 @pytest.mark.parametrize("shape", [(40, 14, 14, 64, 64), (13, 11, 9, 64, 64)])
 def test_split_products_are_within_the_bounds_of_float32(split, shape, numbers):
-    """What the tensor cores really cut; the tests on the CPU suppose the worst that is known of any."""
+    """What this device's tensor cores really cut; the tests on the CPU suppose an A100's."""
     results = run_hard_products(split.operation("conv2d"), shape, numbers, to_device=split.asarray)
     for name, result, value, scale, k in results:
         assert_close(split.to_host(result), value, scale, k, name)

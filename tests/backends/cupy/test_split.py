@@ -77,12 +77,25 @@ def positive(random, shape):
     return abs(normal(random, shape))
 
 
+def constant(random, shape):
+    """A blank patch: all roundings point the same way."""
+    return np.full(shape, random.choice([1 / 3, 0.1, 0.7]), "float32")
+
+
+def bright(random, shape):
+    """Ones among numbers of about their last bit."""
+    return np.where(random.random(shape) < 0.02, 1, 2.0**-23 * (1 - 2.0**-10)).astype("float32")
+
+
 def mixed(random, shape):
     """Sixteen orders of magnitude side by side."""
     return (random.normal(size=shape) * 10.0 ** random.integers(-8, 8, shape)).astype("float32")
 
 
-@pytest.mark.parametrize("numbers", [normal, positive, hardest, mixed])
+NUMBERS = [normal, positive, hardest, constant, bright, mixed]
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
 @pytest.mark.parametrize("shape", [(2, 9, 11, 64, 64), (1, 13, 11, 4, 64), (1, 4, 5, 64, 4), (3, 8, 7, 12, 68)])
 def test_products_are_within_the_bounds_of_float32(kernels, tiles, shape, numbers):
     kernels.launched.clear()
@@ -91,16 +104,37 @@ def test_products_are_within_the_bounds_of_float32(kernels, tiles, shape, number
     assert {CONVOLVE[tiles], WEIGHT_GRADIENT} <= set(kernels.launched)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(-100, 100), st.integers(-100, 100))
+@given(st.integers(0, 2**32 - 1), st.integers(-80, 100), st.integers(-80, 100))
 @settings(max_examples=25)
 def test_the_size_of_the_numbers_does_not_matter(kernels, seed, power_x, power_w):
-    """A power of two before or after: the same bits, while nothing overflows or is subnormal."""
+    """A power of two before or after: the same bits, while nothing overflows or is too small to be split."""
     random = np.random.default_rng(seed)
     x, w = normal(random, (1, 3, 6, 4)), normal(random, (3, 3, 4, 8))
-    power_w = max(min(power_w, 110 - power_x), -80 - power_x)
+    power_w = max(min(power_w, 110 - power_x), -80 - power_x, -80)
     y, _ = convolution.convolve(kernels, x, w)
     moved, _ = convolution.convolve(kernels, np.ldexp(x, power_x), np.ldexp(w, power_w))
     np.testing.assert_array_equal(moved, np.ldexp(y, power_x + power_w))
+
+
+@pytest.mark.parametrize("power", [-104, -112, -120, -126])
+@pytest.mark.parametrize("factor", ["x", "w", "dy"])
+def test_numbers_too_small_to_be_split_lose_nothing(kernels, factor, power):
+    """The last bits of a part may be subnormal, and a large factor would make much of them."""
+
+    def numbers(random, shape):
+        return next(scaled)(random, shape)
+
+    def tiny(random, shape):
+        return np.ldexp(random.uniform(1, 2, shape) * random.choice([-1, 1], shape), power).astype("float32")
+
+    def large(random, shape):
+        return np.ldexp(random.uniform(1, 2, shape) * random.choice([-1, 1], shape), 60).astype("float32")
+
+    scaled = iter([tiny if name == factor else large for name in ("x", "w", "dy")])
+    results = run_hard_products(block_pairs(kernels)["conv2d"], (1, 9, 9, 12, 16), numbers)
+    for name, result, value, scale, k in results:
+        finite = scale < np.finfo("float32").max  # two large factors overflow
+        assert_close(result[finite], value[finite], scale[finite], k, name)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, np.finfo("float32").max, -np.finfo("float32").max])
