@@ -33,6 +33,8 @@ def predict(
 
     Example: leakysm predict runs/20260101-120000-omniglot --support letters unknown1.png unknown2.png
     """
+    from dataclasses import replace
+
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.predict import Reader, read_queries, read_support
     from leakysm.experiments.predict import predict as classify
@@ -51,6 +53,7 @@ def predict(
     if picture:
         content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=reader.ink)
         write_files(picture.parent, {picture.name: content})
+    ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]
     if json:
         _print_json(names, ranked)
     else:
@@ -73,24 +76,18 @@ def _print_json(names: list[str], ranked: list[list[Ranked]]) -> None:
     from dataclasses import asdict
     from json import dumps
 
-    from leakysm.files import printable
-
     found = [
-        {"image": name, "classes": [asdict(one) | {"name": printable(one.name)} for one in classes]}
+        {"image": name, "classes": [asdict(one) for one in classes]}
         for name, classes in zip(names, ranked, strict=True)
     ]
     print(dumps({"predictions": found}, indent=2))
 
 
 def _print_table(names: list[str], ranked: list[list[Ranked]], top: int) -> None:
-    from leakysm.files import printable
-
     width = max(len(name) for name in [*names, "image"])
-    column = max(len(printable(one.name)) for one in ranked[0])
+    column = max(len(one.name) for one in ranked[0])
     print(f"{'image':{width}}  {'class':{column}}  probability  distance")
     for name, classes in zip(names, ranked, strict=True):
         for place, one in enumerate(classes[:top]):
             shown = name if place == 0 else ""
-            print(
-                f"{shown:{width}}  {printable(one.name):{column}}  {100 * one.probability:9.2f} %  {one.distance:8.4g}"
-            )
+            print(f"{shown:{width}}  {one.name:{column}}  {100 * one.probability:9.2f} %  {one.distance:8.4g}")
