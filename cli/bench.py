@@ -47,12 +47,15 @@ def bench(
     """
     from leakysm_cli.progress import shown_status
 
+    from leakysm.errors import UserError
     from leakysm.training.config import checked
 
     _require("benchmark", which, (*BENCHMARKS, TRICKS))
     _require("--vs", vs, PEERS)
     if plot:
         _require("the ending of --plot", [plot.suffix.lower()], PICTURES)
+        if not plot.parent.is_dir():
+            raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
         o.refuse("is a GPU's; add --device cuda, or leave it out", tf32=tf32 or None)
     if threads is not None:

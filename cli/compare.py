@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.train import new_folder, refuse_a_runs_folder, refuse_what_is_there
 
 if TYPE_CHECKING:
     from leakysm.experiments.compare import Comparison
@@ -69,24 +70,17 @@ def compare(
     if runs:
         why = "is for training, but finished runs are given; leave one out"
         o.refuse(why, **given, setting=setting, seeds=seeds, resume=resume or None)
-        _refuse_a_comparison(out)
+        if out:
+            refuse_what_is_there(out)
         _report(_read(runs), out, json)
     else:
         _train(given, setting, seeds or SEEDS, out, resume, json)
-
-
-def _refuse_a_comparison(out: Path | None) -> None:
-    from leakysm.errors import UserError
-
-    if out and (out / "comparison.json").exists():
-        raise UserError(f"{out} holds a comparison already; choose another --out")
 
 
 def _train(
     given: dict[str, Any], texts: list[str] | None, seeds: int, out: Path | None, resume: bool, as_json: bool
 ) -> None:
     from leakysm_cli.progress import shown_count
-    from leakysm_cli.train import new_folder, refuse_what_is_there
 
     from leakysm.errors import UserError
     from leakysm.experiments import settings
@@ -98,6 +92,7 @@ def _train(
     if out and not resume:
         refuse_what_is_there(out, "choose another --out, or go on with --resume")
     out = out or new_folder("compare")
+    refuse_a_runs_folder(out)
     parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")

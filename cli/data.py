@@ -91,7 +91,10 @@ def show(
     """
     from leakysm.data.sheet import class_sheet, episode_sheet, save
     from leakysm.episodes import sample
+    from leakysm.errors import UserError
 
+    if data and data.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"--out is {out}, among the data in {data}; draw elsewhere")
     loaded = _load(dataset, data, split)
     one = loaded.split(part)
     classes = _at_most("classes", classes, one.n_classes, f"the {part} split has {one.n_classes} classes")

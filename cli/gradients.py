@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.train import new_folder, refuse_what_is_there
 
 if TYPE_CHECKING:
     from leakysm.backends import Engine
@@ -109,7 +110,6 @@ def _gradients(
     as_json: bool,
 ) -> None:
     from leakysm_cli.progress import shown_count
-    from leakysm_cli.train import new_folder, refuse_what_is_there
 
     from leakysm.experiments import settings
     from leakysm.experiments.gradient_files import summary, write

@@ -137,7 +137,8 @@ app.add_typer(vectors.app, name="vectors")
 
 def main() -> None:
     """The entry point of the command `leakysm`."""
-    for words in ("Image size .* exceeds limit", "Glyph .* missing from"):  # Pillow's beside our own error; a font's
+    # Pillow's beside our own error, or of what is no matter; a font's
+    for words in ("Image size .* exceeds limit", "Corrupt EXIF data", "Glyph .* missing from"):
         warnings.filterwarnings("ignore", message=words)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home that is not there
     for stream in (sys.stdout, sys.stderr):

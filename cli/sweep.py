@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.progress import shown_count
+from leakysm_cli.train import refuse_a_runs_folder
 
 if TYPE_CHECKING:
     from leakysm.experiments.sweep import States
@@ -47,7 +48,6 @@ def sweep(
     control of settings beside the grid; docs/experiments.md shows one.
     """
     from leakysm.cores import usable_cores
-    from leakysm.errors import UserError
     from leakysm.experiments import sweep as sweeps
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep_file import local_machine, points, read_sweep, remote_machine
@@ -56,8 +56,7 @@ def sweep(
     if scheduler:
         o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
     out = (out or Path("runs") / file.stem).absolute()
-    if (out / "config.toml").exists():
-        raise UserError(f"{out} is the folder of a run; choose another --out for the sweep's runs")
+    refuse_a_runs_folder(out)
     write_files(out, {})
     content = read_sweep(file)
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}

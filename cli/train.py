@@ -101,6 +101,14 @@ def refuse_what_is_there(out: Path, mend: str = "choose another --out") -> None:
         raise UserError(f"{out} is there already; {mend}")
 
 
+def refuse_a_runs_folder(out: Path) -> None:
+    """UserError if `out`, an experiment's folder of runs, is a run's own."""
+    from leakysm.errors import UserError
+
+    if (out / "config.toml").exists():
+        raise UserError(f"{out} is the folder of a run; choose another --out")
+
+
 def remove_empty(path: Path) -> None:
     """A folder that was made for a run that could not begin goes, and the one around it if that is empty, too."""
     with suppress(OSError):

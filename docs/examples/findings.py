@@ -22,5 +22,5 @@ def rows(example: str) -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or sorted(p.stem for p in EXAMPLES.glob("*_*.py"))
+    names = sys.argv[1:] or sorted(p.stem for p in EXAMPLES.glob("*_*.py") if p.stem != "fill_pages")
     print(*markdown(HEADER, [row for name in names for row in rows(name)]), sep="\n")

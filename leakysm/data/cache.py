@@ -48,7 +48,7 @@ def cached(
     except OSError as error:
         said = re.search("error message = '([^']*)'", str(error))  # by HDF5, among much else
         raise UserError(
-            f"{file}: cannot write the cache ({error.strerror or (said[1] if said else error)}); "
+            f"{file}: cannot write the cache ({said[1] if said else error.strerror or error}); "
             "set LEAKYSM_CACHE to a folder with room that you may write"
         ) from None
     return splits, digest
@@ -82,7 +82,11 @@ def _read(file: Path) -> tuple[Splits, str] | None:
         with h5py.File(file, "r", locking=False) as h5:
             digest = str(h5.attrs["digest"])
             splits = {
-                name: ClassSet(group["images"][...], group["starts"][...], tuple(group["names"].asstr()[...]))
+                name: ClassSet(
+                    group["images"][...],
+                    group["starts"][...],
+                    tuple(group["names"].asstr(errors="surrogateescape")[...]),
+                )
                 for name, group in h5.items()
             }
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError):
@@ -99,7 +103,8 @@ def _write(file: Path, splits: Splits, digest: str) -> None:
             for split, one in splits.items():
                 group = h5.create_group(split)
                 group["images"], group["starts"] = one.images, one.starts
-                group.create_dataset("names", data=list(one.names), dtype=h5py.string_dtype())
+                names = [name.encode("utf-8", "surrogateescape") for name in one.names]  # a folder's may be any bytes
+                group.create_dataset("names", data=names, dtype=h5py.string_dtype())
         os.replace(name, file)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from leakysm.data import DATASETS, SPLITS
 from leakysm.errors import UserError
+from leakysm.files import printable
 from leakysm.ops.metrics import METRICS, Metric, metric_named
 from leakysm.optim import OPTIMIZERS, check_learning_rate
 
@@ -140,6 +141,8 @@ def checked(key: str, value: Any) -> Any:
         value = _whole_numbers(key, value)
     elif type(value) is not kind:
         raise UserError(f"{key} is {value!r}: expected {_CALLED[kind]}")
+    if kind is str and not value.isascii() and printable(value) != value:
+        raise UserError(f"{key} is {printable(value)}: no UTF-8, which config.toml is written in; rename it")
     if key in CHOICES and value not in CHOICES[key]:
         raise UserError(f"{key} is {value!r}: {_nearest(value, CHOICES[key])}")
     if key == "learning_rate":

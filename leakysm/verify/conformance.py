@@ -107,7 +107,7 @@ def read_expected(text: str) -> list[Expected]:
 def read_expected_file(path: Path) -> list[Expected]:
     """The same of a file. UserError if it cannot be read, too."""
     try:
-        return read_expected(path.read_text("utf-8"))
+        return read_expected(path.read_text("utf-8-sig"))
     except OSError as error:
         raise UserError(f"expected failures, {path}: {error.strerror}; name a readable file") from None
     except UnicodeDecodeError:

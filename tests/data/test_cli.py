@@ -128,6 +128,12 @@ def test_show_refuses_more_than_there_is(tmp_path: Path, option: str, most: int,
     assert not list(tmp_path.iterdir())
 
 
+def test_show_draws_nothing_among_the_data(tmp_path: Path) -> None:
+    for out in (tmp_path, tmp_path / "below"):
+        with pytest.raises(UserError, match=r"among the data in .*; draw elsewhere"):
+            run("show", "--dataset", "folder", "--data", tmp_path, "--out", out)
+
+
 def test_show_takes_episode_numbers_up_to_64_bits(tmp_path: Path) -> None:
     for option in ("--episode", "--seed"):
         assert run("show", option, 2**63 - 1, "--out", tmp_path).exit_code == 0

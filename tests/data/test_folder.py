@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,15 @@ def test_a_changed_image_is_read_anew(tmp_path: Path) -> None:
     before = load("folder", root).digest
     write_files(root, {"a/0.png": png(noise(999, 8, 6, 3))})
     assert load("folder", root).digest != before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file's name is bytes")
+def test_names_of_classes_may_be_any_bytes(tmp_path: Path) -> None:
+    root = os.fsencode(tmp_path / "x")
+    for name, content in FLAT.items():
+        path = Path(os.fsdecode(root + b"/\xff" + os.fsencode(name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    first, again = (load("folder", tmp_path / "x", cache_dir=tmp_path / "cache") for _ in range(2))
+    assert first.digest == again.digest
+    assert sorted(name for one in again.splits.values() for name in one.names)[0] == "\udcffa"

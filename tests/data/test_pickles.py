@@ -228,6 +228,15 @@ def test_other_classes_do_not_go_by_miniimagenets_name(
         load("miniimagenet", tmp_path)
 
 
+def test_splits_share_no_class(tmp_path: Path) -> None:
+    shared = {"image_data": IMAGES["train"], "class_dict": CLASSES["train"]}
+    write(tmp_path, {"train": plain("train"), "val": pickle.dumps(shared), "test": plain("test")})
+    with pytest.raises(
+        UserError, match=r"cache-val\.pkl has the class n\d+, which mini-imagenet-cache-train\.pkl has too"
+    ):
+        load("miniimagenet", tmp_path)
+
+
 HOSTILE = {
     "a key of a million nested tuples": b"\x80\x02}(" + b")" + b"\x85" * 1_000_000 + b"K\x01u.",
     "the same by setitem": b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.",

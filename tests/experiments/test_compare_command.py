@@ -143,10 +143,17 @@ def test_settings_that_come_to_the_same_are_refused_before_anything_is_trained(t
     assert not (tmp_path / "out").exists()
 
 
+def test_a_comparison_is_not_written_into_a_run(run: Path) -> None:
+    before = (run / "curves.png").read_bytes()
+    assert "is there already; choose another --out" in refused("compare", run, "--out", run)
+    assert "is the folder of a run; choose another --out" in refused("compare", *SMALL, "--out", run, "--resume")
+    assert (run / "curves.png").read_bytes() == before
+
+
 def test_an_older_comparison_is_not_written_over(compared: Path) -> None:
     runs = [compared / name / "seed-0" for name in ("squared-euclidean", "euclidean")]
     before = (compared / "comparison.json").read_bytes()
-    assert "holds a comparison already; choose another --out" in refused("compare", *runs, "--out", compared)
+    assert "is there already; choose another --out" in refused("compare", *runs, "--out", compared)
     assert (compared / "comparison.json").read_bytes() == before
 
 

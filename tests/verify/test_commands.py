@@ -175,7 +175,18 @@ def test_an_unknown_flag_is_bad_use(run) -> None:
 
 
 @pytest.mark.parametrize("command", [("check",), ("make", "--out", "new")])
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"version": "1.0.0", "files": 5}',
+        b'{"version": "1.0.0", "files": {"a": {}}}',
+    ],
+)
 def test_a_damaged_manifest_is_told(run, tmp_path: Path, command: tuple[str, ...], content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
     result = run("vectors", *command, "--data", tmp_path)

@@ -133,8 +133,10 @@ def read_manifest(where: Path) -> dict[str, Any]:
         raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: {MEND}")
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        _ = found["version"], found["files"]
-    except (ValueError, KeyError, TypeError):
+        whole = isinstance(found["version"], str) and all(isinstance(f["cases"], dict) for f in found["files"].values())
+        if not whole:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
     return found
 
