@@ -142,7 +142,9 @@ def checked(key: str, value: Any) -> Any:
     elif type(value) is not kind:
         raise UserError(f"{key} is {value!r}: expected {_CALLED[kind]}")
     if kind is str and not value.isascii() and printable(value) != value:
-        raise UserError(f"{key} is {printable(value)}: no UTF-8, which config.toml is written in; rename it")
+        raise UserError(
+            f"{key} is {printable(value)}, which cannot be written to config.toml; rename it, or use a UTF-8 locale"
+        )
     if key in CHOICES and value not in CHOICES[key]:
         raise UserError(f"{key} is {value!r}: {_nearest(value, CHOICES[key])}")
     if key == "learning_rate":

@@ -98,7 +98,7 @@ def test_whole_numbers_do_where_numbers_are_wanted_and_one_way_where_a_list_is(t
         ({"threshold": -1.0}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
         ({"distance": "euclidean"}, "euclidean has no threshold"),
-        ({"dataset": "folder", "data": "/a/\udcff"}, r"data is /a/\\xff: no UTF-8, which config.toml is written in"),
+        ({"dataset": "folder", "data": "/a/\udcff"}, r"data is /a/\\xff, which cannot be written to config.toml"),
         ({"tf32": True}, "tf32 is a GPU's, device is cpu; leave it out, or choose device cuda"),
         ({"backend": "torch"}, "backend is 'torch': choose one of reference, numpy, cupy"),
     ],
