@@ -50,10 +50,10 @@ def bench(
     from leakysm.errors import UserError
     from leakysm.training.config import checked
 
-    _require("benchmark", which, (*BENCHMARKS, TRICKS))
-    _require("--vs", vs, PEERS)
+    o.require_one_of("benchmark", which or (), (*BENCHMARKS, TRICKS))
+    o.require_one_of("--vs", vs or (), PEERS)
     if plot:
-        _require("the ending of --plot", [plot.suffix.lower()], PICTURES)
+        o.require_one_of("the ending of --plot", [plot.suffix.lower()], PICTURES)
         if not plot.parent.is_dir():
             raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
@@ -72,14 +72,6 @@ def bench(
 
         with shown_status() as progress:
             draw(plot, threads=threads, vs=_peers(vs), rounds=rounds, progress=progress)
-
-
-def _require(name: str, found: Sequence[str] | None, known: Sequence[str]) -> None:
-    from leakysm.errors import UserError
-
-    for value in found or ():
-        if value not in known:
-            raise UserError(f"{name} is {value!r}; one of {', '.join(known)} is expected: choose one")
 
 
 def _peers(vs: Sequence[str] | None) -> Sequence[str]:

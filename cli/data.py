@@ -93,7 +93,7 @@ def show(
     from leakysm.episodes import sample
     from leakysm.errors import UserError
 
-    if data and data.resolve() in (out.resolve(), *out.resolve().parents):
+    if data and out.resolve().is_relative_to(data.resolve()):
         raise UserError(f"--out is {out}, among the data in {data}; draw elsewhere")
     loaded = _load(dataset, data, split)
     one = loaded.split(part)

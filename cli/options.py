@@ -116,6 +116,15 @@ Resume = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
+def require_one_of(name: str, found: Collection[str], known: Collection[str]) -> None:
+    """UserError that names the known for the first of `found` that is none of them."""
+    from leakysm.errors import UserError
+
+    for value in found:
+        if value not in known:
+            raise UserError(f"{name} is {value!r}; one of {', '.join(known)} is expected: choose one")
+
+
 def refuse(why: str, **options: Any) -> None:
     """UserError `--name why` for the first of these options that was given. Not given: None, or an empty list."""
     from leakysm.errors import UserError

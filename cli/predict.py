@@ -68,7 +68,7 @@ def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> N
         raise UserError(f"--picture is {picture}: a PNG file is drawn; give a name that ends in .png")
     if picture.exists() and any(image.exists() and picture.samefile(image) for image in images):
         raise UserError(f"--picture is {picture}, an image to classify; give the drawing another name")
-    if support.resolve() in picture.resolve().parents:
+    if picture.resolve().is_relative_to(support.resolve()):
         raise UserError(f"--picture is {picture}, among the examples in {support}; draw it elsewhere")
 
 

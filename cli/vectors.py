@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from leakysm_cli import options as o
 
 if TYPE_CHECKING:
     from leakysm.verify.vectors.stored import Group
@@ -31,10 +32,11 @@ def list_(
     """
     from leakysm_cli.verify import dumps, print_lines
 
+    from leakysm.verify.flags import FLAGS
     from leakysm.verify.report import columns
 
     groups = _chosen(_all_groups(data), operation)
-    _require_flag(flag)
+    o.require_one_of("flag", () if flag is None else [flag], FLAGS)
     chosen = {k: g for k, g in groups.items() if flag is None or flag in g.description["flags"].split(",")}
     if json:
         print(dumps({name: group.description for name, group in chosen.items()}))
@@ -131,14 +133,6 @@ def make(
     )
 
 
-def _require_flag(flag: str | None) -> None:
-    from leakysm.errors import UserError
-    from leakysm.verify.flags import FLAGS
-
-    if flag is not None and flag not in FLAGS:
-        raise UserError(f"flag is {flag!r}; one of {', '.join(FLAGS)} is expected: choose one")
-
-
 def _all_groups(data: Path | None) -> dict[str, Group]:
     from leakysm.verify.vectors import stored
 
@@ -147,9 +141,6 @@ def _all_groups(data: Path | None) -> dict[str, Group]:
 
 
 def _chosen(groups: dict[str, Group], operation: str | None) -> dict[str, Group]:
-    from leakysm.errors import UserError
-
-    known = sorted({name.partition("/")[0] for name in groups})
-    if operation is not None and operation not in known:
-        raise UserError(f"operation is {operation!r}; one of {', '.join(known)} is expected: choose one")
+    if operation is not None:
+        o.require_one_of("operation", [operation], sorted({name.partition("/")[0] for name in groups}))
     return {k: g for k, g in groups.items() if operation in (None, k.partition("/")[0])}

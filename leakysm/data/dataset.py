@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,19 @@ from leakysm.errors import UserError
 Images = NDArray[np.uint8]
 Report = Callable[[int, int], None]  # done, of how many
 USUAL_SPLITS = ("train", "val", "test")
+
+
+def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path], mend: str = "") -> None:
+    """UserError if two splits have a class, or an image (`kind`), of one name. files: what tells of each split."""
+    seen: dict[str, str] = {}
+    for split, names in by_split.items():
+        for name in (own := dict.fromkeys(names, split)):
+            if name in seen:
+                raise UserError(
+                    f"{files[split]} has the {kind} {name}, which {files[seen[name]].name} has too; "
+                    f"few-shot splits share no {kind}{mend}"
+                )
+        seen |= own
 
 
 def starts_of(counts: Iterable[int]) -> NDArray[np.int64]:

@@ -6,9 +6,7 @@ file names is ever called, NumPy's included. Everything else is refused by name.
 
 from __future__ import annotations
 
-import itertools
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.cache import splits_digest
-from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, starts_of
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, refuse_shared, starts_of
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
 
@@ -35,19 +33,12 @@ def pickle_dataset(root: Path) -> Dataset:
 
     UserError if one is absent, damaged, no miniImageNet, or names anything but arrays and plain containers.
     """
-    splits = {split: read_cache(_cache_file(root, split)) for split in USUAL_SPLITS}
-    _refuse_shared_classes(root, splits)
-    refuse_other_classes(root, {split: one.names for split, one in splits.items()})
+    files = {split: _cache_file(root, split) for split in USUAL_SPLITS}
+    splits = {split: read_cache(file) for split, file in files.items()}
+    classes = {split: one.names for split, one in splits.items()}
+    refuse_shared("class", classes, files)
+    refuse_other_classes(root, classes)
     return normalised("miniimagenet", splits, splits_digest(splits))
-
-
-def _refuse_shared_classes(root: Path, splits: Mapping[str, ClassSet]) -> None:
-    for one, other in itertools.combinations(splits, 2):
-        if shared := sorted(set(splits[one].names) & set(splits[other].names)):
-            raise UserError(
-                f"{_cache_file(root, other)} has the class {shared[0]}, which {_cache_file(root, one).name} has too; "
-                "few-shot splits share no class"
-            )
 
 
 def read_cache(file: Path) -> ClassSet:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from leakysm.data.cache import Splits, cached, digest_of
-from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, normalised
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, normalised, refuse_shared
 from leakysm.data.images import read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
@@ -35,9 +35,10 @@ def table_dataset(
     tables = _find_tables(name, root)
     source = _find_images(root, path)
     rows = {split: _read_table(file) for split, file in tables.items()}
-    _refuse_shared_classes(rows, tables)
+    classes = {split: sorted({label for _, label in rows[split]}) for split in USUAL_SPLITS}
+    refuse_shared("class", classes, tables)
     if name == "miniimagenet":
-        refuse_other_classes(root, {split: sorted({label for _, label in rows[split]}) for split in USUAL_SPLITS})
+        refuse_other_classes(root, classes)
     checksum = digest_of(
         source.checksum(), *(digest_of(split, *chain.from_iterable(rows[split])) for split in USUAL_SPLITS)
     )
@@ -45,7 +46,7 @@ def table_dataset(
     def build() -> Splits:
         there = set(source.names)
         files = {split: _places(source, tables[split], rows[split], there) for split in USUAL_SPLITS}
-        _refuse_shared_images(files, tables)
+        refuse_shared("image", files, tables, mend=": leave it out of one")
         return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
 
     return normalised(name, *cached(name, checksum, build, cache_dir))
@@ -88,29 +89,6 @@ def _read_table(file: Path) -> Rows:
     if times > 1:
         raise UserError(f"{file} lists {commonest} {times} times; leave one line of them")
     return sorted(rows, key=lambda row: row[1])
-
-
-def _refuse_shared_classes(rows: dict[str, Rows], tables: dict[str, Path]) -> None:
-    seen: dict[str, str] = {}
-    for split in USUAL_SPLITS:
-        for label in dict.fromkeys(label for _, label in rows[split]):
-            if label in seen:
-                raise UserError(
-                    f"{tables[split]} has the class {label}, which {seen[label]}.csv has too; "
-                    "few-shot splits share no class"
-                )
-            seen[label] = split
-
-
-def _refuse_shared_images(files: dict[str, list[str]], tables: dict[str, Path]) -> None:
-    seen: dict[str, str] = {}
-    for split in USUAL_SPLITS:
-        if shared := [file for file in files[split] if file in seen]:
-            raise UserError(
-                f"{tables[split]} has the image {shared[0]}, which {seen[shared[0]]}.csv has too; "
-                "few-shot splits share no image: leave it out of one"
-            )
-        seen |= dict.fromkeys(files[split], split)
 
 
 def _places(source: Source, table: Path, rows: Rows, there: set[str]) -> list[str]:

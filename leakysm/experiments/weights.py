@@ -52,8 +52,6 @@ def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
 
 def read_weights(path: Path) -> State:
     """Conv4's state from a safetensors or npz file, under our names or as a PyTorch state dict; else UserError."""
-    if not path.exists():
-        raise UserError(f"{path}: No such file or folder; name a run's folder, or a file of weights")
     require_suffix(path)
     arrays = _read(path)
     try:

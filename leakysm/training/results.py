@@ -41,6 +41,8 @@ class Tested:
     @classmethod
     def of_json(cls, stored: Mapping[str, Any]) -> Tested:
         """As summary.json holds it. TypeError or ValueError, in one line, for anything that is not of its kind."""
+        if not isinstance(stored, Mapping):
+            raise ValueError("a test is no table")
         test = cls(**stored)
         for name in ("way", "shot", "query", "episodes"):
             value = getattr(test, name)
@@ -97,8 +99,6 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[Tested]]:
         summary = json.loads(path.read_text("utf-8"))
         if not isinstance(summary, dict) or not isinstance(summary.get("tests"), list):
             raise ValueError("no list of tests")
-        if not all(isinstance(test, dict) for test in summary["tests"]):
-            raise ValueError("a test is no table")
         return summary, [Tested.of_json(test) for test in summary["tests"]]
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; see to it that it can be read") from None

@@ -264,12 +264,12 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
         assert f"no Dask scheduler answers at {silent} (" in at(silent)
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
-    """Look again and again; give up when the process is over, or after ten minutes."""
+def until(condition: Callable[[], bool], process: subprocess.Popen[Any] | None = None) -> None:
+    """Look again and again; give up when the process, if there is one, is over, or after ten minutes."""
     for _ in range(6000):
         if condition():
             return
-        assert process.poll() is None, "it ended before its time"
+        assert process is None or process.poll() is None, "it ended before its time"
         Event().wait(0.1)
     raise AssertionError("it never came true")
 
@@ -383,11 +383,7 @@ def test_workers_end_with_the_sweep(tmp_path: Path, number: signal.Signals) -> N
         assert len(children) >= 2
         process.send_signal(number)
         process.wait(60)
-    for _ in range(600):  # a minute at most
-        if not any(alive(pid) for pid in children):
-            return
-        Event().wait(0.1)
-    raise AssertionError("workers outlive the sweep")
+    until(lambda: not any(alive(pid) for pid in children))
 
 
 def alive(pid: str) -> bool:

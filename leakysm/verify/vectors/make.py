@@ -95,9 +95,9 @@ def make(
     shipped: the vectors to compare with (default: the installed ones, if any), which must be whole. major: let cases
     change.
     """
-    if shipped is not None or (stored.folder() / stored.MANIFEST).is_file():
-        check_files(shipped or stored.folder())
-    shipped = shipped or stored.folder()
+    named, shipped = shipped is not None, shipped or stored.folder()
+    if named or (shipped / stored.MANIFEST).is_file():
+        check_files(shipped)
     progress(0, 2)
     operations = operation_groups()
     progress(1, 2)
