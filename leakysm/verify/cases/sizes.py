@@ -1,0 +1,2 @@
+def of(operation):
+    return []
