@@ -136,7 +136,8 @@ class Exact:
     value: the same in 50 digits, or high where the truth was read from a file.
     scale: what k * eps is multiplied by. under: how many smallest normal numbers underflow may cost. reach: the largest
     intermediate on which an element rests; where that is beyond the compute dtype, a value may be infinite and a
-    gradient is not promised. zero: where every term is 0.
+    gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
+    only a sample is looked at, and its shape; all of it by default.
     """
 
     value: Any
@@ -146,6 +147,8 @@ class Exact:
     under: Floats
     reach: Floats
     zero: np.ndarray[Any, np.dtype[np.bool_]]
+    index: Any = None
+    whole: tuple[int, ...] | None = None
 
     @classmethod
     @precisely
@@ -167,15 +170,26 @@ class Exact:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.high.shape)
+        """The shape of the whole result."""
+        return tuple(self.high.shape) if self.whole is None else self.whole
+
+    def pick(self, result: Any) -> Any:
+        """The elements of a whole result that are looked at."""
+        return result if self.index is None else result[self.index]
+
+    def place(self, at: tuple[int, ...]) -> tuple[int, ...]:
+        """Where an element that is looked at stands in the whole result."""
+        if self.index is None:
+            return at
+        axes = [np.ravel(part)[i] for part, i in zip(self.index, at, strict=False)]
+        return (*(int(i) for i in axes), *at[len(axes) :])
 
 
 def split(value: Any) -> tuple[Floats, Floats]:
     """50-digit numbers as the nearest float64s and what rounding took away (0 where that is not finite)."""
     high = rounded(value)
-    known = np.isfinite(high)
-    low = rounded(np.where(known, value - exact(np.where(known, high, 0.0)), exact(0.0)))
-    return high, low
+    finite = np.where(np.isfinite(high), high, 0.0)
+    return high, np.where(np.isfinite(high), rounded(value - finite.astype(object)), 0.0)
 
 
 def _spread(values: Any, shape: tuple[int, ...]) -> Floats:
@@ -197,9 +211,9 @@ def tolerance(truth: Exact, k: float, precision: Precision) -> Floats:
 def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradient: bool = False) -> Floats:
     """|computed - exact| / bound of every element: at most 1 where the bound holds, inf for a wrong NaN or infinity.
 
-    computed: array of truth.shape, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
+    computed: array of truth.shape, all of it, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
     """
-    found = np.asarray(computed, dtype=np.float64)
+    found = np.asarray(truth.pick(computed), dtype=np.float64)
     bound = tolerance(truth, k, precision)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         distance = np.abs((found - truth.high) - truth.low)
@@ -217,7 +231,7 @@ def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradi
 
 def roundings(computed: Any, truth: Exact, precision: Precision) -> Floats:
     """|computed - exact| in units of eps * scale, eps of the result's dtype; 0 where that is infinite or underflows."""
-    found = np.asarray(computed, dtype=np.float64)
+    found = np.asarray(truth.pick(computed), dtype=np.float64)
     with np.errstate(all="ignore"):
         unit = float(precision.result.eps) * truth.scale
         ratio = np.abs((found - truth.high) - truth.low) / unit

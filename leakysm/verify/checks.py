@@ -123,7 +123,8 @@ def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
     if not ratio.size or ratio.max() <= 1:
         return None
     at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    place = f"[{', '.join(str(int(i)) for i in at)}]" if at else ""
+    place = f"[{', '.join(str(int(i)) for i in exact.place(at))}]" if at else ""
+    found = exact.pick(found)
     size = f"{ratio[at]:.3g} times the bound" if np.isfinite(ratio[at]) else "beyond any bound"
     return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
 
@@ -141,7 +142,7 @@ def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray, exact: Ex
         return "the same call gave other bits the second time"
     if found.tobytes() != twin.tobytes():
         return "has other bits than the distance without a restriction"
-    if np.any(exact.zero & (found != 0)):
+    if np.any(exact.zero & (exact.pick(found) != 0)):
         return "is not exactly 0 where every term is 0"
     return None
 

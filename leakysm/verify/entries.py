@@ -11,6 +11,7 @@ import numpy as np
 
 from leakysm.verify import registry
 from leakysm.verify.bounds import Exact, Sizes
+from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import distances as pair_cases
 from leakysm.verify.cases import episode as episode_cases
 from leakysm.verify.cases import images as image_cases
@@ -36,7 +37,7 @@ def _enter(
         return strategies.cases(operation)
 
     def all_cases() -> Sequence[Case]:
-        return [*cases(), *size_cases.of(operation)]
+        return [*cases(), *corner_cases.of(operation), *size_cases.of(operation)]
 
     promises.setdefault("choice", CHOICES.get(operation))
     registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, all_cases, strategy, **promises))

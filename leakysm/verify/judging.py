@@ -85,7 +85,7 @@ def _not_judged(verdict: Judged) -> Judged:
 
 
 def _nearest(found: Any, verdict: Judged, choices: Any, k: float, precision: Precision) -> Judged:
-    values = np.asarray(found, dtype=np.float64)
+    values = np.asarray(verdict.exact.pick(found), dtype=np.float64)
     wider = Exact.of_floats(verdict.exact.high, choices.scale, verdict.exact.under, verdict.exact.reach)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         ratio = choices.distance(values) / tolerance(wider, k, precision)

@@ -46,13 +46,16 @@ NAN: Any = gmpy2.nan()
 def exact(values: Any) -> Array:
     """Floats (any shape) as 50-digit numbers, without rounding. Arrays of 50-digit numbers pass through."""
     array = np.asarray(values)
-    return array if array.dtype == object else elementwise(number, array.astype(np.float64))
+    return array if array.dtype == object else elementwise(_number, array.astype(np.float64).astype(object))
 
 
-@precisely
 def number(value: Any) -> Any:
     """One float as a 50-digit number."""
-    return gmpy2.mpfr(float(value))
+    return _number(float(value))
+
+
+def _number(value: float) -> Any:
+    return gmpy2.mpfr(value, BITS)
 
 
 def elementwise(function: Callable[..., Any], *arrays: Any) -> Array:

@@ -26,13 +26,22 @@ DTYPES = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of the first and the second argument that are looked at, where a case has too many pairs for all."""
+
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """One call: arguments in positional order (float64 arrays, integer labels, counts), parameters, cotangent dy.
 
     It is used in every dtype that holds all of its numbers exactly. flags: keys of `leakysm.verify.flags.FLAGS`;
     note: why the case exists. own: what it checks is promised by this package only, not asked of others. one_way: the
     dtypes in which all roundings may go one way, so that the worst bound judges. stored: whether the reference vectors
-    hold it; large cases are left out.
+    hold it; large cases are left out. sample: what is looked at of a distance with very many pairs; everything by
+    default.
     """
 
     operation: str
@@ -45,6 +54,7 @@ class Case:
     own: bool = False
     one_way: tuple[str, ...] = ()
     stored: bool = True
+    sample: Sample | None = None
 
     @property
     def id(self) -> str:
@@ -135,18 +145,40 @@ class Truth:
 
     @cached_property
     def value(self) -> tuple[Exact, ...]:
+        if self.case.sample is not None:
+            return self._sampled_value(self.case.sample)
         with arithmetic():
             return self.entry.value(*self.case.arguments, **self.case.parameters)
 
     @cached_property
     def vjp(self) -> tuple[Exact, ...]:
+        if self.case.sample is not None:
+            return self._sampled_vjp(self.case.sample)
         with arithmetic():
             return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
+
+    def _sampled_value(self, sample: Sample) -> tuple[Exact, ...]:
+        x, c = self.case.arguments
+        with arithmetic():
+            (y,) = self.entry.value(x[sample.first], c[sample.second], **self.case.parameters)
+        return (replace(y, index=np.ix_(sample.first, sample.second), whole=(len(x), len(c))),)
+
+    def _sampled_vjp(self, sample: Sample) -> tuple[Exact, ...]:
+        (x, c), dy, parameters = self.case.arguments, self.case.dy, self.case.parameters
+        with arithmetic():
+            dx, _ = self.entry.vjp(x[sample.first], c, dy[sample.first], **parameters)
+            _, dc = self.entry.vjp(x, c[sample.second], dy[:, sample.second], **parameters)
+        return (
+            replace(dx, index=(sample.first,), whole=x.shape),
+            replace(dc, index=(sample.second,), whole=c.shape),
+        )
 
     def open_gradients(self, precision: Precision, order: Order) -> Sequence[Open | None] | None:
         """What discrete choices leave open of each gradient in this precision; None if it is too much to be judged."""
         if self.entry.open_gradients is None or self.entry.choice is None:
             return (None,) * len(self.entry.gradients)
+        if self.case.sample is not None:
+            return None
         key = precision.dtype, order
         if key not in self._open:
             k = self.entry.choice.factor(self.sizes, self.severity(precision, order))
