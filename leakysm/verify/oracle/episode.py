@@ -10,7 +10,7 @@ from leakysm.verify.bounds import Exact
 from leakysm.verify.oracle.choices import Doubt, Open, spanned
 from leakysm.verify.oracle.distances import METRICS, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
-from leakysm.verify.precise import ZERO, Array, exact, largest, total, where, zeros
+from leakysm.verify.precise import ZERO, Array, exact, largest, number, total, where, zeros
 
 
 def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
@@ -41,10 +41,15 @@ def _shares(labels: Any, n_classes: int) -> Array:
     return exact(1.0) / exact(shots.astype(np.float64))[:, None] if len(labels) else zeros((0, 1))
 
 
+SHARE = 0.25  # of the scale of what comes before the softmax, whose roundings count 1 / SHARE times in the bounds
+
+
 class Episode:
     """The steps of the loss: prototypes, distances, softmax; each step's rounding is the next step's `spread`.
 
-    distance: any object with `operation` (a METRICS name) and `parameters`.
+    distance: any object with `operation` (a METRICS name) and `parameters`. Prototypes and distances are rounded a few
+    times only, the softmax more often: so their scales enter with a SHARE, and the bounds count their roundings
+    1 / SHARE times.
     """
 
     def __init__(self, support: Any, support_labels: Any, query: Any, query_labels: Any, *, distance: Any):
@@ -52,10 +57,10 @@ class Episode:
         self.n_classes = int(self.labels.max()) + 1
         c, scales, counts = _class_means(exact(support), self.labels, self.n_classes)
         several = np.asarray(counts)[:, None] > 1
-        self.spread = where(several, scales, ZERO)  # the mean of one is exact
+        self.spread = number(SHARE) * where(several, scales, ZERO)  # the mean of one is exact
         self.drop = where(several, exact(float(max(counts)) + 1.0), ZERO) + 0 * c  # what it may lose by underflow
         self.metric = METRICS[distance.operation](query, c, **distance.parameters)
-        self.distance_scale = self.metric.scale + self.metric.value_condition(self.spread)
+        self.distance_scale = number(SHARE) * self.metric.scale + self.metric.value_condition(self.spread)
         self.distance_under = self.metric.under + self.metric.value_condition(self.drop)
         self.rows = Softmax(-self.metric.value, self.distance_scale, _floats(self.distance_under))
 
@@ -111,7 +116,7 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
 
 def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
     """What the metric's open choices leave of dsupport and dquery; None where they leave nothing open."""
-    change = episode.metric.open_jacobian(doubt, episode.spread)
+    change = episode.metric.open_jacobian(doubt, episode.spread / number(SHARE))
     if change is None:
         return None, None
     gradient = _Gradient(episode, dy)
