@@ -189,7 +189,8 @@ def split(value: Any) -> tuple[Floats, Floats]:
     """50-digit numbers as the nearest float64s and what rounding took away (0 where that is not finite)."""
     high = rounded(value)
     finite = np.where(np.isfinite(high), high, 0.0)
-    return high, np.where(np.isfinite(high), rounded(value - finite.astype(object)), 0.0)
+    with np.errstate(all="ignore"):  # 50-digit numbers may exceed float64's range
+        return high, np.where(np.isfinite(high), rounded(value - finite.astype(object)), 0.0)
 
 
 def _spread(values: Any, shape: tuple[int, ...]) -> Floats:

@@ -104,19 +104,19 @@ _CONV2D = {
 _BATCH_NORM = {
     "y": Bound(
         "max(sum(n) + 5, sum(n) / 2 + 10) + other(3)",
-        "|scale| P + |shift|, P = B / sigma + |x-hat| (1 + kappa B^2 / sigma^2), B = mean |x|",
+        "|scale| P + |shift|, P = B / sigma + |x-hat| V / sigma^2, B = mean |x|",
         "x-hat, times scale, plus shift",
     ),
     "mean": Bound("sum(n) + 2 + other(1)", "B", "the sum over n, the division, the correction"),
     "variance": Bound(
         "sum(n) + 5 + other(2)",
-        "variance + kappa B^2, kappa = (n + 2) 2^-24",
+        "V = variance + sigma B / 4 + kappa B^2, kappa = (n + 2) 2^-24",
         "x - mean counts twice in its square, the square, the sum over n, the division",
     ),
     "dx": Bound(
         "2.5 * sum(n) + 25 + other(4)",
         "|scale| / sigma [Q (|dy| + mean |dy| + |x-hat| mean |dy x-hat|) + P mean |dy x-hat| + |x-hat| mean(|dy| P)], "
-        "Q = 1 + kappa B^2 / sigma^2",
+        "Q = V / sigma^2",
         "x-hat twice, sum(n) / 2 + 7.5 each; the sum over n, three products and quotients, the subtraction, 1 / sigma "
         "and scale",
     ),
@@ -150,7 +150,7 @@ _CONV_BLOCK = {
     "mean": Bound("max(product(9 * C), sum(n) + 2) + other(1)", "mean of |z| + V", "the convolution, or batch_norm"),
     "variance": Bound(
         "max(product(9 * C), sum(n) + 5) + other(2)",
-        "variance + kappa B^2 + 2 sigma mean(|x-hat| V), B = mean of |z| + V, kappa = (n + 9 C + 2) 2^-24",
+        "variance + sigma B / 4 + kappa B^2 + 2 sigma mean(|x-hat| V), B = mean of |z| + V, kappa = (n + 9 C + 2) 2^-24",
         "the convolution, or batch_norm",
     ),
     "dx": Bound(

@@ -114,7 +114,7 @@ def _normalisation(operation: str) -> Iterator[Case]:
                 continue
             channels += [single(x.mean(0)), half(noise(name + " variance", c, bits=8) + 1.25)]
         dy = cotangent(name, x.shape, x)
-        yield Case(operation, name, (x, *channels), dy, {"eps": eps}, flags, note)
+        yield Case(operation, name, (x, *channels), dy, {"eps": eps}, flags, note, own=eps == 0)
     if operation == "batch_norm_inference":
         yield from _small_scale(operation)
 
@@ -137,7 +137,9 @@ def _blocks(operation: str) -> Iterator[Case]:
         if operation == "conv_block_inference":
             arguments += [noise("corner km", 3, bits=8), noise("corner kv", 3, bits=8) + 1.5]
         dy = cotangent("corner k" + name, (2, 2, 2, 3), x, w)
-        yield Case(operation, f"corner-eps-{name}", tuple(arguments), dy, {"eps": eps}, ("corner",), f"eps {eps:g}")
+        yield Case(
+            operation, f"corner-eps-{name}", tuple(arguments), dy, {"eps": eps}, ("corner",), f"eps {eps:g}", eps == 0
+        )
 
 
 def _cross_entropy(operation: str) -> Iterator[Case]:

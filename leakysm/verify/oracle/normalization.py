@@ -4,10 +4,11 @@ x-hat = (x - mean) / sigma, sigma = sqrt(variance + eps). `noise` is the scale o
 (0 for a given x; V = |x| * |w| behind a convolution). With B = mean(|x| + noise):
 
 - mean carries B roundings.
-- The variance around a mean that is off by e is larger by e^2: a second-order effect, which counts where B is many times
-  sigma. Roundings of the mean are at most n + the terms behind each x, each 2^-24 of B in float32; so the variance
-  carries V = variance + kappa B^2 + 2 sigma mean(|x-hat| noise) roundings, kappa = (n + terms + 2) 2^-24.
-- sigma carries relatively Q = 1 + (kappa B^2 / sigma + mean(|x-hat| noise)) / sigma.
+- The variance carries V = variance + sigma B / 4 + kappa B^2 + 2 sigma mean(|x-hat| noise) roundings. An algorithm that
+  updates mean and variance value by value (Welford's) errs by B / sigma, relatively. Around a mean that is off by e the
+  variance is larger by e^2, which counts where B is many times sigma: kappa = (n + terms + 2) 2^-24, terms those
+  behind each x, as many roundings as a mean may have in float32.
+- sigma carries relatively Q = 1 + ((V - variance) / sigma) / sigma, of a variance's roundings half.
 - x-hat carries P = (B + noise) / sigma + |x-hat| Q. So the condition mean|x| / sigma enters everything that follows.
 
 Underflow: a product or quotient loses one smallest normal number, times what it is multiplied by later.
@@ -46,9 +47,10 @@ class Normalised:
         self.sigma = sqrt(self.variance + self.eps)
         self.x_hat = centred / self.sigma
         self.b = self.average(abs(x) + self.noise)
-        self.bend = number((self.count + terms + 2) * _UNIT) * self.b * self.b
+        bend = number((self.count + terms + 2) * _UNIT) * self.b * self.b
         self.shared = self.average(abs(self.x_hat) * self.noise)
-        self.q = ONE + (self.bend / self.sigma + self.shared) / self.sigma
+        self.drift = self.sigma * self.b / 4 + bend + 2 * self.sigma * self.shared
+        self.q = ONE + self.drift / self.sigma / self.sigma
         self.p = (self.b + self.noise) / self.sigma + abs(self.x_hat) * self.q
 
     def average(self, values: Array) -> Array:
@@ -56,7 +58,7 @@ class Normalised:
 
     def statistics(self) -> tuple[Exact, Exact]:
         """Mean and biased variance (C,)."""
-        variance_scale = self.variance + self.bend + 2 * self.sigma * self.shared
+        variance_scale = self.variance + self.drift
         lost = self.terms + 3.0
         return Exact.of(self.mean, self.b, lost), Exact.of(self.variance, variance_scale, 1 + lost * (1 + 4 * self.b))
 
