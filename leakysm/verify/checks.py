@@ -69,7 +69,6 @@ def judge(
         results = call.results()
         again = call.results() if strict else results
         twin = _twin(implementation, truth, dtype, part, manner) if strict else None
-        found = impurity(call) if manner.purity else None
     except NotOffered:
         raise
     except (Exception, SystemExit) as problem:
@@ -83,9 +82,9 @@ def judge(
         judged = strict and not outcome.failed
         broken = _own_promise(results[at], again[at], (twin or results)[at]) if judged else None
         yield outcome if broken is None else replace(outcome, problem=broken, kind="promise")
+    found = impurity(call) if manner.purity and all(outcome.kind != "result" for outcome in outcomes) else None
     if found is not None:
-        first = names[0]
-        yield Outcome(case, dtype, part, first, np.inf, 0.0, found.problem, 0, "impure", manner, found)
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, found.problem, 0, "impure", manner, found)
 
 
 def judge_numbers(

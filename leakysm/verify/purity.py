@@ -6,6 +6,7 @@ uses again, and no other bits when it is called again.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Impurity:
 
 
 def impurity(call: Call) -> Impurity | None:
-    """The first impurity that is found, None if there is none. Whatever the implementation raises passes through."""
+    """The first impurity of a call that gives its results; None if there is none."""
     with call.around():
         first = _found(call)
         if first is not None and first.modules:  # a library that is loaded late may set something, once
@@ -44,7 +45,11 @@ def _found(call: Call) -> Impurity | None:
     arrays, given, function = call.arrays, call.placed(), call.function()
     marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
     with kept(arrays.settings, arrays.scope) as changed:
-        results = as_tuple(function(*given.values()))
+        try:
+            results = as_tuple(function(*given.values()))
+        except Exception as problem:
+            raises = f"raised {type(problem).__name__} when it was called again"
+            return Impurity(raises, None, "False", {name: name for name in given})
         for setting in changed():
             read = setting.read
             return Impurity(f"changed a setting of the program, {read}", read, f"before == {read}", None, (setting.module,))
@@ -94,15 +99,18 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
     try:
         function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
     except Exception:
-        return None  # other numbers, other errors: they are no finding of this case
+        return None  # other numbers, other errors: those are not this case's
     written = {n: e.format(n) for n, e in other.items()}
     for text, result, before in bits:
         if arrays.evaluated(arrays.bits, result) != before:
             problem = "its result changed when it was called again with other numbers: the calls share a buffer"
             return Impurity(problem, text, f"before == {text}", written)
-    repeated = as_tuple(function(*given.values()))
-    for (text, _, before), result in zip(bits, repeated, strict=False):
-        if arrays.evaluated(arrays.bits, result) != before:
+    try:
+        repeated = as_tuple(function(*given.values()))
+    except Exception:
+        repeated = ()
+    for (text, _, before), result in itertools.zip_longest(bits, repeated):
+        if result is None or arrays.evaluated(arrays.bits, result) != before:
             again = text.replace("result", "repeated", 1)
             return Impurity("the same call gave other bits the second time", text, f"before == {again}", {n: n for n in given})
     return None

@@ -32,15 +32,20 @@ class TorchArrays(Arrays):
     }
     expanded = "{0}.expand({1})"
     bits = "{0}.detach().numpy().tobytes()"
-    watched = (bits, "bytes({0}.untyped_storage())", "{0}.shape", "{0}.stride()", "{0}.requires_grad", "{0}.grad is None")
-    shares: str | None = (
-        "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
+    watched = (
+        bits,
+        "bytes({0}.untyped_storage())",
+        "{0}.shape",
+        "{0}.stride()",
+        "{0}.requires_grad",
+        "{0}.grad is None",
     )
+    shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
     settings = (
         *PROGRAM,
         Setting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
-        Setting("pickle.dumps(torch.get_rng_state())", "pickle", lambda value: torch.set_rng_state(pickle.loads(value))),
+        Setting("torch.get_rng_state().numpy().tobytes()", "torch", _set_rng_state),
         Setting("torch.is_grad_enabled()", "torch", torch.set_grad_enabled),
         Setting("torch.are_deterministic_algorithms_enabled()", "torch", torch.use_deterministic_algorithms),
         Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
