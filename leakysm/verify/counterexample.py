@@ -53,7 +53,7 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     call = Call(implementation, truth.case, outcome.dtype, outcome.part, manner)
     snippet = implementation.snippet(truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype)
     impurity = outcome.impurity
-    lines = _needed(call, impurity.modules if impurity else ()) + _arguments(call, truth) + list(snippet.definitions)
+    lines = _needed(call, snippet, impurity.modules if impurity else ()) + _arguments(call, truth) + list(snippet.definitions)
     function = snippet.call
     if manner.compiled and implementation.arrays.compiles:
         traced = [n for n, host in call.hosts.items() if isinstance(host, np.ndarray)]
@@ -72,11 +72,11 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     return snippet, [*lines, f"pure = {impurity.pure}"]
 
 
-def _needed(call: Call, modules: tuple[str, ...]) -> list[str]:
+def _needed(call: Call, snippet: Snippet, modules: tuple[str, ...]) -> list[str]:
     lines = []
     if any(isinstance(h, np.ndarray) and not np.all(np.isfinite(h)) for h in call.hosts.values()):
         lines.append("from math import inf, nan")
-    if "distance" in call.case.parameters:
+    if any("distance=" in line for line in (snippet.keywords, *snippet.definitions)):
         lines.append("from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, SquaredEuclidean")
     lines += [f"import {m}" for m in modules if m not in ("numpy", call.arrays.name)]
     empty = any(isinstance(h, np.ndarray) and not h.size for h in call.hosts.values())
