@@ -237,7 +237,8 @@ class _Run:
     ):
         self.implementation, self.entry, self.settings = implementation, entry, settings
         self.parts, self.expected = list(parts), expected
-        self.cases = self.not_judged = 0
+        self.not_judged = 0
+        self.seen: set[Truth] = set()
         self.met: set[Expected] = set()
         self.reasons: dict[str, str] = {}
         self.failures: Counter[str] = Counter()
@@ -278,7 +279,8 @@ class _Run:
     def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge a case in every dtype and part and count it; whether anything failed unexpectedly."""
         outcomes = self._outcomes(truth, manner)
-        self.cases += bool(outcomes)
+        if outcomes:
+            self.seen.add(truth)
         self.not_judged += sum(outcome.not_judged for outcome in outcomes)
         failed = [outcome for outcome in outcomes if outcome.failed and not self._is_expected(outcome)]
         flags: set[str] = set()
@@ -347,9 +349,9 @@ class _Run:
             self.worst[key] = Worst(outcome.dtype, outcome.part, outcome.output, *found)
 
     def fill(self, row: Row) -> None:
-        row.cases, row.failures, row.expected = self.cases, dict(self.failures), self.reasons
+        row.cases, row.failures, row.expected = len(self.seen), dict(self.failures), self.reasons
         row.worst = sorted(self.worst.values(), key=lambda w: (w.dtype, w.output))
-        row.status = "failed" if self.failures else "passed" if self.cases else "not offered"
+        row.status = "failed" if self.failures else "passed" if self.seen else "not offered"
         row.not_judged = self.not_judged
         row.notes = [*self.implementation.notes(row.operation), *self.notes]
         telling = sorted(self.best.items(), key=lambda item: item[1].rank)

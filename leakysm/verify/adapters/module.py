@@ -19,7 +19,7 @@ from leakysm.verify.adapters.signatures import Names
 
 def array_kind(module: ModuleType, name: str | None = None) -> str:
     """torch, jax or numpy, inferred from the module's imports; UserError if it imports both frameworks."""
-    roots = {_root(value) for value in vars(module).values()}
+    roots = _roots(module)
     frameworks = sorted(roots & {"torch", "jax"})
     if len(frameworks) > 1:
         raise UserError(
@@ -31,9 +31,14 @@ def array_kind(module: ModuleType, name: str | None = None) -> str:
 def _versions(offered: Any) -> dict[str, str]:
     """The versions of the packages that the module, or the object's module, imports."""
     module = offered if isinstance(offered, ModuleType) else sys.modules.get(getattr(offered, "__module__", ""))
-    roots = sorted({_root(value) for value in vars(module).values()}) if module else []
+    roots = sorted(_roots(module)) if module else []
     found = {root: getattr(sys.modules.get(root), "__version__", None) for root in roots}
     return {root: str(version) for root, version in found.items() if version is not None}
+
+
+def _roots(module: ModuleType) -> set[str]:
+    """The packages that what the module holds comes from."""
+    return {_root(value) for name, value in vars(module).items() if not name.startswith("__")}
 
 
 def _root(value: Any) -> str:
