@@ -5,66 +5,151 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def conform(
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="MODULE[:NAME]", help="What offers the functions: a module, a .py file, or an object in it."
+            metavar="MODULE[:NAME]",
+            help="What offers the functions: a module's name, a .py file, or an object in either. Its code is run.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     array: Annotated[
-        str | None, typer.Option(help="Its arrays: numpy, torch or jax. Default: told from what the module imports.")
+        str | None,
+        typer.Option(help="Arrays that the functions take: numpy, torch or jax.", show_default="inferred from imports"),
     ] = None,
     operation: Annotated[
-        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+        list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
     ] = None,
-    expected: Annotated[Path | None, typer.Option(help="File of expected failures, lines PATTERN  # REASON.")] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help="Fail if this operation is not offered; may be given several times.")
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="THEIRS=OURS",
+            help="The module's name of a parameter, such as t=threshold, or leaky_squared_euclidean.t=threshold for one operation; "
+            "may be given several times.",
+        ),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Check only this dtype, float16, float32 or float64; may be given several times.",
+            show_default="float32 and float64",
+        ),
+    ] = None,
+    expected: Annotated[
+        Path | None, typer.Option(help="File of the failures that are expected, a line PATTERN  # REASON for each.")
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Also what only leakysm promises: float16, exact zeros, the left derivative at the kink."
+            "--strict",
+            help="Also check what only leakysm promises: float16, exact zeros, the left derivative at the kink.",
         ),
     ] = False,
-    examples: Annotated[int, typer.Option(min=0, help="Random cases for each operation, beside the fixed ones.")] = 25,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    examples: Annotated[
+        int, typer.Option(min=0, help="Number of random cases for each operation, beside the fixed ones.")
+    ] = 25,
+    seed: Annotated[int, typer.Option(help="Seed of the random cases.")] = 0,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Time limit of each operation, kept between its cases. What was found by then is reported.",
+        ),
+    ] = None,
+    every_flag: Annotated[
+        bool, typer.Option("--every-flag", help="Show a counterexample for every flag that fails, not only for one.")
+    ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="FLAG", help="Say what a flag means and what to do about it. Needs no module."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Hold the functions of a module to leakysm's error bounds: those that it offers under their public names.
 
-    Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. Exit 0 if at least
-    one operation is offered and none fails; a failure is shown with its smallest counterexample as code.
+    Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
+    if at least one operation is offered and none fails. A failure is shown with its smallest counterexample as code.
 
     Example: leakysm conform my_losses --array torch --operation cross_entropy
     """
-    from leakysm_cli.progress import shown_count
+    from leakysm_cli.options import require_one_of
+    from leakysm_cli.progress import shown_steps
     from leakysm_cli.verify import dumps, keep_hypothesis_files, print_lines
 
-    from leakysm.ops.registry import OPERATIONS
+    from leakysm.errors import UserError
     from leakysm.verify import report as reports
-    from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform_module, read_expected_file
+    from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Row, Settings, conform_module, read_expected_file
+    from leakysm.verify.flags import FLAGS
+    from leakysm.verify.telling import explained
 
+    if explain is not None:
+        require_one_of("flag", [explain], FLAGS)
+        print_lines(explained(explain))
+        if target is None:
+            return
+    if target is None:
+        raise UserError("no module is given; name one, such as my_losses or my_losses.py")
+    require_one_of("dtype", dtype or (), OWN_DTYPES)
     failures = read_expected_file(expected) if expected else []
     keep_hypothesis_files()
-    settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict, examples=examples)
-    with shown_count("checking") as bar, redirect_stdout(sys.stderr):  # what the module prints is no part of the report
+    dtypes = tuple(dict.fromkeys(dtype)) if dtype else OWN_DTYPES if strict else OTHERS_DTYPES
+    settings = Settings(dtypes, strict, examples, seed=seed, seconds=time_limit, every_flag=every_flag)
+    with shown_steps("checking") as steps, redirect_stdout(sys.stderr):  # what the module prints is no report
+
+        def finished(row: Row) -> None:
+            if row.status != "not offered":
+                steps.line(f"{row.operation}: {reports.result(row)}, {row.cases} cases")
+
         report = conform_module(
-            target, array=array, operations=operation, settings=settings, expected=failures, progress=bar
+            target,
+            array=array,
+            names=map_ or (),
+            operations=operation,
+            settings=settings,
+            expected=failures,
+            require=require or (),
+            progress=steps.count,
+            finished=finished,
         )
     if json:
         print(dumps(reports.as_json(report)))
     else:
-        print_lines(reports.columns(reports.SUMMARY_HEADER, reports.summary_rows(report)))
-        print_lines(reports.problems(report))
-        known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that is of no use has a row too
-        offered = [row for row in report.rows if row.status in ("passed", "failed")]
-        failed = [row.operation for row in offered if row.status == "failed"]
-        verdict = f"failed: {', '.join(failed)}" if failed else "none fails" if offered else "nothing was checked"
-        versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-        module = f"{target} ({versions})" if versions else target
-        print_lines(["", f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"])
+        print_lines(_text(report, target))
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _text(report: Any, target: str) -> list[str]:
+    from leakysm.ops.registry import OPERATIONS
+    from leakysm.verify import report as reports
+
+    rows = reports.summary_rows(report)
+    lines = reports.columns(reports.SUMMARY_HEADER, rows) if rows else []
+    known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that is of no use has a row too
+    offered = [row for row in known if row.status in ("passed", "failed")]
+    failed = [row for row in offered if row.status == "failed"]
+    verdict = (
+        f"failed: {', '.join(row.operation for row in failed)}"
+        if failed
+        else "none fails"
+        if offered
+        else "nothing was checked"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    module = f"{target} ({versions})" if versions else target
+    lines += [*reports.not_offered(report), *reports.problems(report), ""]
+    flags = {flag for row in failed for flag in row.failures}
+    if flags:
+        lines.append(f"What a flag means and what to do about it: leakysm conform --explain {sorted(flags)[0]}")
+    return [*lines, f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"]

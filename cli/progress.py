@@ -1,9 +1,11 @@
-"""Progress on a terminal, and silence elsewhere."""
+"""Progress on a terminal; elsewhere silence, or a line for each step."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +48,24 @@ def shown_count(label: str) -> Iterator[Callable[[int, int], None]]:
             bars.update(tasks[0], completed=done, total=total)
 
         yield report
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Progress of steps: `count(done, total)` moves the bar on a terminal, `line(text)` writes a line elsewhere."""
+
+    count: Callable[[int, int], None]
+    line: Callable[[str], None]
+
+
+@contextmanager
+def shown_steps(label: str) -> Iterator[Steps]:
+    """A bar on a terminal, or a line for each finished step in a pipe; both on standard error."""
+    from rich.console import Console
+
+    terminal = Console(stderr=True).is_terminal
+    with shown_count(label) as count:
+        yield Steps(count, lambda text: None if terminal else print(text, file=sys.stderr, flush=True))
 
 
 @contextmanager

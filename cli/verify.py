@@ -9,14 +9,16 @@ from leakysm_cli import options as o
 
 
 def verify(
-    backend: Annotated[str, typer.Option(help="The engine to check: reference, numpy or cupy.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="Engine to check: reference, numpy or cupy.")] = "numpy",
     operation: Annotated[
-        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+        list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
     ] = None,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Many more random cases: takes minutes.")] = False,
-    threads: Annotated[int | None, typer.Option(help="Threads of the numpy engine.")] = None,
-    device: Annotated[str | None, typer.Option(help="Device of the cupy engine, such as cuda:0.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Check 500 random cases of each operation; takes minutes.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(help="Number of threads of the numpy engine.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device that the cupy engine uses, such as cuda:0.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
@@ -57,9 +59,11 @@ def verify(
         print_lines(reports.columns(reports.ERROR_HEADER, reports.error_rows(report)))
         print_lines(["", *reports.columns(reports.GRADIENT_HEADER, reports.gradient_rows(checks))])
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
-        cases = sum(row.cases for row in report.rows)
+        cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
         verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
         print_lines(["", f"{implementation.name}: {len(report.rows)} operations, {cases} cases: {verdict}"])
+        if unknown:
+            print_lines([f"not judged: {unknown} elements"])
     if failed:
         raise typer.Exit(1)
 

@@ -1,30 +1,32 @@
-"""One case against one implementation in one dtype: every output and gradient judged by its bound."""
+"""One case against one implementation in one dtype: every output and gradient judged by its bound, and its purity."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from leakysm.verify.adapters.implementation import HostArray, Implementation, NotOffered, WrongResult
 from leakysm.verify.bounds import Exact, Precision
+from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.judging import judged
+from leakysm.verify.purity import Impurity, impurity
 from leakysm.verify.registry import Case, Entry, Truth
 
 PARTS = ("value", "vjp")
-_LAYOUTS = ("reversed", "strided", "transposed", "contiguous")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What one output of one call came to. ratio: largest error / bound, inf for what has no error (NaN, an exception).
 
-    `roundings`: the same error in units of eps * scale. `problem`: None if the bound holds, else what is wrong.
+    `roundings`: the same error in units of eps * scale. `not_judged`: how many elements could not be judged. `flushed`:
+    it is right for a platform that takes subnormal inputs for 0, and only for such a one.
+    `problem`: None if all holds, else what is wrong; `kind`: what kind of thing the problem is.
     """
 
     case: Case
@@ -35,6 +37,10 @@ class Outcome:
     roundings: float
     problem: str | None = None
     not_judged: int = 0
+    kind: Literal["numbers", "raised", "result", "promise", "impure"] = "numbers"
+    manner: Manner | None = None
+    impurity: Impurity | None = None
+    flushed: bool = False
 
     @property
     def failed(self) -> bool:
@@ -46,75 +52,76 @@ class Outcome:
         return f"{self.case.id}/{self.dtype}/{self.output}"
 
 
-def arguments_in(case: Case, dtype: str) -> list[Any]:
-    """The case's arguments in a dtype: read-only arrays, of every memory layout in turn."""
-    from leakysm.verify.strategies import arranged
-
-    kinds = [a.kind for a in case.definition.arguments]
-    turn = len(case.name)
-    return [
-        arranged(np.asarray(a, dtype=dtype), _LAYOUTS[(turn + i) % len(_LAYOUTS)]) if kind == "array" else a
-        for i, (a, kind) in enumerate(zip(case.arguments, kinds, strict=True))
-    ]
+def names_of(truth: Truth, part: str) -> tuple[str, ...]:
+    """The names of the outputs, or of the gradients."""
+    return tuple(truth.entry.definition.outputs) if part == "value" else truth.entry.gradients
 
 
-def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *, strict: bool) -> Iterator[Outcome]:
-    """One outcome for each output of the value, or each gradient. NotOffered passes through.
+def judge(
+    implementation: Implementation, truth: Truth, dtype: str, part: str, *, strict: bool, manner: Manner | None = None
+) -> Iterator[Outcome]:
+    """One outcome for each output of the value, or each gradient, and one for an impurity. NotOffered passes through.
 
     strict: hold it to what only this package promises as well: the same bits twice, and as the entry's twin, exact
     zeros where every term is 0, and the left derivative where a distance is exactly at the threshold.
     """
-    case, precision = truth.case, Precision(dtype)
-    names = truth.entry.definition.outputs if part == "value" else truth.entry.gradients
-    exacts = truth.value if part == "value" else truth.vjp
+    case, manner = truth.case, manner or plainly(truth.case)
+    names = names_of(truth, part)
     try:
-        results = _call(implementation, case, dtype, part)
-        again = _call(implementation, case, dtype, part) if strict else results
-        twin = _twin(implementation, truth, dtype, part) if strict else None
-        _require_shapes(results, exacts, names, dtype)
+        call = Call(implementation, case, dtype, part, manner)
+        results = call.results()
+        again = call.results() if strict else results
+        twin = _twin(implementation, truth, dtype, part, manner) if strict else None
     except NotOffered:
         raise
     except (Exception, SystemExit) as problem:
-        text = str(problem) if isinstance(problem, WrongResult) else _raised(problem)
-        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text)
+        wrong = isinstance(problem, WrongResult)
+        text = str(problem) if wrong else raised(problem)
+        kind: Literal["result", "raised"] = "result" if wrong else "raised"
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text, kind=kind, manner=manner)
         return
-    for name, found, repeat, same, verdict in zip(
-        names, results, again, twin or results, judged(truth, part, precision, results, "ours" if strict else "any", left=strict), strict=True
-    ):
-        ratio, exact = verdict.ratio, verdict.exact
-        wrong = _problem(found, exact, ratio) or (_own_promise(found, repeat, same, exact) if strict else None)
-        worst, units = float(ratio.max(initial=0)), float(verdict.roundings.max(initial=0))
-        yield Outcome(case, dtype, part, name, worst, units, wrong, verdict.not_judged)
+    outcomes = list(judge_numbers(truth, dtype, part, results, strict=strict, manner=manner))
+    for at, outcome in enumerate(outcomes):
+        judged = strict and not outcome.failed
+        broken = _own_promise(results[at], again[at], (twin or results)[at]) if judged else None
+        yield outcome if broken is None else replace(outcome, problem=broken, kind="promise")
+    found = impurity(call) if manner.purity and all(outcome.kind != "result" for outcome in outcomes) else None
+    if found is not None:
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, found.problem, 0, "impure", manner, found)
 
 
-def _call(implementation: Implementation, case: Case, dtype: str, part: str) -> tuple[HostArray, ...]:
-    arguments = arguments_in(case, dtype)
-    dy = np.asarray(case.dy, dtype=dtype)
-    before = [np.array(a) for a in (*arguments, dy)]
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        if part == "value":
-            results = implementation.value(case.operation, arguments, case.parameters)
-        else:
-            results = implementation.vjp(case.operation, arguments, dy, case.parameters)
-    if any(
-        not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, (*arguments, dy), strict=True)
-    ):
-        raise WrongResult("changed its arguments; they are expected to stay as they were")
-    return results
+def judge_numbers(
+    truth: Truth, dtype: str, part: str, results: Sequence[HostArray], *, strict: bool, manner: Manner | None = None
+) -> Iterator[Outcome]:
+    """The numeric part: the results of a call, an outcome for each; one for all if they are of the wrong kind."""
+    case, names, precision = truth.case, names_of(truth, part), Precision(dtype)
+    exacts = truth.value if part == "value" else truth.vjp
+    misshapen = _misshapen(results, exacts, names, dtype)
+    if misshapen is not None:
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, misshapen, kind="result", manner=manner)
+        return
+    verdicts = judged(truth, part, precision, results, "ours" if strict else "any", left=strict)
+    for name, found, verdict in zip(names, results, verdicts, strict=True):
+        wrong = _problem(found, verdict.exact, verdict.ratio) or (_not_zero(found, verdict.exact) if strict else None)
+        worst, units = float(verdict.ratio.max(initial=0)), float(verdict.roundings.max(initial=0))
+        yield Outcome(
+            case, dtype, part, name, worst, units, wrong, verdict.not_judged, manner=manner, flushed=verdict.flushed
+        )
 
 
-def _require_shapes(results: Sequence[HostArray], exacts: Sequence[Exact], names: Sequence[str], dtype: str) -> None:
+def _misshapen(results: Sequence[HostArray], exacts: Sequence[Exact], names: Sequence[str], dtype: str) -> str | None:
     if len(results) != len(exacts):
-        raise WrongResult(f"returned {len(results)} arrays; {len(exacts)} are expected ({', '.join(names)})")
+        return f"returned {len(results)} arrays; {len(exacts)} are expected ({', '.join(names)})"
     for name, result, exact in zip(names, results, exacts, strict=True):
         if result.shape != exact.shape:
-            raise WrongResult(f"{name} has shape {result.shape}; {exact.shape} is expected")
+            return f"{name} has shape {result.shape}; {exact.shape} is expected"
         if result.dtype != np.dtype(dtype):
-            raise WrongResult(f"{name} has dtype {result.dtype}; {dtype} is expected")
+            return f"{name} has dtype {result.dtype}; {dtype} is expected"
+    return None
 
 
-def _raised(problem: BaseException) -> str:
+def raised(problem: BaseException) -> str:
+    """An exception in one line."""
     first = next(iter(str(problem).splitlines()), "")
     return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
 
@@ -129,42 +136,56 @@ def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
     return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
 
 
-def _twin(implementation: Implementation, truth: Truth, dtype: str, part: str) -> tuple[HostArray, ...] | None:
-    """What the operation gives whose bits the parameters promise; None if there is none, or it is not offered."""
-    name = truth.entry.twin(**truth.case.parameters)
-    if name is None or not implementation.offers(name, part):
-        return None
-    return _call(implementation, replace(truth.case, operation=name, parameters={}), dtype, part)
-
-
-def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray, exact: Exact) -> str | None:
-    if found.tobytes() != repeat.tobytes():
-        return "the same call gave other bits the second time"
-    if found.tobytes() != twin.tobytes():
-        return "has other bits than the distance without a restriction"
+def _not_zero(found: HostArray, exact: Exact) -> str | None:
     if np.any(exact.zero & (exact.pick(found) != 0)):
         return "is not exactly 0 where every term is 0"
     return None
 
 
-def draw(entry: Entry, fails: Callable[[Case], bool], *, examples: int, seed: int = 0) -> None:
-    """Cases of the entry's strategy, until one fails; a case that was drawn before is not tried again."""
+def _twin(
+    implementation: Implementation, truth: Truth, dtype: str, part: str, manner: Manner
+) -> tuple[HostArray, ...] | None:
+    """What the operation gives whose bits the parameters promise; None if there is none, or it is not offered."""
+    name = truth.entry.twin(**truth.case.parameters)
+    if name is None or not implementation.offers(name, part):
+        return None
+    twin = replace(truth.case, operation=name, parameters={})
+    return Call(implementation, twin, dtype, part, manner).results()
+
+
+def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray) -> str | None:
+    if found.tobytes() != repeat.tobytes():
+        return "the same call gave other bits the second time"
+    if found.tobytes() != twin.tobytes():
+        return "has other bits than the distance without a restriction"
+    return None
+
+
+def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int = 0, calls: int | None = None) -> None:
+    """Cases of the entry's strategy, until `ends` of one; a case that was drawn before is not tried again.
+
+    calls: of so many different shapes and parameters only, for a library that compiles for each of them.
+    """
     import hypothesis
     from hypothesis.errors import NoSuchExample
 
     tried: set[bytes] = set()
-    failed = False
+    kinds: set[str] = set()
+    ended = False
 
     def visit(case: Case) -> bool:
-        nonlocal failed
+        nonlocal ended
         key = b"".join(np.asarray(a).tobytes() for a in (*case.arguments, case.dy)) + repr(case.parameters).encode()
-        if not failed and key not in tried:
+        kind = repr(([np.shape(a) or a for a in case.arguments], case.parameters))
+        known = calls is None or kind in kinds or len(kinds) < calls
+        if not ended and known and key not in tried and len(tried) < examples:
             tried.add(key)
-            failed = fails(case)
+            kinds.add(kind)
+            ended = ends(case)
         return False  # it is we who keep and shrink what failed
 
     settings = hypothesis.settings(
-        max_examples=2 * examples,  # Hypothesis repeats itself about as often as not
+        max_examples=(2 if calls is None else 12) * examples,  # Hypothesis repeats itself about as often as not
         database=None,
         deadline=None,
         phases=(hypothesis.Phase.generate,),

@@ -6,33 +6,52 @@ that an implementation does: whatever goes wrong is a row of the report.
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
+from leakysm.verify.adapters.arrays import EXPANDED, arrays_named
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
-from leakysm.verify.adapters.module import ModuleImplementation, array_kind, arrays_named, load
+from leakysm.verify.adapters.loading import cannot_be_imported, load
+from leakysm.verify.adapters.module import ModuleImplementation, array_kind
+from leakysm.verify.adapters.signatures import Names
+from leakysm.verify.calls import Manner, in_turn, plainly
 from leakysm.verify.checks import PARTS, Outcome, draw, judge
-from leakysm.verify.counterexample import code
+from leakysm.verify.counterexample import shown
 from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
 from leakysm.verify.shrink import shrink
+from leakysm.verify.telling import rank
 
 OTHERS_DTYPES = ("float32", "float64")
 OWN_DTYPES = ("float16", "float32", "float64")
+SHAPES_TO_COMPILE = 6  # of random cases, for each operation, where a library compiles for each shape
+SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same exception is given up
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is checked. strict: also what only this package promises, float16 included."""
+    """How much is checked. strict: also what only this package promises, float16 included.
+
+    seed: of the random cases. seconds: the time limit of each operation, kept between cases, not within one.
+    every_flag: show a counterexample for every flag, not only the one that says most.
+    """
 
     dtypes: tuple[str, ...] = OTHERS_DTYPES
     strict: bool = False
     examples: int = 25
     shrink_seconds: float = 1.5
+    seed: int = 0
+    seconds: float | None = None
+    every_flag: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +66,22 @@ class Worst:
     case: str
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A failure in words and as code: of the flag that it stands for."""
+
+    flag: str
+    problem: str
+    counterexample: str
+
+
 @dataclass
 class Row:
-    """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked)."""
+    """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked).
+
+    not_judged: elements whose discrete choices were too many to judge. notes: what was left unchecked, and why.
+    problem and counterexample: of the failure that says most; others: of the other flags, if asked for.
+    """
 
     operation: str
     status: str = "not offered"
@@ -60,22 +92,28 @@ class Row:
     worst: list[Worst] = field(default_factory=list)
     problem: str | None = None
     counterexample: str | None = None
+    not_judged: int = 0
+    notes: list[str] = field(default_factory=list)
+    others: list[Shown] = field(default_factory=list)
 
 
 @dataclass
 class Report:
-    """The rows, and what was checked. `unmatched`: expected failures that did not happen."""
+    """The rows, and what was checked. `unmatched`: expected failures that did not happen; `missing`: what is required
+    and not offered."""
 
     name: str
     versions: Mapping[str, str]
     rows: list[Row]
     unmatched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """At least one operation is offered, none fails, and every expected failure happened."""
+        """One operation is offered at least, none fails, all required ones are there, all expected failures happened."""
         statuses = [row.status for row in self.rows]
-        return "passed" in statuses and not {"failed", "broken"} & set(statuses) and not self.unmatched
+        bad = {"failed", "broken"} & set(statuses) or self.unmatched or self.missing
+        return "passed" in statuses and not bad
 
 
 @dataclass(frozen=True)
@@ -120,21 +158,28 @@ def conform(
     operations: Sequence[str] | None = None,
     settings: Settings | None = None,
     expected: Sequence[Expected] = (),
+    require: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    finished: Callable[[Row], None] = lambda row: None,
 ) -> Report:
-    """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows."""
+    """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
+
+    require: operations that must be offered. progress and finished are called before and after each operation.
+    """
     settings = settings or Settings()
-    for name in operations or ():
+    for name in (*(operations or ()), *require):
         if name not in ENTRIES:
             raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
     rows, met, names = [], set(), operations or tuple(ENTRIES)
     for done, name in enumerate(names):
         progress(done, len(names))
         row, used = check_operation(implementation, ENTRIES[name], settings, expected)
+        finished(row)
         rows.append(row)
         met |= used
     unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
-    return Report(implementation.name, implementation.versions, rows, unmatched)
+    missing = [name for name in require if not implementation.offers(name, "value")]
+    return Report(implementation.name, implementation.versions, rows, unmatched, missing)
 
 
 def fixed_case(case_id: str) -> Case:
@@ -156,15 +201,27 @@ def check_operation(
     row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
     if row.not_offered == PARTS:
         return row, set()
-    offered = [part for part in PARTS if part not in row.not_offered]
-    run = _Run(implementation, entry, settings, offered, expected)
-    for truth in entry.truths:
-        if settings.strict or not truth.case.own:
-            run.check(truth)
-    if settings.examples:
-        draw(entry, lambda case: run.check(Truth(entry, case)), examples=settings.examples)
+    row.problem = implementation.misfit(entry.operation)
+    if row.problem is not None:
+        row.status = "failed"
+        return row, set()
+    run = _Run(implementation, entry, settings, [p for p in PARTS if p not in row.not_offered], expected)
+    run.check_all()
     run.fill(row)
     return row, run.met
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A case that failed, and how. It is better to show where its flags say more and it is smaller."""
+
+    truth: Truth
+    outcome: Outcome
+    flags: tuple[str, ...]
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        return rank(self.flags), self.outcome.kind == "impure", self.truth.case.size
 
 
 class _Run:
@@ -179,42 +236,103 @@ class _Run:
         expected: Sequence[Expected],
     ):
         self.implementation, self.entry, self.settings = implementation, entry, settings
-        self.parts, self.expected = parts, expected
-        self.cases = 0
+        self.parts, self.expected = list(parts), expected
+        self.not_judged = 0
+        self.seen: set[Truth] = set()
         self.met: set[Expected] = set()
         self.reasons: dict[str, str] = {}
         self.failures: Counter[str] = Counter()
         self.worst: dict[tuple[str, str], Worst] = {}
-        self.smallest: tuple[Truth, Outcome] | None = None
+        self.best: dict[str, _Failure] = {}  # of each flag
+        self.raised: dict[str, list[set[str]]] = {part: [] for part in parts}  # what each case raised, "" for nothing
+        self.notes: list[str] = []
+        self.end = float("inf") if settings.seconds is None else time.monotonic() + settings.seconds
 
-    def check(self, truth: Truth) -> bool:
+    def check_all(self) -> None:
+        """Fixed cases in every layout in turn, some in every layout and with an eye on purity, then random ones."""
+        truths = [t for t in self.entry.truths if self.settings.strict or not t.case.own]
+        planned = [(t, in_turn(self.implementation, t.case, turn)) for turn, t in enumerate(truths)]
+        planned += [(t, m) for t in watched(truths) for m in watching(self.implementation, t.case)]
+        for done, (truth, manner) in enumerate(planned):
+            if not self.parts:
+                return
+            if time.monotonic() > self.end:
+                self.notes.append(f"cut off after {self.settings.seconds:g} s, at case {done} of {len(planned)}")
+                return
+            self.check(truth, manner)
+        if self.settings.examples:
+            self._draw()
+
+    def _draw(self) -> None:
+        compiles = self.implementation.arrays.compiles
+        turns = itertools.count()
+
+        def ends(case: Case) -> bool:
+            if time.monotonic() > self.end:
+                self.notes.append(f"cut off after {self.settings.seconds:g} s, among the random cases")
+                return True
+            return self.check(Truth(self.entry, case), in_turn(self.implementation, case, next(turns)))
+
+        amount, calls = self.settings.examples, SHAPES_TO_COMPILE if compiles else None
+        draw(self.entry, ends, examples=amount, seed=self.settings.seed, calls=calls)
+
+    def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge a case in every dtype and part and count it; whether anything failed unexpectedly."""
-        outcomes = self._outcomes(truth)
-        self.cases += bool(outcomes)
-        failed = self._failed(truth, outcomes)
-        if failed:
-            self.failures.update(truth.case.flags)
+        outcomes = self._outcomes(truth, manner)
+        if outcomes:
+            self.seen.add(truth)
+        self.not_judged += sum(outcome.not_judged for outcome in outcomes)
+        failed = [outcome for outcome in outcomes if outcome.failed and not self._is_expected(outcome)]
+        flags: set[str] = set()
+        for outcome in failed:
+            failure = self._failure(truth, outcome)
+            flags.update(failure.flags)
+            for flag in failure.flags:
+                if flag not in self.best or failure.rank < self.best[flag].rank:
+                    self.best[flag] = failure
+        self.failures.update(flags)
         for outcome in outcomes:
-            if not outcome.failed or outcome in failed:
+            if outcome.kind != "impure" and (not outcome.failed or outcome in failed):
                 self._remember_worst(outcome)
+        self._give_up(outcomes)
         return bool(failed)
 
-    def _outcomes(self, truth: Truth) -> list[Outcome]:
+    def _outcomes(self, truth: Truth, manner: Manner) -> list[Outcome]:
         dtypes = [dtype for dtype in self.settings.dtypes if dtype in truth.case.dtypes]
-        return [outcome for dtype in dtypes for part in self.parts for outcome in self._judged(truth, dtype, part)]
+        return [o for dtype in dtypes for part in self.parts for o in self._judged(truth, dtype, part, manner)]
 
-    def _failed(self, truth: Truth, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """The unexpected failures among the outcomes; the smallest case that has one is kept."""
-        failed = [outcome for outcome in outcomes if outcome.failed and not self._is_expected(outcome)]
-        if failed and (self.smallest is None or truth.case.size < self.smallest[0].case.size):
-            self.smallest = truth, failed[0]
-        return failed
+    def _failure(self, truth: Truth, outcome: Outcome) -> _Failure:
+        """The failure in the plainest manner: `layout` is its flag if the same numbers pass when they are contiguous."""
+        if outcome.kind == "impure":
+            return _Failure(truth, outcome, ("purity",))
+        plain, manner = plainly(truth.case), outcome.manner
+        if manner is not None and manner.layouts != plain.layouts:
+            plainer = replace(manner, layouts=plain.layouts, purity=False)
+            again = [o for o in self._judged(truth, outcome.dtype, outcome.part, plainer) if o.failed]
+            same = [o for o in again if o.output == outcome.output]
+            if not same:
+                return _Failure(truth, outcome, ("layout",))
+            outcome = same[0]
+        return _Failure(truth, outcome, truth.case.flags)
 
-    def _judged(self, truth: Truth, dtype: str, part: str) -> list[Outcome]:
+    def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
         try:
-            return list(judge(self.implementation, truth, dtype, part, strict=self.settings.strict))
+            return list(judge(self.implementation, truth, dtype, part, strict=self.settings.strict, manner=manner))
         except NotOffered:
             return []
+
+    def _give_up(self, outcomes: Sequence[Outcome]) -> None:
+        """Leave a part out if its first cases raised the same exception, type and message, and nothing else."""
+        for part in list(self.parts):
+            mine = [o for o in outcomes if o.part == part]
+            seen = self.raised[part]
+            if not mine or len(seen) >= SAME_EXCEPTIONS:
+                continue
+            seen.append({o.problem or "" if o.kind == "raised" else "" for o in mine})
+            everything = set().union(*seen)
+            if len(seen) == SAME_EXCEPTIONS and len(everything) == 1 and "" not in everything:
+                self.parts.remove(part)
+                self.notes.append(f"stopped at the third case: its {part} {everything.pop()} each time")
 
     def _is_expected(self, outcome: Outcome) -> bool:
         matching = [e for e in self.expected if e.matches(outcome)]
@@ -229,67 +347,114 @@ class _Run:
             self.worst[key] = Worst(outcome.dtype, outcome.part, outcome.output, *found)
 
     def fill(self, row: Row) -> None:
-        row.cases, row.failures, row.expected = self.cases, dict(self.failures), self.reasons
+        row.cases, row.failures, row.expected = len(self.seen), dict(self.failures), self.reasons
         row.worst = sorted(self.worst.values(), key=lambda w: (w.dtype, w.output))
-        row.status = "failed" if self.failures else "passed" if self.cases else "not offered"
-        if self.smallest is not None:
-            truth, outcome = self._shrunk(*self.smallest)
-            row.problem = f"{outcome.id}: {outcome.problem}"
-            row.counterexample = code(self.implementation, truth, outcome)
+        row.status = "failed" if self.failures else "passed" if self.seen else "not offered"
+        row.not_judged = self.not_judged
+        row.notes = [*self.implementation.notes(row.operation), *self.notes]
+        telling = sorted(self.best.items(), key=lambda item: item[1].rank)
+        for flag, failure in telling if self.settings.every_flag else telling[:1]:
+            row.others.append(self._shown(flag, failure))
+        if row.others:
+            most = row.others.pop(0)
+            row.problem, row.counterexample = most.problem, most.counterexample
 
-    def _shrunk(self, truth: Truth, outcome: Outcome) -> tuple[Truth, Outcome]:
-        """A smaller case that fails in the same dtype and part, and how."""
+    def _shown(self, flag: str, failure: _Failure) -> Shown:
+        truth, outcome = self._shrunk(failure)
+        outcome, text = shown(self.implementation, truth, outcome, strict=self.settings.strict)
+        return Shown(flag, f"{outcome.id}: {outcome.problem}", text)
+
+    def _shrunk(self, failure: _Failure) -> tuple[Truth, Outcome]:
+        """A smaller case that fails in the same dtype, part and manner, and how."""
+        outcome, manner = failure.outcome, failure.outcome.manner or plainly(failure.truth.case)
+        impure = outcome.kind == "impure"
+        manner = replace(manner, purity=impure)
 
         def failures(case: Case) -> list[Outcome]:
-            if outcome.dtype not in case.dtypes:
+            if outcome.dtype not in case.dtypes or not manner.fits(case):
                 return []
-            found = self._judged(Truth(self.entry, case), outcome.dtype, outcome.part)
-            return [o for o in found if o.failed and not self._is_expected(o)]
+            found = self._judged(Truth(self.entry, case), outcome.dtype, outcome.part, manner)
+            return [o for o in found if o.failed and (o.kind == "impure") is impure and not self._is_expected(o)]
 
-        case = shrink(truth.case, lambda smaller: bool(failures(smaller)), self.settings.shrink_seconds)
+        case = shrink(failure.truth.case, lambda smaller: bool(failures(smaller)), self.settings.shrink_seconds)
         remaining = failures(case)
-        return (Truth(self.entry, case), remaining[0]) if remaining else (truth, outcome)
+        return (Truth(self.entry, case), remaining[0]) if remaining else (failure.truth, outcome)
+
+
+def watched(truths: Sequence[Truth]) -> list[Truth]:
+    """The cases whose purity is looked at: the two plainest and smallest of different parameters that are no trifle,
+    and the first with a constant dy."""
+    ordinary = [
+        t
+        for t in truths
+        if not t.case.own and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in arrays_of(t.case))
+    ]
+    ordered = sorted(ordinary or truths, key=lambda t: (rank(t.case.flags), t.case.size))
+    chosen: dict[str, Truth] = {}
+    for truth in ordered:
+        chosen.setdefault(repr(dict(truth.case.parameters)), truth)
+    few = list(chosen.values())[:2]
+    if few and np.ndim(few[0].case.dy):
+        first = few[0].case
+        summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
+        few.append(Truth(few[0].entry, summed))
+    return few
+
+
+def arrays_of(case: Case) -> list[Any]:
+    """The arguments of a case that are float arrays."""
+    return [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "array"]
+
+
+def watching(implementation: Implementation, case: Case) -> list[Manner]:
+    """Every layout, or an expanded dy for a case whose dy is constant; purity is looked at."""
+    count = len(case.arguments)
+    if case.name.endswith("-summed"):
+        return [Manner((*("contiguous",) * count, EXPANDED), purity=True)]
+    return [Manner((layout,) * (count + 1), purity=True) for layout in implementation.arrays.layouts]
 
 
 def conform_module(
     target: str,
     *,
     array: str | None = None,
-    operations: Sequence[str] | None = None,
-    settings: Settings | None = None,
-    expected: Sequence[Expected] = (),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    names: Sequence[str] = (),
+    **checks: Any,
 ) -> Report:
-    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report."""
-    implementation = _loaded(target, array)
+    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report.
+
+    names: what it calls the operations' parameters, THEIRS=OURS or OPERATION.THEIRS=OURS; checks: as of `conform`.
+    """
+    implementation = loaded(target, array, names)
     if isinstance(implementation, str):
         return Report(target, {}, [Row(target, "broken", problem=implementation)])
-    report = conform(implementation, operations=operations, settings=settings, expected=expected, progress=progress)
+    report = conform(implementation, **checks)
     if all(row.status == "not offered" for row in report.rows):
-        report.rows.insert(0, Row(target, "broken", problem=_nothing(operations or tuple(ENTRIES))))
+        report.rows.insert(0, Row(target, "broken", problem=_nothing([row.operation for row in report.rows])))
     return report
 
 
-def offered(target: str, array: str | None = None) -> str | None:
-    """None if MODULE[:NAME] can be imported and offers an operation, else what is wrong with it."""
-    implementation = _loaded(target, array)
-    if isinstance(implementation, str):
-        return implementation
-    return None if any(implementation.offers(o, part) for o in ENTRIES for part in PARTS) else _nothing(tuple(ENTRIES))
+def offers_nothing(implementation: Implementation) -> str | None:
+    """What is wrong with an implementation that offers no operation; None if it offers one."""
+    some = any(implementation.offers(operation, part) for operation in ENTRIES for part in PARTS)
+    return None if some else _nothing(tuple(ENTRIES))
 
 
 def _nothing(operations: Sequence[str]) -> str:
-    return f"offers no operation; a function is expected of the name {' or '.join(operations)}"
+    return f"offers no operation; a function of the name {' or '.join(operations)} is expected: define one, or rename"
 
 
-def _loaded(target: str, array: str | None) -> ModuleImplementation | str:
-    """The implementation, or why there is none: importing it may do anything."""
+def loaded(target: str, array: str | None = None, names: Sequence[str] = ()) -> ModuleImplementation | str:
+    """The implementation, or why there is none: importing it may do anything. UserError for bad use of the others."""
     if array is not None:
         arrays_named(array)  # a wrong name is bad use, whatever the module is
+    table = Names.read(names)
     try:
         found, module = load(target)
     except KeyboardInterrupt:
         raise
+    except UserError as problem:
+        return str(problem)
     except BaseException as problem:
-        return " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
-    return ModuleImplementation(found, arrays_named(array or array_kind(module)), target)
+        return cannot_be_imported(target, problem)
+    return ModuleImplementation(found, arrays_named(array or array_kind(module, target)), target, table)

@@ -1,57 +1,147 @@
-"""A failing case as code that one can paste and run."""
+"""A failing case as code that one can paste and run. It is run before it is shown."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.checks import Outcome
+from leakysm.verify.adapters.arrays import EXPANDED, kept
+from leakysm.verify.adapters.implementation import Implementation, Snippet, WrongResult
+from leakysm.verify.calls import Call, Manner, plainly
+from leakysm.verify.checks import Outcome, judge_numbers, raised
 from leakysm.verify.registry import Truth
 
 MOST_NUMBERS = 400  # beyond that, the code names the case instead of writing its numbers out
+UNSHOWN = "# run on its own, this code does not show it: the failure depends on the calls before"
 
 
-def code(implementation: Implementation, truth: Truth, outcome: Outcome) -> str:
-    """Imports, the arguments with all their digits, the call, and what is wrong with its result."""
-    case, definition = truth.case, truth.entry.definition
-    imports, template, call = implementation.snippet(case.operation, outcome.part)
-    lines = list(imports)
-    names = [a.name for a in definition.arguments]
-    values = dict(zip(names, case.arguments, strict=True))
-    if outcome.part == "vjp":
-        values["dy"] = case.dy
-    if any(isinstance(v, np.ndarray) and not np.all(np.isfinite(v)) for v in values.values()):
+def shown(implementation: Implementation, truth: Truth, outcome: Outcome, *, strict: bool) -> tuple[Outcome, str]:
+    """The failure in the plainest manner that still shows it, and its code."""
+    text = ""
+    for manner in _manners(truth, outcome):
+        candidate = replace(outcome, manner=manner)
+        snippet, lines = _lines(implementation, truth, candidate)
+        found = _run(implementation, truth, candidate, snippet, lines, strict)
+        text = "\n".join([*snippet.imports, snippet.load, *lines])
+        if found is not None:
+            return found, f"{text}\n{_comment(found)}"
+    return outcome, f"{text}\n{_comment(outcome)}\n{UNSHOWN}"
+
+
+def _comment(outcome: Outcome) -> str:
+    return f"# {outcome.output + ' ' if outcome.kind == 'numbers' else ''}{outcome.problem}"
+
+
+def _manners(truth: Truth, outcome: Outcome) -> Iterator[Manner]:
+    """The manner of the failure, and those that are plainer, plainest first."""
+    manner, plain = outcome.manner or plainly(truth.case), plainly(truth.case)
+    seen = []
+    for layouts in (plain.layouts, manner.layouts):
+        for compiled in dict.fromkeys((False, manner.compiled)):
+            seen.append(replace(manner, layouts=layouts, compiled=compiled))
+    yield from dict.fromkeys(seen)
+
+
+def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tuple[Snippet, list[str]]:
+    """The snippet, and all lines after the one that loads what is checked."""
+    manner = outcome.manner or plainly(truth.case)
+    call = Call(implementation, truth.case, outcome.dtype, outcome.part, manner)
+    snippet = implementation.snippet(truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype)
+    impurity = outcome.impurity
+    lines = (
+        _needed(call, snippet, impurity.modules if impurity else ())
+        + _arguments(call, truth)
+        + list(snippet.definitions)
+    )
+    function = snippet.call
+    if manner.compiled and implementation.arrays.compiles:
+        traced = [n for n, host in call.hosts.items() if isinstance(host, np.ndarray)]
+        lines.append(f"compiled = jax.jit(lambda {', '.join(traced)}: {snippet.call(call.names)})")
+
+        def function(arguments: Any) -> str:
+            return f"compiled({', '.join(a for a, n in zip(arguments, call.names, strict=True) if n in traced)})"
+
+    if impurity is None:
+        return snippet, [*lines, f"result = {function(call.names)}"]
+    lines += [f"before = {impurity.before}"] if impurity.before and "result" not in impurity.before else []
+    lines.append(f"result = {function(call.names)}")
+    lines += [f"before = {impurity.before}"] if impurity.before and "result" in impurity.before else []
+    if impurity.again is not None:
+        lines.append(f"repeated = {function([impurity.again[n] for n in call.names])}")
+    return snippet, [*lines, f"pure = {impurity.pure}"]
+
+
+def _needed(call: Call, snippet: Snippet, modules: tuple[str, ...]) -> list[str]:
+    lines = []
+    if any(isinstance(h, np.ndarray) and not np.all(np.isfinite(h)) for h in call.hosts.values()):
         lines.append("from math import inf, nan")
-    parameters = implementation.keywords(case.operation, outcome.part, case.parameters)
-    if "distance" in parameters:
+    if any("distance=" in line for line in (snippet.keywords, *snippet.definitions)):
         lines.append("from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, SquaredEuclidean")
-    lines += _numbers(truth, values, template, outcome.dtype)
-    keywords = [f"{name}={_literal(value)}" for name, value in parameters.items()]
-    arrays = ", ".join(a.name for a in definition.arguments if a.kind == "array")
-    filled = call.replace("{arguments_dy}", ", ".join([*names, "dy", *keywords]))
-    filled = filled.replace("{arguments}", ", ".join(names + keywords)).replace("{arrays}", arrays)
-    return "\n".join([*lines, *filled.splitlines(), f"# {outcome.output} {outcome.problem}"])
+    lines += [f"import {m}" for m in modules if m not in ("numpy", call.arrays.name)]
+    empty = any(isinstance(h, np.ndarray) and not h.size for h in call.hosts.values())
+    if (empty or {"numpy", "pickle"} & set(modules)) and "import numpy as np" not in call.arrays.imports:
+        lines.append("import numpy as np")
+    return lines
 
 
-def _literal(value: Any) -> str:
-    if isinstance(value, float) and not np.isfinite(value):
-        return f'float("{value}")'
-    return repr(value)
+def _arguments(call: Call, truth: Truth) -> list[str]:
+    """A line for each argument, and one more where it has another layout."""
+    case, lines = truth.case, []
+    long = case.size > MOST_NUMBERS and bool(case.note) and not case.name.startswith("shrunk")
+    if long:
+        lines += ["from leakysm.verify.conformance import fixed_case", f'case = fixed_case("{case.id}")']
+    for at, (name, host) in enumerate(call.hosts.items()):
+        if not isinstance(host, np.ndarray):
+            lines.append(f"{name} = {host!r}")
+            continue
+        dtype = call.dtype if host.dtype.kind == "f" else call.arrays.integers(call.dtype)
+        layout = call.layouts[name]
+        if layout == EXPANDED:
+            lines.append(call.arrays.template.format(name=name, values=repr(host.flat[0].item()), dtype=dtype))
+            lines.append(f"{name} = {call.arrays.expanded.format(name, host.shape)}")
+            continue
+        values = f"case.arguments[{at}]" if long and at < len(case.arguments) else "case.dy" if long else _listed(host)
+        lines.append(call.arrays.template.format(name=name, values=values, dtype=dtype))
+        expression = call.arrays.layouts[layout]
+        if host.ndim and expression != "{0}":
+            lines.append(f"{name} = {expression.format(name)}")
+    return lines
 
 
-def _numbers(truth: Truth, values: dict[str, Any], template: str, dtype: str) -> list[str]:
-    if truth.case.size > MOST_NUMBERS and truth.case.note and not truth.case.name.startswith("shrunk"):
-        lines = ["from leakysm.verify.conformance import fixed_case", f'case = fixed_case("{truth.case.id}")']
-        lines.append(f"{', '.join(n for n in values if n != 'dy')} = case.arguments")
-        lines += ["dy = case.dy"] if "dy" in values else []
-        return [*lines, "# NumPy arrays of float64; convert the floats to " + dtype]
-    return [_assignment(name, value, template, dtype) for name, value in values.items()]
+def _listed(host: Any) -> str:
+    return repr(host.tolist()) if host.size else f"np.zeros({host.shape})"
 
 
-def _assignment(name: str, value: Any, template: str, dtype: str) -> str:
-    if not isinstance(value, np.ndarray):
-        return f"{name} = {value!r}"
-    literal = repr(value.tolist()) if value.size else f"np.zeros({value.shape})"
-    return template.format(name=name, values=literal, dtype=dtype if value.dtype.kind == "f" else "int64")
+def _run(
+    implementation: Implementation, truth: Truth, outcome: Outcome, snippet: Snippet, lines: list[str], strict: bool
+) -> Outcome | None:
+    """The failure as the code shows it; None if it shows none."""
+    scope: dict[str, Any] = {"__name__": "counterexample", snippet.owner: snippet.offered}
+    text = "\n".join([*snippet.imports, *lines])
+    arrays = implementation.arrays
+    call = Call(implementation, truth.case, outcome.dtype, outcome.part, outcome.manner or plainly(truth.case))
+    quiet = io.StringIO()
+    try:
+        with (
+            call.around(),
+            kept(arrays.settings, arrays.scope),
+            contextlib.redirect_stdout(quiet),
+            contextlib.redirect_stderr(quiet),
+        ):
+            exec(compile(text, "counterexample", "exec"), scope)
+            results = arrays.hosted(scope["result"])
+    except (Exception, SystemExit) as problem:
+        said = str(problem) if isinstance(problem, WrongResult) else raised(problem)
+        return outcome if said == outcome.problem else None
+    if outcome.kind == "impure":
+        return outcome if not scope["pure"] else None
+    if outcome.kind == "promise":
+        return outcome
+    judged = judge_numbers(truth, outcome.dtype, outcome.part, results, strict=strict, manner=outcome.manner)
+    failed = [o for o in judged if o.failed]
+    return next((o for o in failed if o.output == outcome.output), failed[0] if failed else None)

@@ -38,4 +38,6 @@ FLAGS: dict[str, str] = {
     "few": "Two values a channel: biased and unbiased variance differ by a factor of two.",
     "zero-scale": "Batch norm's scale is 0 or negative: maximum and normalisation do not simply commute.",
     "cut-off": "ReLU cuts everything off: all gradients are 0.",
+    "layout": "The same numbers pass when they are contiguous in memory: strides are ignored.",
+    "purity": "The call changed an argument or a setting of the program, gave a view of an argument or a buffer that the next call uses, or other bits the second time.",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from leakysm.verify.report import BOUND_HEADER, FLAG_HEADER, bound_rows, flag_rows, markdown
+from leakysm.verify.report import BOUND_HEADER, FLAG_HEADER, MEND_HEADER, bound_rows, flag_rows, markdown, mend_rows
 
 
 def part(page: str, name: str) -> str:
@@ -31,3 +31,8 @@ def bounds() -> list[str]:
 def flags() -> list[str]:
     """The table of flags."""
     return markdown(FLAG_HEADER, flag_rows())
+
+
+def mends() -> list[str]:
+    """The table of what to do about each flag."""
+    return markdown(MEND_HEADER, mend_rows())

@@ -1,7 +1,7 @@
 """The pytest plugin: `pytest --leakysm-conform=MODULE[:NAME]` makes every operation that a module offers a test.
 
-With no other argument these are the only tests; with paths they are added to those. Options: --leakysm-array,
---leakysm-expected (a file of expected failures), --leakysm-strict. An operation that is not offered is a skipped test.
+With no other argument these are the only tests; with paths they are added to those. An operation that is not offered
+is a skipped test. What was left unchecked, such as a gradient that is not offered, stands in a section of the summary.
 """
 
 from __future__ import annotations
@@ -15,22 +15,39 @@ import pytest
 
 ITEMS = Path(__file__).with_name("conformance_items.txt")  # a name to collect from; the tests come from the module
 
+LOADED = pytest.StashKey[Any]()
+UNCHECKED = pytest.StashKey[list[str]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("leakysm", "leakysm conformance")
-    group.addoption("--leakysm-conform", metavar="MODULE[:NAME]", help="hold what it offers to leakysm's error bounds")
-    group.addoption("--leakysm-array", choices=("numpy", "torch", "jax"), help="its arrays; default: told from imports")
-    group.addoption("--leakysm-expected", metavar="FILE", help="expected failures, lines PATTERN  # REASON")
-    group.addoption("--leakysm-strict", action="store_true", help="also what only leakysm promises")
+    add = group.addoption
+    add(
+        "--leakysm-conform",
+        metavar="MODULE[:NAME]",
+        help="Hold what it offers to leakysm's error bounds. Runs its code.",
+    )
+    add("--leakysm-array", choices=("numpy", "torch", "jax"), help="Its arrays. Default: inferred from its imports.")
+    add("--leakysm-expected", metavar="FILE", help="File of expected failures, a line PATTERN  # REASON for each.")
+    add("--leakysm-strict", action="store_true", help="Also check what only leakysm promises.")
+    add("--leakysm-require", action="append", metavar="NAME", help="Fail if this operation is not offered; repeatable.")
+    add("--leakysm-map", action="append", metavar="THEIRS=OURS", help="Its name of a parameter; repeatable.")
+    add("--leakysm-dtype", action="append", choices=("float16", "float32", "float64"), help="Only this; repeatable.")
+    add("--leakysm-seed", type=int, help="Seed of the random cases.")
+    add("--leakysm-examples", type=int, help="Number of random cases for each operation.")
+
+
+OPTIONS = ("array", "expected", "strict", "require", "map", "dtype", "seed", "examples")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("leakysm_conform") is None:
-        for option in ("array", "expected", "strict"):
-            if config.getoption(f"leakysm_{option}"):
+        for option in OPTIONS:
+            if config.getoption(f"leakysm_{option}") not in (None, False):
                 raise pytest.UsageError(f"--leakysm-{option} goes with --leakysm-conform; add that, or leave it out")
         return
-    _expected(config)  # what is wrong with it is told at once
+    _checked(config)  # what is wrong with the options is told at once
+    config.stash[UNCHECKED] = []
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     config.args = [*(config.args if given else []), str(ITEMS)]
 
@@ -41,23 +58,47 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
-def _expected(config: pytest.Config) -> list[Any]:
-    """The expected failures; none without a file of them."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The tests that passed and still left something unchecked: a dot alone would not say so."""
+    if lines := config.stash.get(UNCHECKED, []):
+        terminalreporter.section("leakysm: not checked")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+def _checked(config: pytest.Config) -> list[Any]:
+    """The expected failures; none without a file of them. UsageError for options that cannot be meant."""
     from leakysm.errors import UserError
+    from leakysm.verify.adapters.signatures import Names
     from leakysm.verify.conformance import read_expected_file
+    from leakysm.verify.registry import ENTRIES
 
     path = config.getoption("leakysm_expected")
     try:
+        Names.read(config.getoption("leakysm_map") or ())
+        for name in config.getoption("leakysm_require") or ():
+            if name not in ENTRIES:
+                raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
         return read_expected_file(Path(path)) if path else []
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _loaded(config: pytest.Config) -> Any:
+    """The implementation, loaded once in a run, or what is wrong with it."""
+    from leakysm.verify.conformance import loaded
+
+    if LOADED not in config.stash:
+        names = config.getoption("leakysm_map") or ()
+        found = loaded(config.getoption("leakysm_conform"), config.getoption("leakysm_array"), names)
+        config.stash[LOADED] = found
+    return config.stash[LOADED]
 
 
 class Conformance(pytest.File):
     """A test for each registered operation, one that any is offered, one that the expected failures happened."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        from leakysm.verify import entries  # noqa: F401
         from leakysm.verify.registry import ENTRIES
 
         yield Offered.from_parent(self, name="offers an operation")
@@ -68,17 +109,19 @@ class Conformance(pytest.File):
 
 
 class _Item(pytest.Item):
-    def report(self, operations: Sequence[str] | None) -> Any:
-        """The conformance report of some operations."""
-        from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform_module
+    def report(self, operations: Sequence[str]) -> Any:
+        """The conformance report of some operations; None for a module that is of no use."""
+        from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform
 
+        implementation = _loaded(self.config)
+        if isinstance(implementation, str):
+            return None
         option = self.config.getoption
         strict = bool(option("leakysm_strict"))
-        settings = Settings(OWN_DTYPES if strict else OTHERS_DTYPES, strict=strict)
-        target, array = option("leakysm_conform"), option("leakysm_array")
-        return conform_module(
-            target, array=array, operations=operations, settings=settings, expected=_expected(self.config)
-        )
+        dtypes = tuple(option("leakysm_dtype") or (OWN_DTYPES if strict else OTHERS_DTYPES))
+        amounts = {name: option(f"leakysm_{name}") for name in ("seed", "examples")}
+        settings = Settings(dtypes, strict, **{name: value for name, value in amounts.items() if value is not None})
+        return conform(implementation, operations=operations, settings=settings, expected=_checked(self.config))
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, f"{self.config.getoption('leakysm_conform')}: {self.name}"
@@ -88,9 +131,10 @@ class Offered(_Item):
     """The module can be imported, and offers something under a public name."""
 
     def runtest(self) -> None:
-        from leakysm.verify.conformance import offered
+        from leakysm.verify.conformance import offers_nothing
 
-        broken = offered(self.config.getoption("leakysm_conform"), self.config.getoption("leakysm_array"))
+        implementation = _loaded(self.config)
+        broken = implementation if isinstance(implementation, str) else offers_nothing(implementation)
         if broken is not None:
             pytest.fail(broken, pytrace=False)
 
@@ -99,13 +143,19 @@ class Operation(_Item):
     """One operation, value and gradient."""
 
     def runtest(self) -> None:
-        from leakysm.verify.report import row_problems
+        from leakysm.verify.report import result, row_problems
 
-        row = self.report([self.name]).rows[-1]
-        if row.status in ("not offered", "broken"):  # a broken module fails once, as Offered
+        report = self.report([self.name])
+        row = report.rows[-1] if report is not None else None
+        if row is None or row.status == "not offered":  # a broken module fails once, as Offered
+            if self.name in (self.config.getoption("leakysm_require") or ()):
+                pytest.fail(f"{self.name} is required and not offered: define it", pytrace=False)
             pytest.skip(f"{self.name} is not offered")
         if row.status != "passed":
             pytest.fail("\n".join(row_problems(row)), pytrace=False)
+        if result(row) != "passed" or row.notes:
+            words = "; ".join([result(row), *row.notes])
+            self.config.stash[UNCHECKED].append(f"{self.name}: {words}")
 
 
 class ExpectedFailures(_Item):
@@ -114,8 +164,8 @@ class ExpectedFailures(_Item):
     def runtest(self) -> None:
         from leakysm.verify.registry import ENTRIES
 
-        named = [entry.pattern.partition("/")[0] for entry in _expected(self.config)]
+        named = [entry.pattern.partition("/")[0] for entry in _checked(self.config)]
         operations = [o for o in ENTRIES if any(fnmatchcase(o, pattern) for pattern in named)]
-        idle = self.report(operations or list(ENTRIES)[:1]).unmatched
-        if idle:
-            pytest.fail("\n".join(f"{entry}: did not happen; remove it" for entry in idle), pytrace=False)
+        report = self.report(operations or list(ENTRIES)[:1])
+        if report is not None and report.unmatched:
+            pytest.fail("\n".join(f"{entry}: did not happen; remove it" for entry in report.unmatched), pytrace=False)

@@ -10,8 +10,9 @@ from leakysm.verify.conformance import Report, Row, Worst
 from leakysm.verify.flags import FLAGS
 from leakysm.verify.gradients import Checks
 from leakysm.verify.registry import ENTRIES
+from leakysm.verify.telling import mend
 
-VERSION = 1
+VERSION = 2
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -28,12 +29,26 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *escaped)]
 
 
-SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag")
+SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag, and notes")
 
 
 def summary_rows(report: Report) -> list[list[str]]:
-    """An operation a row: what came of it."""
-    return [_summary(row) for row in report.rows]
+    """An operation a row: what came of it. Those that are not offered have none: see `not_offered`."""
+    return [_summary(row) for row in report.rows if row.status != "not offered"]
+
+
+def not_offered(report: Report) -> list[str]:
+    """One line that names the operations that are not offered; none if all are."""
+    names = [row.operation for row in report.rows if row.status == "not offered"]
+    return [f"not offered: {', '.join(names)}"] if names else []
+
+
+def result(row: Row) -> str:
+    """What came of an operation, and what of it was not looked at."""
+    limits = ["value only"] if row.not_offered == ("vjp",) else []
+    limits += ["gradient only"] if row.not_offered == ("value",) else []
+    limits += [f"{row.not_judged} not judged"] if row.not_judged else []
+    return row.status + (f" ({', '.join(limits)})" if limits and row.status != "not offered" else "")
 
 
 def _summary(row: Row) -> list[str]:
@@ -41,8 +56,8 @@ def _summary(row: Row) -> list[str]:
     largest = f"{worst.ratio:.2f} ({worst.output}, {worst.dtype}, {worst.case.partition('/')[2]})" if worst else ""
     failures = ", ".join(f"{flag} {count}" for flag, count in sorted(row.failures.items()))
     expected = ", ".join(f"expected: {reason}" for reason in row.expected.values())
-    status = row.status + (" (value only)" if row.not_offered == ("vjp",) else "")
-    return [row.operation, status, str(row.cases or ""), largest, "; ".join(filter(None, (failures, expected)))]
+    words = "; ".join(filter(None, (failures, expected, *row.notes)))
+    return [row.operation, result(row), str(row.cases or ""), largest, words]
 
 
 ERROR_HEADER = ("operation", "dtype", "part", "error / bound", "error in eps * scale", "worst output", "worst case")
@@ -86,16 +101,23 @@ def gradient_rows(checks: Sequence[Checks]) -> list[list[str]]:
 
 
 def problems(report: Report) -> list[str]:
-    """What went wrong, each with the smallest counterexample as code."""
+    """What went wrong: of each operation the failure that says most, as code; then what is missing or did not happen."""
     lines = [line for row in report.rows for line in row_problems(row)]
+    lines += [f"{name} is required and not offered: define it, or leave --require out" for name in report.missing]
     return lines + [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]
 
 
 def row_problems(row: Row) -> list[str]:
-    """What went wrong with one operation."""
+    """What went wrong with one operation, and, where it was asked for, one failure of each other flag."""
     if row.problem is None:
         return []
-    return ["", f"{row.operation}: {row.problem}", *(f"    {line}" for line in (row.counterexample or "").splitlines())]
+    found = [(row.operation, row.problem, row.counterexample or "")]
+    found += [(f"{row.operation}, {other.flag}", other.problem, other.counterexample) for other in row.others]
+    return [
+        line
+        for title, problem, code in found
+        for line in ("", f"{title}: {problem}", *(f"    {text}" for text in code.splitlines()))
+    ]
 
 
 def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str, Any]:
@@ -107,6 +129,7 @@ def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str,
         "ok": report.ok and not any(c.problems for c in checks or ()),
         "operations": [asdict(row) for row in report.rows],
         "unmatched": report.unmatched,
+        "missing": report.missing,
         **({} if checks is None else {"gradients": [asdict(c) for c in checks]}),
     }
 
@@ -129,3 +152,11 @@ FLAG_HEADER = ("flag", "what it is there to find")
 def flag_rows() -> list[list[str]]:
     """The flags and what they are for."""
     return [[f"`{flag}`", meaning] for flag, meaning in FLAGS.items()]
+
+
+MEND_HEADER = ("flag", "what to do about its failures")
+
+
+def mend_rows() -> list[list[str]]:
+    """The flags and what to do about them."""
+    return [[f"`{flag}`", mend(flag)] for flag in FLAGS]

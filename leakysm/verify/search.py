@@ -149,7 +149,9 @@ def _parameter(value: Any, random: np.random.Generator) -> Any:
     if not isinstance(value, float):
         return value
     factor = random.choice([1 + 2.0**-23, 1 - 2.0**-23, 2.0, 0.5, random.uniform(0.5, 1.5)])
-    moved = value * factor if np.isfinite(value) and value > 0 and random.random() < 0.7 else random.uniform(2.0**-10, 1)
+    moved = (
+        value * factor if np.isfinite(value) and value > 0 and random.random() < 0.7 else random.uniform(2.0**-10, 1)
+    )
     return float(np.float32(min(moved, 1.0)))
 
 

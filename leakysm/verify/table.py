@@ -132,7 +132,9 @@ _BATCH_NORM_INFERENCE = {
     "dx": Bound("5 + other(2)", "|dy scale| / sigma", "1 / sigma (3), two products"),
     "dscale": Bound("sum(n) + 6 + other(2)", "sum of |dy| (|x| + |mean|) / sigma", "x-hat, times dy, the sum over n"),
     "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
-    "dmean": Bound("sum(n) + 5 + other(2)", "sum of |dy| |scale| / sigma", "1 / sigma (3), two products, the sum over n"),
+    "dmean": Bound(
+        "sum(n) + 5 + other(2)", "sum of |dy| |scale| / sigma", "1 / sigma (3), two products, the sum over n"
+    ),
     "dvariance": Bound(
         "sum(n) + 14 + other(4)",
         "sum of |dy| (|x| + |mean|) |scale| / (2 sigma^3)",

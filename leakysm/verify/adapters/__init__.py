@@ -2,11 +2,13 @@
 
 `EngineImplementation` presents one of our engines, `ModuleImplementation` anybody's module or object, on NumPy arrays
 or, through `torch_arrays` and `jax_arrays`, on those frameworks' arrays, with gradients by their autodiff.
-Arguments and results are host (NumPy) arrays on this side of the door.
+An implementation is called with its own arrays; what is compared are host (NumPy) arrays.
 """
 
+from leakysm.verify.adapters.arrays import arrays_named
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
-from leakysm.verify.adapters.module import ModuleImplementation, arrays_named, load
+from leakysm.verify.adapters.loading import load
+from leakysm.verify.adapters.module import ModuleImplementation
 
 __all__ = ["EngineImplementation", "Implementation", "ModuleImplementation", "NotOffered", "arrays_named", "load"]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import numpy as np
 
 from leakysm.backends.protocol import Engine
 from leakysm.ops.registry import OPERATIONS
-from leakysm.verify.adapters.implementation import HostArray, as_tuple
+from leakysm.verify.adapters.implementation import Implementation, Snippet
+from leakysm.verify.adapters.numpy_arrays import EngineArrays
 
 
-class EngineImplementation:
+class EngineImplementation(Implementation):
     """All registered operations of an engine, on its device."""
 
     def __init__(self, engine: Engine):
         self.engine, self.name = engine, engine.name
+        self.arrays = EngineArrays(engine)
         self.versions: Mapping[str, str] = {
             "leakysm": importlib.metadata.version("leakysm"),
             engine.xp.__name__.partition(".")[0]: str(engine.xp.__version__),
@@ -26,29 +26,34 @@ class EngineImplementation:
     def offers(self, operation: str, part: str) -> bool:
         return operation in OPERATIONS
 
-    def _given(self, operation: str, arguments: Sequence[Any]) -> list[Any]:
-        return [self.engine.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments]
-
-    def _host(self, results: Any) -> tuple[HostArray, ...]:
-        return tuple(np.asarray(self.engine.to_host(a)) for a in as_tuple(results))
-
-    def value(self, operation: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> tuple[HostArray, ...]:
-        y, _ = self.engine.operation(operation).forward(*self._given(operation, arguments), **parameters)
-        return self._host(y)
-
-    def vjp(
-        self, operation: str, arguments: Sequence[Any], dy: HostArray, parameters: Mapping[str, Any]
-    ) -> tuple[HostArray, ...]:
+    def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
         pair = self.engine.operation(operation)
-        _, saved = pair.forward(*self._given(operation, arguments), **parameters)
-        return self._host(pair.backward(saved, self.engine.asarray(dy)))
 
-    def keywords(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        return parameters
+        def value(*arguments: Any) -> Any:
+            return pair.forward(*arguments, **parameters)[0]
 
-    def snippet(self, operation: str, part: str) -> tuple[list[str], str, str]:
-        imports = ["import numpy as np", "import leakysm as lk", f'engine = lk.backend("{self.name}")']
-        imports.append(f'pair = engine.operation("{operation}")')
-        call = "y, saved = pair.forward({arguments})"
-        call += "\nresult = " + ("pair.backward(saved, dy)" if part == "vjp" else "y")
-        return imports, "{name} = engine.asarray(np.array({values}, dtype=np.{dtype}))", call
+        def vjp(*arguments: Any) -> Any:
+            _, saved = pair.forward(*arguments[:-1], **parameters)
+            return pair.backward(saved, arguments[-1])
+
+        return vjp if part == "vjp" else value
+
+    def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
+        imports = ["import numpy as np", "import leakysm as lk", f'pair = engine.operation("{operation}")']
+        load, keywords = f'engine = lk.backend("{self.name}")', written(parameters)
+        names = ", ".join(a.name for a in OPERATIONS[operation].arguments)
+        call = f"pair.forward({names}{', ' + keywords if keywords else ''})"
+        lines = [f"def value({names}):", f"    return {call}[0]"]
+        if part == "vjp":
+            lines = [f"def gradient({names}, dy):", f"    _, saved = {call}", "    return pair.backward(saved, dy)"]
+        definitions = [imports.pop(), *lines]
+        return Snippet(imports, load, "engine", self.engine, definitions, "gradient" if part == "vjp" else "value")
+
+
+def written(keywords: Mapping[str, Any]) -> str:
+    """Keywords as one writes them in a call."""
+    return ", ".join(f"{name}={_literal(value)}" for name, value in keywords.items())
+
+
+def _literal(value: Any) -> str:
+    return f'float("{value}")' if isinstance(value, float) and value - value != 0 else repr(value)

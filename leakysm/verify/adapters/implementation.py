@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from leakysm.verify.adapters.arrays import Arrays
 
 HostArray = np.ndarray[Any, Any]
 
@@ -18,31 +22,77 @@ class WrongResult(Exception):  # noqa: N818 (the message is the finding)
     """The implementation returned something that is not what the operation returns."""
 
 
-class Implementation(Protocol):
-    """Operations by their public names, host arrays in and out.
+@dataclass(frozen=True)
+class Snippet:
+    """A call as code. `load`: the line that makes `owner`, whose value is `offered`; `definitions`: what `function` needs.
 
-    value and vjp may raise NotOffered, WrongResult, or whatever the implementation raises.
+    The function takes the arguments by position (a gradient's dy last) and `keywords`.
+    """
+
+    imports: Sequence[str]
+    load: str
+    owner: str
+    offered: Any
+    definitions: Sequence[str]
+    function: str
+    keywords: str = ""
+
+    def call(self, arguments: Sequence[str]) -> str:
+        """The call of the function with these arguments, an expression."""
+        return f"{self.function}({', '.join(filter(None, (*arguments, self.keywords)))})"
+
+
+class Implementation:
+    """Operations by their public names, on arrays of one kind.
+
+    Whatever the implementation raises passes through; NotOffered and WrongResult are ours.
     """
 
     name: str
     versions: Mapping[str, str]
+    arrays: Arrays
 
     def offers(self, operation: str, part: str) -> bool:
         """Whether the "value" or the "vjp" of an operation can be had."""
+        raise NotImplementedError
+
+    def misfit(self, operation: str) -> str | None:
+        """Why a function that is offered cannot be called as the operation is, and the mend; None if it can be."""
+        return None
+
+    def notes(self, operation: str) -> list[str]:
+        """What is left unchecked of an operation, because its function has no parameter for it."""
+        return []
+
+    def differentiates(self, operation: str) -> bool:
+        """Whether the gradient is a framework's autodiff and not the implementation's own."""
+        return False
+
+    def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+        """The call with these parameters: it takes the arguments (a gradient's dy last), gives what comes of it."""
+        raise NotImplementedError
+
+    def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
+        """The same call as code."""
+        raise NotImplementedError
 
     def value(self, operation: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> tuple[HostArray, ...]:
-        """The outputs."""
+        """The outputs, host arrays in and out."""
+        return self._on_host(operation, "value", arguments, parameters)
 
     def vjp(
         self, operation: str, arguments: Sequence[Any], dy: HostArray, parameters: Mapping[str, Any]
     ) -> tuple[HostArray, ...]:
-        """One gradient for each differentiable argument."""
+        """One gradient for each differentiable argument, host arrays in and out."""
+        return self._on_host(operation, "vjp", (*arguments, dy), parameters)
 
-    def keywords(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Those of the parameters that the implementation's function takes."""
-
-    def snippet(self, operation: str, part: str) -> tuple[list[str], str, str]:
-        """For a counterexample: imports, a template making `{name}` of `{values}` and `{dtype}`, and the call."""
+    def _on_host(
+        self, operation: str, part: str, arguments: Sequence[Any], parameters: Mapping[str, Any]
+    ) -> tuple[HostArray, ...]:
+        floats = [a.dtype.name for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+        with self.arrays.mode(floats[0] if floats else "float64"):
+            given = [self.arrays.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments]
+            return self.arrays.hosted(self.function(operation, part, parameters)(*given))
 
 
 def as_tuple(result: Any) -> tuple[Any, ...]:

@@ -1,43 +1,91 @@
-"""JAX arrays, with gradients by jax.vjp. float64 is switched on for the duration of a call."""
+"""JAX arrays, with gradients by jax.vjp. Each dtype runs as its users run it: float64 under x64, the others without.
+
+Functions are compiled whole where they can be traced: run operation by operation, JAX compiles each of those for
+every shape, which takes five times as long.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from leakysm.verify.adapters.arrays import Arrays, Setting
 from leakysm.verify.adapters.implementation import HostArray, WrongResult, as_tuple
+from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
 
-class JaxArrays:
-    """Arrays on JAX's default device."""
+class JaxArrays(Arrays):
+    """Arrays on JAX's default device. They have no strides, and nothing can write to them."""
 
     name = "jax"
     versions: Mapping[str, str] = {"jax": str(jax.__version__)}
-    imports: Sequence[str] = ("import jax", "import jax.numpy as jnp", 'jax.config.update("jax_enable_x64", True)')
+    imports: Sequence[str] = ("import jax", "import jax.numpy as jnp")
     template = "{name} = jnp.array({values}, dtype=jnp.{dtype})"
-    derivative: str | None = (
-        "first = lambda {arrays}: (lambda y: y[0] if isinstance(y, tuple) else y)(FUNCTION({arguments}))\n"
-        "_, backward = jax.vjp(first, {arrays})\n"
-        "result = backward(dy)"
+    layouts: Mapping[str, str] = {"contiguous": "{0}"}
+    expanded = "jnp.broadcast_to({0}, {1})"
+    bits = "jax.device_get({0}).tobytes()"
+    watched = ("{0}.is_deleted()", bits)
+    shares = None
+    other = "jnp.flip({0}) / 2"
+    settings = (
+        *PROGRAM,
+        Setting("jax.config.jax_enable_x64", "jax", lambda value: jax.config.update("jax_enable_x64", value)),
     )
+    scope = {**SCOPE, "jax": jax, "jnp": jnp}
+    compiles = True
+
+    def __init__(self) -> None:
+        self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def asarray(self, host: HostArray) -> Any:
-        with jax.enable_x64(True):
-            return jnp.asarray(host)
+        return jnp.array(host)
 
     def to_host(self, array: Any) -> HostArray:
         if not isinstance(array, jax.Array):
             raise WrongResult(f"returned a {type(array).__name__}; a jax.Array is expected")
         return np.asarray(array)
 
-    def call(self, function: Callable[[], Any]) -> Any:
-        with jax.enable_x64(True):
-            return function()
+    @contextlib.contextmanager
+    def mode(self, dtype: str) -> Iterator[None]:
+        before = jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", dtype == "float64")
+        try:
+            yield
+        finally:
+            jax.config.update("jax_enable_x64", before)
 
-    def vjp(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+    def imports_for(self, dtype: str) -> list[str]:
+        return [*self.imports, *(['jax.config.update("jax_enable_x64", True)'] if dtype == "float64" else [])]
+
+    def integers(self, dtype: str) -> str:
+        return "int64" if dtype == "float64" else "int32"
+
+    def gradient(self, function: str, arrays: str, arguments: str, outputs: int) -> list[str] | None:
+        first = "[0]" if outputs > 1 else ""
+        return [f"    return jax.vjp(lambda {arrays}: {function}({arguments}){first}, {arrays})[1](dy)"]
+
+    def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         _, backward = jax.vjp(lambda *a: as_tuple(function(*a))[0], *arrays)
         return tuple(backward(dy))
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            places = [i for i, a in enumerate(given) if isinstance(a, jax.Array)]
+            key = function, tuple(a for a in given if not isinstance(a, jax.Array))
+            if key not in self._compiled:
+
+                def of_arrays(*arrays: Any) -> Any:
+                    full = list(given)
+                    for place, array in zip(places, arrays, strict=True):
+                        full[place] = array
+                    return function(*full)
+
+                self._compiled[key] = jax.jit(of_arrays)
+            return self._compiled[key](*[given[i] for i in places])
+
+        return call

@@ -8,34 +8,68 @@ from typing import Any
 import numpy as np
 import torch
 
+from leakysm.verify.adapters.arrays import Arrays, Setting
 from leakysm.verify.adapters.implementation import HostArray, WrongResult, as_tuple
+from leakysm.verify.adapters.numpy_arrays import FILLER, PROGRAM, SCOPE
 
 
-class TorchArrays:
-    """Tensors on the CPU."""
+def _set_rng_state(state: bytes) -> None:
+    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+class TorchArrays(Arrays):
+    """Tensors on the CPU. They have no negative strides: in place of those, an array inside a larger one."""
 
     name = "torch"
     versions: Mapping[str, str] = {"torch": str(torch.__version__)}
     imports: Sequence[str] = ("import torch",)
     template = "{name} = torch.tensor({values}, dtype=torch.{dtype})"
-    derivative: str | None = (
-        "arrays = [a.requires_grad_() for a in ({arrays},)]\n"
-        "y = FUNCTION({arguments})\n"
-        "result = torch.autograd.grad(y[0] if isinstance(y, tuple) else y, arrays, dy)"
+    layouts: Mapping[str, str] = {
+        "contiguous": "{0}",
+        "inside": f"torch.nn.functional.pad({{0}}, (3, 2), value={FILLER})[..., 3:-2]",
+        "strided": f"torch.stack([{{0}}, torch.full_like({{0}}, {FILLER})], -1)[..., 0]",
+        "transposed": "{0}.movedim(-1, 0).contiguous().movedim(0, -1)",
+    }
+    expanded = "{0}.expand({1})"
+    bits = "{0}.detach().numpy().tobytes()"
+    watched = (
+        bits,
+        "bytes({0}.untyped_storage())",
+        "{0}.shape",
+        "{0}.stride()",
+        "{0}.requires_grad",
+        "{0}.grad is None",
     )
+    shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
+    other = "{0}.flip(tuple(range({0}.ndim))) / 2"
+    settings = (
+        *PROGRAM,
+        Setting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
+        Setting("torch.get_rng_state().numpy().tobytes()", "torch", _set_rng_state),
+        Setting("torch.is_grad_enabled()", "torch", torch.set_grad_enabled),
+        Setting("torch.are_deterministic_algorithms_enabled()", "torch", torch.use_deterministic_algorithms),
+        Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
+        Setting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
+    )
+    scope = {**SCOPE, "torch": torch}
 
     def asarray(self, host: HostArray) -> Any:
-        return torch.from_numpy(np.array(host))  # a writable copy of its own: torch has no read-only arrays
+        return torch.from_numpy(np.array(host))
 
     def to_host(self, array: Any) -> HostArray:
         if not isinstance(array, torch.Tensor):
             raise WrongResult(f"returned a {type(array).__name__}; a torch.Tensor is expected")
         return np.asarray(array.detach().resolve_conj().resolve_neg().numpy())
 
-    def call(self, function: Callable[[], Any]) -> Any:
-        return function()
+    def gradient(self, function: str, arrays: str, arguments: str, outputs: int) -> list[str] | None:
+        first = "[0]" if outputs > 1 else ""
+        return [
+            f"    {arrays}, = (a.detach().requires_grad_() for a in ({arrays},))",
+            f"    y = {function}({arguments}){first}",
+            f"    return torch.autograd.grad(y, ({arrays},), dy)",
+        ]
 
-    def vjp(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+    def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         leaves = [a.detach().requires_grad_() for a in arrays]
         y = as_tuple(function(*leaves))[0]
         if not isinstance(y, torch.Tensor):

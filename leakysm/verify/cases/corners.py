@@ -99,7 +99,13 @@ def _batches() -> Iterator[tuple[str, Any, tuple[str, ...], str, float]]:
     yield "mean-2^24-double", wide, ("large-mean",), "mean near 2^24, deviation 0.6, numbers of float64", 1e-5
     yield "squares-overflow", single(noise("corner o", 8, 2) * 1e25), ("overflow",), "squares beyond float32", 1e-5
     yield "squares-overflow-double", noise("corner od", 8, 2) * 1e200, ("overflow",), "squares beyond float64", 1e-5
-    yield "two-far-apart", np.array([[1e20], [-1e20]], dtype=np.float32).astype(float), ("overflow", "few"), "1e20 and -1e20", 1e-5
+    yield (
+        "two-far-apart",
+        np.array([[1e20], [-1e20]], dtype=np.float32).astype(float),
+        ("overflow", "few"),
+        "1e20 and -1e20",
+        1e-5,
+    )
     yield (
         "squares-underflow", single(noise("corner u", 8, 2) * 1e-25), ("subnormal",), "squares below float32, eps 0", 0.0,
     )  # fmt: skip
@@ -125,7 +131,13 @@ def _small_scale(operation: str) -> Iterator[Case]:
     arguments = (x, single(np.array([1e-40, -1e-39])), np.zeros(2), np.zeros(2), np.array([2.0**-30, 2.0**-20]))
     dy = noise("dy corner s", 3, 2, bits=11) * 2.0**10
     yield Case(
-        operation, "scale-subnormal", arguments, dy, {"eps": 0.0}, ("subnormal",), "a subnormal scale over a small sigma"
+        operation,
+        "scale-subnormal",
+        arguments,
+        dy,
+        {"eps": 0.0},
+        ("subnormal",),
+        "a subnormal scale over a small sigma",
     )
 
 

@@ -18,7 +18,35 @@ from leakysm.verify.cases.numbers import cotangent, half, noise
 from leakysm.verify.registry import Case, Sample
 
 MOST_TERMS = 8_000  # of N M D: beyond that a sample is looked at
-EDGES = (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024)
+EDGES = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    100,
+    127,
+    128,
+    129,
+    255,
+    256,
+    257,
+    511,
+    512,
+    513,
+    1023,
+    1024,
+)
 
 PAIRS = (  # queries, prototypes, width
     (17, 33, 8), (33, 4, 64), (64, 16, 17), (129, 5, 31), (5, 130, 16), (9, 7, 257), (256, 3, 4), (3, 255, 32),

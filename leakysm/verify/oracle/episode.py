@@ -82,9 +82,7 @@ class _Gradient:
     def __init__(self, episode: Episode, dy: Any):
         logits = loss_gradient(episode.rows, episode.query_labels, dy)
         self.jacobian = episode.metric.jacobian()
-        self.value, self.scale, self.under = (
-            exact(a)[..., None] for a in (-logits.value, logits.scale, logits.under)
-        )
+        self.value, self.scale, self.under = (exact(a)[..., None] for a in (-logits.value, logits.scale, logits.under))
         self.drift = abs(self.value) * episode.metric.jacobian_condition(episode.spread)
         self.drop = abs(self.value) * episode.metric.jacobian_condition(episode.drop)
 

@@ -1,0 +1,170 @@
+"""Loading what MODULE[:NAME] names: the file that is meant, as it is now, under a module name of its own.
+
+A file is never taken from `sys.modules`, where another of the same name may stand, or its older text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import inspect
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.ops.registry import OPERATIONS
+
+_numbers = itertools.count(1)
+_companions: set[str] = set()  # what earlier targets imported from their own folders
+
+
+class _Fresh(SourceFileLoader):
+    """The file's text as it is now: never bytecode of an older one."""
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def load(target: str) -> tuple[Any, ModuleType]:
+    """What MODULE[:NAME] names, and its module. Whatever importing it raises passes through.
+
+    MODULE is a path to a .py file, or a module's name: looked for in the working directory first, as `python -m`
+    does. UserError if NAME is not there, or is a class whose functions want an instance.
+    """
+    name, _, attribute = target.partition(":")
+    module = _module(name)
+    found: Any = module
+    for part in filter(None, attribute.split(".")):
+        if not hasattr(found, part):
+            raise UserError(_missing(found, part, name))
+        found = getattr(found, part)
+    if inspect.isclass(found) and _wants_instance(found):
+        instance = found.__name__.lower()
+        raise UserError(
+            f"{attribute} is a class; an instance is expected: add a line such as "
+            f"`{instance} = {found.__name__}(...)` to the module and name that, {name}:{instance}"
+        )
+    return found, module
+
+
+def _module(name: str) -> ModuleType:
+    here = Path.cwd()
+    if name.endswith(".py"):
+        path = Path(name).resolve()
+        if not path.is_file():
+            raise UserError(f"{name} does not exist; check the name")
+    elif "." not in name and (here / f"{name}.py").is_file():
+        path = here / f"{name}.py"
+    else:
+        with _imports_from(here, name.partition(".")[0]):
+            return importlib.import_module(name)
+    root, package = package_of(path)
+    with _imports_from(root, package.partition(".")[0]):
+        if path.name == "__init__.py":
+            return importlib.import_module(package)
+        if package:
+            importlib.import_module(package)
+        return _fresh(f"{package + '.' if package else ''}_{path.stem}_{next(_numbers)}", path)
+
+
+def package_of(path: Path) -> tuple[Path, str]:
+    """The folder that a file's outermost package lies in, and that package's dotted name; "" for a plain file."""
+    folder, parts = path.parent, []
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(parts)
+
+
+def _fresh(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextlib.contextmanager
+def _imports_from(folder: Path, package: str) -> Iterator[None]:
+    """Imports look in this folder first, and take nothing from `sys.modules` that an earlier target left there."""
+    for name in _companions:
+        sys.modules.pop(name, None)
+    _companions.clear()
+    if package and (folder / package).is_dir() and package in sys.modules:
+        places = [str(p) for p in getattr(sys.modules[package], "__path__", [])]
+        if str(folder / package) not in places:  # another package of the same name
+            for name in [n for n in sys.modules if n == package or n.startswith(package + ".")]:
+                del sys.modules[name]
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    before, writes = set(sys.modules), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # a file mended within the second would be taken for its old self
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = writes
+        _companions.update(n for n in set(sys.modules) - before if _lies_in(sys.modules[n], folder))
+
+
+def _lies_in(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and folder in Path(file).parents and "site-packages" not in Path(file).parts
+
+
+def _missing(found: Any, part: str, name: str) -> str:
+    offered = [n for n in dir(found) if not n.startswith("_")]
+    near = difflib.get_close_matches(part, offered, 1)
+    holds = [n for n in offered if any(hasattr(getattr(found, n, None), o) for o in OPERATIONS)]
+    known = near or holds[:3] or offered[:3]
+    mend = f"did you mean {' or '.join(known)}?" if known else "define it there"
+    return f"{name} has no attribute {part!r}; {mend}"
+
+
+def _wants_instance(found: type) -> bool:
+    """Whether one of the class's operations is a method, which wants `self`."""
+    names = [n + end for n in OPERATIONS for end in ("", "_vjp")]
+    functions = [f for n in names if inspect.isfunction(f := inspect.getattr_static(found, n, None))]
+    return any(next(iter(inspect.signature(f).parameters), None) == "self" for f in functions)
+
+
+def cannot_be_imported(target: str, problem: BaseException) -> str:
+    """One line on what importing it raised, with the mend where we know one."""
+    text = " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
+    path = Path(target.partition(":")[0])
+    if isinstance(problem, ImportError) and "relative import" in str(problem) and path.suffix == ".py":
+        parts = [p for p in path.with_suffix("").parts if p not in ("/", ".", "..")]
+        text += f"; its folder has no __init__.py: use the dotted name, leakysm conform {'.'.join(parts)}"
+    return text
+
+
+def as_code(target: str) -> tuple[str, str]:
+    """The line of code that loads MODULE[:NAME], and the name that it then has."""
+    name, _, attribute = target.partition(":")
+    path, (first, _, rest) = Path(name), attribute.partition(".")
+    owner = re.sub(r"\W", "_", attribute.rpartition(".")[2] or path.stem.rpartition(".")[2])
+    further = f"; {owner} = {attribute}" if rest else ""
+    if name.endswith(".py"):
+        ordinary = path.stem.isidentifier() and path.stem not in sys.stdlib_module_names
+        if not ordinary or path.resolve().parent != Path.cwd() or Path("__init__.py").exists():
+            return f"from leakysm.verify.adapters import load; {owner} = load({target!r})[0]", owner
+        name = path.stem
+    if attribute:
+        return f"from {name} import {first}{further}", owner
+    last = name.rpartition(".")[2]
+    return (f"import {name}" if last == name else f"import {name} as {last}"), last

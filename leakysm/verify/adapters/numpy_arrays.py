@@ -1,0 +1,80 @@
+"""NumPy arrays, which have no autodiff: a gradient is a module's own `_vjp`. CuPy's are the same in another namespace."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.adapters.arrays import Arrays, Setting
+from leakysm.verify.adapters.implementation import HostArray, WrongResult
+
+FILLER = 99  # what lies between an array's numbers where its memory holds more than them
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+PROGRAM = (
+    Setting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
+    Setting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
+    Setting("pickle.dumps(np.random.get_state())", "pickle", lambda value: np.random.set_state(pickle.loads(value))),
+    Setting("random.getstate()", "random", random.setstate),
+    Setting("dict(os.environ)", "os", _set_environment),
+)
+SCOPE: Mapping[str, Any] = {"np": np, "os": os, "pickle": pickle, "random": random}
+
+
+class NumPyArrays(Arrays):
+    """Arrays of NumPy."""
+
+    name = "numpy"
+    versions: Mapping[str, str] = {"numpy": np.__version__}
+    imports: Sequence[str] = ("import numpy as np",)
+    template = "{name} = np.array({values}, dtype=np.{dtype})"
+    layouts: Mapping[str, str] = {
+        "contiguous": "{0}",
+        "reversed": "np.flip(np.flip({0}).copy())",
+        "strided": f"np.stack([{{0}}, np.full_like({{0}}, {FILLER})], -1)[..., 0]",
+        "transposed": "np.asfortranarray({0})",
+    }
+    expanded = "np.broadcast_to({0}, {1})"
+    bits = "{0}.tobytes()"
+    watched = (bits, "{0}.base is not None and {0}.base.tobytes()", "{0}.shape", "{0}.strides", "{0}.dtype")
+    shares: str | None = "np.may_share_memory({0}, {1})"
+    other = "np.flip({0}) / 2"
+    settings = PROGRAM
+    scope = SCOPE
+
+    def asarray(self, host: HostArray) -> Any:
+        return np.array(host)
+
+    def to_host(self, array: Any) -> HostArray:
+        if not isinstance(array, np.ndarray | np.generic):
+            raise WrongResult(f"returned a {type(array).__name__}; a NumPy array is expected")
+        return np.asarray(array)
+
+
+class EngineArrays(NumPyArrays):
+    """The arrays of one of our engines: NumPy's, or CuPy's on a device."""
+
+    template = "{name} = engine.asarray(np.array({values}, dtype=np.{dtype}))"
+
+    def __init__(self, engine: Any):
+        self.engine, self.name = engine, engine.xp.__name__.partition(".")[0]
+        self.scope = {**SCOPE, "xp": engine.xp}
+
+    def evaluated(self, expression: str, *arrays: Any) -> Any:
+        return super().evaluated(expression.replace("np.", "xp."), *arrays)
+
+    def asarray(self, host: HostArray) -> Any:
+        return self.engine.asarray(np.array(host))
+
+    def to_host(self, array: Any) -> HostArray:
+        return np.asarray(self.engine.to_host(array))

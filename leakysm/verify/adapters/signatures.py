@@ -1,0 +1,125 @@
+"""Calling a stranger's function: which keywords it takes, under which names, and whether it can be called at all."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.ops.metrics import SquaredEuclidean
+from leakysm.ops.registry import OPERATIONS
+from leakysm.verify.adapters.implementation import NotOffered
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a module calls the operations' parameters: (operation or "", our name) -> its name."""
+
+    table: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, entries: Iterable[str]) -> Names:
+        """Of entries THEIRS=OURS or OPERATION.THEIRS=OURS; UserError for anything else."""
+        table = {}
+        for entry in entries:
+            left, equals, ours = (part.strip() for part in entry.partition("="))
+            operation, _, theirs = left.rpartition(".")
+            if not equals or not theirs.isidentifier():
+                raise UserError(f"map is {entry!r}; THEIRS=OURS is expected, such as t=threshold: write it so")
+            if operation and operation not in OPERATIONS:
+                raise UserError(f"map is {entry!r}; {operation!r} is no operation: one of {', '.join(OPERATIONS)}")
+            known = [p for o in OPERATIONS.values() if operation in ("", o.name) for p in o.parameters]
+            if ours not in known:
+                of = f" of {operation}" if operation else ""
+                raise UserError(f"map is {entry!r}; {ours!r} is no parameter{of}: {', '.join(dict.fromkeys(known))}")
+            table[operation, ours] = theirs
+        return cls(table)
+
+    def theirs(self, operation: str, ours: str) -> str:
+        """The module's name of a parameter: ours, unless another was given."""
+        return self.table.get((operation, ours)) or self.table.get(("", ours)) or ours
+
+
+def keywords(
+    function: Callable[..., Any], operation: str, parameters: Mapping[str, Any], names: Names
+) -> dict[str, Any]:
+    """The keywords to call with. NotOffered if the function has no parameter for a value that is not the default."""
+    taken = _taken(function)
+    found = {}
+    for ours, value in parameters.items():
+        theirs = names.theirs(operation, ours)
+        if taken is None or theirs in taken:
+            found[theirs] = value
+        elif value != default(operation, ours):
+            raise NotOffered(f"{operation} does not take {ours}")
+    return found
+
+
+def misfit(function: Callable[..., Any], operation: str, part: str, names: Names) -> str | None:
+    """Why the function cannot be called as the operation is, with both signatures and the mend; None if it can."""
+    label = operation + ("_vjp" if part == "vjp" else "")
+    if inspect.isclass(function):
+        return f"{label} is a class; a function is expected: give an instance, {label} = {function.__name__}(...)"
+    signature, taken = _signature(function), _taken(function)
+    if signature is None:
+        return None
+    definition = OPERATIONS[operation]
+    given = dict.fromkeys(names.theirs(operation, p) for p in definition.parameters)
+    if taken is not None:
+        given = {p: None for p in given if p in taken}
+    lacking = [
+        p
+        for p in definition.parameters
+        if names.theirs(operation, p) not in given and default(operation, p) is inspect.Parameter.empty
+    ]
+    arguments = [a.name for a in definition.arguments] + (["dy"] if part == "vjp" else [])
+    try:
+        signature.bind(*arguments, **given)
+        if not lacking:
+            return None
+    except TypeError:
+        pass
+    needed = f"({', '.join([*arguments, *definition.parameters])})"
+    unmapped = [name for name in taken or () if name not in given][len(arguments) :]
+    pairs = [f"--map {t}={o}" for t, o in zip(unmapped, lacking, strict=False)]
+    mend = f"rename its parameters, or {' '.join(pairs)}" if pairs else "give it these parameters"
+    return f"{label} takes {_written(signature)}; {needed} is needed: {mend}"
+
+
+def unchecked(function: Callable[..., Any], operation: str, names: Names) -> list[str]:
+    """The parameters that the function lacks and that are therefore checked at their defaults alone."""
+    taken = _taken(function)
+    if taken is None:
+        return []
+    lacking = [p for p in OPERATIONS[operation].parameters if names.theirs(operation, p) not in taken]
+    return [f"it takes no {p}: checked at {default(operation, p)!r} only" for p in lacking]
+
+
+def default(operation: str, parameter: str) -> Any:
+    """A parameter's default; the loss's distance is squared Euclidean where a function has no choice of it."""
+    if parameter == "distance":
+        return SquaredEuclidean()
+    return inspect.signature(OPERATIONS[operation].value).parameters[parameter].default
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """None of a compiled function that does not say what it takes."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _taken(function: Callable[..., Any]) -> list[str] | None:
+    """The names that the function takes, None if that may be any."""
+    signature = _signature(function)
+    if signature is None or any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return None
+    return [p.name for p in signature.parameters.values() if p.kind is not p.VAR_POSITIONAL]
+
+
+def _written(signature: inspect.Signature) -> str:
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))

@@ -1,0 +1,90 @@
+"""One call of an implementation: its arguments in its own kind of array and in a memory layout, and what it gives."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.adapters.arrays import EXPANDED
+from leakysm.verify.adapters.implementation import HostArray, Implementation
+from leakysm.verify.registry import Case
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a case is called. layouts: one for each argument, dy last; compiled: by the library's compiler, if any.
+
+    purity: whether the call is also watched for what it may not do.
+    """
+
+    layouts: tuple[str, ...]
+    compiled: bool = False
+    purity: bool = False
+
+    def fits(self, case: Case) -> bool:
+        """Whether the case can be called so: only a constant dy can be expanded."""
+        constant = np.size(case.dy) > 0 and bool(np.all(np.asarray(case.dy) == np.asarray(case.dy).flat[0]))
+        return EXPANDED not in self.layouts or constant
+
+
+def plainly(case: Case) -> Manner:
+    """Contiguous arrays, nothing else."""
+    return Manner(("contiguous",) * (len(case.arguments) + 1))
+
+
+def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
+    """Layouts that differ between arguments and from turn to turn, so that each argument meets each of them."""
+    names = itertools.islice(itertools.cycle(implementation.arrays.layouts), turn % 12, None)
+    return Manner(tuple(itertools.islice(names, len(case.arguments) + 1)), compiled=True)
+
+
+class Call:
+    """A case's call in a dtype, part and manner. `names` are those of the arguments given, `given` the arguments."""
+
+    def __init__(self, implementation: Implementation, case: Case, dtype: str, part: str, manner: Manner):
+        self.implementation, self.case, self.part, self.manner = implementation, case, part, manner
+        self.arrays, self.dtype = implementation.arrays, dtype
+        kinds = [a.kind for a in case.definition.arguments] + ["array"]
+        hosts = [
+            np.asarray(a, dtype=dtype) if kind == "array" else a
+            for a, kind in zip((*case.arguments, case.dy), kinds, strict=True)
+        ]
+        count = len(hosts) if part == "vjp" else len(hosts) - 1
+        self.names = tuple([*(a.name for a in case.definition.arguments), "dy"][:count])
+        self.hosts = dict(zip(self.names, hosts, strict=False))
+        self.layouts = dict(zip(self.names, manner.layouts, strict=False))
+
+    @contextlib.contextmanager
+    def around(self) -> Iterator[None]:
+        """What is around the whole call: the dtype's mode, NumPy's own error state, no warnings."""
+        with self.arrays.mode(self.dtype), warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+
+    def placed(self) -> dict[str, Any]:
+        """The arguments as the implementation gets them."""
+        return {
+            name: self.arrays.placed(host, self.layouts[name]) if isinstance(host, np.ndarray) else host
+            for name, host in self.hosts.items()
+        }
+
+    def function(self) -> Callable[..., Any]:
+        """What is called with the arguments; NotOffered if it cannot be had."""
+        function = self.implementation.function(self.case.operation, self.part, self.case.parameters)
+        return self.arrays.compiled(function) if self.manner.compiled else function
+
+    def results(self) -> tuple[HostArray, ...]:
+        """The results as host arrays."""
+        with self.around():
+            return self.arrays.hosted(self.function()(*self.placed().values()))
+
+
+def floats_of(call: Call) -> Sequence[str]:
+    """The names of the call's arguments that are float arrays."""
+    return [n for n, host in call.hosts.items() if isinstance(host, np.ndarray) and host.dtype.kind == "f"]

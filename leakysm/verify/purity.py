@@ -1,0 +1,120 @@
+"""Purity, in the implementation's own arrays: what a call may not do beside giving its results.
+
+It may change no argument and no setting of the program, give no view of an argument, no memory that the next call
+uses again, and no other bits when it is called again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.adapters.arrays import kept
+from leakysm.verify.adapters.implementation import as_tuple
+from leakysm.verify.calls import Call, floats_of
+
+
+@dataclass(frozen=True)
+class Impurity:
+    """What a call did that it may not. As code: `before` is kept, the call made, then `again` if any; `pure` holds.
+
+    `again`: the expression for each argument of a second call, by name; None for no second call.
+    """
+
+    problem: str
+    before: str | None
+    pure: str
+    again: dict[str, str] | None = None
+    modules: tuple[str, ...] = ()
+
+
+def impurity(call: Call) -> Impurity | None:
+    """The first impurity of a call that gives its results; None if there is none."""
+    with call.around():
+        first = _found(call)
+        if first is not None and first.modules:  # a library that is loaded late may set something, once
+            return _found(call)
+        return first
+
+
+def _found(call: Call) -> Impurity | None:
+    arrays, given, function = call.arrays, call.placed(), call.function()
+    marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
+    with kept(arrays.settings, arrays.scope) as changed:
+        try:
+            results = as_tuple(function(*given.values()))
+        except Exception as problem:
+            raises = f"raised {type(problem).__name__} when it was called again"
+            return Impurity(raises, None, "False", {name: name for name in given})
+        for setting in changed():
+            read = setting.read
+            return Impurity(
+                f"changed a setting of the program, {read}", read, f"before == {read}", None, (setting.module,)
+            )
+    for (name, read), mark in marks.items():
+        if _differs(call, read, given[name], mark):
+            text = read.format(name)
+            return Impurity(f"changed its argument {name}: {text} is another afterwards", text, f"before == {text}")
+    return _view(call, given, results) or _repeated(call, function, given, results)
+
+
+def _watched(call: Call) -> Iterator[tuple[str, str]]:
+    for name, host in call.hosts.items():
+        if isinstance(host, np.ndarray):
+            yield from ((name, read) for read in call.arrays.watched)
+
+
+def _differs(call: Call, read: str, array: Any, mark: Any) -> bool:
+    try:
+        return bool(call.arrays.evaluated(read, array) != mark)
+    except Exception:  # such as JAX's of an array that was given away
+        return True
+
+
+def _named(call: Call, results: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Each result and how it is written: `result`, or `result[0]` where there are several."""
+    return [("result" if len(results) == 1 else f"result[{i}]", r) for i, r in enumerate(results)]
+
+
+def _view(call: Call, given: dict[str, Any], results: tuple[Any, ...]) -> Impurity | None:
+    """A result in an argument's memory. A framework's autodiff may pass dy itself on: that is its own affair."""
+    shares = call.arrays.shares
+    if shares is None or (call.part == "vjp" and call.implementation.differentiates(call.case.operation)):
+        return None
+    for text, result in _named(call, results):
+        for name in floats_of(call):
+            if call.arrays.evaluated(shares, result, given[name]):
+                problem = f"gave a view of its argument {name}: the result shares its memory"
+                return Impurity(problem, None, f"not ({shares.format(text, name)})")
+    return None
+
+
+def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[Any, ...]) -> Impurity | None:
+    """Other numbers in between, then the same call again."""
+    arrays = call.arrays
+    bits = [(arrays.bits.format(t), r, arrays.evaluated(arrays.bits, r)) for t, r in _named(call, results)]
+    other = {n: arrays.other if n in floats_of(call) else "{0}" for n in given}
+    try:
+        function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
+    except Exception:
+        return None  # other numbers, other errors: those are not this case's
+    written = {n: e.format(n) for n, e in other.items()}
+    for text, result, before in bits:
+        if arrays.evaluated(arrays.bits, result) != before:
+            problem = "its result changed when it was called again with other numbers: the calls share a buffer"
+            return Impurity(problem, text, f"before == {text}", written)
+    try:
+        repeated = as_tuple(function(*given.values()))
+    except Exception:
+        repeated = ()
+    for (text, _, before), result in itertools.zip_longest(bits, repeated):
+        if result is None or arrays.evaluated(arrays.bits, result) != before:
+            again = text.replace("result", "repeated", 1)
+            return Impurity(
+                "the same call gave other bits the second time", text, f"before == {again}", {n: n for n in given}
+            )
+    return None
