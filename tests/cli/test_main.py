@@ -21,7 +21,7 @@ def test_starting_imports_nothing_heavy(python: Callable[..., subprocess.Complet
         "print(*sorted(m for m in sys.modules if '.' not in m))"
     )
     assert done.returncode == 0, done.stderr
-    heavy = {"numpy", "h5py", "matplotlib", "PIL", "scipy", "torch", "hypothesis", "mpmath", "cupy", "jax", "dask"}
+    heavy = {"numpy", "h5py", "matplotlib", "PIL", "scipy", "torch", "hypothesis", "gmpy2", "cupy", "jax", "dask"}
     assert heavy.isdisjoint(done.stdout.split())
 
 
