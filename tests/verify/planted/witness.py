@@ -181,8 +181,12 @@ def _made(operation: str, part: str, dtype: str, dims: tuple[tuple[str, int], ..
 
 def witness(operation: str, part: str, dtype: str = "float64", parameters: dict | None = None, **dims: int) -> Witness:
     """A call of a part, with these sizes of axes, and parameters over the usual ones."""
-    made = _made(operation, part, dtype, tuple(sorted(dims.items())))
-    return changed(made, parameters={**made.parameters, **parameters}) if parameters else made
+    return _with(_made(operation, part, dtype, tuple(sorted(dims.items()))), tuple(sorted((parameters or {}).items())))
+
+
+@lru_cache(maxsize=None)
+def _with(made: Witness, parameters: tuple[tuple[str, Any], ...]) -> Witness:
+    return changed(made, parameters={**made.parameters, **dict(parameters)}) if parameters else made
 
 
 def changed(made: Witness, **fields: Any) -> Witness:
