@@ -98,9 +98,7 @@ class Numbers:
         n = self.value.shape[axis]
         magnitude = abs(self.value).sum(axis=axis)
         error = self.error.sum(axis=axis) + n * (self.eps * magnitude + self.tiny)
-        return Numbers(
-            np.asarray(self.value.sum(axis=axis)) + ZERO, np.asarray(error) + ZERO, self.eps, self.tiny
-        )
+        return Numbers(np.asarray(self.value.sum(axis=axis)) + ZERO, np.asarray(error) + ZERO, self.eps, self.tiny)
 
     def matmul(self, other: Numbers) -> Numbers:
         """A matrix product in any order."""
@@ -218,9 +216,7 @@ def distance(operation: str, parameters: dict[str, Any], dtype: str) -> Callable
 
 def _mean_of_classes(z: Numbers, labels: Any, n_classes: int) -> Numbers:
     rows = [(z[labels == m]).sum(axis=0) / int((labels == m).sum()) for m in range(n_classes)]
-    return Numbers(
-        np.stack([r.value for r in rows]), np.stack([r.error for r in rows]), z.eps, z.tiny
-    )
+    return Numbers(np.stack([r.value for r in rows]), np.stack([r.error for r in rows]), z.eps, z.tiny)
 
 
 def _to_examples(g: Numbers, labels: Any, n_classes: int) -> Numbers:
@@ -344,7 +340,14 @@ def _batch_norm(x: Numbers, scale: Numbers, shift: Numbers, g: Numbers | None = 
 
 
 def _inference(
-    x: Numbers, scale: Numbers, shift: Numbers, mean: Numbers, variance: Numbers, g: Numbers | None = None, *, eps: Decimal
+    x: Numbers,
+    scale: Numbers,
+    shift: Numbers,
+    mean: Numbers,
+    variance: Numbers,
+    g: Numbers | None = None,
+    *,
+    eps: Decimal,
 ) -> list[Numbers]:
     sigma = (variance + eps).sqrt()
     hat = (_rows(x) - mean) / sigma

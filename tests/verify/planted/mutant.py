@@ -107,9 +107,7 @@ def clearly(functions: SimpleNamespace, witness: Witness) -> bool:
     return False
 
 
-def planted(
-    family: str, name: str, witness: Witness, functions: SimpleNamespace, **marks: Any
-) -> Iterator[Mutant]:
+def planted(family: str, name: str, witness: Witness, functions: SimpleNamespace, **marks: Any) -> Iterator[Mutant]:
     """The mutant, if its mistake shows on the witness in the witness's dtype or in float64; else none."""
     full = f"{witness.operation} {witness.part}: {name}"
     if marks.get("small") or marks.get("impure") or clearly(functions, witness):

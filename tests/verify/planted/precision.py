@@ -80,9 +80,7 @@ def _long_only(operation: str, part: str, title: str, rounding: Rounding) -> Ite
             dims |= {"H": 2, "W": 2}
         call = witness(operation, part, "float64" if title == "float32" else "float32", **dims)
         functions = on_arguments(operation, part, change)
-        yield from planted(
-            f"bits: {title} where long", f"all in {title} where {axis} >= {least}", call, functions
-        )
+        yield from planted(f"bits: {title} where long", f"all in {title} where {axis} >= {least}", call, functions)
 
 
 def _accumulated(dtype: Any) -> Callable[..., Any]:
@@ -106,6 +104,7 @@ def sums() -> Iterator[Mutant]:
         root = replaced("euclidean", "value", lambda *a, d=dtype, **p: np.sqrt(_accumulated(d)(*a, **p)))
         yield from planted("bits: sums", f"the sum over D in {title}", witness("euclidean", "value", D=65), root)
         for n in (7, 100):
+
             def mean(original: Any, *args: Any, d: Any = dtype, **parameters: Any) -> Any:
                 y, _, variance = original(*args, **parameters)
                 rows = args[0].reshape(-1, args[0].shape[-1])
@@ -114,6 +113,7 @@ def sums() -> Iterator[Mutant]:
             functions = replaced("batch_norm", "value", mean)
             yield from planted("bits: sums", f"mean of {n} in {title}", witness("batch_norm", "value", n=n), functions)
         for part, at in (("value", 0), ("vjp", 1)):
+
             def narrow(original: Any, *args: Any, d: Any = dtype, i: int = at, **parameters: Any) -> Any:
                 narrowed = original(*[a.astype(d).astype(np.float32) for a in args], **parameters)
                 if not isinstance(narrowed, tuple):
@@ -127,7 +127,10 @@ def sums() -> Iterator[Mutant]:
 
 
 PARAMETERS = {
-    "leaky_squared_euclidean": ({"threshold": 2.7, "slope": 0.3}, {"threshold": 0.7, "slope": 0.03, "per": "coordinate"}),
+    "leaky_squared_euclidean": (
+        {"threshold": 2.7, "slope": 0.3},
+        {"threshold": 0.7, "slope": 0.03, "per": "coordinate"},
+    ),
     **{name: ({"eps": 1e-5}, {"eps": 0.1234}) for name in OPERATIONS if "norm" in name or "block" in name},
 }
 
@@ -168,7 +171,9 @@ TINY_DIMS: tuple[dict[str, int], ...] = (
 UNITS = (4, 8, 16, 64, 1000)
 
 
-def _small(operation: str, part: str, name: str, family: str, functions: SimpleNamespace, dtype: str) -> Iterator[Mutant]:
+def _small(
+    operation: str, part: str, name: str, family: str, functions: SimpleNamespace, dtype: str
+) -> Iterator[Mutant]:
     """On the call, of few terms, on which it shows most."""
     choices = [{}] if operation != "leaky_squared_euclidean" else [{}, {"threshold": 0.01}, {"threshold": 1e4}]
     calls = [witness(operation, part, dtype, extra, **dims) for dims in TINY_DIMS for extra in choices]
@@ -202,16 +207,22 @@ def small() -> Iterator[Mutant]:
                             part,
                             lambda outs, _, i=i, f=change: [f(o) if k == i else o for k, o in enumerate(outs)],
                         )
-                        yield from _small(operation, part, f"{title} {units} eps off", f"small: {units} eps", functions, dtype)
+                        yield from _small(
+                            operation, part, f"{title} {units} eps off", f"small: {units} eps", functions, dtype
+                        )
                 for name in list(axes.arguments) + (["dy"] if part == "vjp" else []):
                     if units != 8:
                         functions = on_arguments(operation, part, lambda g, n=name, f=more: {n: f(g[n])})
-                        yield from _small(operation, part, f"operand {name} {units} eps off", f"small: {units} eps", functions, dtype)
+                        yield from _small(
+                            operation, part, f"operand {name} {units} eps off", f"small: {units} eps", functions, dtype
+                        )
                 for key in {"threshold", "slope", "eps"} & set(_parameter_names(operation)):
                     functions = on_arguments(
                         operation, part, lambda g, k=key, u=units, d=dtype: {k: g[k] * (1 + u * float(np.finfo(d).eps))}
                     )
-                    yield from _small(operation, part, f"{key} {units} eps off", f"small: {units} eps", functions, dtype)
+                    yield from _small(
+                        operation, part, f"{key} {units} eps off", f"small: {units} eps", functions, dtype
+                    )
 
 
 def _parameter_names(operation: str) -> tuple[str, ...]:
@@ -222,22 +233,37 @@ def _parameter_names(operation: str) -> tuple[str, ...]:
 
 def rough_functions() -> Iterator[Mutant]:
     """An exponential, a logarithm or a root of single precision inside a float64 call."""
+
     def softmax(original: Any, logits: Any, *args: Any, **parameters: Any) -> Any:
         a = logits - logits.max(axis=-1, keepdims=True)
         return a - np.log(np.exp(a.astype(np.float32)).sum(axis=-1, keepdims=True)).astype(logits.dtype)
 
-    yield from planted("bits: functions", "exp, log in float32", witness("log_softmax", "value"), replaced("log_softmax", "value", softmax))
+    yield from planted(
+        "bits: functions",
+        "exp, log in float32",
+        witness("log_softmax", "value"),
+        replaced("log_softmax", "value", softmax),
+    )
     for operation in DISTANCES[2:3]:
+
         def root(original: Any, x: Any, c: Any, **parameters: Any) -> Any:
             return np.sqrt(ops.squared_euclidean(x, c).astype(np.float32)).astype(x.dtype)
 
-        yield from planted("bits: functions", "sqrt in float32", witness(operation, "value"), replaced(operation, "value", root))
+        yield from planted(
+            "bits: functions", "sqrt in float32", witness(operation, "value"), replaced(operation, "value", root)
+        )
+
         def fast(original: Any, x: Any, c: Any, **parameters: Any) -> Any:
             d = ops.squared_euclidean(x, c)
             guess = np.sqrt(d.astype(np.float32)).astype(x.dtype) * x.dtype.type(1 + 1e-4)
             return np.where(d > 0, (guess + d / guess) / 2, 0)
 
-        yield from planted("bits: functions", "sqrt by one Newton step", witness(operation, "value"), replaced(operation, "value", fast))
+        yield from planted(
+            "bits: functions",
+            "sqrt by one Newton step",
+            witness(operation, "value"),
+            replaced(operation, "value", fast),
+        )
 
 
 def mutants() -> Iterator[Mutant]:

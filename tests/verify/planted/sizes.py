@@ -152,7 +152,9 @@ def one_axis() -> Iterator[Mutant]:
         for part in PARTS:
             for places in _places(operation, part):
                 for axis in AXES[operation].of(part)[places[0]]:
-                    if axis == "3" or (len(places) > 1 and any(axis not in AXES[operation].of(part)[p] for p in places)):
+                    if axis == "3" or (
+                        len(places) > 1 and any(axis not in AXES[operation].of(part)[p] for p in places)
+                    ):
                         continue
                     if axis not in deals:
                         sizes = IMAGE[axis[0]] if imaged else WIDE

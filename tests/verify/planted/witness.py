@@ -52,9 +52,7 @@ class Axes:
 
 
 def _distance() -> Axes:
-    return Axes(
-        {"x": ("N", "D"), "c": ("M", "D")}, ("N", "M"), {"y": ("N", "M")}, {"dx": ("N", "D"), "dc": ("M", "D")}
-    )
+    return Axes({"x": ("N", "D"), "c": ("M", "D")}, ("N", "M"), {"y": ("N", "M")}, {"dx": ("N", "D"), "dc": ("M", "D")})
 
 
 _IMAGE, _OUT, _HALF = ("N", "H", "W", "C"), ("N", "H", "W", "F"), ("N", "H/2", "W/2", "F")
