@@ -11,7 +11,7 @@ import decimal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from .witness import Witness
 CONTEXT = decimal.Context(prec=60, Emin=-999999, Emax=999999)
 ZERO, ONE = Decimal(0), Decimal(1)
 _exp = np.frompyfunc(lambda v: v.exp(), 1, 1)
-_log = np.frompyfunc(lambda v: v.ln(), 1, 1)
+# Below 1e-25 1 + v would lose v's digits; the series does not.
+_log1p = np.frompyfunc(lambda v: (v + 1).ln() if abs(v) > Decimal("1e-25") else v - v * v / 2, 1, 1)
 _sqrt = np.frompyfunc(lambda v: v.sqrt(), 1, 1)
 _decimal = np.frompyfunc(lambda v: Decimal(v), 1, 1)
 
@@ -120,7 +121,7 @@ class Numbers:
         return self._made(value, value * grown)
 
     def log1p(self) -> Numbers:
-        return self._made(np.asarray(_log(self.value + 1), dtype=object), self.error)
+        return self._made(np.asarray(_log1p(self.value), dtype=object), self.error)
 
     @property
     def bound(self) -> Any:
@@ -395,7 +396,7 @@ def _outputs(w: Witness) -> list[Numbers]:
     return (simple.get(name) or distance(name, w.parameters, dtype))(*floats, g)
 
 
-@lru_cache(maxsize=None)
+@cache
 def exact(witness: Witness) -> list[tuple[Any, Any]]:
     """The exact outputs of a call and the bound of each element: object arrays of decimals."""
     with decimal.localcontext(CONTEXT):

@@ -1,5 +1,7 @@
 """Other formulas: ones that lose digits on badly conditioned input, take the wrong side, or are just wrong."""
 
+# ruff: noqa: E501 (tables: a line an entry)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -205,7 +207,7 @@ def _branches() -> Iterator[Mutant]:
                     difference = x[:, None] - c[None]
                     squares = difference**2
                     d = squares if per == "coordinate" else squares.sum(axis=-1, keepdims=True)
-                    terms = 2 * dy[:, :, None] * difference * factor(measure(d), threshold, slope)
+                    terms = 2 * dy[:, :, None] * difference * factor(measure(d), threshold, slope)  # noqa: B023 (an argument)
                     return terms.sum(axis=1).astype(x.dtype), -terms.sum(axis=0).astype(x.dtype)
 
                 return function
@@ -569,6 +571,11 @@ def gradients() -> Iterator[Mutant]:
                     )
 
 
+def _turned(g: dict[str, Any]) -> dict[str, Any]:
+    square = g["x"].shape[1] == g["x"].shape[2]
+    return {"x": np.ascontiguousarray(g["x"].transpose(0, 2, 1, 3))} if square else {}
+
+
 def images() -> Iterator[Mutant]:
     flips: dict[str, Function] = {
         "kernel turned by 180 degrees": lambda w: w[::-1, ::-1],
@@ -616,19 +623,9 @@ def images() -> Iterator[Mutant]:
 
                         title = f"the {'first' if end == 0 else 'last'} {word} of {name} zeroed"
                         yield from planted("structure: convolution", title, call, on_arguments(operation, part, cut))
-            for square in (True, False):
-                turn = lambda g, s=square: (
-                    {"x": np.ascontiguousarray(g["x"].transpose(0, 2, 1, 3))}
-                    if s and g["x"].shape[1] == g["x"].shape[2]
-                    else {}
-                )  # noqa: E731
-                if square:
-                    yield from planted(
-                        "structure: convolution",
-                        "images transposed where square",
-                        witness(operation, part, "float64", H=4, W=4),
-                        on_arguments(operation, part, turn),
-                    )
+            functions = on_arguments(operation, part, _turned)
+            call = witness(operation, part, "float64", H=4, W=4)
+            yield from planted("structure: convolution", "images transposed where square", call, functions)
     yield from _pools()
     yield from _relus()
 
@@ -774,7 +771,9 @@ def episodes() -> Iterator[Mutant]:
             for s in (2, 4, 8, 16, 32, 64, 100, 127, 255):
                 for title, move in {"off by one": lambda v: np.maximum(v - 1, 0), "as 0": lambda v: v * 0}.items():
 
-                    def moved(g: dict[str, Any], s: int = s, f: Any = move) -> dict[str, Any]:
+                    def moved(
+                        g: dict[str, Any], s: int = s, f: Any = move, operation: str = operation
+                    ) -> dict[str, Any]:
                         key, labels = labels_of(g)
                         last = labels == labels.max() if labels.size else labels
                         enough = operation == "cross_entropy" or (labels == labels.max()).sum() > 1

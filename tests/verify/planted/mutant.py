@@ -116,7 +116,7 @@ def planted(family: str, name: str, witness: Witness, functions: SimpleNamespace
         yield Mutant(full, witness.operation, functions, doubled, family, **marks)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def in_float64(witness: Witness) -> Witness:
     """The same call in float64."""
     arguments = tuple(a.astype(np.float64) if getattr(a, "dtype", None) == np.float32 else a for a in witness.arguments)

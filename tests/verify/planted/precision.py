@@ -12,7 +12,7 @@ from leakysm import ops
 
 from .exact import excess
 from .mutant import PARTS, Mutant, on_arguments, on_outputs, planted, replaced
-from .witness import AXES, DISTANCES, OPERATIONS, Witness, witness
+from .witness import AXES, DISTANCES, OPERATIONS, Witness, changed, witness
 
 Rounding = Callable[[Any], Any]
 
@@ -137,8 +137,6 @@ PARAMETERS = {
 
 def _narrow_variance(call: Witness) -> Witness:
     """With a variance as small as eps, so that eps matters."""
-    from .witness import changed
-
     names = list(AXES[call.operation].arguments)
     arguments = list(call.arguments)
     for name, factor in (("x", 3e-3), ("variance", 1e-5)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,7 +61,7 @@ _ROWS = ("n", "C")
 
 
 def _per_channel(*names: str, axis: str = "C") -> dict[str, tuple[str, ...]]:
-    return {name: (axis,) for name in names}
+    return dict.fromkeys(names, (axis,))
 
 
 AXES: dict[str, Axes] = {
@@ -167,7 +167,7 @@ def _arrays(operation: str, size: dict[str, int], random: np.random.Generator, d
     return tuple(named.values()), dy
 
 
-@lru_cache(maxsize=None)
+@cache
 def _made(operation: str, part: str, dtype: str, dims: tuple[tuple[str, int], ...]) -> Witness:
     size = {**_SMALL, **dict(dims)}
     if operation in ("prototypes", "prototypical_loss"):
@@ -182,7 +182,7 @@ def witness(operation: str, part: str, dtype: str = "float64", parameters: dict 
     return _with(_made(operation, part, dtype, tuple(sorted(dims.items()))), tuple(sorted((parameters or {}).items())))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _with(made: Witness, parameters: tuple[tuple[str, Any], ...]) -> Witness:
     return changed(made, parameters={**made.parameters, **dict(parameters)}) if parameters else made
 

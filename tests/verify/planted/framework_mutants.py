@@ -1,0 +1,2 @@
+def framework_mutants():
+    return ()
