@@ -1,0 +1,64 @@
+"""Every mutant is a mistake: on its witness it is beyond the bound, or has a side effect, where the right one is not."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from .exact import excess
+from .framework_mutants import framework_mutants, framework_outputs, is_impure_in_torch
+from .mutant import Mutant
+from .mutants import counts, mutants, sample
+from .purity import is_impure
+from .witness import right
+
+FAMILIES = sorted({m.family.split(":")[0] for m in mutants()})
+
+
+def _mistakes(of: str) -> list[Mutant]:
+    return [m for m in mutants() if m.family.startswith(of + ":") or m.family == of]
+
+
+def _unproven(chosen: list[Mutant]) -> list[str]:
+    """Those whose witness doesn't show the mistake, or accuses the right functions."""
+    found = []
+    for m in chosen:
+        correct = right(m.operation)
+        if m.impure:
+            proven = is_impure(m.functions, m.witness) and not is_impure(correct, m.witness)
+        else:
+            proven = excess(m.witness, m.witness.outputs(correct)) <= 1 and (m.small or counts_as_wrong(m))
+        if not proven:
+            found.append(m.name)
+    return found
+
+
+def counts_as_wrong(m: Mutant) -> bool:
+    return excess(m.witness, m.witness.outputs(m.functions)) > 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sample_of_witnesses_is_beyond_the_bound(family: str) -> None:
+    assert _unproven(sample(_mistakes(family))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_witness_is_beyond_the_bound(family: str) -> None:
+    assert _unproven(_mistakes(family)) == []
+
+
+def test_there_are_mistakes_enough() -> None:
+    assert len({m.name for m in mutants()}) == len(mutants()) > 500
+    assert sum(counts(m) for m in mutants() if m.small) > 100
+
+
+@pytest.mark.parametrize("array", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+def test_framework_witnesses_are_beyond_the_bound(array: str) -> None:
+    chosen = [m for m in framework_mutants() if m.array == array]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shown = [is_impure_in_torch(m) if m.impure else excess(m.witness, framework_outputs(m)) > 1 for m in chosen]
+    assert [m.name for m, shows in zip(chosen, shown, strict=True) if not shows] == []
+    assert len(chosen) >= {"torch": 60, "jax": 20}[array]
