@@ -16,6 +16,14 @@ def verify(
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Check 500 random cases of each operation; takes minutes.")
     ] = False,
+    search: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Instead, search for the inputs with the largest errors, for so many seconds in all.",
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Number of threads of the numpy engine.")] = None,
     device: Annotated[str | None, typer.Option(help="Device that the cupy engine uses, such as cuda:0.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
@@ -23,7 +31,8 @@ def verify(
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
     Prints the largest error of each operation and dtype against its bound, then what numerical differentiation and
-    the laws of gradients found. Exit 1, with the smallest failing example as code, if a bound breaks.
+    the laws of gradients found. Exit 1, with the smallest failing example as code, if a bound breaks. --search looks for
+    the inputs with the largest errors instead, and prints them beside the bound that holds for any data.
 
     Example: leakysm verify --backend numpy --operation conv_block
     """
@@ -41,8 +50,12 @@ def verify(
         o.refuse("is the numpy engine's; leave it out", threads=threads)
     keep_hypothesis_files()
     implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
-    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 25)
     names = operation or list(ENTRIES)
+    if search is not None:
+        o.refuse("goes without --search; leave it out", thorough=thorough or None)
+        searched(implementation, names, search, json=json)
+        return
+    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 25)
     with shown_count("checking") as bar, np.errstate(all="ignore"):
         report = conform(
             implementation, operations=names, settings=settings, progress=lambda done, total: bar(done, 2 * total)
@@ -65,6 +78,37 @@ def verify(
         if unknown:
             print_lines([f"not judged: {unknown} elements"])
     if failed:
+        raise typer.Exit(1)
+
+
+def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:
+    """The table of the adversarial search; exit 1 if an error is above its worst bound."""
+    from dataclasses import fields
+
+    import numpy as np
+    from leakysm_cli.progress import shown_count
+
+    from leakysm.errors import UserError
+    from leakysm.verify import report as reports
+    from leakysm.verify.registry import ENTRIES
+    from leakysm.verify.search import search
+
+    unknown = [name for name in names if name not in ENTRIES]
+    if unknown:
+        raise UserError(f"operation is {unknown[0]!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+    peaks = []
+    with shown_count("searching") as bar, np.errstate(all="ignore"):
+        for done, name in enumerate(names):
+            bar(done, len(names))
+            peaks += search(implementation, ENTRIES[name], seconds / len(names))
+    above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
+    if json:
+        print(dumps([{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]))
+    else:
+        print_lines(reports.columns(reports.SEARCH_HEADER, reports.search_rows(peaks)))
+        verdict = f"above the worst bound: {', '.join(above)}" if above else "no error is above its worst bound"
+        print_lines(["", f"{implementation.name}: {verdict}"])
+    if above:
         raise typer.Exit(1)
 
 

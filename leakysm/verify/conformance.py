@@ -238,6 +238,7 @@ class _Run:
         self.implementation, self.entry, self.settings = implementation, entry, settings
         self.parts, self.expected = list(parts), expected
         self.not_judged = 0
+        self.flushed: set[str] = set()
         self.seen: set[Truth] = set()
         self.met: set[Expected] = set()
         self.reasons: dict[str, str] = {}
@@ -282,6 +283,7 @@ class _Run:
         if outcomes:
             self.seen.add(truth)
         self.not_judged += sum(outcome.not_judged for outcome in outcomes)
+        self.flushed |= {outcome.case.name for outcome in outcomes if outcome.flushed and not outcome.failed}
         failed = [outcome for outcome in outcomes if outcome.failed and not self._is_expected(outcome)]
         flags: set[str] = set()
         for outcome in failed:
@@ -352,6 +354,8 @@ class _Run:
         row.status = "failed" if self.failures else "passed" if self.seen else "not offered"
         row.not_judged = self.not_judged
         row.notes = [*self.implementation.notes(row.operation), *self.notes]
+        if self.flushed:
+            row.notes.append(f"takes subnormal inputs for 0 in: {', '.join(sorted(self.flushed))}")
         telling = sorted(self.best.items(), key=lambda item: item[1].rank)
         for flag, failure in telling if self.settings.every_flag else telling[:1]:
             row.others.append(self._shown(flag, failure))

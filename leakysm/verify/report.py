@@ -10,6 +10,7 @@ from leakysm.verify.conformance import Report, Row, Worst
 from leakysm.verify.flags import FLAGS
 from leakysm.verify.gradients import Checks
 from leakysm.verify.registry import ENTRIES
+from leakysm.verify.search import Peak
 from leakysm.verify.telling import mend
 
 VERSION = 2
@@ -134,15 +135,35 @@ def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str,
     }
 
 
-BOUND_HEADER = ("operation", "output", "k", "scale", "basis")
+BOUND_HEADER = ("operation", "output", "r", "scale", "what is rounded")
 
 
 def bound_rows() -> list[list[str]]:
-    """The table of bounds, an output a row."""
+    """The table of bounds, an output a row. k = r / 2."""
     return [
-        [operation, name, f"`{bound.k}`", f"`{bound.scale}`" if bound.k != "0" else bound.scale, bound.basis]
+        [operation, name, f"`{bound.roundings}`", f"`{bound.scale}`", bound.why]
         for operation, entry in ENTRIES.items()
         for name, bound in entry.bounds.items()
+    ]
+
+
+SEARCH_HEADER = ("operation", "output", "largest error / worst bound", "float32", "float64", "calls tried")
+
+
+def search_rows(peaks: Sequence[Peak]) -> list[list[str]]:
+    """What the adversarial search found, an output a row."""
+    rows: dict[tuple[str, str], dict[str, Peak]] = {}
+    for peak in peaks:
+        rows.setdefault((peak.operation, peak.output), {})[peak.dtype] = peak
+    return [
+        [
+            operation,
+            output,
+            f"{max(peak.ratio for peak in found.values()):.3f}",
+            *(f"{found[dtype].ratio:.3f}" if dtype in found else "" for dtype in ("float32", "float64")),
+            str(sum(peak.tried for peak in found.values())),
+        ]
+        for (operation, output), found in rows.items()
     ]
 
 

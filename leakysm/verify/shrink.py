@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.registry import Case
+from leakysm.verify.registry import Case, Sample
 
 MOST_SHARED_AXES = 6
 MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one by one
@@ -23,6 +23,11 @@ MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one b
 def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
     """The smallest case found in about so many seconds for which `fails` holds, as it does for the given one."""
     end = time.monotonic() + seconds
+    if case.sample is not None:
+        looked_at = _looked_at(case, case.sample)
+        if not fails(looked_at):
+            return case
+        case = looked_at
     finite = bool(np.all(np.isfinite(_result(case, case.arguments))))
     smaller: Case | None = case
     while smaller is not None:
@@ -31,6 +36,13 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
             (c for c in _simpler(case) if time.monotonic() < end and _sensible(c, finite) and fails(c)), None
         )
     return replace(case, name="shrunk from " + case.name) if case.name != "random" else case
+
+
+def _looked_at(case: Case, sample: Sample) -> Case:
+    """A case with many pairs cut down to the rows that are looked at."""
+    x, c = case.arguments
+    dy = case.dy[np.ix_(sample.first, sample.second)]
+    return replace(case, arguments=(x[sample.first], c[sample.second]), dy=dy, sample=None)
 
 
 def _sensible(case: Case, finite: bool) -> bool:
