@@ -134,7 +134,7 @@ def tree_sum(xp: Any, a: Array, axis: int) -> Array:
     before: tuple[slice, ...] = (slice(None),) * axis
     n = a.shape[axis]
     if n == 0:
-        return zeros(xp, a.shape[:axis] + a.shape[axis + 1 :], a)
+        return xp.sum(a, axis=axis)
     while n > 1:
         half = n // 2
         pairs = a[(*before, slice(0, half), ...)] + a[(*before, slice(half, 2 * half), ...)]
@@ -158,3 +158,10 @@ def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
             scale = xp.where(apart, scale * power, scale)
         step //= 2
     return scale
+
+
+def near_one(xp: Any, magnitude: Array) -> Array:
+    """`power_of_two_scale` of what is so far from 1 that squares, and sums of them, need it: for all else 1."""
+    far = 2.0**40 if magnitude.dtype == xp.float32 else 2.0**400
+    scale = power_of_two_scale(xp, magnitude)
+    return xp.where((magnitude > far) | (magnitude < 1 / far), scale, xp.ones_like(scale))
