@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from functools import lru_cache
@@ -80,8 +81,54 @@ def require_same_width(x: Array, c: Array) -> None:
     require_shape("c", c, ("M", x.shape[1]))
 
 
+def number(name: str, value: Any, span: str) -> float:
+    """A parameter as a float, NaN if it is none; UserError for one that wants a gradient or has no value yet."""
+    if getattr(value, "requires_grad", False) is True:
+        raise UserError(
+            f"{name} requires a gradient, which no operation gives for it; a number with {span} is expected"
+        )
+    try:
+        return float(value) if not isinstance(value, str | bytes) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        if array_api_compat.is_array_api_obj(value) and value.ndim == 0:  # stands for a value while others trace
+            raise UserError(
+                f"{name} is traced, by autodiff or a compiler; a number with {span} is expected: make it a constant"
+            ) from None
+        return math.nan
+
+
+def whole(value: Array) -> int | None:
+    """A whole number's value; None while a compiler traces, when it has none yet."""
+    try:
+        return int(value)
+    except TypeError:
+        return None
+
+
+def known(labels: Any) -> np.ndarray | None:
+    """Labels on the host, while a compiler traces: constants and lists have values even then, others are None."""
+    try:
+        return np.asarray(labels)
+    except TypeError:
+        return None
+
+
+def label_span(xp: Any, labels: Any) -> tuple[int, int] | None:
+    """The least and largest of at least one label; None if a compiler traces, and they are not known."""
+    if array_api_compat.is_array_api_obj(labels):
+        least, largest = whole(xp.min(labels)), whole(xp.max(labels))
+        if least is not None and largest is not None:
+            return least, largest
+    host = known(labels)
+    return None if host is None else (int(host.min()), int(host.max()))
+
+
 def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, name: str = "labels") -> Array:
-    """Labels (n,) as an int32 or int64 array beside `like`, each in [0, n_classes), else UserError: on a GPU too."""
+    """Labels (n,) as an int32 or int64 array beside `like`, each in [0, n_classes), else UserError: on a GPU too.
+
+    While a compiler traces (jax.jit) their values are checked if they are known.
+    """
+    given = labels
     if not array_api_compat.is_array_api_obj(labels):
         labels = _listed(xp, labels, like, name)
     elif array_api_compat.array_namespace(labels) is not xp:
@@ -90,10 +137,13 @@ def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, na
     if not xp.isdtype(labels.dtype, "integral"):
         raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: number the classes from 0")
     if dtype_name(labels) not in ("int32", "int64"):  # narrow ones cannot count the classes, unsigned ones not compare
-        labels = xp.astype(labels, xp.int64)
-    if n and (int(xp.min(labels)) < 0 or int(xp.max(labels)) >= n_classes):
-        span = f"{int(xp.min(labels))} to {int(xp.max(labels))}"
-        raise UserError(f"{name} run from {span}; 0 to {n_classes - 1} is expected: number the classes from 0")
+        narrow = dtype_name(labels) in ("int8", "uint8", "int16", "uint16")
+        labels = given = xp.astype(labels, xp.int32 if narrow else xp.int64)
+    span = label_span(xp, given) if n else None
+    if span and (span[0] < 0 or span[1] >= n_classes):
+        raise UserError(
+            f"{name} run from {span[0]} to {span[1]}; 0 to {n_classes - 1} is expected: number the classes from 0"
+        )
     return labels
 
 
@@ -141,6 +191,21 @@ def tree_sum(xp: Any, a: Array, axis: int) -> Array:
         a = xp.concat([pairs, a[(*before, slice(2 * half, n), ...)]], axis=axis) if n % 2 else pairs
         n -= half
     return a[(*before, 0, ...)]
+
+
+def constant(xp: Any, a: Array) -> Array:
+    """`a` bit for bit, without its gradient: made whole numbers and back, through which no autodiff goes.
+
+    An infinity or NaN keeps its gradient. NumPy's and CuPy's arrays have none, and are returned as they are.
+    """
+    if array_api_compat.is_numpy_namespace(xp) or array_api_compat.is_cupy_namespace(xp):
+        return a
+    digits, whole = (2.0**25, xp.int32) if a.dtype == xp.float32 else (2.0**54, xp.int64)
+    usable = xp.isfinite(a) & (a != 0)
+    numbers = xp.where(usable, a, xp.ones_like(a))
+    scale = power_of_two_scale(xp, xp.abs(numbers))
+    back = xp.astype(xp.astype(numbers * scale * digits, whole), a.dtype) / digits / scale
+    return xp.where(usable, back, xp.where(a == 0, xp.zeros_like(a), a))
 
 
 def power_of_two_scale(xp: Any, magnitude: Array) -> Array:

@@ -11,11 +11,10 @@ dtype is multiplied by a power of two first.
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any, NamedTuple
 
 from leakysm.errors import UserError
-from leakysm.ops.arrays import Array, near_one, quiet, require_shape, tree_sum, working
+from leakysm.ops.arrays import Array, near_one, number, quiet, require_shape, tree_sum, working
 from leakysm.ops.registry import Operation, arrays, register
 
 EPS = 1e-5
@@ -35,9 +34,10 @@ def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
 
 def checked_eps(eps: Any) -> float:
     """`eps` as a float, whose dtype decides nothing; UserError unless 0 <= eps < inf."""
-    if not isinstance(eps, Real) or not 0 <= float(eps) < math.inf:
+    value = number("eps", eps, "0 <= eps < inf")
+    if not 0 <= value < math.inf:
         raise UserError(f"eps is {eps!r}; 0 <= eps < inf is expected: 1e-5 is usual")
-    return float(eps)
+    return value
 
 
 class Normalised(NamedTuple):
@@ -104,7 +104,7 @@ register(
         batch_norm,
         batch_norm_vjp,
         arrays("x", "scale", "shift"),
-        "x (..., C), finite, at least 2 values a channel; scale, shift (C,); eps >= 0, and > 0 where a channel is constant",
+        "x (..., C), finite, at least 2 values a channel; scale, shift (C,); eps >= 0, > 0 for a constant channel",
         parameters=("eps",),
         outputs=("y", "mean", "variance"),
     )
