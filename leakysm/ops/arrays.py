@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -191,6 +191,20 @@ def tree_sum(xp: Any, a: Array, axis: int) -> Array:
         a = xp.concat([pairs, a[(*before, slice(2 * half, n), ...)]], axis=axis) if n % 2 else pairs
         n -= half
     return a[(*before, 0, ...)]
+
+
+def added(terms: Iterable[Array]) -> Array:
+    """The sum of at least one array, by halves as they come: ceil(log2 n) roundings deep, log2 n arrays in memory."""
+    sums: list[tuple[int, Array]] = []  # of 2^k terms each, k falling
+    for term in terms:
+        count = 1
+        while sums and sums[-1][0] == count:
+            term, count = sums.pop()[1] + term, 2 * count
+        sums.append((count, term))
+    total = sums.pop()[1]
+    while sums:
+        total = sums.pop()[1] + total
+    return total
 
 
 def constant(xp: Any, a: Array) -> Array:
