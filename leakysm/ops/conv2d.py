@@ -14,7 +14,7 @@ from typing import Any
 from leakysm.ops.arrays import Array, added, quiet, require_shape, tree_sum, working, zeros
 from leakysm.ops.registry import Operation, arrays, register
 
-PIXELS = 512  # of a block
+PIXELS = 256  # of a block
 
 
 def _pad(xp: Any, x: Array) -> Array:

@@ -196,3 +196,13 @@ def test_the_mean_of_a_large_channel_is_finite(dtype: str) -> None:
     y, mean, variance = lk.batch_norm(x, one, 3 * one)
     assert (mean, variance) == (x[0], 0)
     np.testing.assert_array_equal(y, 3)
+
+
+@pytest.mark.parametrize("size", [336, 1024])
+@pytest.mark.parametrize("value", [0.7, 0.1])
+def test_the_weight_gradient_of_one_constant_image(size: int, value: float) -> None:
+    x = np.full((1, size, size, 1), value, np.float32)
+    dw = lk.conv2d_vjp(x, np.zeros((3, 3, 1, 1), np.float32), x)[1][:, :, 0, 0]
+    side = np.array([size - 1, size, size - 1])
+    exact = np.outer(side, side) * float(x[0, 0, 0, 0]) ** 2
+    assert np.all(np.abs(dw - exact) <= 20 * np.finfo(np.float32).eps * exact)
