@@ -41,6 +41,12 @@ def _inverse(xp: Any, square: Array) -> Array:
     return xp.sqrt(even) / xp.sqrt(square * even)
 
 
+def variance_gradient(xp: Any, scale: Array, inverse: Array, dscale: Array) -> Array:
+    """-scale dscale / (2 sigma^3), inverse being 1 / sigma: a factor above 1 comes last. All (C,)."""
+    factor = scale * inverse
+    return -xp.where(inverse > 1, factor * dscale * inverse, factor * (inverse * dscale)) / 2
+
+
 @quiet
 def batch_norm_inference_vjp(
     x: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
@@ -58,7 +64,7 @@ def batch_norm_inference_vjp(
     dscale = tree_sum(xp, dy * ((rows * part - mean * part) * inverse), axis=0) / part
     dx = xp.reshape(dy * (scale * inverse), x.shape)
     dmean = -scale * inverse * dshift
-    dvariance = -(scale * inverse) * (inverse * dscale) / 2
+    dvariance = variance_gradient(xp, scale, inverse, dscale)
     return finish(dx), finish(dscale), finish(dshift), finish(dmean), finish(dvariance)
 
 

@@ -24,7 +24,8 @@ from leakysm.ops.registry import Argument, Operation, arrays, register
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean cross-entropy. logits (N, M) float, labels (N,) integers in [0, M) -> scalar (0-d array).
 
-    A row of nothing but -inf, or with +inf or NaN, makes it NaN. UserError (a ValueError) for a label outside.
+    A row of nothing but -inf, or with +inf or NaN, makes it NaN, with one class too. UserError (a ValueError) for a
+    label outside.
     """
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))

@@ -3,7 +3,7 @@
     a_j = z_j - max z      y_j = a_j - log1p(sum over j != m of exp(a_j)), m the row's first maximum
     dz_j = dy_j - p_j sum_i dy_i,      p_j = exp(a_j) / (1 + sum over j != m of exp(a_j))
 
-A logit of -inf is probability 0. A row of nothing but -inf, or with +inf or NaN, gives NaN.
+A logit of -inf is probability 0. A row of nothing but -inf, or with +inf or NaN, gives NaN, with one class too.
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ def prototypical_loss(
 ) -> Array:
     """support (S, D), query (Q, D) float; labels (S,), (Q,) integers from 0 -> scalar (0-d array).
 
-    UserError (a ValueError) for a class without a shot, and for a query label without a class.
+    A distance beyond the dtype is +inf, which is probability 0. Where all of a query's distances are, the loss is NaN,
+    with one class too. UserError (a ValueError) for a class without a shot, for a query label without a class, and for
+    support labels whose values a compiler (jax.jit) does not know: they say how many classes there are.
     """
     _require_metric(distance)
     xp, (support, query), finish = working(support=support, query=query)
@@ -91,7 +93,8 @@ register(
             Argument("query"),
             Argument("query_labels", "labels"),
         ),
-        "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once",
+        "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once; "
+        "each query has a finite distance",
         parameters=("distance",),
         kinks=_kinks,
     )

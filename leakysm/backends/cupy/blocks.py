@@ -28,6 +28,7 @@ from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS
+from leakysm.ops.batch_norm_inference import variance_gradient
 
 THREADS, LANES, TILE = 256, 16, 256  # as in norm_pool.cu
 
@@ -196,7 +197,7 @@ def conv_block_inference_pair(kernels: Kernels) -> Pair:
         weight_gradient(kernels, saved.x, dz, dw)
         _, inverse, scale, _ = saved.channels
         dmean = -scale * inverse * dshift
-        dvariance = -(scale * inverse) * (inverse * dscale) / 2
+        dvariance = variance_gradient(kernels.xp, scale, inverse, dscale)
         dx = image_gradient(kernels, turn(kernels, saved.w), dz)
         return dx, dw, dscale, dshift, dmean, dvariance
 
