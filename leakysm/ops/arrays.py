@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -80,8 +81,54 @@ def require_same_width(x: Array, c: Array) -> None:
     require_shape("c", c, ("M", x.shape[1]))
 
 
+def number(name: str, value: Any, span: str) -> float:
+    """A parameter as a float, NaN if it is none; UserError for one that wants a gradient or has no value yet."""
+    if getattr(value, "requires_grad", False) is True:
+        raise UserError(
+            f"{name} requires a gradient, which no operation gives for it; a number with {span} is expected"
+        )
+    try:
+        return float(value) if not isinstance(value, str | bytes) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        if array_api_compat.is_array_api_obj(value) and value.ndim == 0:  # stands for a value while others trace
+            raise UserError(
+                f"{name} is traced, by autodiff or a compiler; a number with {span} is expected: make it a constant"
+            ) from None
+        return math.nan
+
+
+def whole(value: Array) -> int | None:
+    """A whole number's value; None while a compiler traces, when it has none yet."""
+    try:
+        return int(value)
+    except TypeError:
+        return None
+
+
+def known(labels: Any) -> np.ndarray | None:
+    """Labels on the host, while a compiler traces: constants and lists have values even then, others are None."""
+    try:
+        return np.asarray(labels)
+    except TypeError:
+        return None
+
+
+def label_span(xp: Any, labels: Any) -> tuple[int, int] | None:
+    """The least and largest of at least one label; None if a compiler traces, and they are not known."""
+    if array_api_compat.is_array_api_obj(labels):
+        least, largest = whole(xp.min(labels)), whole(xp.max(labels))
+        if least is not None and largest is not None:
+            return least, largest
+    host = known(labels)
+    return None if host is None else (int(host.min()), int(host.max()))
+
+
 def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, name: str = "labels") -> Array:
-    """Labels (n,) as an int32 or int64 array beside `like`, each in [0, n_classes), else UserError: on a GPU too."""
+    """Labels (n,) as an int32 or int64 array beside `like`, each in [0, n_classes), else UserError: on a GPU too.
+
+    While a compiler traces (jax.jit) their values are checked if they are known.
+    """
+    given = labels
     if not array_api_compat.is_array_api_obj(labels):
         labels = _listed(xp, labels, like, name)
     elif array_api_compat.array_namespace(labels) is not xp:
@@ -90,10 +137,13 @@ def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, na
     if not xp.isdtype(labels.dtype, "integral"):
         raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: number the classes from 0")
     if dtype_name(labels) not in ("int32", "int64"):  # narrow ones cannot count the classes, unsigned ones not compare
-        labels = xp.astype(labels, xp.int64)
-    if n and (int(xp.min(labels)) < 0 or int(xp.max(labels)) >= n_classes):
-        span = f"{int(xp.min(labels))} to {int(xp.max(labels))}"
-        raise UserError(f"{name} run from {span}; 0 to {n_classes - 1} is expected: number the classes from 0")
+        narrow = dtype_name(labels) in ("int8", "uint8", "int16", "uint16")
+        labels = given = xp.astype(labels, xp.int32 if narrow else xp.int64)
+    span = label_span(xp, given) if n else None
+    if span and (span[0] < 0 or span[1] >= n_classes):
+        raise UserError(
+            f"{name} run from {span[0]} to {span[1]}; 0 to {n_classes - 1} is expected: number the classes from 0"
+        )
     return labels
 
 
@@ -134,13 +184,42 @@ def tree_sum(xp: Any, a: Array, axis: int) -> Array:
     before: tuple[slice, ...] = (slice(None),) * axis
     n = a.shape[axis]
     if n == 0:
-        return zeros(xp, a.shape[:axis] + a.shape[axis + 1 :], a)
+        return xp.sum(a, axis=axis)
     while n > 1:
         half = n // 2
         pairs = a[(*before, slice(0, half), ...)] + a[(*before, slice(half, 2 * half), ...)]
         a = xp.concat([pairs, a[(*before, slice(2 * half, n), ...)]], axis=axis) if n % 2 else pairs
         n -= half
     return a[(*before, 0, ...)]
+
+
+def added(terms: Iterable[Array]) -> Array:
+    """The sum of at least one array, by halves as they come: ceil(log2 n) roundings deep, log2 n arrays in memory."""
+    sums: list[tuple[int, Array]] = []  # of 2^k terms each, k falling
+    for term in terms:
+        count = 1
+        while sums and sums[-1][0] == count:
+            term, count = sums.pop()[1] + term, 2 * count
+        sums.append((count, term))
+    total = sums.pop()[1]
+    while sums:
+        total = sums.pop()[1] + total
+    return total
+
+
+def constant(xp: Any, a: Array) -> Array:
+    """`a` bit for bit, without its gradient: made whole numbers and back, through which no autodiff goes.
+
+    An infinity or NaN keeps its gradient. NumPy's and CuPy's arrays have none, and are returned as they are.
+    """
+    if array_api_compat.is_numpy_namespace(xp) or array_api_compat.is_cupy_namespace(xp):
+        return a
+    digits, whole = (2.0**25, xp.int32) if a.dtype == xp.float32 else (2.0**54, xp.int64)
+    usable = xp.isfinite(a) & (a != 0)
+    numbers = xp.where(usable, a, xp.ones_like(a))
+    scale = power_of_two_scale(xp, xp.abs(numbers))
+    back = xp.astype(xp.astype(numbers * scale * digits, whole), a.dtype) / digits / scale
+    return xp.where(usable, back, xp.where(a == 0, xp.zeros_like(a), a))
 
 
 def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
@@ -158,3 +237,10 @@ def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
             scale = xp.where(apart, scale * power, scale)
         step //= 2
     return scale
+
+
+def near_one(xp: Any, magnitude: Array) -> Array:
+    """`power_of_two_scale` of what is so far from 1 that squares, and sums of them, need it: for all else 1."""
+    far = 2.0**40 if magnitude.dtype == xp.float32 else 2.0**400
+    scale = power_of_two_scale(xp, magnitude)
+    return xp.where((magnitude > far) | (magnitude < 1 / far), scale, xp.ones_like(scale))

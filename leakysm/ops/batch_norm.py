@@ -4,17 +4,17 @@
     dshift = sum dy      dscale = sum dy x-hat
     dx = scale / sqrt(variance + eps) (dy - dshift / n - x-hat dscale / n)
 
-n = the number of values of a channel. Source: Ioffe & Szegedy (2015).
+n = the number of values of a channel. Source: Ioffe & Szegedy (2015). A channel whose squares or sums would leave the
+dtype is multiplied by a power of two first.
 """
 
 from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from leakysm.errors import UserError
-from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
+from leakysm.ops.arrays import Array, near_one, number, quiet, require_shape, tree_sum, working
 from leakysm.ops.registry import Operation, arrays, register
 
 EPS = 1e-5
@@ -34,25 +34,40 @@ def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
 
 def checked_eps(eps: Any) -> float:
     """`eps` as a float, whose dtype decides nothing; UserError unless 0 <= eps < inf."""
-    if not isinstance(eps, Real) or not 0 <= float(eps) < math.inf:
+    value = number("eps", eps, "0 <= eps < inf")
+    if not 0 <= value < math.inf:
         raise UserError(f"eps is {eps!r}; 0 <= eps < inf is expected: 1e-5 is usual")
-    return float(eps)
+    return value
 
 
-def _normalise(xp: Any, rows: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    """(n, C) -> x-hat (n, C), and 1 / sigma, mean, biased variance (C,)."""
+class Normalised(NamedTuple):
+    """Batch norm before scale and shift. x_hat (n, C), the others (C,). Deviation sigma is 1 / (inverse power)."""
+
+    x_hat: Array
+    inverse: Array
+    power: Array  # of two: what the channel was multiplied by, 1 unless squares or sums would leave the dtype
+    mean: Array
+    variance: Array
+
+
+def normalised(xp: Any, rows: Array, eps: float) -> Normalised:
+    """rows (n, C), normalised channel by channel."""
     n = rows.shape[0]
     if n < 2:
         raise UserError(
             f"batch norm has {n} value(s) a channel; at least 2 are expected: use a larger batch, or evaluation"
         )
+    first = near_one(xp, xp.max(xp.abs(rows), axis=0))
+    rows = rows * first
     mean = tree_sum(xp, rows, axis=0) / n
     centred = rows - mean
     rest = tree_sum(xp, centred, axis=0) / n  # what the mean was rounded by: squared, it may exceed the variance
     mean, centred = mean + rest, centred - rest
+    second = near_one(xp, xp.maximum(xp.max(xp.abs(centred), axis=0), math.sqrt(eps) * first))
+    centred, power = centred * second, first * second
     variance = tree_sum(xp, centred * centred, axis=0) / n
-    inverse = 1 / xp.sqrt(variance + eps)
-    return centred * inverse, inverse, mean, variance
+    inverse = 1 / xp.sqrt(variance + eps * power * power)
+    return Normalised(centred * inverse, inverse, power, mean / first, variance / power / power)
 
 
 @quiet
@@ -63,8 +78,9 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
     """
     eps = checked_eps(eps)
     xp, (x, scale, shift), finish = working(x=x, scale=scale, shift=shift)
-    normalised, _, mean, variance = _normalise(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
-    return finish(xp.reshape(normalised * scale + shift, x.shape)), finish(mean), finish(variance)
+    found = normalised(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
+    y = xp.reshape(found.x_hat * scale + shift, x.shape)
+    return finish(y), finish(found.mean), finish(found.variance)
 
 
 @quiet
@@ -72,13 +88,13 @@ def batch_norm_vjp(x: Array, scale: Array, shift: Array, dy: Array, *, eps: floa
     """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,)."""
     eps = checked_eps(eps)
     xp, (x, scale, shift, dy), finish = working(x=x, scale=scale, shift=shift, dy=dy)
-    normalised, inverse, _, _ = _normalise(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
+    x_hat, inverse, power, _, _ = normalised(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
     require_shape("dy", dy, tuple(x.shape))
     dy = channel_rows(xp, dy)
     n = dy.shape[0]
     dshift = tree_sum(xp, dy, axis=0)
-    dscale = tree_sum(xp, dy * normalised, axis=0)
-    dx = (dy - dshift / n - normalised * (dscale / n)) * inverse * scale
+    dscale = tree_sum(xp, dy * x_hat, axis=0)
+    dx = (dy - dshift / n - x_hat * (dscale / n)) * inverse * scale * power
     return finish(xp.reshape(dx, x.shape)), finish(dscale), finish(dshift)
 
 
@@ -88,7 +104,7 @@ register(
         batch_norm,
         batch_norm_vjp,
         arrays("x", "scale", "shift"),
-        "x (..., C), at least 2 values a channel, the sum of their squares finite; scale, shift (C,); eps >= 0",
+        "x (..., C), finite, at least 2 values a channel; scale, shift (C,); eps >= 0, > 0 for a constant channel",
         parameters=("eps",),
         outputs=("y", "mean", "variance"),
     )

@@ -7,7 +7,9 @@ Source: Ioffe & Szegedy (2015). Mean and variance are differentiable arguments l
 
 from __future__ import annotations
 
-from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
+from typing import Any
+
+from leakysm.ops.arrays import Array, near_one, quiet, require_shape, tree_sum, working
 from leakysm.ops.batch_norm import EPS, channel_rows, checked_eps
 from leakysm.ops.registry import Operation, arrays, register
 
@@ -23,7 +25,26 @@ def batch_norm_inference(
     eps = checked_eps(eps)
     xp, (x, scale, shift, mean, variance), finish = working(x=x, scale=scale, shift=shift, mean=mean, variance=variance)
     channel_rows(xp, x, scale=scale, shift=shift, mean=mean, variance=variance)
-    return finish((x - mean) * (1 / xp.sqrt(variance + eps)) * scale + shift)
+    part = _part(xp, mean)
+    return finish((x * part - mean * part) * _inverse(xp, variance + eps) * scale / part + shift)
+
+
+def _part(xp: Any, mean: Array) -> Array:
+    """1, or 1 / 4 where a difference to the mean could overflow. (C,)"""
+    large = 2.0**100 if mean.dtype == xp.float32 else 2.0**960
+    return xp.where(xp.abs(mean) < large, xp.ones_like(mean), xp.ones_like(mean) / 4)
+
+
+def _inverse(xp: Any, square: Array) -> Array:
+    """1 / sqrt(square), by way of numbers near 1: autodiff squares it."""
+    even = near_one(xp, square)  # 4^k
+    return xp.sqrt(even) / xp.sqrt(square * even)
+
+
+def variance_gradient(xp: Any, scale: Array, inverse: Array, dscale: Array) -> Array:
+    """-scale dscale / (2 sigma^3), inverse being 1 / sigma: a factor above 1 comes last. All (C,)."""
+    factor = scale * inverse
+    return -xp.where(inverse > 1, factor * dscale * inverse, factor * (inverse * dscale)) / 2
 
 
 @quiet
@@ -38,12 +59,12 @@ def batch_norm_inference_vjp(
     rows = channel_rows(xp, x, scale=scale, shift=shift, mean=mean, variance=variance)
     require_shape("dy", dy, tuple(x.shape))
     dy = channel_rows(xp, dy)
-    inverse = 1 / xp.sqrt(variance + eps)
+    inverse, part = _inverse(xp, variance + eps), _part(xp, mean)
     dshift = tree_sum(xp, dy, axis=0)
-    dscale = tree_sum(xp, dy * ((rows - mean) * inverse), axis=0)
+    dscale = tree_sum(xp, dy * ((rows * part - mean * part) * inverse), axis=0) / part
     dx = xp.reshape(dy * (scale * inverse), x.shape)
     dmean = -scale * inverse * dshift
-    dvariance = -(scale * inverse) * (inverse * dscale) / 2
+    dvariance = variance_gradient(xp, scale, inverse, dscale)
     return finish(dx), finish(dscale), finish(dshift), finish(dmean), finish(dvariance)
 
 

@@ -2,7 +2,8 @@
 
     y[n, h, w, f] = sum over i, j, c of x[n, h + i - 1, w + j - 1, c] k[i, j, c, f],      x = 0 outside the image
 
-Layout NHWC, kernels HWIO.
+Layout NHWC, kernels HWIO. The nine taps' products of C terms are added by halves; in the gradient of k, so are products
+over blocks of pixels: one long sum would drift where all terms are alike.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working, zeros
+from leakysm.ops.arrays import Array, added, quiet, require_shape, tree_sum, working, zeros
 from leakysm.ops.registry import Operation, arrays, register
+
+PIXELS = 256  # of a block
 
 
 def _pad(xp: Any, x: Array) -> Array:
@@ -32,6 +35,16 @@ def _windows(xp: Any, x: Array) -> Iterator[tuple[int, int, Array]]:
             yield i, j, xp.reshape(padded[:, i : i + H, j : j + W, :], (N * H * W, C))
 
 
+def _over_pixels(xp: Any, a: Array, b: Array) -> Array:
+    """a^T b, summed over blocks of pixels. a (n, C), b (n, F) -> (C, F)."""
+    (n, C), F = a.shape, b.shape[1]
+    blocks = n // PIXELS
+    full = blocks * PIXELS
+    left = xp.matrix_transpose(xp.reshape(a[:full, :], (blocks, PIXELS, C)))
+    rest = xp.matrix_transpose(a[full:, :]) @ b[full:, :]
+    return tree_sum(xp, xp.concat([left @ xp.reshape(b[:full, :], (blocks, PIXELS, F)), rest[None]]), axis=0)
+
+
 def _require_kernel(x: Array, w: Array) -> tuple[int, int, int, int, int]:
     require_shape("x", x, ("N", "H", "W", "C"))
     require_shape("w", w, (3, 3, x.shape[3], "F"))
@@ -46,9 +59,7 @@ def conv2d(x: Array, w: Array) -> Array:
     """
     xp, (x, w), finish = working(x=x, w=w)
     N, H, W, _, F = _require_kernel(x, w)
-    y = zeros(xp, (N * H * W, F), x)
-    for i, j, rows in _windows(xp, x):
-        y = y + rows @ w[i, j, :, :]
+    y = added(rows @ w[i, j, :, :] for i, j, rows in _windows(xp, x))
     return finish(xp.reshape(y, (N, H, W, F)))
 
 
@@ -58,13 +69,10 @@ def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
     xp, (x, w, dy), finish = working(x=x, w=w, dy=dy)
     N, H, W, C, F = _require_kernel(x, w)
     require_shape("dy", dy, (N, H, W, F))
-    dx = zeros(xp, (N * H * W, C), x)
-    for i, j, rows in _windows(xp, dy):  # the same sum, read backwards
-        dx = dx + rows @ xp.matrix_transpose(w[2 - i, 2 - j, :, :])
-    dy_rows = xp.reshape(dy, (N, H * W, F))
-    # A product an image, and the images summed by halving: one long product would drift where all terms are alike.
-    each = (xp.matrix_transpose(xp.reshape(rows, (N, H * W, C))) @ dy_rows for _, _, rows in _windows(xp, x))
-    dw = xp.stack([tree_sum(xp, images, axis=0) for images in each])
+    # The same sum, read backwards.
+    dx = added(rows @ xp.matrix_transpose(w[2 - i, 2 - j, :, :]) for i, j, rows in _windows(xp, dy))
+    dy = xp.reshape(dy, (N * H * W, F))
+    dw = xp.stack([_over_pixels(xp, rows, dy) for _, _, rows in _windows(xp, x)])
     return finish(xp.reshape(dx, (N, H, W, C))), finish(xp.reshape(dw, (3, 3, C, F)))
 
 

@@ -22,8 +22,9 @@ def _unit(xp: Any, x: Array) -> tuple[Array, Array, Array]:
         none = zeros(xp, (x.shape[0], 1), x)
         return x, none, none + 1
     norm, scale = (a[:, None] for a in scaled_norm(xp, x))
-    divisor = xp.where(norm == 0, norm + 1, norm)
-    return x * scale / divisor, xp.where(norm == 0, norm, scale), divisor
+    scale = xp.where(norm == 0, xp.zeros_like(scale), scale)
+    divisor = xp.where(norm == 0, xp.ones_like(norm), norm)
+    return x * scale / divisor, scale, divisor
 
 
 def _cosine(xp: Any, u: Array, v: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 import array_api_compat
 
 from leakysm.errors import ArrayError
-from leakysm.ops.arrays import Array, integer_labels, one_hot, quiet, require_shape, tree_sum, working, zeros
+from leakysm.ops.arrays import Array, integer_labels, one_hot, quiet, require_shape, tree_sum, working
 from leakysm.ops.log_softmax import softmax_parts
 from leakysm.ops.registry import Argument, Operation, arrays, register
 
@@ -24,18 +24,20 @@ from leakysm.ops.registry import Argument, Operation, arrays, register
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean cross-entropy. logits (N, M) float, labels (N,) integers in [0, M) -> scalar (0-d array).
 
-    A row of nothing but -inf, or with +inf or NaN, makes it NaN. UserError (a ValueError) for a label outside.
+    A row of nothing but -inf, or with +inf or NaN, makes it NaN, with one class too. UserError (a ValueError) for a
+    label outside.
     """
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))
     N, M = logits.shape
     labels = integer_labels(xp, labels, logits, N, M)
     if N == 0:
-        return finish(zeros(xp, (), logits))
-    parts = softmax_parts(xp, logits)
-    # Halves, so that a row's loss cannot overflow before it is divided by N.
+        return finish(xp.sum(logits))
+    at_label = one_hot(xp, labels, M)
+    parts = softmax_parts(xp, logits, at_label)
+    # Halves, so that a row's loss cannot overflow before it is divided by N. At the maximum 0, for autodiff too.
     half = logits / 2 - parts.largest / 2
-    half_label = xp.sum(xp.where(one_hot(xp, labels, M), half, xp.zeros_like(half)), axis=-1)
+    half_label = xp.sum(xp.where(at_label & (logits != parts.largest), half, xp.zeros_like(half)), axis=-1)
     # A row with +inf or NaN is NaN, whatever its label.
     return finish(tree_sum(xp, (xp.log1p(parts.others[:, 0]) / 2 - half_label) / (N / 2), axis=0))
 
@@ -51,7 +53,7 @@ def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
     N, M = logits.shape
     labels = integer_labels(xp, labels, logits, N, M)
     if N == 0:
-        return finish(logits)
+        return finish(-logits)
     dy = xp.asarray(dy, dtype=logits.dtype, device=array_api_compat.device(logits))
     require_shape("dy", dy, ())
     parts = softmax_parts(xp, logits)

@@ -3,7 +3,7 @@
     a_j = z_j - max z      y_j = a_j - log1p(sum over j != m of exp(a_j)), m the row's first maximum
     dz_j = dy_j - p_j sum_i dy_i,      p_j = exp(a_j) / (1 + sum over j != m of exp(a_j))
 
-A logit of -inf is probability 0. A row of nothing but -inf, or with +inf or NaN, gives NaN.
+A logit of -inf is probability 0. A row of nothing but -inf, or with +inf or NaN, gives NaN, with one class too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from leakysm.ops.arrays import Array, quiet, require_shape, tree_sum, working
+from leakysm.ops.arrays import Array, constant, quiet, require_shape, tree_sum, working
 from leakysm.ops.registry import Operation, arrays, register
 
 
@@ -24,14 +24,25 @@ class Softmax(NamedTuple):
     others: Array  # sum over j != m of exp(a_j)
 
 
-def softmax_parts(xp: Any, logits: Array) -> Softmax:
-    """The parts of a softmax of (N, M) logits, M >= 1, without cancellation: 1 + others is the denominator."""
-    largest = xp.max(logits, axis=-1, keepdims=True)
+def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax:
+    """The parts of a softmax of (N, M) logits, M >= 1, without cancellation: 1 + others is the denominator.
+
+    For autodiff `largest` is a constant, or the logit at the label (N, M, bool), where that one is the largest. So the
+    gradient at a label is the sum of the others' probabilities, and not a small difference of two numbers near 1.
+    """
+    largest = constant(xp, xp.max(logits, axis=-1, keepdims=True))
     largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
-    exponentials = xp.exp(logits - largest)
     index = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))[None, :]
     first = xp.min(xp.where(logits == largest, index, logits.shape[-1]), axis=-1, keepdims=True)
-    others = tree_sum(xp, xp.where(index == first, xp.zeros_like(exponentials), exponentials), axis=-1)
+    if label is None:
+        exponentials = xp.exp(logits - largest)
+    else:
+        label = label & (logits == largest)
+        at_label = xp.sum(xp.where(label, logits, xp.zeros_like(logits)), axis=-1, keepdims=True)
+        largest = xp.where(xp.any(label, axis=-1, keepdims=True), at_label, largest)
+        exponentials = xp.where(label, xp.ones_like(logits), xp.exp(logits - largest))
+    # At the maximum 0, whose derivative is that of its exponential.
+    others = tree_sum(xp, xp.where(index == first, exponentials - 1, exponentials), axis=-1)
     return Softmax(largest, exponentials, others[:, None])
 
 
@@ -41,7 +52,7 @@ def log_softmax(logits: Array) -> Array:
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))
     if 0 in logits.shape:
-        return finish(logits)
+        return finish(-logits)
     parts = softmax_parts(xp, logits)
     return finish((logits - parts.largest) - xp.log1p(parts.others))
 
@@ -53,7 +64,7 @@ def log_softmax_vjp(logits: Array, dy: Array) -> Array:
     require_shape("logits", logits, ("N", "M"))
     require_shape("dy", dy, tuple(logits.shape))
     if 0 in logits.shape:
-        return finish(logits)
+        return finish(-dy)
     parts = softmax_parts(xp, logits)
     probabilities = parts.exponentials / (1 + parts.others)
     return finish(dy - probabilities * tree_sum(xp, dy, axis=-1)[:, None])

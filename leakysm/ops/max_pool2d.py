@@ -18,7 +18,7 @@ def _corners(x: Array) -> list[Array]:
 
 def _maximum(xp: Any, corners: list[Array]) -> tuple[Array, Array]:
     """The maximum, and the position (0 to 3) of the first corner that has it; a NaN is larger than all."""
-    best, position = corners[0], xp.zeros_like(corners[0], dtype=xp.int64)
+    best, position = corners[0], xp.zeros_like(corners[0], dtype=xp.int32)
     for k, corner in enumerate(corners[1:], 1):
         larger = (corner > best) | (xp.isnan(corner) & ~xp.isnan(best))
         best = xp.where(larger, corner, best)

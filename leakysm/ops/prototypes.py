@@ -14,12 +14,13 @@ from leakysm.ops.arrays import (
     Array,
     class_count,
     integer_labels,
+    known,
     one_hot,
     quiet,
     require_shape,
     tree_sum,
+    whole,
     working,
-    zeros,
 )
 from leakysm.ops.registry import Argument, Operation, register
 
@@ -29,17 +30,29 @@ def refuse_empty(m: int, n_classes: int) -> NoReturn:
     raise UserError(f"class {m} of {n_classes} has no shot; at least 1 is expected: give it an example")
 
 
-def _shots(xp: Any, z: Array, labels: Any, n_classes: int) -> tuple[Array, Array]:
+def _shots(xp: Any, z: Array, given: Any, n_classes: int) -> tuple[Array, Array]:
     """Checked labels (N,), and the number of shots of each class (M, 1) in z's dtype; UserError for an empty class."""
     require_shape("z", z, ("N", "D"))
-    labels = integer_labels(xp, labels, z, z.shape[0], n_classes)
+    labels = integer_labels(xp, given, z, z.shape[0], n_classes)
     if n_classes > z.shape[0]:  # looked at first, since a wrong label may name any number of classes
-        present = {int(labels[i]) for i in range(z.shape[0])}
+        present = {whole(labels[i]) for i in range(z.shape[0])}
+        if None in present:
+            raise UserError(f"{n_classes} classes have {z.shape[0]} shots; at least 1 each is expected")
         refuse_empty(next(m for m in range(n_classes) if m not in present), n_classes)
     shots = xp.sum(xp.astype(one_hot(xp, labels, n_classes), z.dtype), axis=0)
-    if n_classes and float(xp.min(shots)) == 0:
-        refuse_empty(int(xp.argmin(shots)), n_classes)
+    if n_classes and (empty := _empty_class(xp, shots, given)) is not None:
+        refuse_empty(empty, n_classes)
     return labels, shots[:, None]
+
+
+def _empty_class(xp: Any, shots: Array, labels: Any) -> int | None:
+    """A class without a shot, if there is one that is known of: while a compiler traces, labels may be unknown."""
+    fewest = whole(xp.min(shots))
+    if fewest is not None:
+        return int(xp.argmin(shots)) if fewest == 0 else None
+    host = known(labels)
+    missing = [] if host is None else sorted(set(range(shots.shape[0])) - set(host.tolist()))
+    return missing[0] if missing else None
 
 
 @quiet
@@ -52,7 +65,7 @@ def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
     xp, (z,), finish = working(z=z)
     labels, shots = _shots(xp, z, labels, n_classes)
     if n_classes == 0:
-        return finish(zeros(xp, (0, z.shape[1]), z))
+        return finish(-z)
     # Divided before the sum, so that the mean of large values does not overflow.
     means = [
         tree_sum(xp, xp.where((labels == m)[:, None], z / shots[m, :], xp.zeros_like(z)), axis=0)
@@ -69,7 +82,7 @@ def prototypes_vjp(z: Array, labels: Array, n_classes: int, dy: Array) -> Array:
     labels, shots = _shots(xp, z, labels, n_classes)
     require_shape("dy", dy, (n_classes, z.shape[1]))
     if z.shape[0] == 0:
-        return finish(z)
+        return finish(-z)
     return finish(xp.take(dy / shots, labels, axis=0))
 
 

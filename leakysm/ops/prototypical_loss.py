@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat
 
 from leakysm.errors import UserError
-from leakysm.ops.arrays import Array, integer_labels, quiet, require_shape, working
+from leakysm.ops.arrays import Array, integer_labels, known, label_span, quiet, require_shape, working
 from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from leakysm.ops.metrics import Metric
 from leakysm.ops.prototypes import prototypes, prototypes_vjp
@@ -24,12 +24,19 @@ def _require_metric(distance: Any) -> None:
         raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
 
 
-def _classes(xp: Any, support: Array, labels: Any) -> tuple[Array, int]:
+def _classes(xp: Any, support: Array, given: Any) -> int:
+    """The number of classes; UserError where a compiler traces the labels, and it is not known."""
     require_shape("support", support, ("N", "D"))
     if support.shape[0] == 0:
         raise UserError("support has no examples; at least 1 of each class is expected: give a support example")
-    labels = integer_labels(xp, labels, support, support.shape[0], 1 << 31, name="support_labels")
-    return labels, int(xp.max(labels)) + 1
+    labels = integer_labels(xp, given, support, support.shape[0], 1 << 31, name="support_labels")
+    span = label_span(xp, given if known(given) is not None else labels)
+    if span is None:
+        raise UserError(
+            "support_labels are traced, so the number of classes is unknown; constants are expected: "
+            "close the compiled function over them, or make them a static tuple"
+        )
+    return span[1] + 1
 
 
 @quiet
@@ -38,11 +45,13 @@ def prototypical_loss(
 ) -> Array:
     """support (S, D), query (Q, D) float; labels (S,), (Q,) integers from 0 -> scalar (0-d array).
 
-    UserError (a ValueError) for a class without a shot, and for a query label without a class.
+    A distance beyond the dtype is +inf, which is probability 0. Where all of a query's distances are, the loss is NaN,
+    with one class too. UserError (a ValueError) for a class without a shot, for a query label without a class, and for
+    support labels whose values a compiler (jax.jit) does not know: they say how many classes there are.
     """
     _require_metric(distance)
     xp, (support, query), finish = working(support=support, query=query)
-    support_labels, n_classes = _classes(xp, support, support_labels)
+    n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)
     return finish(cross_entropy(-distance(query, centres), query_labels))
 
@@ -55,7 +64,7 @@ def prototypical_loss_vjp(
     _require_metric(distance)
     floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
     xp, (support, query, *given), finish = working(support=support, query=query, **floats)
-    support_labels, n_classes = _classes(xp, support, support_labels)
+    n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)
     dlogits = cross_entropy_vjp(-distance(query, centres), query_labels, *(given or [dy]))
     dquery, dcentres = distance.vjp(query, centres, -dlogits)
@@ -68,7 +77,7 @@ def _kinks(
     """The distance's own choices, at the distances from queries to prototypes."""
     choices = OPERATIONS[distance.operation].kinks
     xp, (support, query), _ = working(support=support, query=query)
-    support_labels, n_classes = _classes(xp, support, support_labels)
+    n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)
     return {} if choices is None else choices(query, centres, **distance.parameters)
 
@@ -84,7 +93,8 @@ register(
             Argument("query"),
             Argument("query_labels", "labels"),
         ),
-        "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once",
+        "support (S, D), query (Q, D), finite; every class from 0 to the largest support label at least once; "
+        "each query has a finite distance",
         parameters=("distance",),
         kinks=_kinks,
     )

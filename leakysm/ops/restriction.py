@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.ops.arrays import Array
+from leakysm.ops.arrays import Array, number
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,11 @@ class Leak:
 
     def __post_init__(self) -> None:
         for name, span in (("threshold", "0 <= threshold <= inf"), ("slope", "0 < slope <= 1")):
-            value = getattr(self, name)
-            try:
-                number = float(value)
-            except (TypeError, ValueError, OverflowError):
-                raise UserError(f"{name} is {value!r}; a number with {span} is expected") from None
-            if not (number >= 0 if name == "threshold" else 0 < number <= 1):
-                raise UserError(f"{name} is {number}; {span} is expected: choose a value in this range")
-            object.__setattr__(self, name, number)
+            given = getattr(self, name)
+            value = number(name, given, span)
+            if not (value >= 0 if name == "threshold" else 0 < value <= 1):
+                raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
+            object.__setattr__(self, name, value)
 
     def value(self, xp: Any, d: Array) -> Array:
         """r(d), elementwise."""

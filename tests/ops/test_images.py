@@ -159,3 +159,50 @@ def test_eps_of_any_type_leaves_the_dtype_alone(eps: float) -> None:
     assert {a.dtype.name for a in lk.batch_norm(x, one, one, eps=eps)} == {"float32"}
     assert {a.dtype.name for a in lk.batch_norm_vjp(x, one, one, x, eps=eps)} == {"float32"}
     assert lk.batch_norm_inference(x, one, one, one, one, eps=eps).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("dtype", "magnitude", "eps"),
+    [
+        ("float32", 1e20, 1e-5),
+        ("float32", 3e38, 1e-5),
+        ("float32", 1e-30, 0.0),
+        ("float32", 1e-44, 0.0),
+        ("float64", 1e160, 1e-5),
+        ("float64", 1.7e308, 1e-5),
+        ("float64", 1e-300, 0.0),
+    ],
+)
+def test_batch_norm_of_values_whose_squares_leave_the_dtype(dtype: str, magnitude: float, eps: float) -> None:
+    one = np.ones(1, dtype)
+    x = np.array([[magnitude], [-magnitude], [magnitude], [-magnitude]], dtype)
+    y, mean, variance = lk.batch_norm(x, one, 0 * one, eps=eps)
+    np.testing.assert_allclose(y, np.sign(x), rtol=2 * np.finfo(dtype).eps)
+    assert (mean, variance) == (0, np.inf if magnitude > 1 else variance)
+    dx, dscale, dshift = lk.batch_norm_vjp(x, x[0], one, np.array([[4], [0], [0], [0]], dtype), eps=eps)
+    np.testing.assert_allclose(dx[:, 0], [2, 0, -2, 0], rtol=0, atol=8 * np.finfo(dtype).eps)
+    assert dshift == 4
+    np.testing.assert_allclose(dscale, 4, rtol=2 * np.finfo(dtype).eps)
+    images = x.reshape(4, 1, 1, 1) * np.ones((2, 2, 1), dtype)
+    w = np.zeros((3, 3, 1, 1), dtype)
+    w[1, 1] = 1
+    y = lk.conv_block(images, w, one, 0 * one, eps=eps)[0]
+    np.testing.assert_allclose(y.ravel(), [1, 0, 1, 0], rtol=2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_mean_of_a_large_channel_is_finite(dtype: str) -> None:
+    x, one = np.full((4, 1), np.finfo(dtype).max, dtype), np.ones(1, dtype)
+    y, mean, variance = lk.batch_norm(x, one, 3 * one)
+    assert (mean, variance) == (x[0], 0)
+    np.testing.assert_array_equal(y, 3)
+
+
+@pytest.mark.parametrize("size", [336, 1024])
+@pytest.mark.parametrize("value", [0.7, 0.1])
+def test_the_weight_gradient_of_one_constant_image(size: int, value: float) -> None:
+    x = np.full((1, size, size, 1), value, np.float32)
+    dw = lk.conv2d_vjp(x, np.zeros((3, 3, 1, 1), np.float32), x)[1][:, :, 0, 0]
+    side = np.array([size - 1, size, size - 1])
+    exact = np.outer(side, side) * float(x[0, 0, 0, 0]) ** 2
+    assert np.all(np.abs(dw - exact) <= 20 * np.finfo(np.float32).eps * exact)

@@ -63,6 +63,8 @@ def test_saturated_rows_keep_their_relative_accuracy():
         ([nan, 0.0], 1, nan),
         ([0.0, nan], 0, nan),
         ([7.0], 0, 0.0),
+        ([-inf], 0, nan),
+        ([inf], 0, nan),
     ],
 )
 def test_infinite_logits(row, label, loss):
@@ -183,3 +185,12 @@ def test_labels_of_every_integer_dtype(dtype, library):
 def test_labels_beyond_32_bits_are_not_wrapped(dtype: str) -> None:
     with pytest.raises(UserError, match="4294967296"):
         lk.cross_entropy(np.zeros((2, 3)), np.array([2**32, 1], dtype))
+
+
+def test_a_query_all_of_whose_distances_overflow_has_no_loss() -> None:
+    support, query = np.array([[1e30], [1e25]], np.float32), np.array([[-1e30], [0]], np.float32)
+    for classes in (1, 2):
+        marks = np.arange(classes)
+        few = support[:classes], marks, query[:1], marks[:1]
+        assert np.isnan(lk.prototypical_loss(*few, distance=lk.SquaredEuclidean()))
+        assert np.isfinite(lk.prototypical_loss(*few, distance=lk.Euclidean()))

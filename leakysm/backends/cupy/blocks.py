@@ -28,6 +28,7 @@ from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS
+from leakysm.ops.batch_norm_inference import variance_gradient
 
 THREADS, LANES, TILE = 256, 16, 256  # as in norm_pool.cu
 
@@ -44,14 +45,14 @@ class Saved(NamedTuple):
     place: Array
 
 
-def batch_statistics(kernels: Kernels, tiles: Statistics, n: int, eps: float) -> tuple[Array, Array, Array]:
-    """Mean, biased variance and 1 / sigma of each channel, (F,), over n pixels."""
+def batch_statistics(kernels: Kernels, z: Array, tiles: Statistics, eps: float) -> tuple[Array, Array, Array]:
+    """Mean, biased variance and 1 / sigma of each channel of z (N, H, W, F), (F,)."""
     F, count = tiles.mean.shape
     mean, variance, inverse = (kernels.xp.empty(F, tiles.mean.dtype) for _ in range(3))
     kernels.launch(
         f"finish_statistics<{kernels.c_type(mean)}>",
         (F,), THREADS,
-        tiles.mean, tiles.square, mean, variance, inverse, count, tiles.rows, n, mean.dtype.type(eps),
+        z, tiles.mean, tiles.square, mean, variance, inverse, count, tiles.rows, z.size // F, mean.dtype.type(eps),
     )  # fmt: skip
     return mean, variance, inverse
 
@@ -122,7 +123,7 @@ def block_forward(
     """((y, mean, variance), saved) of contiguous arrays, normalised by the batch."""
     z, tiles = convolve(kernels, x, w, statistics=True)
     assert tiles is not None
-    mean, variance, inverse = batch_statistics(kernels, tiles, z.size // z.shape[3], eps)
+    mean, variance, inverse = batch_statistics(kernels, z, tiles, eps)
     channels = (mean, inverse, scale, shift)
     y, winner, place = pool(kernels, z, channels)
     return (y, mean, variance), Saved(x, w, channels, z, winner, place)
@@ -196,7 +197,7 @@ def conv_block_inference_pair(kernels: Kernels) -> Pair:
         weight_gradient(kernels, saved.x, dz, dw)
         _, inverse, scale, _ = saved.channels
         dmean = -scale * inverse * dshift
-        dvariance = -(scale * inverse) * (inverse * dscale) / 2
+        dvariance = variance_gradient(kernels.xp, scale, inverse, dscale)
         dx = image_gradient(kernels, turn(kernels, saved.w), dz)
         return dx, dw, dscale, dshift, dmean, dvariance
 

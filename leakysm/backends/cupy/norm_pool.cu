@@ -8,11 +8,41 @@ constexpr int LANES = 16;               // of a tile of pooled pixels: lanes alo
 constexpr int ROWS = THREADS / LANES;   // and along the pixels
 constexpr int TILE = 256;               // pooled pixels of a tile
 
-// Mean, biased variance and 1 / sigma of each channel from the tiles' means and squared deviations (F, tiles): Chan's rule
-// with the mean known first, mended as a tile's is. Tiles have `length` values, the last one what is left of n. Grid: channels.
+// What normalises a channel.
 template <class T>
-__global__ void finish_statistics(const T* tile_mean, const T* tile_square, T* mean, T* variance, T* inverse, int tiles,
-                                  int length, int n, T eps) {
+struct Moments {
+    T mean, variance, inverse;  // inverse = 1 / sigma
+};
+
+// Those of the n values z[0], z[F], ..., for a channel whose squares or sums leave the type: multiplied by powers of two.
+template <class T>
+__device__ inline Moments<T> scaled_moments(const T* z, int n, int F, T eps, PerThread<T>& shared) {
+    T largest = 0, centre = 0, square = 0;
+    for (int i = threadIdx.x; i < n; i += THREADS) largest = larger(largest, T(fabs(z[static_cast<long long>(i) * F])));
+    const T first = power_of_two_scale(block_max(largest, shared));
+    for (int pass = 0; pass < 2; ++pass) {
+        T sum = 0;
+        for (int i = threadIdx.x; i < n; i += THREADS) sum += z[static_cast<long long>(i) * F] * first - centre;
+        centre += block_sum(sum, shared) / n;
+    }
+    largest = sqrt(eps) * first;
+    for (int i = threadIdx.x; i < n; i += THREADS)
+        largest = larger(largest, T(fabs(z[static_cast<long long>(i) * F] * first - centre)));
+    const T second = power_of_two_scale(block_max(largest, shared)), power = first * second;
+    for (int i = threadIdx.x; i < n; i += THREADS) {
+        const T d = (z[static_cast<long long>(i) * F] * first - centre) * second;
+        square += d * d;
+    }
+    const T spread = block_sum(square, shared) / n;
+    return {centre / first, spread / power / power, 1 / sqrt(spread + eps * power * power) * power};
+}
+
+// Mean, biased variance and 1 / sigma of each channel from the tiles' means and squared deviations (F, tiles): Chan's rule
+// with the mean known first, mended as a tile's is. Tiles have `length` values, the last one what is left of n. Where squares
+// or sums left the type, from z (n, F) itself. Grid: channels.
+template <class T>
+__global__ void finish_statistics(const T* z, const T* tile_mean, const T* tile_square, T* mean, T* variance, T* inverse,
+                                  int tiles, int length, int n, T eps) {
     SHARED(shared, PerThread<T>);
     const int f = blockIdx.x;
     tile_mean += static_cast<long long>(f) * tiles;
@@ -28,10 +58,13 @@ __global__ void finish_statistics(const T* tile_mean, const T* tile_square, T* m
         square += tile_square[i] + min(length, n - i * length) * d * d;
     }
     const T spread = block_sum(square, shared) / n;
+    Moments<T> found = {centre, spread, 1 / sqrt(spread + eps)};
+    const T usual = sizeof(T) == 4 ? T(1e24) : T(1e240);  // a variance up to here, and down to 1 / here
+    if (!(spread + eps < usual && spread + eps > 1 / usual)) found = scaled_moments(z + f, n, gridDim.x, eps, shared);
     if (threadIdx.x == 0) {
-        mean[f] = centre;
-        variance[f] = spread;
-        inverse[f] = 1 / sqrt(spread + eps);
+        mean[f] = found.mean;
+        variance[f] = found.variance;
+        inverse[f] = found.inverse;
     }
 }
 

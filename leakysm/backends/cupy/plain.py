@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from array_api_compat import array_namespace
+
 from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
 from leakysm.backends.protocol import Pair
-from leakysm.ops.arrays import Array
-from leakysm.ops.batch_norm import EPS
+from leakysm.ops.arrays import Array, quiet
+from leakysm.ops.batch_norm import EPS, normalised
 
 TAPS = [(i, j) for i in range(3) for j in range(3)]  # row-major, as the kernel's first two axes are flattened
 
@@ -66,17 +68,6 @@ def unpool(xp: Any, dy: Array, place: Array, shape: tuple[int, ...]) -> Array:
     return dx
 
 
-def normalise(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    """x-hat, 1 / sigma, mean and biased variance of each channel over N, H and W; the variance from differences."""
-    mean = x.mean(axis=(0, 1, 2))
-    centred = x - mean
-    rest = centred.mean(axis=(0, 1, 2))  # as in the reference: what the mean was rounded by
-    mean, centred = mean + rest, centred - rest
-    variance = (centred * centred).mean(axis=(0, 1, 2))
-    inverse = 1 / xp.sqrt(variance + eps)
-    return centred * inverse, inverse, mean, variance
-
-
 def conv2d_pair(xp: Any) -> Pair:
     """conv2d as im2col and a matrix product."""
 
@@ -95,14 +86,18 @@ def conv2d_pair(xp: Any) -> Pair:
 def conv_block_pair(xp: Any) -> Pair:
     """max_pool2d(relu(batch_norm(conv2d(x, w)))) with the batch's own statistics, step by step."""
 
+    @quiet
     def forward(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Any, Any]:
         check_block(eps, x, w, scale=scale, shift=shift)
         check_batch(x)
-        normal, inverse, mean, variance = normalise(xp, convolve(xp, x, w), eps)
+        z = convolve(xp, x, w)
+        found = normalised(array_namespace(z), z.reshape(-1, w.shape[3]), eps)
+        normal, inverse = found.x_hat.reshape(z.shape), found.inverse * found.power
         before = normal * scale + shift
         y, place = pool(xp, xp.maximum(before, 0))
-        return (y, mean, variance), (x, w, scale, normal, inverse, before > 0, place)
+        return (y, found.mean, found.variance), (x, w, scale, normal, inverse, before > 0, place)
 
+    @quiet
     def backward(saved: Any, dy: Array, needs_dx: bool = True) -> tuple[Array | None, ...]:
         x, w, scale, normal, inverse, positive, place = saved
         check_cotangent(dy, x, place.shape)

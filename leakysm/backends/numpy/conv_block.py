@@ -5,7 +5,8 @@ outputs and of their squares. Then, on a quarter of the data, y = relu(|scale| /
 estimate comes from a few of the images; should it be so far from the mean that squares cancel, all is done once more.
 
 Weights of channels with a negative scale are negated on the way in, which negates their outputs exactly: so a maximum
-serves every channel. Their gradients are negated on the way out.
+serves every channel. Their gradients are negated on the way out. Where squares leave the dtype, which the variance
+shows, weights are multiplied by a power of two likewise, and all is done once more.
 """
 
 from __future__ import annotations
@@ -41,6 +42,16 @@ from leakysm.ops.batch_norm import EPS
 
 PIECE = 2304  # rows of pooled values that are worked on at a time
 FAR = 16  # times the variance: the square of the mean that outputs may keep
+USUAL = {np.dtype(np.float32): 2.0**80, np.dtype(np.float64): 2.0**800}  # a variance up to here, and down to 1 / here
+
+
+def _power(x: np.ndarray, w: np.ndarray, eps: float) -> np.ndarray:
+    """For each channel, (F,): a power of two that brings outputs below about sqrt(USUAL), and as near to 1 if small."""
+    C, F = w.shape[2:]
+    exponents = [np.frexp(a)[1] for a in (np.abs(x).max(), np.abs(w).reshape(-1, F).max(axis=0), w.dtype.type(9 * C))]
+    size = np.maximum(sum(exponents), math.frexp(math.sqrt(eps))[1] if eps else -9999)
+    most, room = (126, 40) if x.dtype == np.float32 else (1022, 400)
+    return np.ldexp(1.0, np.clip(np.where(size > 0, room - size, -size), -most, most))
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,8 @@ class Block:
     """
 
     x: np.ndarray  # (N, H, W, C) contiguous
-    w: np.ndarray  # (9 C, F) negated where the scale is negative
-    sign: np.ndarray  # (F,) 1 or -1
+    w: np.ndarray  # (9 C, F) times `sign`
+    sign: np.ndarray  # (F,) 1, or -1 where the scale is negative, times a power of two
     gain: np.ndarray  # (F,) |scale|, float64
     subtracted: np.ndarray  # (F,) from the outputs that are kept: an estimate of their mean
     offset: np.ndarray  # (F,) what is left of the mean, float64
@@ -112,12 +123,21 @@ class Forward:
             positive=self._memory(pooled, bool),
             tasks=plan(N, H, W, rows_of_chunk(9 * C + F, dtype, N * H * W, few=thin)),
         )
-        variance = self._moments(block) if block.patches is None else self._moments_of_patches(block, block.patches)
-        np.divide(1, np.sqrt(variance + eps), out=block.inverse)
+        variance, power = self._variance(block), np.ones(F)
+        unusual = ~((variance + eps < USUAL[dtype]) & (variance + eps > 1 / USUAL[dtype]))
+        if unusual.any():
+            power = np.where(unusual, _power(x, w, eps), 1)
+            np.multiply(block.w, power, out=block.w, casting="same_kind")
+            np.multiply(block.sign, power, out=block.sign, casting="same_kind")
+            variance = self._variance(block)
+        np.divide(1, np.sqrt(variance + eps * power * power), out=block.inverse)
         y = self._memory(pooled, dtype)
         self._normalise_all(block, _Normalise(block, shift, y))
-        mean = (sign * (block.subtracted + block.offset)).astype(dtype)
-        return (y.reshape(N, H // 2, W // 2, F), mean, variance.astype(dtype)), block
+        mean = ((block.subtracted + block.offset) / block.sign).astype(dtype)
+        return (y.reshape(N, H // 2, W // 2, F), mean, (variance / power / power).astype(dtype)), block
+
+    def _variance(self, block: Block) -> np.ndarray:
+        return self._moments(block) if block.patches is None else self._moments_of_patches(block, block.patches)
 
     def _moments(self, block: Block) -> np.ndarray:
         """Fill outputs, largest and choice, subtracted and offset; return the variance (F,) in float64."""

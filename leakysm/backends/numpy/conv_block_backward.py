@@ -93,7 +93,8 @@ class Backward:
             if needs_dx:
                 dx, _ = self._both(block, Incoming.of(block, rows * block.positive, sums), k)
         dw = (dw * (k * block.sign)).astype(dy.dtype)
-        return dx, dw.reshape(3, 3, C, F), (block.sign * sums.dscale).astype(dy.dtype), sums.dshift.astype(dy.dtype)
+        dscale = np.sign(block.sign) * sums.dscale
+        return dx, dw.reshape(3, 3, C, F), dscale.astype(dy.dtype), sums.dshift.astype(dy.dtype)
 
     def _mask(self, block: Block, dy: np.ndarray) -> tuple[np.ndarray, Sums]:
         """g (N h w, F), and the sums."""

@@ -28,7 +28,7 @@ from leakysm.backends.numpy.windows import (
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import quiet
 from leakysm.ops.batch_norm import EPS
-from leakysm.ops.conv_block import conv_block_inference_vjp
+from leakysm.ops.conv_block import conv_block_inference, conv_block_inference_vjp
 
 
 class ConvBlockInference:
@@ -57,10 +57,16 @@ class ConvBlockInference:
         """x (N, H, W, C), w (3, 3, C, F), the others (F,) -> y (N, H // 2, W // 2, F)."""
         check_block(eps, x, w, scale=scale, shift=shift, mean=mean, variance=variance)
         (N, H, W, C), F = x.shape, w.shape[3]
+        saved = (x, w, scale, shift, mean, variance, eps)
+        inverse = 1 / np.sqrt(variance.astype(np.float64) + eps)
+        factor, centre = np.abs(scale) * inverse, np.abs(mean)
+        limits = np.finfo(x.dtype)
+        usual = (factor == 0) | ((factor >= limits.smallest_normal) & (factor <= limits.max))
+        if not np.all(usual & (centre < np.sqrt(limits.max))):  # the reference multiplies in another order
+            return conv_block_inference(x, w, scale, shift, mean, variance, eps=eps), saved
         sign = np.where(scale < 0, -1, 1).astype(x.dtype)
         given, signed = np.ascontiguousarray(x), (w * sign).reshape(9 * C, F)
-        inverse = 1 / np.sqrt(variance.astype(np.float64) + eps)
-        factor, centre, zero = (np.abs(scale) * inverse).astype(x.dtype), mean * sign, np.zeros_like(shift)
+        factor, centre, zero = factor.astype(x.dtype), mean * sign, np.zeros_like(shift)
         y = self._memory((N * (H // 2) * (W // 2), F), x.dtype)
 
         def convolve(task: Task) -> None:
@@ -81,7 +87,7 @@ class ConvBlockInference:
                 np.maximum(largest, zero, out=largest)  # with a scalar it takes half as long again
 
         self._workers.map(convolve, plan(N, H, W, rows_of_chunk(9 * C + F, x.dtype, N * H * W)))
-        return y.reshape(N, H // 2, W // 2, F), (x, w, scale, shift, mean, variance, eps)
+        return y.reshape(N, H // 2, W // 2, F), saved
 
     def backward(self, saved: Any, dy: np.ndarray) -> tuple[np.ndarray, ...]:
         """dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift, dmean, dvariance."""

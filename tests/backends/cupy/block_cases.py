@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leakysm import ops
+from leakysm.backends.protocol import Pair
 
 SHAPES = [  # (N, H, W, C, F): odd sizes, one image, one channel, no multiples of any tile
     (1, 7, 7, 1, 1),
@@ -96,3 +97,21 @@ def assert_close(computed: np.ndarray, exact: np.ndarray, scale: np.ndarray | fl
         f"{name}{list(map(int, worst))}: {computed[worst]} for {exact[worst]}, "
         f"{(error / allowed)[worst]:.3g} times the allowed error"
     )
+
+
+FAR = [("float32", 110), ("float32", -110), ("float64", 900), ("float64", -900)]  # x 2^k, whose squares leave the dtype
+
+
+def assert_scaled(pair: Pair, channels: int, dtype: str, exponent: int) -> None:
+    """With eps 0 the block of x 2^k is the block of x, and its dx that one's times 2^-k."""
+    rng = np.random.Generator(np.random.Philox(9))
+    x, w = (rng.standard_normal(s).astype(dtype) for s in ((3, 5, 6, channels), (3, 3, channels, 4)))
+    scale, shift, dy = (rng.standard_normal(s).astype(dtype) for s in (4, 4, (3, 2, 3, 4)))
+    (y, mean, _), saved = pair.forward(x, w, scale, shift, eps=0.0)
+    (y_far, mean_far, variance), saved_far = pair.forward(np.ldexp(x, exponent), w, scale, shift, eps=0.0)
+    dx, dw, *channel = pair.backward(saved, dy)
+    dx_far, dw_far, *channel_far = pair.backward(saved_far, dy)
+    assert np.all(variance == (np.inf if exponent > 0 else 0))
+    far = (y_far, np.ldexp(mean_far, -exponent), np.ldexp(dx_far, exponent), dw_far, *channel_far)
+    for found, expected in zip(far, (y, mean, dx, dw, *channel), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=64 * np.finfo(dtype).eps * np.abs(expected).max())

@@ -10,7 +10,7 @@ from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
 from leakysm.backends.cupy.kernels import PRODUCTS
 from leakysm.errors import UserError
-from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
+from tests.backends.cupy.block_cases import FAR, SHAPES, assert_close, assert_scaled, block, block_scales
 from tests.backends.cupy.host_kernels import HostKernels
 
 FLOATS = ["float32", "float64"]
@@ -222,3 +222,9 @@ def test_wrong_shapes_are_refused(host_kernels, name):
     _, saved = pair.forward(*arguments)
     with pytest.raises(UserError, match="dy has shape"):
         pair.backward(saved, case.dy[:1])
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(("dtype", "exponent"), FAR)
+def test_outputs_whose_squares_leave_the_dtype(host_kernels, channels, dtype, exponent):
+    assert_scaled(block_pairs(host_kernels)["conv_block"], channels, dtype, exponent)

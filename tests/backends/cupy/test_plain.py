@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from leakysm import ops
 from leakysm.backends.cupy.plain import plain_pairs
 from leakysm.errors import UserError
-from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
+from tests.backends.cupy.block_cases import FAR, SHAPES, assert_close, assert_scaled, block, block_scales
 
 PAIRS = plain_pairs(np)
 batches = st.sampled_from([s for s in SHAPES if s[0] * s[1] * s[2] > 1])
@@ -70,3 +70,8 @@ def test_inputs_stay_as_they_are_and_may_be_read_only():
     PAIRS["conv_block"].backward(saved, case.dy)
     for a, b in zip(case, before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("dtype", "exponent"), FAR)
+def test_outputs_whose_squares_leave_the_dtype(dtype, exponent):
+    assert_scaled(PAIRS["conv_block"], 2, dtype, exponent)

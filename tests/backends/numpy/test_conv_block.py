@@ -18,7 +18,7 @@ from leakysm.backends.reference import ReferenceEngine
 from leakysm.errors import UserError
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
-from tests.backends.cupy.block_cases import Block, assert_close, block, block_scales
+from tests.backends.cupy.block_cases import FAR, Block, assert_close, assert_scaled, block, block_scales
 
 TINY = 2_000  # bytes of a chunk: a few rows
 shapes = st.tuples(
@@ -181,3 +181,9 @@ def test_a_single_value_a_channel_is_a_user_error():
     case = block(8, (1, 1, 1, 2, 2))
     with pytest.raises(UserError, match="variance"):
         NumpyEngine(1).operation("conv_block").forward(*case.arguments)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(("dtype", "exponent"), FAR)
+def test_outputs_whose_squares_leave_the_dtype(channels, dtype, exponent):
+    assert_scaled(NumpyEngine().operation("conv_block"), channels, dtype, exponent)

@@ -41,3 +41,14 @@ def test_transposed_product(rows, k, n, small):
             product.add(a, b)
     expected = sum((a.T @ b for a, b in pairs), start=np.zeros((k, n), "float32"))
     np.testing.assert_array_equal(product.value(), expected)
+
+
+@pytest.mark.parametrize(("k", "n"), [(9, 1), (9, 64), (64, 576)])
+@pytest.mark.parametrize("rows", [1, 700, 1229, 17248])
+def test_a_long_sum_of_equal_terms_does_not_drift(k: int, n: int, rows: int) -> None:
+    product, calls = products.TransposedProduct(k, n, np.dtype(np.float32)), max(3, 60_000 // rows) if rows > 1 else 3
+    a, b = np.full((rows, k), 0.7, np.float32), np.full((rows, n), 0.7, np.float32)
+    for _ in range(calls):
+        product.add(a, b)
+    exact = calls * rows * float(a[0, 0]) ** 2
+    assert np.all(np.abs(product.value() - exact) <= 22 * np.finfo(np.float32).eps * exact)

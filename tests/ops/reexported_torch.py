@@ -1,0 +1,21 @@
+"""Our operations on PyTorch's tensors, without their `_vjp`s: their gradients are torch.autograd's."""
+
+import torch  # noqa: F401  (says which arrays to use)
+
+from leakysm import (  # noqa: F401
+    batch_norm,
+    batch_norm_inference,
+    conv2d,
+    conv_block,
+    conv_block_inference,
+    cosine_distance,
+    cross_entropy,
+    euclidean,
+    leaky_squared_euclidean,
+    log_softmax,
+    max_pool2d,
+    prototypes,
+    prototypical_loss,
+    relu,
+    squared_euclidean,
+)
