@@ -123,7 +123,7 @@ def make(
 
     with shown_count("making") as bar:
         remade = work_out(out, shipped=data, major=major, progress=bar)
-    exactly = len(remade.same) - len(remade.within_bound)
+    exactly = len(set(remade.same) - set(remade.within_bound))
     print_lines(
         [
             f"remade exactly: {exactly} cases; within their bound: {len(remade.within_bound)}",
