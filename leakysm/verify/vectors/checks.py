@@ -23,7 +23,10 @@ FEWEST = {OPERATIONS: 390, NETS: 4}  # a tripwire: cases may be added, never los
 
 
 def check_bytes(where: Path) -> dict[str, Any]:
-    """CheckFailed unless every file is the manifest's, byte for byte: HDF5 is no judge of what it opens. The manifest."""
+    """CheckFailed unless every file is the manifest's, byte for byte. Returns the manifest.
+
+    To be called before HDF5 opens a file: a few damaged bytes can make it loop for ever.
+    """
     manifest = stored.read_manifest(where)
     for name in FEWEST:
         known = manifest["files"].get(name, {})

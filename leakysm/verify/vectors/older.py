@@ -34,4 +34,4 @@ def upgraded(group: Group) -> Group:
         arrays[f"{at}/expected"] = np.stack(others)
         arrays[f"{at}/scale"] = np.stack([arrays[f"vjp/{gradient}/scale"]] * len(others))
         arrays[f"{at}/under"] = arrays[f"vjp/{gradient}/under"]
-    return Group(arrays, group.contents | {"one_way": ""}, dict(group.description))
+    return Group(arrays, group.contents | {"one_way": ""}, {"own": "false"} | group.description)

@@ -89,8 +89,11 @@ def _get(group: Group, key: str, node: Any) -> None:
         group.arrays |= {f"{key}/{name}": np.asarray(node.attrs[name]) for name in SCALARS if name in node.attrs}
 
 
-def read(path: Path, operation: str | None = None) -> dict[str, Group]:
-    """All groups of a file, or of one operation in it, in the order of their names, as they are stored."""
+def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> dict[str, Group]:
+    """All groups of a file, or of one operation in it, in the order of their names, as they are stored.
+
+    arrays: False leaves them out, which is quicker.
+    """
     import h5py
 
     if not path.is_file():
@@ -98,7 +101,7 @@ def read(path: Path, operation: str | None = None) -> dict[str, Group]:
     try:
         with h5py.File(path, "r") as file:
             _require_known(path, file.attrs.get("format"))
-            return dict(_groups(file, operation))
+            return dict(_groups(file, operation, arrays))
     except (OSError, RuntimeError, KeyError) as problem:  # h5py has no error of its own
         raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: {MEND}") from None
 
@@ -109,7 +112,7 @@ def _require_known(path: Path, found: Any) -> None:
         raise UserError(f"{path} has format {found}; {known} is expected: update leakysm")
 
 
-def _groups(file: Any, operation: str | None) -> Iterator[tuple[str, Group]]:
+def _groups(file: Any, operation: str | None, arrays: bool) -> Iterator[tuple[str, Group]]:
     names = [f"{top}/{case}" for top in file if operation in (None, top) for case in file[top]]
     for name in names:
         node = file[name]
@@ -120,7 +123,8 @@ def _groups(file: Any, operation: str | None) -> Iterator[tuple[str, Group]]:
             description={key: text for key, text in texts.items() if key not in inside},
             format=int(file.attrs["format"]),
         )
-        node.visititems(partial(_get, group))
+        if arrays:
+            node.visititems(partial(_get, group))
         yield name, group
 
 
