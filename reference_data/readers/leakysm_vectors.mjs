@@ -104,13 +104,14 @@ export function judge(cases, operations) {
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   try {
+    if (process.argv.length !== 4) throw new Error("usage: node leakysm_vectors.mjs FILE.json.gz IMPLEMENTATION.mjs");
     const { operations } = await import(pathToFileURL(process.argv[3]).href);
     const report = judge(read(process.argv[2]), operations);
     report.failures.forEach((text) => console.log(text));
     console.log(`${report.cases} cases, ${report.comparisons} comparisons, ${report.failures.length} out of bounds`);
     process.exitCode = report.failures.length ? 1 : 0;
   } catch (problem) {
-    console.error(String(problem.message));
+    console.error(`${process.argv[2] ?? ""}: ${problem.message}`);
     process.exitCode = 2;
   }
 }
