@@ -11,7 +11,6 @@ import leakysm as lk
 from leakysm.errors import CheckFailed, UserError
 from leakysm.verify.vectors import nets, rule, stored
 from leakysm.verify.vectors.checks import FEWEST, check_engine, check_files, parameter
-from leakysm.verify.vectors.export import export
 from leakysm.verify.vectors.make import compare, make, publish
 from leakysm.verify.vectors.older import upgraded
 from leakysm.verify.vectors.stored import MANIFEST, NETS, OPERATIONS
@@ -195,29 +194,7 @@ def test_a_number_read_from_a_parameter_is_that_number() -> None:
     assert metric == lk.LeakySquaredEuclidean(threshold=float("inf"), slope=0.5)
 
 
-# Export
-
-
-def test_npz_holds_every_array(groups: dict[str, stored.Group], tmp_path: Path) -> None:
-    chosen = {"cross_entropy/infinite-logit": groups["cross_entropy/infinite-logit"]}
-    export(chosen, tmp_path / "v.npz")
-    with np.load(tmp_path / "v.npz") as found:
-        for path, array in chosen["cross_entropy/infinite-logit"].arrays.items():
-            assert np.array_equal(found[f"cross_entropy/infinite-logit/{path}"], array)
-
-
-def test_json_holds_every_digit(groups: dict[str, stored.Group], tmp_path: Path) -> None:
-    name = "cross_entropy/infinite-logit"
-    export({name: groups[name]}, tmp_path / "v.json")
-    found = json.loads((tmp_path / "v.json").read_text())[name]
-    for path, array in groups[name].arrays.items():
-        values = [float(value) for value in found["arrays"][path]["values"]]
-        assert np.array_equal(np.array(values).reshape(found["arrays"][path]["shape"]), array)
-
-
-def test_another_ending_is_bad_use(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"\.npz or \.json"):
-        export({}, tmp_path / "v.csv")
+# Nets
 
 
 def test_a_net_that_is_wrong_in_one_parameter_is_found() -> None:
