@@ -1,8 +1,18 @@
-"""Error bounds: |computed - exact| <= k * eps * scale + n * smallest_normal, element by element.
+"""Error bounds: |computed - exact| <= k * eps * scale + under * smallest_normal, element by element.
 
-There is no other tolerance. eps and smallest_normal are those of the compute dtype; scale is the sum of the absolute
-values of the terms that a result adds up, with the condition of the steps before; n is the number of those terms; k
-counts roundings. The oracle gives value, scale and n, `leakysm.verify.table` gives k.
+There is no other tolerance. eps and smallest_normal are those of the compute dtype. scale is the sum of the absolute
+values of the terms that a result adds up, with the condition of the steps before. under counts the smallest normal
+numbers that underflow may cost: one for every step that can underflow, times what later steps multiply it by. The
+oracle gives value, scale and under; `leakysm.verify.table` gives k.
+
+k is half the number of roundings r on the way to the result, since one rounding is at most eps / 2. r depends on the
+order in which sums are added, and on the data:
+
+- order "ours": the order that this package promises. A sum of n terms is ceil(log2 n) additions deep; a matrix product
+  is added in the order of the BLAS, so its length counts.
+- order "any": somebody else's, who may add in any order: n - 1 additions.
+- worst: holds for any data. usual: for data whose roundings go both ways, 4 sqrt(n) in place of n (probabilistic
+  rounding analysis, Higham & Mary 2019, "A new approach to probabilistic rounding error analysis", lambda = 4).
 """
 
 from __future__ import annotations
@@ -10,14 +20,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
-from leakysm.verify.precise import MP, exact, rounded
+from leakysm.verify.precise import exact, precisely, rounded
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Order = Literal["ours", "any"]
+Sizes = Mapping[str, float | str]
+
+BLOCK = 512  # the longest matrix product by which we add up pixels; blocks of it are added by halving
 
 
 @dataclass(frozen=True)
@@ -48,94 +62,166 @@ class Precision:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """k of one output as a formula over the sizes of the case, and in words what scale is.
+class Severity:
+    """Which k holds: for sums in whose order, and for any data (worst) or data whose roundings go both ways (usual)."""
 
-    `k` is written in + - * /, numbers, the case's sizes, sqrt and log2, where log2(n) is the depth of a tree sum,
-    ceil(log2(max(n, 1))). `basis` says whether it was derived or measured with a margin.
-    """
+    order: Order
+    usual: bool
 
-    k: str
-    scale: str
-    basis: Literal["derived", "measured"] = "derived"
+    def sum(self, n: float) -> float:
+        """Roundings of a sum of n terms."""
+        return float(tree_depth(int(n))) if self.order == "ours" else self._long(n - 1, n)
 
-    def factor(self, sizes: Mapping[str, int]) -> float:
-        """k for a case of these sizes."""
-        return float(eval(self.k, {"__builtins__": {}, "sqrt": math.sqrt, "log2": tree_depth}, dict(sizes)))
+    def product(self, n: float) -> float:
+        """Roundings of a matrix product over n terms: a multiplication and n - 1 additions, in the BLAS's order."""
+        return self._long(n, n)
+
+    def blocks(self, n: float) -> float:
+        """Roundings of a matrix product over n terms, which we add in blocks of BLOCK, and the blocks by halving."""
+        if self.order == "any":
+            return self.product(n)
+        return self.product(min(n, BLOCK)) + tree_depth(math.ceil(n / BLOCK))
+
+    def other(self, roundings: float) -> float:
+        """Further roundings that another formula for the same thing may have: 0 for ours."""
+        return roundings if self.order == "any" else 0.0
+
+    def _long(self, roundings: float, n: float) -> float:
+        return max(min(roundings, 4 * math.sqrt(max(n, 0))) if self.usual else roundings, 0.0)
 
 
-def tree_depth(n: int) -> int:
-    """ceil(log2 n), and 0 for n < 2: how many additions stand above one another when n terms are summed pairwise."""
-    return max(n - 1, 0).bit_length()
+SEVERITIES: Mapping[str, Severity] = {
+    "our worst": Severity("ours", False),
+    "our usual": Severity("ours", True),
+    "any order's worst": Severity("any", False),
+    "any order's usual": Severity("any", True),
+}
 
 
 @dataclass(frozen=True)
-class Exact:
-    """The truth about one output: value and scale (object arrays of 50-digit numbers), and the number of terms n.
+class Bound:
+    """The number of roundings r of one output, k = r / 2, and in words what scale is and how r is counted.
 
-    reach: the largest intermediate on which an element rests (default: its scale). Where that is beyond the compute
-    dtype, a value may be infinite and a gradient is not promised.
+    `roundings` is written in + - * / max, numbers, the sizes of the case, `sum(n)`, `product(n)`, `blocks(n)` and
+    `other(n)`, which `Severity` defines, and `log2(n)`, the depth of a tree of n sums.
+    """
+
+    roundings: str
+    scale: str
+    why: str = ""
+
+    def factor(self, sizes: Sizes, severity: Severity) -> float:
+        """k for a case of these sizes. A size that is text is a formula itself."""
+        return _evaluated(self.roundings, severity, tuple(sizes.items())) / 2
+
+
+@lru_cache(maxsize=100_000)
+def _evaluated(formula: str, severity: Severity, sizes: tuple[tuple[str, float | str], ...]) -> float:
+    numbers = tuple((name, size) for name, size in sizes if not isinstance(size, str))
+    names: dict[str, Any] = {"__builtins__": {}, "max": max, "log2": tree_depth, **dict(numbers)}
+    names |= {name: getattr(severity, name) for name in ("sum", "product", "blocks", "other")}
+    names |= {name: _evaluated(size, severity, numbers) for name, size in sizes if isinstance(size, str)}
+    return float(eval(formula, names))
+
+
+def tree_depth(n: float) -> int:
+    """ceil(log2 n), and 0 for n < 2: how many additions stand above one another when n terms are summed pairwise."""
+    return max(int(n) - 1, 0).bit_length()
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """The truth about one output, all arrays of one shape: high + low is the exact value, good for 100 bits.
+
+    value: the same in 50 digits, or high where the truth was read from a file.
+    scale: what k * eps is multiplied by. under: how many smallest normal numbers underflow may cost. reach: the largest
+    intermediate on which an element rests; where that is beyond the compute dtype, a value may be infinite and a
+    gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
+    only a sample is looked at, and its shape; all of it by default.
     """
 
     value: Any
-    scale: Any
-    terms: int
-    reach: Any = None
+    high: Floats
+    low: Floats
+    scale: Floats
+    under: Floats
+    reach: Floats
+    zero: np.ndarray[Any, np.dtype[np.bool_]]
+    index: Any = None
+    whole: tuple[int, ...] | None = None
 
     @classmethod
-    def of_floats(cls, value: Floats, scale: Floats, terms: int, reach: Floats | None = None) -> Exact:
+    @precisely
+    def of(cls, value: Any, scale: Any, under: Any = 1.0, reach: Any = None) -> Exact:
+        """From 50-digit numbers. under, reach: 50-digit numbers or floats that broadcast to the value's shape."""
+        value, scale = exact(value), exact(scale)
+        high, low = split(value)
+        scale64 = rounded(scale)
+        reach64 = scale64 if reach is None else np.maximum(_spread(reach, value.shape), scale64)
+        zero = np.asarray((scale == 0) & (value == 0), dtype=bool)
+        return cls(value, high, low, scale64, _spread(under, value.shape), reach64, zero)
+
+    @classmethod
+    def of_floats(cls, value: Floats, scale: Floats, under: Any, reach: Floats | None = None) -> Exact:
         """The truth as it is stored: rounded to float64."""
-        truth = cls(value, scale, terms, reach)
+        spread = np.broadcast_to(np.asarray(under, dtype=np.float64), value.shape)
         reached = scale if reach is None else np.maximum(reach, scale)
-        vars(truth).update(high=value, low=np.zeros_like(value), scale64=scale, reach64=reached)
-        return truth
+        return cls(value, value, np.zeros_like(value), scale, spread, reached, (scale == 0) & (value == 0))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
+        """The shape of the whole result."""
+        return tuple(self.high.shape) if self.whole is None else self.whole
 
-    @cached_property
-    def high(self) -> Floats:
-        """The value rounded to float64."""
-        return rounded(self.value)
+    def pick(self, result: Any) -> Any:
+        """The elements of a whole result that are looked at."""
+        return result if self.index is None else result[self.index]
 
-    @cached_property
-    def low(self) -> Floats:
-        """What rounding took away, so that high + low is good for more than any float64 is compared with."""
-        known = np.isfinite(self.high)
-        return rounded(np.where(known, self.value - exact(np.where(known, self.high, 0.0)), MP.zero))
+    def place(self, at: tuple[int, ...]) -> tuple[int, ...]:
+        """Where an element that is looked at stands in the whole result."""
+        if self.index is None:
+            return at
+        axes = [np.ravel(part)[i] for part, i in zip(self.index, at, strict=False)]
+        return (*(int(i) for i in axes), *at[len(axes) :])
 
-    @cached_property
-    def scale64(self) -> Floats:
-        return rounded(self.scale)
 
-    @cached_property
-    def reach64(self) -> Floats:
-        return self.scale64 if self.reach is None else np.maximum(rounded(self.reach), self.scale64)
+def split(value: Any) -> tuple[Floats, Floats]:
+    """50-digit numbers as the nearest float64s and what rounding took away (0 where that is not finite)."""
+    high = rounded(value)
+    finite = np.where(np.isfinite(high), high, 0.0)
+    with np.errstate(all="ignore"):  # 50-digit numbers may exceed float64's range
+        return high, np.where(np.isfinite(high), rounded(value - finite.astype(object)), 0.0)
+
+
+def _spread(values: Any, shape: tuple[int, ...]) -> Floats:
+    array = np.asarray(values)
+    floats = rounded(array) if array.dtype == object else array.astype(np.float64)
+    return np.broadcast_to(floats, shape)
 
 
 def tolerance(truth: Exact, k: float, precision: Precision) -> Floats:
     """The bound of every element; for float16 also the one rounding of the result."""
     with np.errstate(over="ignore", invalid="ignore"):
-        bound = k * (precision.eps * truth.scale64) + truth.terms * precision.smallest_normal
+        bound = k * (precision.eps * truth.scale) + truth.under * precision.smallest_normal
         if precision.dtype == "float16":
             largest = np.minimum(np.abs(truth.high) + bound, float(precision.result.max))
             bound = bound + np.spacing(largest.astype(np.float16)).astype(np.float64) / 2
-    return bound
+    return np.asarray(bound, dtype=np.float64)
 
 
 def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradient: bool = False) -> Floats:
     """|computed - exact| / bound of every element: at most 1 where the bound holds, inf for a wrong NaN or infinity.
 
-    computed: array of truth.shape, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
+    computed: array of truth.shape, all of it, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
     """
-    found = np.asarray(computed, dtype=np.float64)
+    found = np.asarray(truth.pick(computed), dtype=np.float64)
     bound = tolerance(truth, k, precision)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        ratio = np.abs((found - truth.high) - truth.low) / bound
+        distance = np.abs((found - truth.high) - truth.low)
+        ratio = np.where(distance == 0, 0.0, distance / bound)
         beyond = np.abs(truth.high) + bound > float(precision.result.max)
     ratio = np.where(np.isnan(ratio) | np.isnan(found), np.inf, ratio)
-    overflowed = truth.reach64 > precision.largest
+    overflowed = truth.reach > precision.largest
     same_infinity = np.isinf(found) & (np.sign(found) == np.sign(truth.high))
     ratio = np.where(same_infinity & (beyond | overflowed), 0.0, ratio)
     if gradient:
@@ -146,9 +232,9 @@ def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradi
 
 def roundings(computed: Any, truth: Exact, precision: Precision) -> Floats:
     """|computed - exact| in units of eps * scale, eps of the result's dtype; 0 where that is infinite or underflows."""
-    found = np.asarray(computed, dtype=np.float64)
+    found = np.asarray(truth.pick(computed), dtype=np.float64)
     with np.errstate(all="ignore"):
-        unit = float(precision.result.eps) * truth.scale64
+        unit = float(precision.result.eps) * truth.scale
         ratio = np.abs((found - truth.high) - truth.low) / unit
     usual = np.isfinite(ratio) & (unit > precision.smallest_normal)
     return np.asarray(np.where(usual, ratio, 0.0))

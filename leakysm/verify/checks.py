@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.adapters.implementation import HostArray, Implementation, NotOffered, WrongResult
-from leakysm.verify.bounds import Exact, Precision, errors, roundings
+from leakysm.verify.bounds import Exact, Precision
+from leakysm.verify.judging import judged
 from leakysm.verify.registry import Case, Entry, Truth
 
 PARTS = ("value", "vjp")
@@ -33,6 +34,7 @@ class Outcome:
     ratio: float
     roundings: float
     problem: str | None = None
+    not_judged: int = 0
 
     @property
     def failed(self) -> bool:
@@ -76,40 +78,13 @@ def judge(implementation: Implementation, truth: Truth, dtype: str, part: str, *
         text = str(problem) if isinstance(problem, WrongResult) else _raised(problem)
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text)
         return
-    exacts, ratios = _best(truth, part, precision, results, names, strict)
-    rows = zip(names, results, again, twin or results, exacts, ratios, strict=True)
-    for name, found, repeat, same, exact, ratio in rows:
+    for name, found, repeat, same, verdict in zip(
+        names, results, again, twin or results, judged(truth, part, precision, results, "ours" if strict else "any", left=strict), strict=True
+    ):
+        ratio, exact = verdict.ratio, verdict.exact
         wrong = _problem(found, exact, ratio) or (_own_promise(found, repeat, same, exact) if strict else None)
-        worst, units = float(ratio.max(initial=0)), float(roundings(found, exact, precision).max(initial=0))
-        yield Outcome(case, dtype, part, name, worst, units, wrong)
-
-
-def _best(
-    truth: Truth, part: str, precision: Precision, results: Sequence[HostArray], names: Sequence[str], strict: bool
-) -> tuple[tuple[Exact, ...], list[Any]]:
-    """The truth that the results are nearest to, and error / bound: other discrete choices count if the exact fail."""
-    ks, gradient = [truth.factor(name) for name in names], part == "vjp"
-
-    def against(exacts: tuple[Exact, ...]) -> list[Any]:
-        return [errors(r, e, k, precision, gradient=gradient) for r, e, k in zip(results, exacts, ks, strict=True)]
-
-    best = truth.vjp if gradient else truth.value
-    ratios = against(best)
-    settled = not gradient or (strict and "kink" in truth.case.flags)
-    if settled or _largest(ratios) <= 1:
-        return best, ratios
-    others = truth.alternatives(precision)
-    if others is None:  # too many choices are open: not judged
-        return best, [np.zeros_like(ratio) for ratio in ratios]
-    for exacts in others:
-        other = against(exacts)
-        if _largest(other) < _largest(ratios):
-            best, ratios = exacts, other
-    return best, ratios
-
-
-def _largest(ratios: Sequence[Any]) -> float:
-    return max((float(ratio.max(initial=0)) for ratio in ratios), default=0.0)
+        worst, units = float(ratio.max(initial=0)), float(verdict.roundings.max(initial=0))
+        yield Outcome(case, dtype, part, name, worst, units, wrong, verdict.not_judged)
 
 
 def _call(implementation: Implementation, case: Case, dtype: str, part: str) -> tuple[HostArray, ...]:
@@ -148,7 +123,8 @@ def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
     if not ratio.size or ratio.max() <= 1:
         return None
     at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    place = f"[{', '.join(str(int(i)) for i in at)}]" if at else ""
+    place = f"[{', '.join(str(int(i)) for i in exact.place(at))}]" if at else ""
+    found = exact.pick(found)
     size = f"{ratio[at]:.3g} times the bound" if np.isfinite(ratio[at]) else "beyond any bound"
     return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
 
@@ -166,7 +142,7 @@ def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray, exact: Ex
         return "the same call gave other bits the second time"
     if found.tobytes() != twin.tobytes():
         return "has other bits than the distance without a restriction"
-    if np.any(np.asarray((exact.scale == 0) & (exact.value == 0), dtype=bool) & (found != 0)):
+    if np.any(exact.zero & (exact.pick(found) != 0)):
         return "is not exactly 0 where every term is 0"
     return None
 

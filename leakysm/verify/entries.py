@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
 from leakysm.verify import registry
-from leakysm.verify.bounds import Exact
+from leakysm.verify.bounds import Exact, Sizes
+from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import distances as pair_cases
 from leakysm.verify.cases import episode as episode_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
+from leakysm.verify.cases import sizes as size_cases
 from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization
+from leakysm.verify.oracle.choices import Doubt, Open
 from leakysm.verify.registry import Case, Entry
-from leakysm.verify.table import BOUNDS
+from leakysm.verify.table import BOUNDS, CHOICES
 
 
 def _enter(
     operation: str,
-    oracle: Any,
+    value: Callable[..., tuple[Exact, ...]],
+    vjp: Callable[..., tuple[Exact, ...]],
     cases: Callable[[], Sequence[Case]],
-    sizes: Callable[..., Mapping[str, int]],
+    sizes: Callable[..., Sizes],
     **promises: Any,
 ) -> None:
     def strategy() -> Any:
@@ -32,8 +36,11 @@ def _enter(
 
         return strategies.cases(operation)
 
-    value, vjp, *choices = oracle
-    registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, cases, strategy, *choices, **promises))
+    def all_cases() -> Sequence[Case]:
+        return [*cases(), *corner_cases.of(operation), *size_cases.of(operation)]
+
+    promises.setdefault("choice", CHOICES.get(operation))
+    registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, all_cases, strategy, **promises))
 
 
 def _module(module: Any, operation: str) -> tuple[Any, Any]:
@@ -53,58 +60,57 @@ def _remembered(build: Callable[..., Any]) -> Callable[..., Any]:
     return latest
 
 
-def _metric(operation: str) -> tuple[Any, Any, Any]:
+_Oracle = tuple[Callable[..., tuple[Exact, ...]], Callable[..., tuple[Exact, ...]], Callable[..., Any]]
+
+
+def _metric(operation: str) -> _Oracle:
     metric = _remembered(distances.METRICS[operation])
 
     def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
         return distances.value(metric(x, c, **parameters))
 
-    def vjp(x: Any, c: Any, dy: Any, *, within: Any = None, **parameters: Any) -> tuple[Exact, ...]:
-        found = metric(x, c, **parameters)
-        return distances.vjp(found if within is None else found.choosing(within), dy)
+    def vjp(x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[Exact, ...]:
+        return distances.vjp(metric(x, c, **parameters), dy)
 
-    def choices(tolerance: float, floor: float, x: Any, c: Any, **parameters: Any) -> list[dict[str, Any]]:
-        return [{"within": within} for within in metric(x, c, **parameters).open_choices(tolerance, floor)]
+    def open_gradients(doubt: Doubt, x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[Open | None, ...]:
+        return distances.open_gradients(metric(x, c, **parameters), dy, doubt)
 
-    return value, vjp, choices
+    return value, vjp, open_gradients
 
 
-def _episode() -> tuple[Any, Any, Any]:
+def _episode() -> _Oracle:
     steps = _remembered(episode.Episode)
 
     def value(*arguments: Any, distance: Any) -> tuple[Exact, ...]:
         return episode.prototypical_loss(steps(*arguments, distance=distance))
 
-    def vjp(s: Any, sl: Any, q: Any, ql: Any, dy: Any = 1.0, *, distance: Any, within: Any = None) -> tuple[Exact, ...]:
-        return episode.prototypical_loss_vjp(steps(s, sl, q, ql, distance=distance), dy, within=within)
+    def vjp(s: Any, sl: Any, q: Any, ql: Any, dy: Any = 1.0, *, distance: Any) -> tuple[Exact, ...]:
+        return episode.prototypical_loss_vjp(steps(s, sl, q, ql, distance=distance), dy)
 
-    def choices(tolerance: float, floor: float, *arguments: Any, distance: Any) -> list[dict[str, Any]]:
-        if distance.operation != "leaky_squared_euclidean":
-            return [{}]
-        found = steps(*arguments, distance=distance)
-        return [{"within": within} for within in found.metric.open_choices(tolerance, floor, found.spread)]
+    def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[Open | None, ...]:
+        return episode.open_gradients(steps(*arguments[:-1], distance=distance), arguments[-1], doubt)
 
-    return value, vjp, choices
+    return value, vjp, open_gradients
 
 
-def _block(kind: Callable[..., Any]) -> tuple[Any, Any, Any]:
+def _block(kind: Callable[..., block.Block]) -> _Oracle:
     steps = _remembered(kind)
 
     def value(*arguments: Any, **parameters: Any) -> tuple[Exact, ...]:
         return cast("tuple[Exact, ...]", steps(*arguments, **parameters).value())
 
-    def vjp(*arguments: Any, route: Any = None, **parameters: Any) -> tuple[Exact, ...]:
-        return cast("tuple[Exact, ...]", steps(*arguments[:-1], **parameters).vjp(arguments[-1], route))
+    def vjp(*arguments: Any, **parameters: Any) -> tuple[Exact, ...]:
+        return cast("tuple[Exact, ...]", steps(*arguments[:-1], **parameters).vjp(arguments[-1]))
 
-    def choices(tolerance: float, floor: float, *arguments: Any, **parameters: Any) -> list[dict[str, Any]]:
-        routes = block.open_routes(steps(*arguments, **parameters), tolerance, floor)
-        return [{"route": route} for route in routes]
+    def open_gradients(doubt: Doubt, *arguments: Any, **parameters: Any) -> Sequence[Open | None] | None:
+        return block.open_gradients(steps(*arguments[:-1], **parameters), arguments[-1], doubt)
 
-    return value, vjp, choices
+    return value, vjp, open_gradients
 
 
-def _pair_sizes(x: Any, c: Any, **_: Any) -> dict[str, int]:
-    return {"N": x.shape[0], "M": c.shape[0], "D": x.shape[1]}
+def _pair_sizes(x: Any, c: Any, *, per: str = "pair", **_: Any) -> dict[str, float | str]:
+    width = x.shape[1]
+    return {"N": x.shape[0], "M": c.shape[0], "D": width, "T": width if per == "pair" else 1}
 
 
 def _row_sizes(logits: Any, labels: Any = None) -> dict[str, int]:
@@ -119,8 +125,20 @@ def _shot_sizes(z: Any, labels: Any, n_classes: int) -> dict[str, int]:
     return {"K": _shots(labels)}
 
 
-def _episode_sizes(s: Any, sl: Any, q: Any, ql: Any, **_: Any) -> dict[str, int]:
-    return {"K": _shots(sl), "D": s.shape[1], "M": int(sl.max()) + 1, "Q": q.shape[0]}
+def _episode_sizes(s: Any, sl: Any, q: Any, ql: Any, *, distance: Any) -> dict[str, float | str]:
+    bounds, queries, width = BOUNDS[distance.operation], q.shape[0], s.shape[1]
+    within = width if distance.parameters.get("per", "pair") == "pair" else 1
+    return {
+        "K": _shots(sl),
+        "D": width,
+        "T": within,
+        "M": int(sl.max()) + 1,
+        "Q": queries,
+        "N": queries,
+        "R": bounds["y"].roundings,
+        "RX": bounds["dx"].roundings,
+        "RC": bounds["dc"].roundings,
+    }
 
 
 def _convolution_sizes(x: Any, w: Any, *_: Any, **__: Any) -> dict[str, int]:
@@ -133,27 +151,39 @@ def _channel_sizes(x: Any, *_: Any, **__: Any) -> dict[str, int]:
 
 
 for _operation in ("squared_euclidean", "euclidean", "cosine_distance"):
-    _enter(_operation, _metric(_operation)[:2], partial(pair_cases.distance_cases, _operation), _pair_sizes)
+    _enter(_operation, *_metric(_operation)[:2], partial(pair_cases.distance_cases, _operation), _pair_sizes)
+_leaky = _metric("leaky_squared_euclidean")
 _enter(
     "leaky_squared_euclidean",
-    _metric("leaky_squared_euclidean"),
+    *_leaky[:2],
     pair_cases.leaky_cases,
     _pair_sizes,
+    open_gradients=_leaky[2],
     twin=lambda *, threshold, slope, **_: "squared_euclidean" if slope == 1 or np.isinf(threshold) else None,
 )
-_enter("prototypes", _module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
-_enter("log_softmax", _module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
-_enter("cross_entropy", _module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)
-_enter("prototypical_loss", _episode(), episode_cases.prototypical_loss_cases, _episode_sizes)
-_enter("conv2d", _module(convolution, "conv2d"), image_cases.conv2d_cases, _convolution_sizes)
-_enter("batch_norm", _module(normalization, "batch_norm"), image_cases.batch_norm_cases, _channel_sizes)
+_enter("prototypes", *_module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
+_enter("log_softmax", *_module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
+_enter("cross_entropy", *_module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)
+_value, _vjp, _open = _episode()
 _enter(
-    "batch_norm_inference",
-    _module(normalization, "batch_norm_inference"),
-    image_cases.batch_norm_inference_cases,
-    _channel_sizes,
+    "prototypical_loss",
+    _value,
+    _vjp,
+    episode_cases.prototypical_loss_cases,
+    _episode_sizes,
+    open_gradients=_open,
 )
-_enter("relu", _module(convolution, "relu"), image_cases.relu_cases, _channel_sizes)
-_enter("max_pool2d", _module(convolution, "max_pool2d"), image_cases.max_pool2d_cases, _channel_sizes)
-_enter("conv_block", _block(block.Training), image_cases.conv_block_cases, _convolution_sizes)
-_enter("conv_block_inference", _block(block.Inference), image_cases.conv_block_inference_cases, _convolution_sizes)
+_enter("conv2d", *_module(convolution, "conv2d"), image_cases.conv2d_cases, _convolution_sizes)
+_enter("relu", *_module(convolution, "relu"), image_cases.relu_cases, _channel_sizes)
+_enter("max_pool2d", *_module(convolution, "max_pool2d"), image_cases.max_pool2d_cases, _channel_sizes)
+for _operation, _cases in (
+    ("batch_norm", image_cases.batch_norm_cases),
+    ("batch_norm_inference", image_cases.batch_norm_inference_cases),
+):
+    _enter(_operation, *_module(normalization, _operation), _cases, _channel_sizes)
+for _operation, _kind, _cases in (
+    ("conv_block", block.Training, image_cases.conv_block_cases),
+    ("conv_block_inference", block.Inference, image_cases.conv_block_inference_cases),
+):
+    _value, _vjp, _open = _block(_kind)
+    _enter(_operation, _value, _vjp, _cases, _convolution_sizes, open_gradients=_open)

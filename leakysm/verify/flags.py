@@ -23,6 +23,8 @@ FLAGS: dict[str, str] = {
     "one": "One class, one query, one shot or one pixel.",
     "empty": "An axis of length 0.",
     "wide": "Long sums: 1,600 coordinates, 1,000 classes.",
+    "size": "An axis as long as blocks, tiles, warps and channel groups are, or one longer or shorter: work beyond the first tile is wrong or left out.",
+    "corner": "A parameter at the end of its range, or far from where it usually is.",
     "saturated": "A softmax that is 0 and 1 to working precision. log(p + eps) caps the loss; p - 1 loses the gradient's digits.",
     "infinite-logit": "Logits of -inf are probability 0.",
     "undefined": "A row of nothing but -inf, or with +inf or NaN, gives NaN.",

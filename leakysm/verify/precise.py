@@ -1,38 +1,61 @@
 """50-digit arithmetic on NumPy object arrays: what the oracle is written in.
 
-Every float16, float32 and float64 is one such number exactly. Arithmetic rounds at 50 digits, with no limit of range,
-so nothing overflows, underflows or cancels that does not do so in exact arithmetic. Matrix products are exact integers
-in between, which is both more accurate and ten times faster.
+The numbers are gmpy2's `mpfr` of 170 bits (51 decimal digits) with an exponent range that nothing here leaves. Every
+float16, float32 and float64 is one such number exactly. gmpy2's operators take their precision from a context: whatever
+computes with these numbers runs inside `precisely` or `arithmetic()`, and the caller's own context stays as it was.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-import mpmath
+import gmpy2
 import numpy as np
-from mpmath.libmp import from_man_exp
 
-Array = Any  # a NumPy array of dtype object, holding MP.mpf
+Array = Any  # a NumPy array of dtype object, holding mpfr numbers
 
-MP: Any = mpmath.MPContext()  # a context of our own: the user's mpmath.mp keeps its precision
-MP.dps = 50
+BITS = 170
 
-ZERO: Any = MP.mpf(0)
-ONE: Any = MP.mpf(1)
-INF: Any = MP.inf
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def arithmetic() -> Any:
+    """A context manager inside which operators compute with BITS bits."""
+    return gmpy2.context(gmpy2.context(), precision=BITS)
+
+
+def precisely(function: _Function) -> _Function:
+    """The function, run inside `arithmetic()`."""
+
+    @functools.wraps(function)
+    def inside(*arguments: Any, **keywords: Any) -> Any:
+        with arithmetic():
+            return function(*arguments, **keywords)
+
+    return inside  # type: ignore[return-value]
+
+
+ZERO: Any = gmpy2.mpfr(0)
+ONE: Any = gmpy2.mpfr(1)
+INF: Any = gmpy2.inf()
+NAN: Any = gmpy2.nan()
 
 
 def exact(values: Any) -> Array:
     """Floats (any shape) as 50-digit numbers, without rounding. Arrays of 50-digit numbers pass through."""
     array = np.asarray(values)
-    return array if array.dtype == object else elementwise(MP.mpf, array.astype(np.float64))
+    return array if array.dtype == object else elementwise(_number, array.astype(np.float64).astype(object))
 
 
 def number(value: Any) -> Any:
     """One float as a 50-digit number."""
-    return MP.mpf(value)
+    return _number(float(value))
+
+
+def _number(value: float) -> Any:
+    return gmpy2.mpfr(value, BITS)
 
 
 def elementwise(function: Callable[..., Any], *arrays: Any) -> Array:
@@ -70,35 +93,34 @@ def largest(a: Array, axis: int | tuple[int, ...]) -> Array:
 
 
 def sqrt(a: Any) -> Array:
-    return elementwise(MP.sqrt, a)
+    return elementwise(gmpy2.sqrt, a)
 
 
 def exp(a: Any) -> Array:
-    return elementwise(MP.exp, a)
+    """e^a. Equal numbers are worked out once."""
+    known: dict[Any, Any] = {}
+
+    def one(value: Any) -> Any:
+        if value not in known:
+            known[value] = gmpy2.exp(value)
+        return known[value]
+
+    return elementwise(one, a)
 
 
 def log1p(a: Any) -> Array:
-    return elementwise(MP.log1p, a)
+    return elementwise(gmpy2.log1p, a)
+
+
+def is_nan(a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(elementwise(gmpy2.is_nan, a), dtype=bool)
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a (n, k) times b (k, m), summed exactly and rounded once, at 50 digits."""
-    (left, p), (right, q) = _integers(a), _integers(b)
-    product = left @ right if a.shape[1] else np.zeros((a.shape[0], b.shape[1]), dtype=object)
-    return elementwise(lambda integer: MP.make_mpf(from_man_exp(integer, p + q, MP.prec, "n")), product)
+    """a (n, k) times b (k, m)."""
+    return a @ b if a.shape[1] else zeros((a.shape[0], b.shape[1]))
 
 
-def _integers(a: Array) -> tuple[Array, int]:
-    """Integers and one exponent of two that together are exactly the finite numbers of a."""
-    parts = [number._mpf_ for number in a.flat]
-    lowest = min((exponent for _, mantissa, exponent, _ in parts if mantissa), default=0)
-    integers = np.empty(a.size, dtype=object)
-    for i, (sign, mantissa, exponent, _) in enumerate(parts):
-        shifted = int(mantissa) << (exponent - lowest) if mantissa else 0
-        integers[i] = -shifted if sign else shifted
-    return integers.reshape(a.shape), lowest
-
-
-def rounded(a: Array) -> np.ndarray[Any, Any]:
+def rounded(a: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The nearest float64s; beyond their range +-inf."""
-    return np.array([float(value) for value in a.flat], dtype=np.float64).reshape(a.shape)
+    return np.array([float(value) for value in np.asarray(a, dtype=object).flat], dtype=np.float64).reshape(np.shape(a))

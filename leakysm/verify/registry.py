@@ -6,15 +6,18 @@ operation there and an entry here is all there is to do.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leakysm.ops.registry import OPERATIONS, Operation
-from leakysm.verify.bounds import Bound, Exact, Precision
+from leakysm.verify.bounds import Bound, Exact, Order, Precision, Severity, Sizes
+from leakysm.verify.oracle.choices import Doubt, Open
+from leakysm.verify.precise import arithmetic
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -23,11 +26,22 @@ DTYPES = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of the first and the second argument that are looked at, where a case has too many pairs for all."""
+
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """One call: arguments in positional order (float64 arrays, integer labels, counts), parameters, cotangent dy.
 
     It is used in every dtype that holds all of its numbers exactly. flags: keys of `leakysm.verify.flags.FLAGS`;
-    note: why the case exists. own: what it checks is promised by this package only, not asked of others.
+    note: why the case exists. own: what it checks is promised by this package only, not asked of others. one_way: the
+    dtypes in which all roundings may go one way, so that the worst bound judges. stored: whether the reference vectors
+    hold it; large cases are left out. sample: what is looked at of a distance with very many pairs; everything by
+    default.
     """
 
     operation: str
@@ -38,6 +52,9 @@ class Case:
     flags: tuple[str, ...] = ()
     note: str = ""
     own: bool = False
+    one_way: tuple[str, ...] = ()
+    stored: bool = True
+    sample: Sample | None = None
 
     @property
     def id(self) -> str:
@@ -50,9 +67,12 @@ class Case:
     @cached_property
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes in which every number of the case is representable."""
-        kinds = self.definition.arguments
-        floats = [a for a, kind in zip(self.arguments, kinds, strict=True) if kind.kind == "array"]
-        return tuple(dtype for dtype in DTYPES if all(_representable(a, dtype) for a in (*floats, self.dy)))
+        return tuple(dtype for dtype in DTYPES if all(_representable(a, dtype) for a in (*self.floats, self.dy)))
+
+    @property
+    def floats(self) -> list[Any]:
+        """The arguments that are arrays of floats."""
+        return [a for a, kind in zip(self.arguments, self.definition.arguments, strict=True) if kind.kind == "array"]
 
     @property
     def size(self) -> int:
@@ -71,20 +91,21 @@ class Entry:
     """One operation's verification.
 
     value(*arguments, **parameters) and vjp(*arguments, dy, **parameters) give an `Exact` for each output or gradient;
-    bounds: by output name, and "d" + argument name; sizes(*arguments, **parameters): the numbers in the bounds' k.
-    choices(tolerance, floor, *arguments, **parameters): further keywords for vjp, one dict for every combination of
-    discrete choices open to a computation that knows the choices' arguments to tolerance * scale + floor, none if they
-    are too many to compare with. twin(**parameters): the operation whose bits these parameters promise, if any.
+    bounds: by output name, and "d" + argument name; sizes(*arguments, **parameters): the numbers in the bounds' r.
+    choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
+    **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
+    to be judged. twin(**parameters): the operation whose bits these parameters promise, if any.
     """
 
     operation: str
     value: Callable[..., tuple[Exact, ...]]
     vjp: Callable[..., tuple[Exact, ...]]
     bounds: Mapping[str, Bound]
-    sizes: Callable[..., Mapping[str, int]]
+    sizes: Callable[..., Sizes]
     cases: Callable[[], Sequence[Case]]
     strategy: Callable[[], SearchStrategy[Case]]
-    choices: Callable[..., Sequence[Mapping[str, Any]]] | None = None
+    choice: Bound | None = None
+    open_gradients: Callable[..., Sequence[Open | None] | None] | None = None
     twin: Callable[..., str | None] = lambda **_: None
 
     @property
@@ -107,41 +128,105 @@ class Truth:
 
     def __init__(self, entry: Entry, case: Case):
         self.entry, self.case = entry, case
-        self._open: dict[float, list[tuple[Exact, ...]] | None] = {}
+        self._open: dict[tuple[str, Order], Sequence[Open | None] | None] = {}
+        self._other: dict[tuple[str, str], Truth] = {}
 
     @cached_property
-    def sizes(self) -> Mapping[str, int]:
+    def sizes(self) -> Sizes:
         return self.entry.sizes(*self.case.arguments, **self.case.parameters)
 
-    def factor(self, output: str) -> float:
+    def severity(self, precision: Precision, order: Order) -> Severity:
+        """Which bound judges the case in a dtype, and somebody who adds in this order."""
+        return Severity(order, usual=precision.dtype not in self.case.one_way)
+
+    def factor(self, output: str, severity: Severity) -> float:
         """k of an output or gradient for this case."""
-        return self.entry.bounds[output].factor(self.sizes)
+        return self.entry.bounds[output].factor(self.sizes, severity)
 
     @cached_property
     def value(self) -> tuple[Exact, ...]:
-        return self.entry.value(*self.case.arguments, **self.case.parameters)
+        if self.case.sample is not None:
+            return self._sampled_value(self.case.sample)
+        with arithmetic():
+            return self.entry.value(*self.case.arguments, **self.case.parameters)
 
     @cached_property
     def vjp(self) -> tuple[Exact, ...]:
-        return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
+        if self.case.sample is not None:
+            return self._sampled_vjp(self.case.sample)
+        with arithmetic():
+            return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
 
-    def alternatives(self, precision: Precision) -> list[tuple[Exact, ...]] | None:
-        """The exact gradients for the other discrete choices that this precision leaves open; None if too many."""
-        if self.entry.choices is None:
-            return []
-        if precision.eps not in self._open:
-            self._open[precision.eps] = self._open_vjps(precision)
-        return self._open[precision.eps]
+    def _sampled_value(self, sample: Sample) -> tuple[Exact, ...]:
+        x, c = self.case.arguments
+        with arithmetic():
+            (y,) = self.entry.value(x[sample.first], c[sample.second], **self.case.parameters)
+        return (replace(y, index=np.ix_(sample.first, sample.second), whole=(len(x), len(c))),)
 
-    def _open_vjps(self, precision: Precision) -> list[tuple[Exact, ...]] | None:
-        assert self.entry.choices is not None
-        tolerance = self.factor("y") * precision.eps
-        floor = self.value[0].terms * precision.smallest_normal
-        choices = self.entry.choices(tolerance, floor, *self.case.arguments, **self.case.parameters)
-        if not choices:
+    def _sampled_vjp(self, sample: Sample) -> tuple[Exact, ...]:
+        (x, c), dy, parameters = self.case.arguments, self.case.dy, self.case.parameters
+        with arithmetic():
+            dx, _ = self.entry.vjp(x[sample.first], c, dy[sample.first], **parameters)
+            _, dc = self.entry.vjp(x, c[sample.second], dy[:, sample.second], **parameters)
+        return (
+            replace(dx, index=(sample.first,), whole=x.shape),
+            replace(dc, index=(sample.second,), whole=c.shape),
+        )
+
+    def open_gradients(self, precision: Precision, order: Order) -> Sequence[Open | None] | None:
+        """What discrete choices leave open of each gradient in this precision; None if it is too much to be judged."""
+        if self.entry.open_gradients is None or self.entry.choice is None:
+            return (None,) * len(self.entry.gradients)
+        if self.case.sample is not None:
             return None
-        call = (*self.case.arguments, self.case.dy)
-        return [self.entry.vjp(*call, **self.case.parameters, **chosen) for chosen in choices[1:]]
+        key = precision.dtype, order
+        if key not in self._open:
+            k = self.entry.choice.factor(self.sizes, self.severity(precision, order))
+            call = (Doubt(k, precision), *self.case.arguments, self.case.dy)
+            with arithmetic():
+                self._open[key] = self.entry.open_gradients(*call, **self.case.parameters)
+        return self._open[key]
+
+    def with_rounded_parameters(self, precision: Precision) -> Truth:
+        """The truth of the call with its parameters rounded to the compute dtype, as every computation rounds them."""
+        parameters = {name: _rounded(value, precision) for name, value in self.case.parameters.items()}
+        if parameters == self.case.parameters:
+            return self
+        return self._sibling("parameters", precision.compute.dtype.name, replace(self.case, parameters=parameters))
+
+    def with_subnormals_flushed(self, precision: Precision) -> Truth | None:
+        """The truth of the call with subnormal inputs taken for 0, as some platforms read them; None without any."""
+        tiny = precision.smallest_normal
+        if not any(_subnormal(a, tiny).any() for a in (*self.case.floats, np.asarray(self.case.dy))):
+            return None
+        arguments = [
+            np.where(_subnormal(a, tiny), 0.0, a) if kind.kind == "array" else a
+            for a, kind in zip(self.case.arguments, self.case.definition.arguments, strict=True)
+        ]
+        dy = np.where(_subnormal(self.case.dy, tiny), 0.0, self.case.dy)
+        return self._sibling("flushed", precision.dtype, replace(self.case, arguments=tuple(arguments), dy=dy))
+
+    def _sibling(self, what: str, dtype: str, case: Case) -> Truth:
+        if (what, dtype) not in self._other:
+            self._other[what, dtype] = Truth(self.entry, case)
+        return self._other[what, dtype]
+
+
+def _subnormal(values: Any, smallest_normal: float) -> Any:
+    size = np.abs(np.asarray(values, dtype=np.float64))
+    return (size < smallest_normal) & (size > 0)
+
+
+def _rounded(value: Any, precision: Precision) -> Any:
+    """A float parameter in the compute dtype; a metric with such parameters."""
+    if isinstance(value, float):
+        with np.errstate(over="ignore", under="ignore"):
+            return float(precision.compute.dtype.type(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        rounded = {name: _rounded(field_value, precision) for name, field_value in fields.items()}
+        return value if rounded == fields else replace(value, **rounded)
+    return value
 
 
 ENTRIES: dict[str, Entry] = {}

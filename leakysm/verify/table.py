@@ -1,17 +1,16 @@
-"""The one table of error bounds: k of every output and gradient. Everything that compares numbers reads it here.
+"""The one table of error bounds: the roundings r of every output and gradient, k = r / 2. Everything reads it here.
 
-How k is derived. An addition, multiplication, division or square root rounds by at most u = eps / 2, relatively. k is the
-number of such roundings on the longest path from an input to the result: counted in u, used in eps, so that the bound
-leaves a factor of two for other orders of the same sums. A sum of n terms by pairwise halving is log2(n) deep; the
-absolute error of a sum is then at most log2(n) u times the sum of absolute values, which is what scale is.
-exp, log and log1p of the usual libraries are counted as 3 roundings each (seen: at most 2.5 eps, NumPy's float32 exp).
+How r is counted. An addition, multiplication, division or square root rounds by at most eps / 2, relatively. r is the
+number of such roundings on the longest path from an input to the result. `sum(n)`, `product(n)` and `blocks(n)` are the
+roundings of a sum of n terms; what they are depends on who adds, and on whether the bound is to hold for any data
+(`leakysm.verify.bounds`). `other(n)` are roundings that only another formula has: a distance that is a squared square
+root, a multiplication by a reciprocal.
 
-Matrix products are summed in the order that the BLAS likes. Rounding errors of such long sums behave like a random walk,
-sqrt(n) u / 3 of the scale for n terms of one sign (standard deviation; less for mixed signs), so sqrt(n) eps is six
-deviations: `measured` means that this is not a worst case, and that `leakysm verify` shows how far from it we stay.
+Scaling by powers of two is exact. exp and log1p are allowed 5.1 roundings each: the least accurate that we know is NumPy's
+float32 exp, 2.52 units in the last place. Terms of second order, eps squared, are left out.
 
-Steps add up: where an operation is a chain, its k is the sum of the steps' k, and its scale the sum of the steps' scales,
-each carried through the later steps (the oracle's docstrings say how).
+Where an operation is a chain, its scale is the sum of the steps' scales, each carried through the later steps (the
+oracle's docstrings say how), and its r the largest of the steps', each with the roundings of the later steps.
 """
 
 from __future__ import annotations
@@ -20,112 +19,196 @@ from collections.abc import Mapping
 
 from leakysm.verify.bounds import Bound
 
-# Distances. x - c, its square (both factors carry the rounding of x - c): 3, then the sum over D. Derivatives: x - c, times 2,
-# times dy, then the sum. Leaky: d - t, times s, plus t, and the roundings of t and s to the working dtype: 4 more.
 _SQUARED = {
-    "y": Bound("log2(D) + 3", "d"),
-    "dx": Bound("log2(M) + 4", "sum over j of |2 (x_i - c_j) dy_ij|"),
-    "dc": Bound("log2(N) + 4", "sum over i of |2 (x_i - c_j) dy_ij|"),
+    "y": Bound("sum(D) + 3 + other(3)", "d", "x - c counts twice in its square; the square; the sum over D"),
+    "dx": Bound("sum(M) + 2 + other(4)", "sum over j of |2 (x_i - c_j) dy_ij|", "x - c, times dy, the sum over j"),
+    "dc": Bound("sum(N) + 2 + other(4)", "sum over i of |2 (x_i - c_j) dy_ij|", "x - c, times dy, the sum over i"),
 }
 _LEAKY = {
-    "y": Bound("log2(D) + 7", "d if d <= t, else t + s d + s t (per coordinate: the sum of these)"),
-    "dx": Bound("log2(M) + 6", "sum over j of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s"),
-    "dc": Bound("log2(N) + 6", "sum over i of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s"),
+    "y": Bound(
+        "sum(D) + 6 + other(3)",
+        "d if d <= t, else t + s d + s t (per coordinate: the sum of these)",
+        "as squared Euclidean, then d - t, times s, plus t",
+    ),
+    "dx": Bound("sum(M) + 3 + other(4)", "sum over j of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s", "times f"),
+    "dc": Bound("sum(N) + 3 + other(4)", "sum over i of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s", "times f"),
 }
-# The square root halves the relative error of d and rounds once; division, dy and the sum follow.
 _EUCLIDEAN = {
-    "y": Bound("log2(D) / 2 + 3", "d"),
-    "dx": Bound("log2(D) / 2 + log2(M) + 6", "sum over j of |(x_i - c_j) / d_ij dy_ij|"),
-    "dc": Bound("log2(D) / 2 + log2(N) + 6", "sum over i of |(x_i - c_j) / d_ij dy_ij|"),
+    "y": Bound("(sum(D) + 3) / 2 + 1 + other(1)", "d", "the root halves the relative error of d, and rounds"),
+    "dx": Bound(
+        "sum(M) + (sum(D) + 3) / 2 + 4 + other(3)",
+        "sum over j of |(x_i - c_j) / d_ij dy_ij|",
+        "x - c, d, the division, times dy, the sum over j",
+    ),
+    "dc": Bound(
+        "sum(N) + (sum(D) + 3) / 2 + 4 + other(3)",
+        "sum over i of |(x_i - c_j) / d_ij dy_ij|",
+        "x - c, d, the division, times dy, the sum over i",
+    ),
 }
-# The product sum: log2(D) + 1; two norms, log2(D) / 2 + 2 each; their product, the division, the subtraction.
-# Derivative: the cosine again, times a unit vector (norm and division), the subtraction, division by the norm, dy, the sum.
+# A norm: squares, their sum, the root: (sum(D) + 1) / 2 + 1. A unit vector: a division more.
 _COSINE = {
-    "y": Bound("2 * log2(D) + 8", "1 + C, C = sum_k |x_k c_k| / (|x| |c|)"),
-    "dx": Bound("3 * log2(D) + log2(M) + 14", "sum over j of (|c| / |c|_2 + C |x| / |x|_2) / |x|_2 |dy_ij|"),
-    "dc": Bound("3 * log2(D) + log2(N) + 14", "sum over i of (|x| / |x|_2 + C |c| / |c|_2) / |c|_2 |dy_ij|"),
+    "y": Bound(
+        "2 * sum(D) + 7 + other(3)",
+        "C + |1 - cos|, C = sum_k |x_k c_k| / (|x| |c|)",
+        "two unit vectors, (sum(D) + 1) / 2 + 2 each; their products, the sum over D, the subtraction",
+    ),
+    "dx": Bound(
+        "3 * sum(D) + sum(M) + 14 + other(4)",
+        "sum over j of (|c| / |c|_2 + C |x| / |x|_2) / |x|_2 |dy_ij|",
+        "the cosine, times a unit vector, the subtraction, times dy, the sum over j, the division by a norm",
+    ),
+    "dc": Bound(
+        "3 * sum(D) + sum(N) + 14 + other(4)",
+        "sum over i of (|x| / |x|_2 + C |c| / |c|_2) / |c|_2 |dy_ij|",
+        "as dx, with the sum over i",
+    ),
 }
 _PROTOTYPES = {
-    "y": Bound("log2(K) + 2", "mean of |z| over the class's K shots"),
-    "dz": Bound("2", "|dy| / K"),
+    "y": Bound("sum(K) + 1 + other(1)", "mean of |z| over the class's K shots", "the division, the sum over K"),
+    "dz": Bound("1 + other(1)", "|dy| / K", "the division"),
 }
-# a = z - max: 1, exp: 3, the sum over M, log1p: 3, the subtraction. The denominator of p carries sum_m p_m |a_m| <= ln M
-# roundings of a, which is why log2(M) is counted twice where p enters.
+# A probability: exp with the rounding of a; the denominator with its own; the division: sum(M) + 12.2. The
+# denominator's share of the roundings of a, sum_m p_m |a_m|, is at most ln M: log2(M) of them.
 _LOG_SOFTMAX = {
-    "y": Bound("log2(M) + 8", "|a_j| + log1p(S) + sum over m != max of p_m (1 + |a_m|)"),
-    "dlogits": Bound("3 * log2(M) + 12", "|dy_j| + p_j (1 + |a_j|) sum_m |dy_m|"),
+    "y": Bound(
+        "sum(M) + 6.1 + other(2)",
+        "|a_j| + log1p(S) + sum over m != max of p_m (1 + |a_m|)",
+        "exp, the sum over M, the subtraction; or log1p and the subtraction",
+    ),
+    "dlogits": Bound(
+        "2 * sum(M) + log2(M) + 14.2 + other(3)",
+        "|dy_j| + p_j (1 + |a_j|) sum_m |dy_m|",
+        "a probability, times the sum of dy, the subtraction",
+    ),
 }
 _CROSS_ENTROPY = {
     "y": Bound(
-        "log2(M) + log2(N) + 10", "mean over rows of |a_label| + log1p(S) + sum over m != max of p_m (1 + |a_m|)"
+        "sum(M) + sum(N) + 8.1 + other(3)",
+        "mean over rows of |a_label| + log1p(S) + sum over m != max of p_m (1 + |a_m|)",
+        "exp, the sum over M, the subtraction, the division by N, the sum over N",
     ),
-    "dlogits": Bound("3 * log2(M) + 12", "|dy| / N p_j (1 + |a_j|); at the label the sum of the others'"),
+    "dlogits": Bound(
+        "2 * sum(M) + log2(M) + 14.2 + other(4)",
+        "|dy| / N p_j (1 + |a_j|); at the label the sum of the others'",
+        "a probability, at the label their sum over M; dy / N and its product",
+    ),
 }
 _CONV2D = {
-    "y": Bound("sqrt(9 * C) + 2", "|x| * |w|", "measured"),
-    "dx": Bound("sqrt(9 * F) + 2", "|dy| * |w turned|", "measured"),
-    "dw": Bound("sqrt(N * H * W) + 2", "sum of |window| |dy|", "measured"),
+    "y": Bound("product(9 * C)", "|x| * |w|", "a matrix product over a window's 9 C values"),
+    "dx": Bound("product(9 * F)", "|dy| * |w turned|", "a matrix product over 9 F values"),
+    "dw": Bound("blocks(N * H * W)", "sum of |window| |dy|", "matrix products over the pixels, in blocks"),
 }
-# Mean: log2(n) + 1; x - mean, square, sum, division: log2(n) + 4 on top; sigma; x-hat; scale and shift. Gradients: two
-# more means, of dy and of dy x-hat.
+# x-hat: x - mean, times 1 / sigma; the variance is sum(n) + 4, its root half of that; eps, the root, the reciprocal:
+# sum(n) / 2 + 7.5 in all. The mean, sum(n) + 2, enters x-hat through B / sigma.
 _BATCH_NORM = {
-    "y": Bound("2 * log2(n) + 10", "|scale| P + |shift|, P = B / sigma + |x-hat| (1 + B / sigma), B = mean |x|"),
-    "mean": Bound("log2(n) + 2", "B"),
-    "variance": Bound("2 * log2(n) + 6", "variance + 2 sigma B"),
-    "dx": Bound(
-        "3 * log2(n) + 16",
-        "|scale| / sigma [Q (|dy| + mean |dy| + |x-hat| mean |dy x-hat|) + P mean |dy x-hat| + |x-hat| mean(|dy| P)], Q = 1 + B / sigma",
+    "y": Bound(
+        "max(sum(n) + 5, sum(n) / 2 + 10) + other(3)",
+        "|scale| P + |shift|, P = B / sigma + |x-hat| V / sigma^2, B = mean |x|",
+        "x-hat, times scale, plus shift",
     ),
-    "dscale": Bound("3 * log2(n) + 10", "sum of |dy| P"),
-    "dshift": Bound("log2(n) + 1", "sum of |dy|"),
+    "mean": Bound("sum(n) + 2 + other(1)", "B", "the sum over n, the division, the correction"),
+    "variance": Bound(
+        "sum(n) + 5 + other(2)",
+        "V = variance + sigma B / 4 + kappa B^2, kappa = (n + 2) 2^-24",
+        "x - mean counts twice in its square, the square, the sum over n, the division",
+    ),
+    "dx": Bound(
+        "2.5 * sum(n) + 25 + other(4)",
+        "|scale| / sigma [Q (|dy| + mean |dy| + |x-hat| mean |dy x-hat|) + P mean |dy x-hat| + |x-hat| mean(|dy| P)], "
+        "Q = V / sigma^2",
+        "x-hat twice, sum(n) / 2 + 7.5 each; the sum over n, three products and quotients, the subtraction, 1 / sigma "
+        "and scale",
+    ),
+    "dscale": Bound(
+        "max(1.5 * sum(n) + 9, 2 * sum(n) + 5) + other(2)", "sum of |dy| P", "x-hat, times dy, the sum over n"
+    ),
+    "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
 }
 _BATCH_NORM_INFERENCE = {
-    "y": Bound("8", "|scale| (|x| + |mean|) / sigma + |shift|"),
-    "dx": Bound("6", "|dy scale| / sigma"),
-    "dscale": Bound("log2(n) + 8", "sum of |dy| (|x| + |mean|) / sigma"),
-    "dshift": Bound("log2(n) + 1", "sum of |dy|"),
-    "dmean": Bound("log2(n) + 8", "sum of |dy| |scale| / sigma"),
-    "dvariance": Bound("log2(n) + 14", "sum of |dy| (|x| + |mean|) |scale| / (2 sigma^3)"),
+    "y": Bound(
+        "7 + other(3)", "|scale| (|x| + |mean|) / sigma + |shift|", "x - mean, 1 / sigma (3), two products, plus shift"
+    ),
+    "dx": Bound("5 + other(2)", "|dy scale| / sigma", "1 / sigma (3), two products"),
+    "dscale": Bound("sum(n) + 6 + other(2)", "sum of |dy| (|x| + |mean|) / sigma", "x-hat, times dy, the sum over n"),
+    "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
+    "dmean": Bound("sum(n) + 5 + other(2)", "sum of |dy| |scale| / sigma", "1 / sigma (3), two products, the sum over n"),
+    "dvariance": Bound(
+        "sum(n) + 14 + other(4)",
+        "sum of |dy| (|x| + |mean|) |scale| / (2 sigma^3)",
+        "dscale, 1 / sigma twice more, three products",
+    ),
 }
 _EXACT = "none: the result is a copy, or 0"
+# A step behind a convolution carries its product(9 C) roundings in V = |x| * |w|, or its own in what it computes.
 _CONV_BLOCK = {
     "y": Bound(
-        "sqrt(9 * C) + 2 * log2(n) + 14",
-        "batch_norm's with V = |x| * |w| for |x|, the largest of the window",
-        "measured",
+        "max(product(9 * C), sum(n) + 5, sum(n) / 2 + 10) + other(3)",
+        "batch_norm's with V = |x| * |w| beside |z|, the largest of the window",
+        "the convolution, or batch_norm",
     ),
-    "mean": Bound("sqrt(9 * C) + log2(n) + 4", "mean of |z| + V", "measured"),
-    "variance": Bound("sqrt(9 * C) + 2 * log2(n) + 8", "variance + 2 sigma (mean V + mean(|x-hat| V))", "measured"),
+    "mean": Bound("max(product(9 * C), sum(n) + 2) + other(1)", "mean of |z| + V", "the convolution, or batch_norm"),
+    "variance": Bound(
+        "max(product(9 * C), sum(n) + 5) + other(2)",
+        "variance + sigma B / 4 + kappa B^2 + 2 sigma mean(|x-hat| V), B = mean of |z| + V, kappa = (n + 9 C + 2) 2^-24",
+        "the convolution, or batch_norm",
+    ),
     "dx": Bound(
-        "sqrt(9 * C) + sqrt(9 * F) + 3 * log2(n) + 20", "batch_norm's dx scale, correlated with |w turned|", "measured"
+        "product(9 * F) + max(product(9 * C), 2.5 * sum(n) + 25) + other(4)",
+        "batch_norm's dx scale, correlated with |w turned|",
+        "dz, then the convolution's product",
     ),
-    "dw": Bound("sqrt(9 * C) + sqrt(n) + 3 * log2(n) + 20", "sum of |window| times batch_norm's dx scale", "measured"),
-    "dscale": Bound("sqrt(9 * C) + 3 * log2(n) + 14", "sum of |dy| P", "measured"),
-    "dshift": Bound("log2(n) + 1", "sum of |dy|"),
+    "dw": Bound(
+        "blocks(n) + max(product(9 * C), 2.5 * sum(n) + 25) + other(4)",
+        "sum of |window| times batch_norm's dx scale",
+        "dz, then the convolution's product",
+    ),
+    "dscale": Bound(
+        "max(product(9 * C), 1.5 * sum(n) + 9, 2 * sum(n) + 5) + sum(n) + other(2)",
+        "sum of |dy| P",
+        "x-hat, times dy, the sum over n",
+    ),
+    "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
 }
 _CONV_BLOCK_INFERENCE = {
     "y": Bound(
-        "sqrt(9 * C) + 10", "|scale| (|z| + V + |mean|) / sigma + |shift|, the largest of the window", "measured"
+        "max(product(9 * C), 7) + other(3)",
+        "|scale| (|z| + V + |mean|) / sigma + |shift|, the largest of the window",
+        "the convolution, or batch_norm_inference",
     ),
-    "dx": Bound("sqrt(9 * F) + 8", "|dz| * |w turned|", "measured"),
-    "dw": Bound("sqrt(n) + 8", "sum of |window| |dz|", "measured"),
-    "dscale": Bound("sqrt(9 * C) + log2(n) + 10", "sum of |dy| (|z| + V + |mean|) / sigma", "measured"),
-    "dshift": Bound("log2(n) + 1", "sum of |dy|"),
-    "dmean": Bound("log2(n) + 8", "sum of |dy| |scale| / sigma"),
+    "dx": Bound("product(9 * F) + 5 + other(2)", "|dz| * |w turned|", "dz, then the convolution's product"),
+    "dw": Bound("blocks(n) + 5 + other(2)", "sum of |window| |dz|", "dz, then the convolution's product"),
+    "dscale": Bound(
+        "max(product(9 * C), sum(n) + 6) + other(2)",
+        "sum of |dy| (|z| + V + |mean|) / sigma",
+        "the convolution, or batch_norm_inference",
+    ),
+    "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
+    "dmean": Bound("sum(n) + 5 + other(2)", "sum of |dy| |scale| / sigma", "as batch_norm_inference"),
     "dvariance": Bound(
-        "sqrt(9 * C) + log2(n) + 16", "sum of |dy| (|z| + V + |mean|) |scale| / (2 sigma^3)", "measured"
+        "max(product(9 * C), sum(n) + 14) + other(4)",
+        "sum of |dy| (|z| + V + |mean|) |scale| / (2 sigma^3)",
+        "the convolution, or batch_norm_inference",
     ),
 }
-# The sum of the steps: prototypes, the most costly metric, cross-entropy, and backwards the same once more.
+# R, RX, RC: the roundings of the metric's own y, dx and dc (for dc with Q queries). Prototypes: sum(K) + 1. These two
+# enter the scale with a quarter, and count four times.
 _PROTOTYPICAL_LOSS = {
     "y": Bound(
-        "log2(K) + 2 * log2(D) + log2(M) + log2(Q) + 20",
-        "cross_entropy's, plus |onehot - p| times the distances' scale",
+        "max(4 * R, 4 * sum(K) + 4, sum(M) + sum(Q) + 8.1) + other(4)",
+        "cross_entropy's, plus |onehot - p| times a quarter of the distances' scale",
+        "R for the metric's y; the metric, the prototypes, or cross_entropy",
     ),
     "dsupport": Bound(
-        "log2(K) + 5 * log2(D) + 3 * log2(M) + log2(Q) + 34", "the metric's, with the scale of dL/dd for |dy|, over K"
+        "max(4 * R, 4 * sum(K) + 4, 2 * sum(M) + log2(M) + 14.2) + RC + 1 + other(4)",
+        "the metric's, with the scale of dL/dd for |dy|, over K",
+        "dL/dd, as cross_entropy's gradient, or the distance or prototype behind it; the metric's dc; the division by K",
     ),
-    "dquery": Bound("log2(K) + 5 * log2(D) + 4 * log2(M) + 32", "the metric's, with the scale of dL/dd for |dy|"),
+    "dquery": Bound(
+        "max(4 * R, 4 * sum(K) + 4, 2 * sum(M) + log2(M) + 14.2) + RX + other(4)",
+        "the metric's, with the scale of dL/dd for |dy|",
+        "dL/dd, as cross_entropy's gradient, or the distance or prototype behind it; the metric's dx",
+    ),
 }
 
 BOUNDS: Mapping[str, Mapping[str, Bound]] = {
@@ -140,8 +223,17 @@ BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "conv2d": _CONV2D,
     "batch_norm": _BATCH_NORM,
     "batch_norm_inference": _BATCH_NORM_INFERENCE,
-    "relu": {"y": Bound("0", _EXACT), "dx": Bound("0", _EXACT)},
-    "max_pool2d": {"y": Bound("0", _EXACT), "dx": Bound("0", _EXACT)},
+    "relu": {"y": Bound("0", _EXACT, "a copy"), "dx": Bound("0", _EXACT, "a copy")},
+    "max_pool2d": {"y": Bound("0", _EXACT, "a copy"), "dx": Bound("0", _EXACT, "a copy")},
     "conv_block": _CONV_BLOCK,
     "conv_block_inference": _CONV_BLOCK_INFERENCE,
+}
+
+# How well a computation knows the argument of a discrete choice: the distance or the square beside the threshold, the
+# normalised values of a pooling window.
+CHOICES: Mapping[str, Bound] = {
+    "leaky_squared_euclidean": Bound("sum(T) + 3 + other(3)", "d, or (x_k - c_k)^2 for a coordinate"),
+    "prototypical_loss": Bound("max(sum(T) + 3, sum(K) + 1) + other(3)", "d, plus what the prototypes' rounding moves"),
+    "conv_block": _CONV_BLOCK["y"],
+    "conv_block_inference": _CONV_BLOCK_INFERENCE["y"],
 }

@@ -37,26 +37,26 @@ def correlate_dw(x: Array, dy: Array) -> Array:
 
 def conv2d(x: Any, w: Any) -> tuple[Exact, ...]:
     x, w = exact(x), exact(w)
-    return (Exact(correlate(x, w), correlate(abs(x), abs(w)), 9 * max(x.shape[-1], 1)),)
+    return (Exact.of(correlate(x, w), correlate(abs(x), abs(w)), 9.0 * max(x.shape[-1], 1)),)
 
 
 def conv2d_vjp(x: Any, w: Any, dy: Any) -> tuple[Exact, ...]:
     x, w, dy = exact(x), exact(w), exact(dy)
     pixels = x.shape[0] * x.shape[1] * x.shape[2]
     return (
-        Exact(correlate_dx(w, dy), correlate_dx(abs(w), abs(dy)), 9 * max(w.shape[-1], 1)),
-        Exact(correlate_dw(x, dy), correlate_dw(abs(x), abs(dy)), max(pixels, 1)),
+        Exact.of(correlate_dx(w, dy), correlate_dx(abs(w), abs(dy)), 9.0 * max(w.shape[-1], 1)),
+        Exact.of(correlate_dw(x, dy), correlate_dw(abs(x), abs(dy)), float(max(pixels, 1))),
     )
 
 
 def relu(x: Any) -> tuple[Exact, ...]:
     x = exact(x)
-    return (Exact(where(x > 0, x, ZERO), zeros(x.shape), 1),)
+    return (Exact.of(where(x > 0, x, ZERO), zeros(x.shape), 0.0),)
 
 
 def relu_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
     """dx = dy where x > 0: the gradient at 0 is 0."""
-    return (Exact(where(exact(x) > 0, exact(dy), ZERO), zeros(np.shape(x)), 1),)
+    return (Exact.of(where(exact(x) > 0, exact(dy), ZERO), zeros(np.shape(x)), 0.0),)
 
 
 def pool_windows(x: Array) -> Array:
@@ -84,10 +84,10 @@ def first_maximum(windows: Array) -> Any:
 def max_pool2d(x: Any) -> tuple[Exact, ...]:
     windows = pool_windows(exact(x))
     value = np.take_along_axis(windows, first_maximum(windows)[..., None], -1)[..., 0]
-    return (Exact(value, zeros(value.shape), 1),)
+    return (Exact.of(value, zeros(value.shape), 0.0),)
 
 
 def max_pool2d_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
     """dy goes to the first maximum of each window in row-major order."""
     dx = unpool(exact(dy), first_maximum(pool_windows(exact(x))), np.shape(x))
-    return (Exact(dx, zeros(dx.shape), 1),)
+    return (Exact.of(dx, zeros(dx.shape), 0.0),)

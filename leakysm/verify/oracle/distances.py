@@ -3,31 +3,39 @@
 Each metric is a class over one pair of point sets x (N, D), c (M, D): `value` and `scale` (N, M), `jacobian()`, and
 what a perturbation of c does to them, which the prototypical loss needs, since its prototypes are rounded.
 Formulas: leakysm's specification of the distances; Shen & Liu, arXiv:1811.10779, for the idea of the restriction.
+
+Underflow: `under` (N, M) is that of a distance. A gradient adds up terms dy J. Its factors may be multiplied in any
+order, so a product costs up to 3 smallest normal numbers; what J itself loses, `jacobian().under`, is multiplied by dy.
 """
 
 from __future__ import annotations
 
-import copy
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from leakysm.verify.bounds import Exact
+from leakysm.verify.oracle.choices import Doubt, Open, spanned
 from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqrt, total, where
-
-MAX_OPEN_CHOICES = 6  # a case may leave open this many discrete choices: 2^6 gradients are compared
 
 
 @dataclass(frozen=True)
 class Jacobian:
-    """dd_ij/dx_ik and dd_ij/dc_jk, both (N, M, D), with their scales."""
+    """dd_ij/dx_ik and dd_ij/dc_jk, both (N, M, D), with their scales.
+
+    under: smallest normal numbers that J itself may lose; last: what the product dy J is multiplied by at last. Both
+    broadcast against (N, M, D), for x and for c.
+    """
 
     dx: Array
     dx_scale: Array
     dc: Array
     dc_scale: Array
+    dx_under: Any = 3
+    dc_under: Any = 3
+    dx_last: Any = 1
+    dc_last: Any = 1
 
 
 class SquaredEuclidean:
@@ -52,6 +60,11 @@ class SquaredEuclidean:
     def reach(self) -> Array:
         return self.distance
 
+    @property
+    def under(self) -> float:
+        """A square may underflow for each coordinate."""
+        return float(self.terms)
+
     def factor(self) -> Any:
         """What the restriction multiplies the derivative by, broadcast against (N, M, D)."""
         return ONE
@@ -68,26 +81,28 @@ class SquaredEuclidean:
         """Scale of the Jacobian's change, (N, M, D), likewise."""
         return where(spread[None] == 0, ZERO, 2 * self.factor() * spread[None] + 0 * self.difference)
 
+    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
+        """The change of dd_ij/dx_ik (N, M, D) by the other option of every open choice; None if none is open."""
+        return None
+
 
 class LeakySquaredEuclidean(SquaredEuclidean):
     """g(d) with g(d) = d if d <= t, else t + s (d - t): of the distance, or of each square before the sum.
 
     The terms of the leaky branch are t, s d and s t; a distance below the threshold is its own scale.
-    `within` (bool; (N, M) or (N, M, D)) is the branch that the derivative takes: the left one at the kink.
+    The derivative takes the left branch at the kink.
     """
 
     def __init__(self, x: Any, c: Any, *, threshold: float, slope: float, per: str = "pair"):
         super().__init__(x, c)
         self.t, self.s, self.per = number(threshold), number(slope), per
         self.argument = self.distance if per == "pair" else self.squares
-        below = np.asarray(self.argument <= self.t, dtype=bool)
-        self.within = below
+        self.within = np.asarray(self.argument <= self.t, dtype=bool)
         t = self.t if np.isfinite(threshold) else ZERO  # no element is above an infinite threshold
-        restricted = where(below, self.argument, t + self.s * (self.argument - t))
-        terms = where(below, self.argument, t + self.s * (self.argument + t))
+        restricted = where(self.within, self.argument, t + self.s * (self.argument - t))
+        terms = where(self.within, self.argument, t + self.s * (self.argument + t))
         self.restricted = restricted if per == "pair" else total(restricted, -1)
         self.restricted_scale = terms if per == "pair" else total(terms, -1)
-        self.terms = self.terms + 2 if per == "pair" else 3 * self.terms
 
     @property
     def value(self) -> Array:
@@ -102,49 +117,30 @@ class LeakySquaredEuclidean(SquaredEuclidean):
         unrestricted = self.distance if self.per == "pair" else largest(self.squares, -1)
         return np.maximum(unrestricted, self.restricted_scale)
 
+    @property
+    def under(self) -> float:
+        """A square for each coordinate, and s (d - t) and s t: once, or for each coordinate."""
+        return self.terms + 2.0 if self.per == "pair" else 3.0 * self.terms
+
     def factor(self) -> Array:
         chosen = where(self.within, ONE, self.s)
         return chosen[..., None] if self.per == "pair" else chosen
 
-    def choosing(self, within: Any) -> LeakySquaredEuclidean:
-        """The same with another choice of branches for the derivative."""
-        other = copy.copy(self)
-        other.within = within
-        return other
-
-    def open_choices(self, tolerance: float, floor: float, spread: Array | None = None) -> list[Any]:
-        """Every `within` that a computation may choose which knows the argument to tolerance * its scale + floor.
-
-        The exact one comes first. If more than MAX_OPEN_CHOICES elements are that near to the threshold, what follows
-        is all of them below it, and all of them above: so they fall if their squares underflow.
-        """
-        doubt = self.argument + self.t if np.isfinite(float(self.t)) else self.argument
+    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
+        scale = self.argument
+        under = float(self.terms) if self.per == "pair" else 1.0
         if spread is not None:
-            pairs = 2 * abs(self.difference) * spread[None]
-            doubt = doubt + (total(pairs, -1) if self.per == "pair" else pairs)
-        near = np.asarray(abs(self.argument - self.t) <= tolerance * doubt + floor, dtype=bool)
+            moved = 2 * abs(self.difference) * spread[None]
+            scale = scale + (total(moved, -1) if self.per == "pair" else moved)
+        near = np.asarray(abs(self.argument - self.t) <= doubt.of(scale, under), dtype=bool)
         if self.s == 1 or not near.any():
-            return [self.within]
-        if near.sum() > MAX_OPEN_CHOICES:
-            return [self.within, self.within | near, self.within & ~near]
-        places = np.argwhere(near)
-        return [
-            self._flipped(places[list(flips)]) for r in range(len(places) + 1) for flips in _subsets(len(places), r)
-        ]
-
-    def _flipped(self, places: Any) -> Any:
-        within = self.within.copy()
-        for place in places:
-            within[tuple(place)] ^= True
-        return within
-
-
-def _subsets(n: int, r: int) -> Any:
-    return itertools.combinations(range(n), r)
+            return None
+        change = where(self.within, self.s - ONE, ONE - self.s) * where(near, ONE, ZERO)
+        return 2 * (change[..., None] if self.per == "pair" else change) * self.difference
 
 
 class Euclidean(SquaredEuclidean):
-    """r = sqrt(d), derivative (x - c) / r, 0 at coincident points."""
+    """r = sqrt(d), derivative (x - c) / r, 0 at coincident points. Scaled before it is squared: underflow costs 1."""
 
     def __init__(self, x: Any, c: Any):
         super().__init__(x, c)
@@ -163,6 +159,10 @@ class Euclidean(SquaredEuclidean):
     def reach(self) -> Array:
         return self.root
 
+    @property
+    def under(self) -> float:
+        return 2.0
+
     def jacobian(self) -> Jacobian:
         unit = self.difference / self.divisor
         return Jacobian(unit, abs(unit), -unit, abs(unit))
@@ -177,7 +177,7 @@ class Euclidean(SquaredEuclidean):
 class Cosine:
     """1 - x.c / (|x| |c|); with a zero vector 1, gradient 0. d/dx = -(c/|c| - cos x/|x|) / |x|.
 
-    Terms of the value: 1 and the products; the scale of the cosine is therefore sum_k |x_k c_k| / (|x| |c|).
+    The scale is C + |1 - cos|, C = sum_k |x_k c_k| / (|x| |c|): the products, and the result of the subtraction.
     """
 
     def __init__(self, x: Any, c: Any):
@@ -185,7 +185,7 @@ class Cosine:
         self.c_norm, self.c_unit = _norm_and_unit(exact(c))
         products = self.x_unit[:, None, :] * self.c_unit[None, :, :]
         self.cosine, self.cosine_scale = total(products, -1), total(abs(products), -1)
-        self.terms = products.shape[-1] + 1
+        self.terms = max(products.shape[-1], 1)
         zero = (self.x_norm == 0)[:, None] | (self.c_norm == 0)[None, :]
         self.alive = where(np.asarray(zero, dtype=bool), ZERO, ONE)[..., None]  # (N, M, 1)
 
@@ -195,22 +195,35 @@ class Cosine:
 
     @property
     def scale(self) -> Array:
-        return ONE + self.cosine_scale
+        return self.cosine_scale + abs(ONE - self.cosine)
 
     @property
     def reach(self) -> Array:
         return self.scale
 
+    @property
+    def under(self) -> float:
+        """Two unit vectors and their product, for each coordinate."""
+        return 3.0 * self.terms
+
+    def _inverses(self) -> tuple[Array, Array]:
+        """1 / |x| and 1 / |c|, 0 for a pair with a zero vector, (N, M, 1)."""
+        return self.alive / _nonzero(self.x_norm)[:, None, None], self.alive / _nonzero(self.c_norm)[None, :, None]
+
     def jacobian(self) -> Jacobian:
         x, c = self.x_unit[:, None, :], self.c_unit[None, :, :]
         cosine, scale = self.cosine[..., None], self.cosine_scale[..., None]
-        x_inverse = self.alive / _nonzero(self.x_norm)[:, None, None]
-        c_inverse = self.alive / _nonzero(self.c_norm)[None, :, None]
+        x_inverse, c_inverse = self._inverses()
+        inner = 3 * self.terms + 4  # the cosine's, and what its product with a unit vector loses
         return Jacobian(
             (cosine * x - c) * x_inverse,
             (abs(c) + scale * abs(x)) * x_inverse,
             (cosine * c - x) * c_inverse,
             (abs(x) + scale * abs(c)) * c_inverse,
+            1 + inner * x_inverse,
+            1 + inner * c_inverse,
+            1 + x_inverse,
+            1 + c_inverse,
         )
 
     def value_condition(self, spread: Array) -> Array:
@@ -218,11 +231,14 @@ class Cosine:
 
     def jacobian_condition(self, spread: Array) -> Array:
         """For both dx and dc: unit vectors move by at most 2 |e| / |c|, lengths by |e|."""
-        lengths = self.alive / _nonzero(self.x_norm)[:, None, None] + self.alive / _nonzero(self.c_norm)[None, :, None]
-        return 6 * self._relative(spread)[..., None] * lengths + 0 * self.x_unit[:, None, :]
+        x_inverse, c_inverse = self._inverses()
+        return 6 * self._relative(spread)[..., None] * (x_inverse + c_inverse) + 0 * self.x_unit[:, None, :]
 
     def _relative(self, spread: Array) -> Array:
         return (2 * sqrt(total(spread * spread, -1)) / _nonzero(self.c_norm))[None, :]
+
+    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
+        return None
 
 
 def _nonzero(norm: Array) -> Array:
@@ -244,23 +260,41 @@ METRICS: dict[str, Any] = {
 
 def value(metric: Any) -> tuple[Exact, ...]:
     """The distances (N, M) of a metric object."""
-    return (Exact(metric.value, metric.scale, metric.terms, metric.reach),)
+    return (Exact.of(metric.value, metric.scale, metric.under, metric.reach),)
 
 
 def vjp(metric: Any, dy: Any) -> tuple[Exact, ...]:
     """dx_ik = sum_j dy_ij dd_ij/dx_ik and dc_jk = sum_i dy_ij dd_ij/dc_jk; scales: the same sums of absolute values."""
     weight, jacobian = exact(dy)[..., None], metric.jacobian()
-    reach = metric.reach
-    dx = Exact(
+    size, none = abs(weight), 0 * jacobian.dx_scale
+    dx = Exact.of(
         total(weight * jacobian.dx, 1),
-        total(abs(weight) * jacobian.dx_scale, 1),
-        max(reach.shape[1], 1),
-        largest(reach, 1)[:, None] + 0 * total(jacobian.dx_scale, 1),
+        total(size * jacobian.dx_scale, 1),
+        total(3 * jacobian.dx_last + size * jacobian.dx_under + none, 1),
+        largest(metric.reach, 1)[:, None] + total(none, 1),
     )
-    dc = Exact(
+    dc = Exact.of(
         total(weight * jacobian.dc, 0),
-        total(abs(weight) * jacobian.dc_scale, 0),
-        max(reach.shape[0], 1),
-        largest(reach, 0)[:, None] + 0 * total(jacobian.dc_scale, 0),
+        total(size * jacobian.dc_scale, 0),
+        total(3 * jacobian.dc_last + size * jacobian.dc_under + none, 0),
+        largest(metric.reach, 0)[:, None] + total(none, 0),
     )
     return dx, dc
+
+
+def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
+    """What the choices that are open to a computation leave of dx and dc; None where they leave nothing open."""
+    change = metric.open_jacobian(doubt)
+    if change is None:
+        return None, None
+    weight, jacobian = exact(dy)[..., None], metric.jacobian()
+    size, changes = abs(weight), weight * change
+    return (
+        spanned(total(weight * jacobian.dx, 1), total(size * jacobian.dx_scale, 1), both(np.moveaxis(changes, 1, 0))),
+        spanned(total(weight * jacobian.dc, 0), total(size * jacobian.dc_scale, 0), both(-changes)),
+    )
+
+
+def both(changes: Array) -> list[Array]:
+    """(G, ...) changes as groups of two options each, none and the change; groups that change nothing are left out."""
+    return [np.stack([0 * change, change]) for change in changes if np.any(change != 0)]

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.oracle.distances import METRICS
+from leakysm.verify.oracle.choices import Doubt, Open, spanned
+from leakysm.verify.oracle.distances import METRICS, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
-from leakysm.verify.precise import ZERO, Array, exact, largest, total, where, zeros
+from leakysm.verify.precise import ZERO, Array, exact, largest, number, total, where, zeros
 
 
 def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
     """The mean of each class's rows (n_classes, D). Terms: z_i / n of the class."""
     means, scales, counts = _class_means(exact(z), np.asarray(labels), n_classes)
-    return (Exact(means, scales, max([*counts, 1])),)
+    return (Exact.of(means, scales, max([*counts, 1]) + 1.0),)
 
 
 def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Array, list[int]]:
@@ -29,52 +30,102 @@ def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Array, l
 
 def prototypes_vjp(z: Any, labels: Any, n_classes: int, dy: Any) -> tuple[Exact, ...]:
     """dz_i = dy of its class / shots of its class."""
-    return (_spread_to_members(np.asarray(labels), n_classes, exact(dy), abs(exact(dy)), 1),)
+    labels, dy = np.asarray(labels), exact(dy)
+    share = _shares(labels, n_classes)
+    return (Exact.of(dy[labels] * share, abs(dy)[labels] * share, 2.0),)
 
 
-def _spread_to_members(
-    labels: Any, n_classes: int, dy: Array, scale: Array, terms: int, reach: Array | None = None
-) -> Exact:
+def _shares(labels: Any, n_classes: int) -> Array:
+    """1 / shots of each example's class, (S, 1)."""
     shots = np.maximum(np.bincount(labels, minlength=n_classes), 1)[labels]
-    share = exact(1.0) / exact(shots.astype(np.float64))[:, None] if len(labels) else zeros((0, 1))
-    return Exact(dy[labels] * share, scale[labels] * share, terms, None if reach is None else reach[labels])
+    return exact(1.0) / exact(shots.astype(np.float64))[:, None] if len(labels) else zeros((0, 1))
+
+
+SHARE = 0.25  # of the scale of what comes before the softmax, whose roundings count 1 / SHARE times in the bounds
 
 
 class Episode:
     """The steps of the loss: prototypes, distances, softmax; each step's rounding is the next step's `spread`.
 
-    distance: any object with `operation` (a METRICS name) and `parameters`.
+    distance: any object with `operation` (a METRICS name) and `parameters`. Prototypes and distances are rounded a few
+    times only, the softmax more often: so their scales enter with a SHARE, and the bounds count their roundings
+    1 / SHARE times.
     """
 
     def __init__(self, support: Any, support_labels: Any, query: Any, query_labels: Any, *, distance: Any):
         self.labels, self.query_labels = np.asarray(support_labels), np.asarray(query_labels)
         self.n_classes = int(self.labels.max()) + 1
         c, scales, counts = _class_means(exact(support), self.labels, self.n_classes)
-        self.spread = where(np.asarray(counts)[:, None] > 1, scales, ZERO)  # the mean of one is exact
+        several = np.asarray(counts)[:, None] > 1
+        self.spread = number(SHARE) * where(several, scales, ZERO)  # the mean of one is exact
+        self.drop = where(several, exact(float(max(counts)) + 1.0), ZERO) + 0 * c  # what it may lose by underflow
         self.metric = METRICS[distance.operation](query, c, **distance.parameters)
-        self.distance_scale = self.metric.scale + self.metric.value_condition(self.spread)
-        self.rows = Softmax(-self.metric.value, self.distance_scale)
+        self.distance_scale = number(SHARE) * self.metric.scale + self.metric.value_condition(self.spread)
+        self.distance_under = self.metric.under + self.metric.value_condition(self.drop)
+        self.rows = Softmax(-self.metric.value, self.distance_scale, _floats(self.distance_under))
+
+
+def _floats(values: Array) -> Any:
+    return np.asarray(values, dtype=np.float64)
 
 
 def prototypical_loss(episode: Episode) -> tuple[Exact, ...]:
-    """Cross-entropy of -distances."""
+    """Cross-entropy of -distances. Nothing is promised where all distances of a query overflow."""
     (loss,) = mean_loss(episode.rows, episode.query_labels)
-    reach = largest(episode.metric.reach, (0, 1)) + 0 * loss.value
-    return (Exact(loss.value, loss.scale, loss.terms, np.asarray(reach, dtype=object)),)
+    reach = largest(episode.metric.reach, (0, 1))
+    return (Exact.of(loss.value, loss.scale, loss.under, np.asarray(reach, dtype=object)),)
 
 
-def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0, *, within: Any = None) -> tuple[Exact, ...]:
+class _Gradient:
+    """dL/dd (Q, M, 1) with its scale and underflow, and the metric's Jacobian."""
+
+    def __init__(self, episode: Episode, dy: Any):
+        logits = loss_gradient(episode.rows, episode.query_labels, dy)
+        self.jacobian = episode.metric.jacobian()
+        self.value, self.scale, self.under = (
+            exact(a)[..., None] for a in (-logits.value, logits.scale, logits.under)
+        )
+        self.drift = abs(self.value) * episode.metric.jacobian_condition(episode.spread)
+        self.drop = abs(self.value) * episode.metric.jacobian_condition(episode.drop)
+
+    def by(self, axis: int) -> tuple[Array, Array, Array]:
+        """Value, scale and underflow of dquery (axis 1, (Q, D)) or of the prototypes' gradient (axis 0, (M, D))."""
+        j = self.jacobian
+        derivative, scale, under, last = (
+            (j.dx, j.dx_scale, j.dx_under, j.dx_last) if axis == 1 else (j.dc, j.dc_scale, j.dc_under, j.dc_last)
+        )
+        lost = self.under * scale + abs(self.value) * under + 3 * last + self.drop
+        return (
+            total(self.value * derivative, axis),
+            total(self.scale * scale + self.drift, axis),
+            total(lost + 0 * scale, axis),
+        )
+
+
+def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     """dsupport (through the prototypes) and dquery. dL/dd = -dL/dlogits; then the metric's and the mean's vjp."""
-    metric = episode.metric if within is None else episode.metric.choosing(within)
-    logits = loss_gradient(episode.rows, episode.query_labels, dy)
-    gradient, gradient_scale = -logits.value[..., None], logits.scale[..., None]
-    jacobian = metric.jacobian()
-    drift = metric.jacobian_condition(episode.spread)
-    dx_scale = total(gradient_scale * jacobian.dx_scale + abs(gradient) * drift, 1)
-    dc_scale = total(gradient_scale * jacobian.dc_scale + abs(gradient) * drift, 0)
-    n, m = episode.rows.shape
-    rows = largest(metric.reach, 1)[:, None] + 0 * dx_scale
-    everything = largest(metric.reach, (0, 1)) + 0 * dc_scale  # a prototype's gradient sums over all rows
-    dquery = Exact(total(gradient * jacobian.dx, 1), dx_scale, n * m, rows)
-    dc = total(gradient * jacobian.dc, 0)
-    return _spread_to_members(episode.labels, episode.n_classes, dc, dc_scale, n * m, everything), dquery
+    gradient = _Gradient(episode, dy)
+    dquery, dquery_scale, dquery_under = gradient.by(1)
+    dc, dc_scale, dc_under = gradient.by(0)
+    rows = largest(episode.metric.reach, 1)[:, None] + 0 * dquery_scale
+    everything = largest(episode.metric.reach, (0, 1))  # a prototype's gradient sums over all rows
+    share, labels = _shares(episode.labels, episode.n_classes), episode.labels
+    dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * share, dc_under[labels] * share + 1.0, everything)
+    return dsupport, Exact.of(dquery, dquery_scale, dquery_under, rows)
+
+
+def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
+    """What the metric's open choices leave of dsupport and dquery; None where they leave nothing open."""
+    change = episode.metric.open_jacobian(doubt, episode.spread / number(SHARE))
+    if change is None:
+        return None, None
+    gradient = _Gradient(episode, dy)
+    changes = gradient.value * change
+    share, labels = _shares(episode.labels, episode.n_classes), episode.labels
+    dquery, dquery_scale, _ = gradient.by(1)
+    dc, dc_scale, _ = gradient.by(0)
+    groups = [group[:, labels] * share for group in both(-changes)]
+    return (
+        spanned(dc[labels] * share, dc_scale[labels] * share, groups),
+        spanned(dquery, dquery_scale, both(np.moveaxis(changes, 1, 0))),
+    )

@@ -2,6 +2,7 @@
 
 With a = z - max z and m the row's first maximum: log sum exp(a) = log1p(S), S = sum over j != m of exp(a_j).
 Condition: a carries a relative rounding, so exp(a_j) carries |a_j| of them; hence p_j (1 + |a_j|) for a probability.
+Underflow: each exp(a_j) may be flushed to 0, which costs a probability up to one smallest normal number.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import INF, MP, ONE, ZERO, Array, boxed, elementwise, exact, exp, log1p, total, where
+from leakysm.verify.precise import INF, NAN, ONE, ZERO, Array, elementwise, exact, exp, is_nan, log1p, total, where
 
 
 class Softmax:
@@ -19,14 +20,15 @@ class Softmax:
 
     Logits of -inf have probability 0; `undefined` (N,) marks the rows that give NaN: nothing but -inf, or +inf or NaN.
     `spread` (N, M): the logits are themselves known to eps * spread only (0 for logits that are given).
+    `drop` (N, M): they are known to so many smallest normal numbers.
     """
 
-    def __init__(self, logits: Any, spread: Array | None = None):
+    def __init__(self, logits: Any, spread: Array | None = None, drop: Any = 0.0):
         z = exact(logits)
         self.shape = z.shape
         self.spread = elementwise(lambda _: ZERO, z) if spread is None else spread
-        nan = np.asarray(elementwise(MP.isnan, z), dtype=bool)
-        self.undefined = nan.any(-1) | (z == INF).any(-1) | ((z == -INF).all(-1) if z.shape[1] else False)
+        self.drop = exact(np.broadcast_to(np.asarray(drop, dtype=np.float64), z.shape))
+        self.undefined = is_nan(z).any(-1) | (z == INF).any(-1) | ((z == -INF).all(-1) if z.shape[1] else False)
         z = where(self.undefined[:, None], ZERO, z)
         top = np.argmax(z, axis=-1) if z.shape[1] else np.zeros(z.shape[0], dtype=int)
         self.not_top = np.arange(z.shape[1])[None, :] != top[:, None]
@@ -36,26 +38,31 @@ class Softmax:
         self.log_sum = log1p(rest)
         self.p = powers / (ONE + rest)[:, None]
         self.size = where(powers == 0, ZERO, abs(self.a))  # |a|, and 0 where the probability is 0
-        mean_spread = total(where(powers == 0, ZERO, self.p * self.spread), -1)[:, None]
-        own = where(powers == 0, ZERO, self.spread)
-        self.p_scale = self.p * (ONE + self.size + own + mean_spread)
+        self.p_scale = self.p * (ONE + self.size + self._around(self.spread))
         self.log_sum_scale = self.log_sum + total(where(self.not_top, self.p_scale, ZERO), -1)
+        self.p_under = ONE + self.p * (self.shape[1] + self._around(self.drop))
+
+    def _around(self, doubt: Array) -> Array:
+        """What doubt about the logits does to a probability, relatively: its own, and the mean of the row's."""
+        own = where(self.p == 0, ZERO, doubt)
+        return own + total(self.p * own, -1)[:, None]
 
 
 def log_softmax(logits: Any) -> tuple[Exact, ...]:
     """a_j - log1p(S). Terms: a_j and log1p(S), with the condition of S."""
     rows = Softmax(logits)
-    value = where(rows.undefined[:, None], MP.nan, rows.a - rows.log_sum[:, None])
+    value = where(rows.undefined[:, None], NAN, rows.a - rows.log_sum[:, None])
     scale = where(rows.a == -INF, ZERO, abs(rows.a)) + rows.log_sum_scale[:, None]
-    return (Exact(value, scale, rows.shape[1] + 1),)
+    return (Exact.of(value, scale, rows.shape[1] + 2.0),)
 
 
 def log_softmax_vjp(logits: Any, dy: Any) -> tuple[Exact, ...]:
     """dlogits_j = dy_j - p_j sum_m dy_m. Terms: dy_j and every p_j dy_m."""
     rows, dy = Softmax(logits), exact(dy)
     value = dy - rows.p * total(dy, -1)[:, None]
-    scale = abs(dy) + rows.p_scale * total(abs(dy), -1)[:, None]
-    return (Exact(where(rows.undefined[:, None], MP.nan, value), scale, rows.shape[1] + 1),)
+    size = total(abs(dy), -1)[:, None]
+    scale = abs(dy) + rows.p_scale * size
+    return (Exact.of(where(rows.undefined[:, None], NAN, value), scale, 2 + size * rows.p_under + rows.shape[1]),)
 
 
 def cross_entropy(logits: Any, labels: Any) -> tuple[Exact, ...]:
@@ -67,22 +74,22 @@ def mean_loss(rows: Softmax, labels: Any) -> tuple[Exact, ...]:
     n, m = rows.shape
     here = _is_label(rows, labels)
     a_label = total(where(here, rows.a, ZERO), -1)
-    losses = where(rows.undefined, MP.nan, rows.log_sum - a_label)
-    # What rounding of the logits themselves does to log1p(S) - a_label: (onehot - p) . spread, without cancellation.
-    others = total(where(here | (rows.p == 0), ZERO, rows.p * rows.spread), -1)
-    label = total(where(here, rows.spread, ZERO), -1) * total(where(here, ZERO, rows.p), -1)
+    losses = where(rows.undefined, NAN, rows.log_sum - a_label)
     finite = where(a_label == -INF, ZERO, abs(a_label))
-    scales = finite + rows.log_sum + _own_scale(rows) + others + label
+    scales = finite + rows.log_sum + _own_scale(rows) + _moved(rows, here, rows.spread)
+    under = m + 3.0 + _moved(rows, here, rows.drop)
     count = max(n, 1)
-    return (Exact(boxed(_scalar(total(losses / count))), boxed(_scalar(total(scales / count))), max(n * m, 1)),)
+    return (Exact.of(total(losses / count), total(scales / count), total(under / count + 0 * scales) + n + 1.0),)
+
+
+def _moved(rows: Softmax, here: Any, doubt: Array) -> Array:
+    """What doubt about the logits does to log1p(S) - a_label: (onehot - p) . doubt, without cancellation, (N,)."""
+    others = total(where(here | (rows.p == 0), ZERO, rows.p * doubt), -1)
+    return others + total(where(here, doubt, ZERO), -1) * total(where(here, ZERO, rows.p), -1)
 
 
 def _own_scale(rows: Softmax) -> Array:
     return total(where(rows.not_top, rows.p * (ONE + rows.size), ZERO), -1)
-
-
-def _scalar(value: Array) -> Any:
-    return value[()]
 
 
 def _is_label(rows: Softmax, labels: Any) -> Any:
@@ -95,9 +102,14 @@ def cross_entropy_vjp(logits: Any, labels: Any, dy: Any = 1.0) -> tuple[Exact, .
 
 
 def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
-    n, m = rows.shape
+    n = rows.shape[0]
     weight = exact(dy)[()] / max(n, 1)
     here = _is_label(rows, labels)
-    value = where(here, -total(where(here, ZERO, rows.p), -1)[:, None], rows.p)
-    scale = where(here, total(where(here, ZERO, rows.p_scale), -1)[:, None], rows.p_scale)
-    return Exact(where(rows.undefined[:, None], MP.nan, weight * value), abs(weight) * scale, max(m, 1))
+
+    def at_label(others: Array) -> Array:
+        return where(here, total(where(here, ZERO, others), -1)[:, None], others)
+
+    value = where(here, -ONE, ONE) * at_label(rows.p)
+    under = 2 + abs(weight) * (2 + at_label(rows.p_under))
+    defined = where(rows.undefined[:, None], NAN, weight * value)
+    return Exact.of(defined, abs(weight) * at_label(rows.p_scale), under)

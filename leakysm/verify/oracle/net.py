@@ -15,7 +15,7 @@ import numpy as np
 from leakysm.verify.oracle.block import Training
 from leakysm.verify.oracle.convolution import pool_windows
 from leakysm.verify.oracle.episode import Episode, prototypical_loss, prototypical_loss_vjp
-from leakysm.verify.precise import Array, rounded
+from leakysm.verify.precise import Array, precisely, rounded
 
 BLOCKS = 4
 EPS = 1e-5
@@ -36,6 +36,7 @@ class Pass:
     margin: float
 
 
+@precisely
 def training_pass(
     parameters: Mapping[str, Any], images: Any, support_labels: Any, query_labels: Any, distance: Any
 ) -> Pass:
@@ -64,7 +65,7 @@ def _block(parameters: Mapping[str, Any], b: int) -> tuple[Any, Any, Any]:
 
 
 def _margin(block: Training) -> float:
-    windows = np.sort(rounded(pool_windows(block.normalised.reshape(block.shape))), axis=-1)
+    windows = np.sort(rounded(pool_windows(block.normalised[0].reshape(block.shape))), axis=-1)
     alive = windows[..., 3] > 0
     apart = np.where(alive, windows[..., 3] - windows[..., 2], np.inf)
     return float(min(apart.min(initial=np.inf), np.abs(windows[..., 3]).min(initial=np.inf)))

@@ -1,9 +1,17 @@
 """Batch normalisation (Ioffe & Szegedy 2015) in 50-digit arithmetic, by the batch's statistics or by given ones.
 
 x-hat = (x - mean) / sigma, sigma = sqrt(variance + eps). `noise` is the scale of the rounding that x already carries
-(0 for a given x; |x| * |w| behind a convolution). With B = mean(|x| + noise):
-mean carries B roundings; sigma carries relatively Q = 1 + (B + mean(|x-hat| noise)) / sigma; x-hat carries
-P = (B + noise) / sigma + |x-hat| Q. So the condition mean|x| / sigma enters everything that follows.
+(0 for a given x; V = |x| * |w| behind a convolution). With B = mean(|x| + noise):
+
+- mean carries B roundings.
+- The variance carries V = variance + sigma B / 4 + kappa B^2 + 2 sigma mean(|x-hat| noise) roundings. An algorithm that
+  updates mean and variance value by value (Welford's) errs by B / sigma, relatively. Around a mean that is off by e the
+  variance is larger by e^2, which counts where B is many times sigma: kappa = (n + terms + 2) 2^-24, terms those
+  behind each x, as many roundings as a mean may have in float32.
+- sigma carries relatively Q = 1 + ((V - variance) / sigma) / sigma, of a variance's roundings half.
+- x-hat carries P = (B + noise) / sigma + |x-hat| Q. So the condition mean|x| / sigma enters everything that follows.
+
+Underflow: a product or quotient loses one smallest normal number, times what it is multiplied by later.
 """
 
 from __future__ import annotations
@@ -15,81 +23,84 @@ import numpy as np
 from leakysm.verify.bounds import Exact
 from leakysm.verify.precise import ONE, Array, exact, number, sqrt, total, zeros
 
+_UNIT = 2.0**-24  # one rounding in float32
 
-def _per_channel(x: Array) -> Array:
+
+def per_channel(x: Array) -> Array:
     """(..., C) -> (n, C)."""
     return x.reshape(-1, x.shape[-1])
 
 
 class Normalised:
-    """Batch statistics of x (n, C), x-hat, and their conditions B, Q (C,) and P (n, C)."""
+    """Batch statistics of x (n, C), x-hat, and their conditions B, Q (C,) and P (n, C).
 
-    def __init__(self, x: Array, eps: float, noise: Array | None = None):
+    terms: how many terms each x is itself a sum of.
+    """
+
+    def __init__(self, x: Array, eps: float, noise: Array | None = None, terms: int = 0):
         self.count = x.shape[0]
-        noise = zeros(x.shape) if noise is None else noise
+        self.noise = zeros(x.shape) if noise is None else noise
         self.mean = self.average(x)
         centred = x - self.mean
         self.variance = self.average(centred * centred)
-        self.sigma = sqrt(self.variance + number(eps))
+        self.eps, self.terms = number(eps), terms
+        self.sigma = sqrt(self.variance + self.eps)
         self.x_hat = centred / self.sigma
-        self.b = self.average(abs(x) + noise)
-        self.drift = self.b + self.average(abs(self.x_hat) * noise)
-        self.q = ONE + self.drift / self.sigma
-        self.p = (self.b + noise) / self.sigma + abs(self.x_hat) * self.q
-        self.reach = total((abs(x) + noise) * (abs(x) + noise), 0)
+        self.b = self.average(abs(x) + self.noise)
+        bend = number((self.count + terms + 2) * _UNIT) * self.b * self.b
+        self.shared = self.average(abs(self.x_hat) * self.noise)
+        self.drift = self.sigma * self.b / 4 + bend + 2 * self.sigma * self.shared
+        self.q = ONE + self.drift / self.sigma / self.sigma
+        self.p = (self.b + self.noise) / self.sigma + abs(self.x_hat) * self.q
 
     def average(self, values: Array) -> Array:
         return total(values, 0) / self.count
 
     def statistics(self) -> tuple[Exact, Exact]:
         """Mean and biased variance (C,)."""
-        variance_scale = self.variance + 2 * self.sigma * self.drift
-        return (
-            Exact(self.mean, self.b, self.count),
-            Exact(self.variance, variance_scale, self.count, self.reach),
-        )
+        variance_scale = self.variance + self.drift
+        lost = self.terms + 3.0
+        return Exact.of(self.mean, self.b, lost), Exact.of(self.variance, variance_scale, 1 + lost * (1 + 4 * self.b))
 
-    def output(self, scale: Array, shift: Array) -> tuple[Array, Array]:
-        """scale x-hat + shift and the scale of its rounding error, (n, C)."""
-        return self.x_hat * scale + shift, self.p * abs(scale) + abs(shift)
+    def output(self, scale: Array, shift: Array) -> tuple[Array, Array, Array]:
+        """scale x-hat + shift, the scale of its rounding error, and what underflow may cost it, (n, C)."""
+        size = abs(scale)
+        under = 2 + size * (1 + self._lost())
+        return self.x_hat * scale + shift, self.p * size + abs(shift), under
 
-    def gradients(self, scale: Array, dy: Array) -> tuple[Array, Array, Exact, Exact]:
-        """dx (n, C) and its scale; dscale = sum dy x-hat; dshift = sum dy.
+    def _lost(self) -> Array:
+        """What underflow may cost x-hat: in x - mean, in the product, and in the variance."""
+        return ONE + 3 / self.sigma + abs(self.x_hat) * (2 / self.sigma) / self.sigma
+
+    def gradients(self, scale: Array, dy: Array) -> tuple[tuple[Array, Array, Array], Exact, Exact]:
+        """dx (n, C) with its scale and underflow; dscale = sum dy x-hat; dshift = sum dy.
 
         dx = scale / sigma (dy - mean dy - x-hat mean(dy x-hat)); its terms, times Q for sigma, and P for each x-hat.
         """
-        size, aligned = abs(dy), dy * self.x_hat
-        overlap = self.average(abs(aligned))
+        size, aligned, steep = abs(dy), dy * self.x_hat, abs(scale) / self.sigma
+        overlap, lost = self.average(abs(aligned)), self._lost()
         dx = scale / self.sigma * (dy - self.average(dy) - self.x_hat * self.average(aligned))
         terms = self.q * (size + self.average(size) + abs(self.x_hat) * overlap)
         terms = terms + self.p * overlap + abs(self.x_hat) * self.average(size * self.p)
-        dscale = Exact(total(aligned, 0), total(size * self.p, 0), self.count, self.reach)
-        return dx, abs(scale) / self.sigma * terms, dscale, Exact(total(dy, 0), total(size, 0), self.count)
+        cost = 4 + lost * overlap + abs(self.x_hat) * (2 + self.average(size * lost))
+        under = 2 + abs(scale) + steep * cost
+        dscale = Exact.of(total(aligned, 0), total(size * self.p, 0), self.count + total(size * lost, 0))
+        dshift = Exact.of(total(dy, 0), total(size, 0), float(self.count))
+        return (dx, steep * terms, under), dscale, dshift
 
 
 def batch_norm(x: Any, scale: Any, shift: Any, *, eps: float = 1e-5) -> tuple[Exact, ...]:
     """x (..., C) -> y like x, mean (C,), biased variance (C,)."""
-    batch = Normalised(_per_channel(exact(x)), eps)
-    y, y_scale = batch.output(exact(scale), exact(shift))
-    shape = np.shape(x)
-    y_exact = Exact(y.reshape(shape), y_scale.reshape(shape), 4, _spread(batch.reach, shape))
-    return (y_exact, *batch.statistics())
+    batch = Normalised(per_channel(exact(x)), eps)
+    y = (part.reshape(np.shape(x)) for part in batch.output(exact(scale), exact(shift)))
+    return (Exact.of(*y), *batch.statistics())
 
 
 def batch_norm_vjp(x: Any, scale: Any, shift: Any, dy: Any, *, eps: float = 1e-5) -> tuple[Exact, ...]:
     """dx, dscale, dshift, for the cotangent of y alone."""
-    batch = Normalised(_per_channel(exact(x)), eps)
-    dx, dx_scale, dscale, dshift = batch.gradients(exact(scale), _per_channel(exact(dy)))
-    shape = np.shape(x)
-    return (
-        Exact(dx.reshape(shape), dx_scale.reshape(shape), batch.count + 4, _spread(batch.reach, shape)),
-        dscale,
-        dshift,
-    )
-
-
-def _spread(per_channel: Array, shape: tuple[int, ...]) -> Array:
-    return np.broadcast_to(per_channel, shape)
+    batch = Normalised(per_channel(exact(x)), eps)
+    dx, dscale, dshift = batch.gradients(exact(scale), per_channel(exact(dy)))
+    return Exact.of(*(part.reshape(np.shape(x)) for part in dx)), dscale, dshift
 
 
 class Given:
@@ -104,22 +115,29 @@ class Given:
         self.centred = x - self.mean
         self.centred_scale = abs(x) + abs(self.mean) + (zeros(x.shape) if noise is None else noise)
 
-    def output(self) -> tuple[Array, Array]:
+    def output(self) -> tuple[Array, Array, Array]:
+        """The normalised values (n, C), the scale of their rounding error, and what underflow may cost."""
         factor = self.scale / self.sigma
-        return self.centred * factor + self.shift, self.centred_scale * abs(factor) + abs(self.shift)
+        under = 3 + 3 * abs(factor) + abs(self.scale) + self.centred_scale
+        return self.centred * factor + self.shift, self.centred_scale * abs(factor) + abs(self.shift), under
 
-    def gradients(self, dy: Array) -> tuple[Array, Exact, Exact, Exact, Exact]:
-        """dx, which is its own scale, then dscale, dshift, dmean, dvariance (C,)."""
-        factor, size = self.scale / self.sigma, abs(dy)
+    def gradients(self, dy: Array) -> tuple[tuple[Array, Array, Array], Exact, Exact, Exact, Exact]:
+        """dx with its scale and underflow, then dscale, dshift, dmean, dvariance (C,)."""
+        factor, size, count = self.scale / self.sigma, abs(dy), float(self.count)
         cubic = self.scale / (2 * self.sigma * self.sigma * self.sigma)
         centred, spread = total(dy * self.centred, 0), total(size * self.centred_scale, 0)
-        n = self.count
+        all_dy, inverse = total(size, 0), ONE / self.sigma
+        lost = count * (2 + 3 * inverse) + all_dy * (1 + 3 * inverse)  # of dscale: in x - mean, x-hat and dy x-hat
         return (
-            dy * factor,
-            Exact(centred / self.sigma, spread / self.sigma, n),
-            Exact(total(dy, 0), total(size, 0), n),
-            Exact(-total(dy, 0) * factor, total(size, 0) * abs(factor), n),
-            Exact(-centred * cubic, spread * abs(cubic), n),
+            (dy * factor, size * abs(factor), 2 + size + abs(factor)),
+            Exact.of(centred / self.sigma, spread / self.sigma, lost + 1),
+            Exact.of(total(dy, 0), all_dy, count),
+            Exact.of(-total(dy, 0) * factor, all_dy * abs(factor), 2 + all_dy + count * abs(factor)),
+            Exact.of(
+                -centred * cubic,
+                spread * abs(cubic),
+                3 + (1 + inverse) * spread * inverse + abs(factor) * (1 + lost * inverse),
+            ),
         )
 
 
@@ -127,15 +145,14 @@ def batch_norm_inference(
     x: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5
 ) -> tuple[Exact, ...]:
     """y = scale (x - mean) / sqrt(variance + eps) + shift."""
-    y, y_scale = Given(_per_channel(exact(x)), scale, shift, mean, variance, eps).output()
-    return (Exact(y.reshape(np.shape(x)), y_scale.reshape(np.shape(x)), 3),)
+    y = Given(per_channel(exact(x)), scale, shift, mean, variance, eps).output()
+    return (Exact.of(*(part.reshape(np.shape(x)) for part in y)),)
 
 
 def batch_norm_inference_vjp(
     x: Any, scale: Any, shift: Any, mean: Any, variance: Any, dy: Any, *, eps: float = 1e-5
 ) -> tuple[Exact, ...]:
     """dx, dscale, dshift, dmean, dvariance."""
-    given = Given(_per_channel(exact(x)), scale, shift, mean, variance, eps)
-    dx, *channels = given.gradients(_per_channel(exact(dy)))
-    dx = dx.reshape(np.shape(x))
-    return (Exact(dx, abs(dx), 1), *channels)
+    given = Given(per_channel(exact(x)), scale, shift, mean, variance, eps)
+    dx, *channels = given.gradients(per_channel(exact(dy)))
+    return (Exact.of(*(part.reshape(np.shape(x)) for part in dx)), *channels)

@@ -1,0 +1,184 @@
+"""Parameters at the ends of their ranges, badly conditioned input, and full mantissas for long sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
+from leakysm.verify.registry import Case
+
+INF = float("inf")
+
+
+def of(operation: str) -> list[Case]:
+    """The corner cases of an operation."""
+    return list(_FAMILIES[operation](operation)) if operation in _FAMILIES else []
+
+
+def _pair(operation: str, name: str, x: Any, c: Any, flags: tuple[str, ...], note: str, **parameters: Any) -> Case:
+    return Case(operation, name, (x, c), cotangent(name, (len(x), len(c)), x, c), parameters, flags, note)
+
+
+def _wide(operation: str, parameters: Mapping[str, Any], suffix: str = "") -> Iterator[Case]:
+    """Long sums of numbers of 53 bits, whose roundings go both ways."""
+    for d in (100, 1600):
+        x, c = noise(f"wide double x {d}", 2, d, bits=53), noise(f"wide double c {d}", 2, d, bits=53)
+        note = f"D = {d}, numbers of float64"
+        yield _pair(operation, f"wide-double-{d}{suffix}", x, c, ("wide",), note, **parameters)
+
+
+def _distance(operation: str) -> Iterator[Case]:
+    yield from _wide(operation, {})
+
+
+def _leaky(operation: str) -> Iterator[Case]:
+    x, c = noise("corner x", 4, 5), noise("corner c", 3, 5)
+    parameters: dict[str, tuple[float, float]] = {
+        "threshold-inf": (INF, 0.125),
+        "threshold-zero": (0.0, 0.375),
+        "threshold-huge": (2.0**120, 0.125),
+        "threshold-beyond-float32": (2.0**200, 0.125),
+        "threshold-tiny": (2.0**-100, 0.125),
+        "threshold-small": (2.0**-10, 0.5),
+        "threshold-large": (64.0, 0.5),
+        "slope-one": (0.5, 1.0),
+        "slope-nearly-one": (0.5, 1 - 2.0**-24),
+        "slope-tiny": (0.5, 2.0**-20),
+        "slope-tenth": (0.5, 0.1),
+        "both-ends": (0.0, 1.0),
+    }
+    for per in ("pair", "coordinate"):
+        for name, (t, s) in parameters.items():
+            yield _pair(
+                operation, f"corner-{name}-per-{per}", x, c, ("corner",), f"t = {t:g}, s = {s:g}, per {per}",
+                threshold=t, slope=s, per=per,
+            )  # fmt: skip
+        yield from _wide(operation, {"threshold": 0.5, "slope": 0.125, "per": per}, f"-per-{per}")
+        far = single(noise("corner far", 3, 4) * 1e12), single(noise("corner farc", 2, 4) * 1e12)
+        yield _pair(
+            operation, f"corner-threshold-among-large-per-{per}", *far, ("corner", "large"), "t = 1e24 among the distances",
+            threshold=float(np.float32(1e24)), slope=0.25, per=per,
+        )  # fmt: skip
+    yield from _open_choices(operation)
+
+
+def _open_choices(operation: str) -> Iterator[Case]:
+    """Equal rows, so that several distances lie within rounding of one threshold."""
+    x = single(np.full((3, 1), -0.18100266))
+    c = single(np.array([[-1.2811013], [-1.2811013], [0.919096]]))
+    for per in ("pair", "coordinate"):
+        yield _pair(
+            operation, f"several-in-doubt-per-{per}", x, c, ("threshold",), "nine distances within rounding of t",
+            threshold=float(np.float32(1.210217)), slope=float(np.float32(0.1)), per=per,
+        )  # fmt: skip
+        rows = np.repeat(noise("doubt x", 1, 3), 12, 0), np.repeat(noise("doubt c", 1, 3), 9, 0)
+        squares = (rows[0][:1] - rows[1][:1]) ** 2
+        t = float(np.float32(squares.sum() if per == "pair" else squares[0, 1]))
+        yield _pair(
+            operation, f"all-in-doubt-per-{per}", *rows, ("threshold",), "108 equal distances within rounding of t",
+            threshold=t, slope=0.25, per=per,
+        )  # fmt: skip
+
+
+def _batches() -> Iterator[tuple[str, Any, tuple[str, ...], str, float]]:
+    """name, x, flags, note, eps."""
+    x = noise("corner b", 9, 3)
+    for name, eps in (("zero", 0.0), ("small", 1e-8), ("thousandth", 1e-3), ("half", 0.5), ("ten", 10.0)):
+        yield f"corner-eps-{name}", x, ("corner",), f"eps {eps:g}", eps
+    for power in (8, 12):
+        means = single(2.0**power * (1 + noise(f"corner mean {power}", 3) / 8))
+        yield (
+            f"mean-2^{power}", single(means + noise(f"corner m {power}", 40, 3)), ("large-mean",),
+            f"mean near {2**power}, deviation 0.6", 1e-5,
+        )  # fmt: skip
+    wide = 2.0**24 + noise("corner md", 40, 3, bits=53)
+    yield "mean-2^24-double", wide, ("large-mean",), "mean near 2^24, deviation 0.6, numbers of float64", 1e-5
+    yield "squares-overflow", single(noise("corner o", 8, 2) * 1e25), ("overflow",), "squares beyond float32", 1e-5
+    yield "squares-overflow-double", noise("corner od", 8, 2) * 1e200, ("overflow",), "squares beyond float64", 1e-5
+    yield "two-far-apart", np.array([[1e20], [-1e20]], dtype=np.float32).astype(float), ("overflow", "few"), "1e20 and -1e20", 1e-5
+    yield (
+        "squares-underflow", single(noise("corner u", 8, 2) * 1e-25), ("subnormal",), "squares below float32, eps 0", 0.0,
+    )  # fmt: skip
+
+
+def _normalisation(operation: str) -> Iterator[Case]:
+    for name, x, flags, note, eps in _batches():
+        c = x.shape[-1]
+        channels = [half(noise(f"{name} {part}", c, bits=11)) for part in ("scale", "shift")]
+        if operation == "batch_norm_inference":
+            if "overflow" in flags or "subnormal" in flags:
+                continue
+            channels += [single(x.mean(0)), half(noise(name + " variance", c, bits=8) + 1.25)]
+        dy = cotangent(name, x.shape, x)
+        yield Case(operation, name, (x, *channels), dy, {"eps": eps}, flags, note, own=eps == 0)
+    if operation == "batch_norm_inference":
+        yield from _small_scale(operation)
+
+
+def _small_scale(operation: str) -> Iterator[Case]:
+    """A subnormal scale, which a later factor makes large again."""
+    x = noise("corner s", 3, 2)
+    arguments = (x, single(np.array([1e-40, -1e-39])), np.zeros(2), np.zeros(2), np.array([2.0**-30, 2.0**-20]))
+    dy = noise("dy corner s", 3, 2, bits=11) * 2.0**10
+    yield Case(
+        operation, "scale-subnormal", arguments, dy, {"eps": 0.0}, ("subnormal",), "a subnormal scale over a small sigma"
+    )
+
+
+def _blocks(operation: str) -> Iterator[Case]:
+    x, w = noise("corner k", 2, 4, 4, 2), noise("corner kw", 3, 3, 2, 3)
+    shifts = noise("corner kt", 3, bits=11)
+    for name, eps in (("zero", 0.0), ("thousandth", 1e-3), ("half", 0.5), ("ten", 10.0)):
+        arguments = [x, w, noise("corner ks", 3, bits=11) + 1.5, shifts]
+        if operation == "conv_block_inference":
+            arguments += [noise("corner km", 3, bits=8), noise("corner kv", 3, bits=8) + 1.5]
+        dy = cotangent("corner k" + name, (2, 2, 2, 3), x, w)
+        yield Case(
+            operation, f"corner-eps-{name}", tuple(arguments), dy, {"eps": eps}, ("corner",), f"eps {eps:g}", eps == 0
+        )
+
+
+def _cross_entropy(operation: str) -> Iterator[Case]:
+    z = single(np.array([[0.0, -87.5, -87.9, -40.0], [-87.9, 0.0, -60.0, -88.5]]))
+    for dy in (2.0**20, 2.0**-20, -3.0):
+        yield Case(
+            operation, f"corner-cotangent-{dy:g}", (z, np.array([0, 1])), np.asarray(dy), {}, ("saturated", "subnormal"),
+            f"probabilities at the end of float32's range, dy = {dy:g}",
+        )  # fmt: skip
+
+
+def _losses(operation: str) -> Iterator[Case]:
+    s, q = noise("corner s", 6, 4), noise("corner q", 5, 4)
+    metrics = {
+        "threshold-inf": LeakySquaredEuclidean(INF, 0.125),
+        "threshold-inf-per-coordinate": LeakySquaredEuclidean(INF, 0.125, "coordinate"),
+        "threshold-zero-per-coordinate": LeakySquaredEuclidean(0.0, 0.25, "coordinate"),
+        "slope-one": LeakySquaredEuclidean(0.5, 1.0),
+        "slope-tiny": LeakySquaredEuclidean(0.5, 2.0**-20),
+        "threshold-large": LeakySquaredEuclidean(4.0, 0.5),
+        "squared": SquaredEuclidean(),
+        "euclidean": Euclidean(),
+    }
+    for name, metric in metrics.items():
+        arguments = (s, cyclic(6, 3), q, cyclic(5, 3))
+        yield Case(
+            operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric)
+        )
+
+
+_FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
+    "squared_euclidean": _distance,
+    "euclidean": _distance,
+    "cosine_distance": _distance,
+    "leaky_squared_euclidean": _leaky,
+    "cross_entropy": _cross_entropy,
+    "prototypical_loss": _losses,
+    "batch_norm": _normalisation,
+    "batch_norm_inference": _normalisation,
+    "conv_block": _blocks,
+    "conv_block_inference": _blocks,
+}

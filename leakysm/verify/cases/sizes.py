@@ -1,0 +1,201 @@
+"""Every axis of every operation across the sizes that blocks, tiles, warps and channel groups come in.
+
+A mistake beyond the first tile, at a size that is no multiple of 4 to 64, or at one index only, shows in one of these.
+They are too large for the reference vectors. Where many pairs are compared, only some rows and columns are looked at:
+the corners, the edges of blocks, and a few others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.metrics import Metric
+from leakysm.verify.cases.episode import METRICS
+from leakysm.verify.cases.numbers import cotangent, half, noise
+from leakysm.verify.registry import Case, Sample
+
+MOST_TERMS = 8_000  # of N M D: beyond that a sample is looked at
+EDGES = (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024)
+
+PAIRS = (  # queries, prototypes, width
+    (17, 33, 8), (33, 4, 64), (64, 16, 17), (129, 5, 31), (5, 130, 16), (9, 7, 257), (256, 3, 4), (3, 255, 32),
+    (1, 1, 2049), (1, 1, 4096), (1025, 2, 1), (2, 1024, 1), (10_000, 1, 1), (1, 10_000, 1), (1, 1, 10_000),
+    (600, 520, 2),
+)  # fmt: skip
+ROWS = (  # rows, classes
+    (17, 33), (33, 64), (64, 17), (129, 5), (5, 130), (256, 3), (3, 255), (513, 2), (2, 1025), (1, 4096), (10_000, 2),
+    (2, 10_000),
+)  # fmt: skip
+SUPPORTS = (  # examples, classes, width
+    (17, 3, 33), (65, 16, 5), (130, 64, 3), (33, 33, 4), (257, 2, 3), (300, 130, 2), (1025, 3, 1), (10_000, 2, 1),
+    (3, 2, 1025), (2, 1, 10_000), (1200, 1025, 1),
+)  # fmt: skip
+EPISODES = (  # support, classes, queries, width
+    (5, 5, 33, 8), (17, 16, 5, 9), (66, 65, 3, 4), (65, 2, 4, 5), (4, 3, 130, 3), (6, 2, 3, 257), (3, 3, 1025, 1),
+    (2, 2, 2, 2049), (130, 129, 2, 2), (1030, 2, 2, 1),
+)  # fmt: skip
+CONVOLUTIONS = (  # images, rows, columns, channels, filters
+    (17, 3, 2, 3, 2), (1, 33, 3, 2, 1), (1, 2, 65, 1, 3), (1, 3, 2, 130, 2), (2, 3, 2, 3, 129), (65, 2, 2, 1, 2),
+    (2, 17, 18, 5, 7), (1, 130, 2, 1, 1), (1, 2, 257, 1, 1), (1, 1, 2, 1025, 1), (1, 1, 2, 1, 1025), (600, 1, 1, 2, 1),
+    (3, 16, 8, 4, 8), (2, 5, 4, 33, 17), (1, 32, 33, 1, 1), (1030, 2, 1, 1, 1),
+)  # fmt: skip
+IMAGES = (  # images, rows, columns, channels
+    (1, 2, 2, 1000), (65, 2, 2, 3), (1, 130, 2, 1), (1, 2, 257, 2), (3, 17, 18, 9), (2, 8, 6, 64), (1, 33, 34, 5),
+    (300, 2, 4, 1), (2, 4, 4, 33), (1, 64, 64, 2), (1030, 2, 2, 1),
+)  # fmt: skip
+VECTORS = ((10_000,), (17,), (33, 65), (3, 129, 2), (2, 257, 3, 1), (2, 2, 2, 2, 8), (1, 1025))
+CHANNELS = (  # the axes before the channels, channels
+    ((10_000,), 1), ((1025,), 3), ((130,), 64), ((33,), 130), ((2,), 1000), ((17,), 257), ((2, 3, 4), 65),
+    ((3, 8, 8), 17), ((64,), 9), ((257,), 4), ((512,), 2), ((5, 7, 3), 33),
+)  # fmt: skip
+BLOCKS = (  # images, rows, columns, channels, filters
+    (2, 4, 4, 5, 9), (2, 2, 4, 17, 3), (2, 6, 4, 3, 33), (1, 4, 2, 2, 65), (17, 2, 2, 2, 3), (1, 34, 2, 1, 2),
+    (1, 2, 66, 1, 2), (2, 2, 4, 33, 2), (66, 2, 2, 1, 2), (2, 2, 2, 2, 130), (1, 2, 4, 130, 2), (2, 7, 9, 4, 4),
+    (1, 2, 257, 1, 1), (300, 2, 2, 1, 1), (3, 8, 8, 4, 8),
+)  # fmt: skip
+
+
+def edges(n: int) -> Any:
+    """The indices below n that are looked at: the first and last, the edges of blocks, and some others."""
+    if n <= 24:
+        return np.arange(n)
+    others = np.floor((noise(f"edges {n}", 6) + 1) / 2 * n).astype(int)
+    return np.unique([*(e for e in EDGES if e < n), *range(n - 3, n), *others])
+
+
+def of(operation: str) -> list[Case]:
+    """The cases of an operation, one for each of its sizes."""
+    return list(_FAMILIES[operation](operation))
+
+
+def _case(operation: str, size: Any, arguments: tuple[Any, ...], dy: Any, note: str, **others: Any) -> Case:
+    name = "size-" + "x".join(str(s) for s in size)
+    if "suffix" in others:
+        name += others.pop("suffix")
+    return Case(operation, name, arguments, dy, others.pop("parameters", {}), ("size",), note, stored=False, **others)
+
+
+def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], Iterator[Case]]:
+    def cases(operation: str) -> Iterator[Case]:
+        for n, m, d in PAIRS:
+            x, c = noise(f"size x {n} {m} {d}", n, d), noise(f"size c {n} {m} {d}", m, d)
+            sample = Sample(edges(n), edges(m)) if n * m * d > MOST_TERMS and d < 1000 else None
+            one_way = ("float64",) if d > 16 else ()  # the squares of short numbers are exact, and their sums drift
+            yield _case(
+                operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
+                f"{n} queries, {m} prototypes, width {d}", suffix=suffix, parameters=parameters, sample=sample,
+                one_way=one_way,
+            )  # fmt: skip
+
+    return cases
+
+
+def _leaky(operation: str) -> Iterator[Case]:
+    pair = {"threshold": 1.0, "slope": 0.125, "per": "pair"}
+    yield from _pairs(pair)(operation)
+    yield from _pairs(pair | {"threshold": 0.25, "per": "coordinate"}, "-per-coordinate")(operation)
+
+
+def _rows(operation: str) -> Iterator[Case]:
+    for n, m in ROWS:
+        z = noise(f"size z {n} {m}", n, m, bits=6 if n * m > 1000 else 11) * 4
+        labels = np.floor((noise(f"size labels {n} {m}", n) + 1) / 2 * m).astype(np.int64)
+        loss = operation == "cross_entropy"
+        arguments, dy = ((z, labels), np.asarray(1.0)) if loss else ((z,), cotangent(f"size z {n} {m}", (n, m), z))
+        yield _case(operation, (n, m), arguments, dy, f"{n} rows, {m} classes")
+
+
+def _supports(operation: str) -> Iterator[Case]:
+    for s, m, d in SUPPORTS:
+        z, labels = noise(f"size s {s} {m} {d}", s, d), _labels(s, m)
+        dy = cotangent(f"size s {s} {m} {d}", (m, d), z)
+        yield _case(operation, (s, m, d), (z, labels, m), dy, f"{s} examples of {m} classes, width {d}")
+
+
+def _labels(n: int, classes: int) -> Any:
+    """Every class at least once, then any, in an order that is not sorted."""
+    more = np.floor((noise(f"size labels {n} {classes}", n - classes) + 1) / 2 * classes).astype(np.int64)
+    labels = np.concatenate([np.arange(classes), more])
+    return labels[np.argsort(noise(f"size order {n} {classes}", n), kind="stable")]
+
+
+def _episodes(operation: str) -> Iterator[Case]:
+    for number, (s, m, q, d) in enumerate(EPISODES):
+        support, query = noise(f"size e {s} {m} {q} {d}", s, d), noise(f"size q {s} {m} {q} {d}", q, d)
+        labels = np.floor((noise(f"size ql {q} {m}", q) + 1) / 2 * m).astype(np.int64)
+        metrics = list(METRICS.items()) if number < 2 else [list(METRICS.items())[number % len(METRICS)]]
+        chosen: list[tuple[str, Metric]] = [("squared", METRICS["squared"]), *metrics]
+        for name, metric in dict(chosen).items():
+            arguments = (support, _labels(s, m), query, labels)
+            yield _case(
+                operation, (s, m, q, d), arguments, np.asarray(1.0),
+                f"{s} examples of {m} classes, {q} queries, width {d}", suffix="-" + name,
+                parameters={"distance": metric}, one_way=("float64",) if d > 16 else (),
+            )  # fmt: skip
+
+
+def _convolutions(operation: str) -> Iterator[Case]:
+    for n, h, w, c, f in CONVOLUTIONS:
+        x, kernel = noise(f"size i {n} {h} {w} {c} {f}", n, h, w, c), noise(f"size k {c} {f}", 3, 3, c, f)
+        dy = cotangent(f"size i {n} {h} {w} {c} {f}", (n, h, w, f), x, kernel)
+        note = f"{n} images of {h}x{w}, {c} channels, {f} filters"
+        yield _case(operation, (n, h, w, c, f), (x, kernel), dy, note)
+
+
+def _vectors(operation: str) -> Iterator[Case]:
+    for shape in VECTORS:
+        x = noise(f"size r {shape}", *shape)
+        yield _case(operation, shape, (x,), cotangent(f"size r {shape}", shape, x), f"shape {shape}")
+
+
+def _pools(operation: str) -> Iterator[Case]:
+    for n, h, w, c in IMAGES:
+        x = noise(f"size p {n} {h} {w} {c}", n, h, w, c)
+        dy = cotangent(f"size p {n} {h} {w} {c}", (n, h // 2, w // 2, c), x)
+        yield _case(operation, (n, h, w, c), (x,), dy, f"{n} images of {h}x{w}, {c} channels")
+
+
+def _channels(operation: str) -> Iterator[Case]:
+    for front, c in CHANNELS:
+        shape = (*front, c)
+        x = noise(f"size b {shape}", *shape) + 0.25
+        arguments = [x, *(half(noise(f"size b {name} {c}", c, bits=11)) for name in ("scale", "shift", "mean"))]
+        if operation == "batch_norm_inference":
+            arguments.append(half(noise(f"size b variance {c}", c, bits=8) + 1.25))
+        else:
+            del arguments[3]
+        note = f"{x.size // c} values a channel, {c} channels"
+        yield _case(operation, shape, tuple(arguments), cotangent(f"size b {shape}", shape, x), note)
+
+
+def _blocks(operation: str) -> Iterator[Case]:
+    for n, h, w, c, f in BLOCKS:
+        x, kernel = noise(f"size k {n} {h} {w} {c} {f}", n, h, w, c), noise(f"size kw {c} {f}", 3, 3, c, f)
+        channels = [noise(f"size k scale {f}", f, bits=11), noise(f"size k shift {f}", f, bits=11)]
+        if operation == "conv_block_inference":
+            channels += [noise(f"size k mean {f}", f, bits=8), noise(f"size k variance {f}", f, bits=8) + 1.5]
+        dy = cotangent(f"size k {n} {h} {w} {c} {f}", (n, h // 2, w // 2, f), x, kernel)
+        note = f"{n} images of {h}x{w}, {c} channels, {f} filters"
+        yield _case(operation, (n, h, w, c, f), (x, kernel, *channels), dy, note)
+
+
+_FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
+    "squared_euclidean": _pairs({}),
+    "euclidean": _pairs({}),
+    "cosine_distance": _pairs({}),
+    "leaky_squared_euclidean": _leaky,
+    "prototypes": _supports,
+    "log_softmax": _rows,
+    "cross_entropy": _rows,
+    "prototypical_loss": _episodes,
+    "conv2d": _convolutions,
+    "relu": _vectors,
+    "max_pool2d": _pools,
+    "batch_norm": _channels,
+    "batch_norm_inference": _channels,
+    "conv_block": _blocks,
+    "conv_block_inference": _blocks,
+}

@@ -1,0 +1,107 @@
+"""Results against the truth: every element of every output judged by its bound, open choices for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.bounds import Exact, Floats, Order, Precision, errors, roundings, tolerance
+from leakysm.verify.registry import Truth
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One output: error / bound and error / (eps scale) of every element, and the number that could not be judged.
+
+    flushed: it is right only if subnormal inputs are taken for 0.
+    """
+
+    exact: Exact
+    ratio: Floats
+    roundings: Floats
+    not_judged: int = 0
+    flushed: bool = False
+
+
+def judged(
+    truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order, *, left: bool = False
+) -> list[Judged]:
+    """One verdict for each output ("value") or gradient ("vjp"). results: arrays of the exact shapes, host float arrays.
+
+    order: "ours" holds them to the order of summation that this package promises, and to subnormal inputs as they are.
+    left: the derivative at a distance exactly at the threshold must be the left one.
+    """
+    truth = truth.with_rounded_parameters(precision)
+    verdicts = _against(truth, part, precision, results, order)
+    if part == "vjp" and not (left and "kink" in truth.case.flags):
+        verdicts = _with_choices(truth, precision, results, order, verdicts)
+    if order == "any" and any(_fails(verdict) for verdict in verdicts):
+        verdicts = _with_flushed_inputs(truth, part, precision, results, verdicts)
+    return verdicts
+
+
+def _fails(verdict: Judged) -> bool:
+    return not verdict.ratio.max(initial=0) <= 1
+
+
+def _factors(truth: Truth, part: str, precision: Precision, order: Order) -> list[float]:
+    names = truth.entry.definition.outputs if part == "value" else truth.entry.gradients
+    severity = truth.severity(precision, order)
+    return [truth.factor(name, severity) for name in names]
+
+
+def _against(truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order) -> list[Judged]:
+    gradient = part == "vjp"
+    rows = zip(results, truth.vjp if gradient else truth.value, _factors(truth, part, precision, order), strict=True)
+    return [
+        Judged(exact, errors(found, exact, k, precision, gradient=gradient), roundings(found, exact, precision))
+        for found, exact, k in rows
+    ]
+
+
+def _with_choices(
+    truth: Truth, precision: Precision, results: Sequence[Any], order: Order, verdicts: list[Judged]
+) -> list[Judged]:
+    """Elements beyond their bound are compared with what their own open choices allow."""
+    if not any(_fails(verdict) for verdict in verdicts):
+        return verdicts
+    opens = truth.open_gradients(precision, order)
+    if opens is None:
+        return [_not_judged(verdict) for verdict in verdicts]
+    factors = _factors(truth, "vjp", precision, order)
+    rows = zip(results, verdicts, opens, factors, strict=True)
+    return [
+        verdict if choices is None else _nearest(found, verdict, choices, k, precision)
+        for found, verdict, choices, k in rows
+    ]
+
+
+def _not_judged(verdict: Judged) -> Judged:
+    beyond = ~(verdict.ratio <= 1)
+    return Judged(verdict.exact, np.where(beyond, 0.0, verdict.ratio), verdict.roundings, int(beyond.sum()))
+
+
+def _nearest(found: Any, verdict: Judged, choices: Any, k: float, precision: Precision) -> Judged:
+    values = np.asarray(verdict.exact.pick(found), dtype=np.float64)
+    wider = Exact.of_floats(verdict.exact.high, choices.scale, verdict.exact.under, verdict.exact.reach)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        ratio = choices.distance(values) / tolerance(wider, k, precision)
+    ratio = np.where(np.isfinite(values) & ~np.isnan(ratio), ratio, np.inf)
+    return Judged(verdict.exact, np.minimum(ratio, verdict.ratio), verdict.roundings)
+
+
+def _with_flushed_inputs(
+    truth: Truth, part: str, precision: Precision, results: Sequence[Any], verdicts: list[Judged]
+) -> list[Judged]:
+    """Outputs beyond their bound are compared with the truth for subnormal inputs taken for 0."""
+    other = truth.with_subnormals_flushed(precision)
+    if other is None:
+        return verdicts
+    flushed = _against(other, part, precision, results, "any")
+    rows = zip(verdicts, flushed, strict=True)
+    return [
+        Judged(g.exact, np.minimum(v.ratio, g.ratio), g.roundings, flushed=True) if _fails(v) else v for v, g in rows
+    ]

@@ -1,0 +1,80 @@
+"""Discrete choices that a computation may make either way, and what they leave open of a gradient.
+
+Which side of a threshold a distance lies, or which value of a window is the largest, may hang on less than a rounding
+error. A gradient is linear in such choices: the exact one plus, for each open choice, the change that another option
+makes. So every element has its own list of values (where its choices are few) or its own interval.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.bounds import Floats, Precision, split
+from leakysm.verify.precise import Array, precisely, rounded, total
+
+LISTED = 4  # an element on which at most so many choices are open is compared with every combination
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How well a computation knows the argument of a choice: to k eps scale + under smallest normal numbers."""
+
+    k: float
+    precision: Precision
+
+    def of(self, scale: Array, under: Any) -> Array:
+        return self.k * self.precision.eps * scale + self.precision.smallest_normal * under
+
+
+@dataclass(frozen=True, eq=False)
+class Open:
+    """What open choices leave a gradient: candidates for the elements of `few`, else an interval; and the scale then.
+
+    high + low: the candidates (A, ...). An element that no choice touches has its exact value in all of them.
+    """
+
+    few: np.ndarray[Any, np.dtype[np.bool_]]
+    high: Floats
+    low: Floats
+    least: Floats
+    most: Floats
+    scale: Floats
+
+    def distance(self, computed: Floats) -> Floats:
+        """From each element to the nearest value that is open to it."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            listed = np.min(np.abs((computed - self.high) - self.low), axis=0)
+            outside = np.maximum(np.maximum(self.least - computed, computed - self.most), 0.0)
+        return np.asarray(np.where(self.few, listed, outside))
+
+
+@precisely
+def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> Open:
+    """base (...) plus one option of every group (P, ...): the changes that its options make, the first of them 0."""
+    sizes = [abs(group) for group in groups]
+    least = base + sum((np.minimum.reduce(group, axis=0) for group in groups), start=0 * base)
+    most = base + sum((np.maximum.reduce(group, axis=0) for group in groups), start=0 * base)
+    wider = scale + sum((np.maximum.reduce(size, axis=0) for size in sizes), start=0 * base)
+    touched = [np.asarray(np.maximum.reduce(size, axis=0) != 0, dtype=bool) for size in sizes]
+    count = np.sum(touched, axis=0) if touched else np.zeros(base.shape, dtype=int)
+    candidates = base[None] + _combinations(groups, touched, count)
+    high, low = split(candidates)
+    return Open(count <= LISTED, high, low, rounded(least), rounded(most), rounded(wider))
+
+
+def _combinations(groups: Sequence[Array], touched: Sequence[Any], count: Any) -> Array:
+    """(A, ...): the sums of every combination of the first LISTED groups that touch an element."""
+    if not groups:
+        return 0 * np.zeros((1, *np.shape(count)), dtype=object)
+    options = max(len(group) for group in groups)
+    padded = np.stack([np.concatenate([g, np.repeat(g[:1], options - len(g), 0)]) for g in groups])  # (G, P, ...)
+    order = np.argsort(~np.stack(touched), axis=0, kind="stable")  # touching groups first, element by element
+    first = np.take_along_axis(padded, order[:, None], axis=0)[: min(LISTED, int(count.max(initial=0)))]
+    picks = itertools.product(range(options), repeat=len(first))
+    rows = [total(np.stack([first[g, p] for g, p in enumerate(pick)]), 0) for pick in picks if pick]
+    return np.stack(rows) if rows else np.zeros((1, *np.shape(count)), dtype=object)
