@@ -74,28 +74,31 @@ static double ratio(double found, double expected, double scale, double under, d
 
 static double at(const lk_array *a, long i) { return a->values[a->dimensions ? i : 0]; } /* a scalar counts for all */
 
-/* The largest error / bound of a result: every element against expected and each of its alternatives. */
+/* The largest error / bound of a result: every element against expected, its alternatives and their interval. */
 static double largest_ratio(const lk_array *found, const char *part) {
     char where[2][128]; /* the truth, and its alternatives, one behind the other */
     snprintf(where[0], sizeof where[0], "%s/%s", part, found->path);
     snprintf(where[1], sizeof where[1], "alternatives/%s/%s", call.dtype->name, found->path);
     const lk_array *expected[2], *scale[2], *under[2], *reach = find(where[0], "reach");
+    const lk_array *least = find(where[1], "least"), *most = find(where[1], "most");
     for (int w = 0; w < 2; w++) {
         expected[w] = find(where[w], "expected");
         scale[w] = find(where[w], "scale");
         under[w] = find(where[w], "under");
     }
     const lk_array *k = find(where[0], strstr(lk_word(&call, "one_way", ""), call.dtype->name) ? "worst" : "usual");
-    if (!k || !scale[0] || !under[0]) fail("is not complete", call.id);
+    if (!k || !scale[0] || !under[0] || (expected[1] && (!scale[1] || !under[1]))) fail("is not complete", call.id);
     int is_gradient = !strcmp(part, "vjp");
     double largest = 0;
     for (long i = 0; i < found->size; i++) {
         double best = INFINITY, value = lk_is_float(&call) ? (float)found->values[i] : found->values[i];
-        for (int w = 0; w <= is_gradient; w++) {
-            for (long j = i; expected[w] && j < expected[w]->size; j += found->size) {
-                double most = at(reach ? reach : scale[0], i);
-                best = fmin(best, ratio(value, at(expected[w], j), at(scale[w], j), at(under[w], j), most, k->values[0], is_gradient));
-            }
+        double beyond = at(reach ? reach : scale[0], i);
+        for (int w = 0; w < 2 && expected[w]; w++)
+            for (long j = i; j < expected[w]->size; j += found->size)
+                best = fmin(best, ratio(value, expected[w]->values[j], at(scale[w], i), at(under[w], i), beyond, k->values[0], is_gradient));
+        if (least && most) {
+            double nearest = fmin(fmax(value, at(least, i)), at(most, i)); /* of NaN: least */
+            best = fmin(best, ratio(value, nearest, at(scale[1], i), at(under[1], i), beyond, k->values[0], is_gradient));
         }
         largest = fmax(largest, best);
     }

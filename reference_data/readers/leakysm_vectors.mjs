@@ -54,18 +54,22 @@ export function ratio(found, expected, scale, under, reach, k, isGradient, { eps
   return found === expected ? 0 : Math.abs(found - expected) / bound;
 }
 
-/** The largest error / bound of a result: every element against expected and each of its alternatives. */
+/** The largest error / bound of a result: every element against expected, its alternatives and their interval. */
 function largestRatio(found, truth, alternatives, k, isGradient, dtype) {
   const size = truth.expected.values.length;
   const at = (array, i) => number(array.shape.length ? array.values[i] : array.values[0]); // a scalar counts for all
   let largest = 0;
   for (let i = 0; i < size; i++) {
     const reach = at(truth.reach ?? truth.scale, i);
-    const against = (t, j) =>
-      ratio(found.data[i], at(t.expected, j), at(t.scale, j), at(t.under, j), reach, k, isGradient, dtype);
-    let best = against(truth, i);
+    const value = found.data[i];
+    const against = (t, expected) => ratio(value, expected, at(t.scale, i), at(t.under, i), reach, k, isGradient, dtype);
+    let best = against(truth, at(truth.expected, i));
     for (let j = i; alternatives && j < alternatives.expected.values.length; j += size) {
-      best = Math.min(best, against(alternatives, j));
+      best = Math.min(best, against(alternatives, number(alternatives.expected.values[j])));
+    }
+    if (alternatives?.least) {
+      const [least, most] = [at(alternatives.least, i), at(alternatives.most, i)];
+      best = Math.min(best, against(alternatives, !(value > least) ? least : !(value < most) ? most : value));
     }
     largest = Math.max(largest, best);
   }
@@ -91,7 +95,7 @@ export function judge(cases, operations) {
           report.comparisons++;
           const found = results[output];
           const fits = found && found.data instanceof dtype.Data && found.shape.join() === truth.expected.shape.join();
-          const alternatives = part === "vjp" ? stored.alternatives?.[name]?.[output] : undefined;
+          const alternatives = stored.alternatives?.[name]?.[output];
           const worst = fits ? largestRatio(found, truth, alternatives, truth[k], part === "vjp", dtype) : Infinity;
           if (!(worst <= 1)) report.failures.push(`${id} ${output} in ${name}: ${worst.toPrecision(3)} times the bound`);
         }

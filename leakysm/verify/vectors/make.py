@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,32 @@ import numpy as np
 
 from leakysm.errors import CheckFailed
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
-from leakysm.verify.bounds import Exact, Floats, Precision
+from leakysm.verify.bounds import Exact, Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
-from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors import alternatives, nets, stored
+from leakysm.verify.vectors.alternatives import short
 from leakysm.verify.vectors.checks import check_files
 from leakysm.verify.vectors.older import upgraded
 from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
+FILES = ("float32", "float64")  # the dtypes that the files are made for
 HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at most eps / 2 of the scale
 
 
 def operation_groups() -> dict[str, Group]:
     """operation/case -> its group, for all fixed cases that are stored: large, sampled ones are not."""
     truths = [truth for entry in ENTRIES.values() for truth in entry.truths]
-    return {truth.case.id: case_group(truth) for truth in truths if getattr(truth.case, "stored", True)}
+    return {truth.case.id: case_group(truth) for truth in truths if truth.case.stored}
 
 
 def case_group(truth: Truth) -> Group:
-    """Inputs, parameters, cotangent, exact results with scale, underflow and factors, alternatives for open choices."""
+    """Inputs, parameters, cotangent, exact results with scale, underflow and factors, and what else may be right."""
     case, entry = truth.case, truth.entry
     group = Group(
         contents={
             "parameters": json.dumps({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True),
-            "one_way": ",".join(_one_way(truth)),
+            "one_way": ",".join(case.one_way),
         },
         description={
             "flags": ",".join(case.flags),
@@ -54,74 +56,24 @@ def case_group(truth: Truth) -> Group:
             value, dtype=None if argument.kind == "array" else np.int64
         )
     group.arrays["arguments/dy"] = np.asarray(case.dy, dtype=np.float64)
-    _add_results(group, "value", entry.definition.outputs, truth.value, truth)
-    _add_results(group, "vjp", entry.gradients, truth.vjp, truth)
-    for dtype in ("float32", "float64"):
-        for name, others in _alternatives(truth, Precision(dtype)).items():
-            _add_alternatives(group, f"alternatives/{dtype}/{name}", others)
+    others = {dtype: alternatives.of(truth, Precision(dtype)) for dtype in FILES if dtype in case.dtypes}
+    for part, name, exact in alternatives.results(truth):
+        _add_result(group, f"{part}/{name}", exact, truth, max((o[name].shift for o in others.values()), default=0.0))
+        for dtype, found in others.items():
+            group.arrays |= found[name].arrays(f"alternatives/{dtype}/{name}")
     return group
 
 
-def _add_results(group: Group, part: str, names: tuple[str, ...], exacts: tuple[Exact, ...], truth: Truth) -> None:
-    for name, exact in zip(names, exacts, strict=True):
-        at = f"{part}/{name}"
-        bound = _bound_of(exact, truth, name)
-        group.arrays[f"{at}/expected"] = exact.high
-        group.arrays[f"{at}/scale"] = _short(exact.scale64)
-        group.arrays[f"{at}/under"] = _short(bound.under)
-        group.arrays[f"{at}/worst"] = np.asarray(bound.worst + HALF_UNIT)
-        group.arrays[f"{at}/usual"] = np.asarray(bound.usual + HALF_UNIT)
-        if np.any(exact.reach64 > exact.scale64):
-            group.arrays[f"{at}/reach"] = _short(exact.reach64)
-
-
-def _add_alternatives(group: Group, at: str, others: Sequence[Exact]) -> None:
-    """Each different one once, stacked."""
+def _add_result(group: Group, at: str, exact: Exact, truth: Truth, shift: float) -> None:
     name = at.rpartition("/")[2]
-    distinct = {other.high.tobytes(): other for other in others}
-    distinct.pop(group.arrays[f"vjp/{name}/expected"].tobytes(), None)
-    if distinct:
-        chosen = list(distinct.values())
-        group.arrays[f"{at}/expected"] = np.stack([other.high for other in chosen])
-        group.arrays[f"{at}/scale"] = _short(np.stack([other.scale64 for other in chosen]))
-        group.arrays[f"{at}/under"] = _short(np.stack([_under(other) for other in chosen]))
-
-
-def _short(array: Floats) -> Floats:
-    """One number where all are the same."""
-    return array.ravel()[0].reshape(()) if array.size and np.all(array == array.ravel()[0]) else array
-
-
-# What the verifier knows of a case's bounds, for the files.
-
-
-@dataclass(frozen=True)
-class _Bound:
-    """For an implementation that may add in any order. under: an array of the result's shape."""
-
-    worst: float
-    usual: float
-    under: Floats
-
-
-def _bound_of(exact: Exact, truth: Truth, name: str) -> _Bound:
-    k = truth.factor(name)
-    return _Bound(worst=k, usual=k, under=_under(exact))
-
-
-def _under(exact: Exact) -> Floats:
-    return np.broadcast_to(np.asarray(exact.terms, dtype=np.float64), exact.shape)
-
-
-def _one_way(truth: Truth) -> tuple[str, ...]:
-    """The dtypes in which all roundings of a case may go one way."""
-    return truth.case.dtypes if "one-way" in truth.case.flags else ()
-
-
-def _alternatives(truth: Truth, precision: Precision) -> Mapping[str, Sequence[Exact]]:
-    """gradient -> the other values that its elements may have, each element for itself."""
-    others = truth.alternatives(precision) or ()
-    return {name: [other[i] for other in others] for i, name in enumerate(truth.entry.gradients)}
+    group.arrays[f"{at}/expected"] = exact.high
+    group.arrays[f"{at}/scale"] = short(exact.scale)
+    group.arrays[f"{at}/under"] = short(exact.under)
+    for severity in ("worst", "usual"):
+        k = truth.factor(name, Severity("any", usual=severity == "usual"))
+        group.arrays[f"{at}/{severity}"] = np.asarray(k + shift + HALF_UNIT)
+    if np.any(exact.reach > exact.scale):
+        group.arrays[f"{at}/reach"] = short(exact.reach)
 
 
 @dataclass

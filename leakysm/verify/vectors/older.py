@@ -32,6 +32,5 @@ def upgraded(group: Group) -> Group:
     for (dtype, gradient), others in alternatives.items():
         at = f"alternatives/{dtype}/{gradient}"
         arrays[f"{at}/expected"] = np.stack(others)
-        arrays[f"{at}/scale"] = np.stack([arrays[f"vjp/{gradient}/scale"]] * len(others))
-        arrays[f"{at}/under"] = arrays[f"vjp/{gradient}/under"]
+        arrays |= {f"{at}/{key}": arrays[f"vjp/{gradient}/{key}"] for key in ("scale", "under")}
     return Group(arrays, group.contents | {"one_way": ""}, {"own": "false"} | group.description)

@@ -33,18 +33,19 @@ def ratios(group: Group, part: str, name: str, found: Any, dtype: str) -> Floats
     k = float(arrays[f"{at}/{severity}"])
     reach = arrays.get(f"{at}/reach", arrays[f"{at}/scale"])
     found = np.asarray(found, dtype=np.float64)
-    tried = [_ratios(found, *truth, k, reach, dtype, part == "vjp") for truth in _truths(arrays, at, name, dtype)]
-    return np.asarray(np.min(tried, axis=0))
+    truths = _truths(arrays, at, f"alternatives/{dtype}/{name}", found)
+    return np.asarray(np.min([_ratios(found, *truth, k, reach, dtype, part == "vjp") for truth in truths], axis=0))
 
 
-def _truths(arrays: Mapping[str, Any], at: str, name: str, dtype: str) -> Iterator[tuple[Any, Any, Any]]:
-    """(expected, scale, under) of the result, then of every alternative, which only gradients have."""
+def _truths(arrays: Mapping[str, Any], at: str, other: str, found: Floats) -> Iterator[tuple[Any, Any, Any]]:
+    """(expected, scale, under) of the result, of every alternative, and of the interval's place nearest to found."""
     yield arrays[f"{at}/expected"], arrays[f"{at}/scale"], arrays[f"{at}/under"]
-    other = f"alternatives/{dtype}/{name}"
-    if at.startswith("vjp/") and f"{other}/expected" in arrays:
-        expected, scale, under = (arrays[f"{other}/{key}"] for key in ("expected", "scale", "under"))
-        for a in range(len(expected)):
-            yield expected[a], scale[a] if scale.ndim else scale, under[a] if under.ndim else under
+    if f"{other}/expected" in arrays:
+        scale, under = arrays[f"{other}/scale"], arrays[f"{other}/under"]
+        yield from ((expected, scale, under) for expected in arrays[f"{other}/expected"])
+        if f"{other}/least" in arrays:
+            least, most = arrays[f"{other}/least"], arrays[f"{other}/most"]
+            yield np.where(found > least, np.where(found < most, found, most), least), scale, under
 
 
 def _ratios(
