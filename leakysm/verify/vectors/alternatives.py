@@ -40,7 +40,7 @@ class Alternatives:
         if not self.values and self.interval is None:
             return {}
         stacked = np.stack(self.values) if self.values else np.zeros((0, *self.exact.shape))
-        found = {f"{at}/expected": stacked, f"{at}/scale": short(self.scale), f"{at}/under": short(self.under)}
+        found = {f"{at}/expected": stacked, f"{at}/scale": coarse(self.scale), f"{at}/under": coarse(self.under)}
         if self.interval is not None:
             found |= {f"{at}/least": self.interval[0], f"{at}/most": self.interval[1]}
         return found
@@ -95,3 +95,10 @@ def _add_open(found: Alternatives, choices: Any) -> None:
 def short(array: Floats) -> Floats:
     """One number where all are the same."""
     return array.ravel()[0].reshape(()) if array.size and np.all(array == array.ravel()[0]) else array
+
+
+def coarse(array: Floats) -> Floats:
+    """Scales or underflow, rounded up to 8 bits, which halves the files; near a dtype's largest number as they are."""
+    mantissa, exponent = np.frexp(array)
+    up = np.maximum(np.ldexp(np.ceil(mantissa * 256) / 256, exponent), array)
+    return short(np.where(array < 1e37, up, array))

@@ -20,7 +20,7 @@ from leakysm.verify import entries  # noqa: F401  (registers the package's opera
 from leakysm.verify.bounds import Exact, Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.vectors import alternatives, nets, stored
-from leakysm.verify.vectors.alternatives import short
+from leakysm.verify.vectors.alternatives import coarse, short
 from leakysm.verify.vectors.checks import check_files
 from leakysm.verify.vectors.older import upgraded
 from leakysm.verify.vectors.parameters import plain
@@ -67,8 +67,8 @@ def case_group(truth: Truth) -> Group:
 def _add_result(group: Group, at: str, exact: Exact, truth: Truth, shift: float) -> None:
     name = at.rpartition("/")[2]
     group.arrays[f"{at}/expected"] = exact.high
-    group.arrays[f"{at}/scale"] = short(exact.scale)
-    group.arrays[f"{at}/under"] = short(exact.under)
+    group.arrays[f"{at}/scale"] = coarse(exact.scale)
+    group.arrays[f"{at}/under"] = coarse(exact.under)
     for severity in ("worst", "usual"):
         k = truth.factor(name, Severity("any", usual=severity == "usual"))
         group.arrays[f"{at}/{severity}"] = np.asarray(k + shift + HALF_UNIT)

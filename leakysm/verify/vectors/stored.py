@@ -73,7 +73,7 @@ def write(path: Path, groups: Mapping[str, Group]) -> None:
 
 
 def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
-    """A factor is an attribute of its output's group, which takes a tenth of a dataset's room."""
+    """A factor is an attribute of its result's group, which takes a tenth of a dataset's room."""
     parent, _, last = key.rpartition("/")
     if last in SCALARS:
         node.require_group(parent).attrs[last] = array
