@@ -7,7 +7,6 @@ import subprocess
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from leakysm.verify.vectors import stored
@@ -105,20 +104,32 @@ def test_the_other_choice_at_a_kink_is_right_too(reader: Reader, groups: dict[st
     name = "leaky_squared_euclidean/kink"
     swapped = Group(dict(groups[name].arrays), groups[name].contents, groups[name].description)
     for gradient in ("dx", "dc"):
-        for key in ("expected", "scale", "under"):
-            there = f"vjp/{gradient}/{key}"
-            for dtype in ("float32", "float64"):
-                other = f"alternatives/{dtype}/{gradient}/{key}"
-                first = np.atleast_1d(groups[name].arrays[other])[0]
-                swapped.arrays[there] = first if key == "expected" else groups[name].arrays[there]
-                one = np.asarray(groups[name].arrays[there])
-                swapped.arrays[other] = one[None] if one.ndim else one
+        there, arrays = f"vjp/{gradient}/expected", groups[name].arrays
+        for dtype in ("float32", "float64"):
+            other = f"alternatives/{dtype}/{gradient}/expected"
+            swapped.arrays |= {there: arrays[other][0], other: arrays[there][None]}
     file = reader.where / f"swapped{reader.ending}"
     export({name: swapped}, file, "2.0.0")
     assert reader.run(file).returncode == 0
     swapped.arrays = {path: array for path, array in swapped.arrays.items() if not path.startswith("alternatives/")}
     export({name: swapped}, file, "2.0.0")
     assert reader.run(file).returncode == 1
+
+
+def test_any_value_of_an_interval_is_right(reader: Reader, groups: dict[str, Group]) -> None:
+    """An interval around what the example gives, in place of its expected gradient."""
+    name = "leaky_squared_euclidean/plain"
+    case = Group(dict(groups[name].arrays), groups[name].contents, groups[name].description)
+    true, wrong = groups[name].arrays["vjp/dx/expected"], f"wrong{reader.ending}"
+    case.arrays["vjp/dx/expected"] = true + 3
+    export({name: case}, reader.where / wrong, "2.0.0")
+    assert reader.run(reader.where / wrong).returncode == 1
+    for dtype in ("float32", "float64"):
+        other = {"expected": true[None][:0], "least": true - 1, "most": true + 1}
+        other |= {key: groups[name].arrays[f"vjp/dx/{key}"] for key in ("scale", "under")}
+        case.arrays |= {f"alternatives/{dtype}/dx/{key}": array for key, array in other.items()}
+    export({name: case}, reader.where / wrong, "2.0.0")
+    assert reader.run(reader.where / wrong).returncode == 0
 
 
 def test_an_unknown_format_is_refused(reader: Reader, files: dict[str, Path]) -> None:

@@ -84,12 +84,24 @@ def test_one_way_cases_are_judged_by_worst() -> None:
 
 def test_each_element_chooses_its_own_alternative() -> None:
     case = group(expected=[1.0, 2.0, 3.0])
-    other = {"expected": [[10.0, 20.0, 30.0], [1.0, 2.0, 300.0]], "scale": [[1e7] * 3, [1.0] * 3], "under": 0.0}
+    other = {"expected": [[10.0, 20.0, 30.0], [1.0, 2.0, 300.0]], "scale": [1.0, 1e7, 1.0], "under": 0.0}
     case.arrays |= {f"alternatives/float32/dx/{key}": np.asarray(value) for key, value in other.items()}
     found = np.array([1.0, 21.0, 300.0])  # 21 is within the bound by the alternative's own scale
     assert ratios(case, "vjp", "dx", found, "float32").max() <= 1
     assert ratios(case, "vjp", "dx", found, "float64").tolist() == pytest.approx([0, 19 * 2**52, 297 * 2**52])
     assert ratios(case, "vjp", "dx", found + np.array([1, 0, 0]), "float32").max() > 1
+
+
+@pytest.mark.parametrize(
+    ("found", "is_right"),
+    [(4.5, True), (5 + 4 * EPS, True), (5 + 8 * EPS, False), (3.9, False), (NAN, False), (INF, False), (1.0, True)],
+)
+@pytest.mark.parametrize("part", ["value", "vjp"])
+def test_an_interval_is_right_all_over(part: str, found: float, is_right: bool) -> None:
+    case, name = group(), "y" if part == "value" else "dx"
+    other = {"expected": np.zeros((0, 1)), "least": [4.0], "most": [5.0], "scale": 4.0, "under": 0.0}
+    case.arrays |= {f"alternatives/float32/{name}/{key}": np.asarray(value) for key, value in other.items()}
+    assert right(case, found, part) is is_right
 
 
 def test_another_shape_is_told() -> None:
