@@ -65,7 +65,7 @@ def npz_bytes(groups: Groups, version: str) -> bytes:
         flat |= {f"{name}/{path}": array for path, array in group.arrays.items()}
         flat |= {f"{name}/@{key}": text for key, text in _texts(group).items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{key: np.asarray(value) for key, value in flat.items()})
+    np.savez_compressed(buffer, **flat)
     return buffer.getvalue()
 
 
