@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from leakysm_cli import options as o
@@ -11,12 +11,18 @@ from leakysm_cli import options as o
 if TYPE_CHECKING:
     from leakysm.verify.vectors.stored import Group
 
-app = typer.Typer(
-    help="The reference vectors: exact results of adversarial cases, for any language.", no_args_is_help=True
-)
+app = typer.Typer(help="The reference vectors: exact results of adversarial cases, for any language.")
 _Folder = Annotated[
     Path | None, typer.Option("--data", help="Folder of vectors. Default: those installed with leakysm.")
 ]
+
+
+@app.callback(invoke_without_command=True)
+def subcommand(context: typer.Context) -> None:
+    from leakysm.errors import UserError
+
+    if context.invoked_subcommand is None:
+        raise UserError("choose a subcommand: list, check, export or make; see leakysm vectors --help")
 
 
 @app.command("list")
@@ -35,15 +41,15 @@ def list_(
     from leakysm.verify.flags import FLAGS
     from leakysm.verify.report import columns
 
-    groups = _chosen(_all_groups(data), operation)
     o.require_one_of("flag", () if flag is None else [flag], FLAGS)
+    groups = _groups(data, operation, arrays=False)
     chosen = {k: g for k, g in groups.items() if flag is None or flag in g.description["flags"].split(",")}
     if json:
         print(dumps({name: group.description for name, group in chosen.items()}))
     else:
         keys = ("dtypes", "flags", "note")
         print_lines(columns(("case", *keys), [[name, *(g.description[k] for k in keys)] for name, g in chosen.items()]))
-        print_lines(["", f"{len(chosen)} of {len(groups)} cases"])
+        print_lines(["", f"{len(chosen)} of {_cases(data)} cases"])
 
 
 @app.command()
@@ -72,7 +78,7 @@ def check(
         raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
     counts = check_files(where)
-    groups = _chosen(_all_groups(where), operation)
+    groups = _groups(where, operation)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return
@@ -89,20 +95,35 @@ def check(
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .npz or .json, which chooses the format.")],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUTPUT",
+            help="A folder, for one file an operation; or a file that ends in .json, .json.gz, .txt or .npz.",
+        ),
+    ],
     operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
+    format: Annotated[
+        Literal["json", "text"] | None,
+        typer.Option(help="Of the files in a folder: json is gzipped.", show_default="json"),
+    ] = None,
     data: _Folder = None,
 ) -> None:
-    """Write the vectors as one .npz or .json file.
+    """Write the vectors for other languages: JSON, plain text, or NumPy's npz.
 
-    Example: leakysm vectors export cross_entropy.json --operation cross_entropy
+    Example: leakysm vectors export vectors --operation cross_entropy
     """
     from leakysm_cli.verify import print_lines
 
+    from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.export import export as write
+    from leakysm.verify.vectors.export import file_ending
+    from leakysm.verify.vectors.older import upgraded
 
-    groups = _chosen(_all_groups(data), operation)
-    write(groups, output)
+    file_ending(output, format)
+    groups = {case: upgraded(group) for case, group in _groups(data, operation).items()}
+    written = write(groups, output, str(stored.read_manifest(data or stored.folder())["version"]), format)
+    print_lines([f"{path}: {path.stat().st_size} bytes" for path in written] if len(written) > 1 else [])
     print_lines([f"{output}: {len(groups)} cases"])
 
 
@@ -123,7 +144,7 @@ def make(
 
     with shown_count("making") as bar:
         remade = work_out(out, shipped=data, major=major, progress=bar)
-    exactly = len(remade.same) - len(remade.within_bound)
+    exactly = len(set(remade.same) - set(remade.within_bound))
     print_lines(
         [
             f"remade exactly: {exactly} cases; within their bound: {len(remade.within_bound)}",
@@ -133,14 +154,20 @@ def make(
     )
 
 
-def _all_groups(data: Path | None) -> dict[str, Group]:
+def _cases(data: Path | None) -> int:
     from leakysm.verify.vectors import stored
 
+    return sum(len(file["cases"]) for file in stored.read_manifest(data or stored.folder())["files"].values())
+
+
+def _groups(data: Path | None, operation: str | None, *, arrays: bool = True) -> dict[str, Group]:
+    """The stored cases, or those of an operation, from files that are the manifest's."""
+    from leakysm.verify.vectors import stored
+    from leakysm.verify.vectors.checks import check_bytes
+
     where = data or stored.folder()
-    return stored.read(where / stored.OPERATIONS) | stored.read(where / stored.NETS)
-
-
-def _chosen(groups: dict[str, Group], operation: str | None) -> dict[str, Group]:
-    if operation is not None:
-        o.require_one_of("operation", [operation], sorted({name.partition("/")[0] for name in groups}))
-    return {k: g for k, g in groups.items() if operation in (None, k.partition("/")[0])}
+    manifest = check_bytes(where)
+    known = {case.partition("/")[0] for file in manifest["files"].values() for case in file["cases"]}
+    o.require_one_of("operation", [] if operation is None else [operation], sorted(known))
+    files = [where / name for name in (stored.OPERATIONS, stored.NETS)]
+    return {case: group for path in files for case, group in stored.read(path, operation, arrays=arrays).items()}

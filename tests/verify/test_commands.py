@@ -112,8 +112,35 @@ def test_vectors_are_listed_by_operation_and_flag(run) -> None:
 
 def test_vectors_are_exported_by_ending(run, tmp_path: Path) -> None:
     assert run("vectors", "export", "relu.json", "--operation", "relu").exit_code == 0
-    assert "relu/zero" in json.loads((tmp_path / "relu.json").read_text())
+    assert "relu/zero" in json.loads((tmp_path / "relu.json").read_text())["cases"]
     assert run("vectors", "export", "relu.csv").exit_code == 2
+
+
+def test_vectors_are_exported_to_a_folder(run, tmp_path: Path) -> None:
+    for format, name in (("json", "relu.json.gz"), ("text", "relu.txt")):
+        assert run("vectors", "export", "out", "--operation", "relu", "--format", format).exit_code == 0
+        assert (tmp_path / "out" / name).is_file()
+    result = run("vectors", "export", "relu.json", "--format", "text")
+    assert (result.exit_code, "leave one out" in result.stderr) == (2, True)
+
+
+def test_vectors_alone_names_its_subcommands(run) -> None:
+    result = run("vectors")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "choose a subcommand: list, check, export or make" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("list",), ("export", "out"), ("check",)])
+def test_changed_bytes_are_found_before_a_file_is_opened(run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    import shutil
+
+    from leakysm.verify.vectors import stored
+
+    shutil.copytree(stored.folder(), tmp_path / "copy")
+    file = tmp_path / "copy" / stored.NETS
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    result = run("vectors", *command, "--data", "copy")
+    assert (result.exit_code, "nets.h5: the SHA-256 is" in result.stderr) == (1, True)
 
 
 def test_vectors_check_the_files_alone(run) -> None:

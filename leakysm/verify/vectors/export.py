@@ -1,10 +1,11 @@
-"""Reference vectors in other formats: one npz, or one JSON file."""
+"""Reference vectors in other formats: npz, JSON, plain text; one file, or one an operation. See FORMAT.md."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +13,137 @@ import numpy as np
 
 from leakysm.errors import UserError
 from leakysm.files import write_atomically
-from leakysm.verify.vectors.stored import Group
+from leakysm.verify.vectors.stored import FORMAT, SCALARS, Group
 
-FORMATS = ("npz", "json")
+Groups = Mapping[str, Group]  # of today's format
 
 
-def export(groups: Mapping[str, Group], path: Path) -> None:
-    """Write groups to PATH, whose ending says how: .npz (keys case/path) or .json (numbers with all their digits)."""
-    kind = path.suffix.removeprefix(".")
-    if kind not in FORMATS:
+def export(groups: Groups, output: Path, version: str, kind: str | None = None) -> list[Path]:
+    """Write groups to a file, whose ending says how, or to a folder: one file an operation. Returns what was written.
+
+    kind: json or text, for a folder; json if None. version: the vectors', from their manifest.
+    """
+    ending = file_ending(output, kind)
+    if ending:
+        write_atomically(output, ENDINGS[ending](groups, version))
+        return [output]
+    ending = KINDS[kind or "json"]
+    output.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, part in _parts(groups):
+        written.append(output / f"{name}{ending}")
+        write_atomically(written[-1], ENDINGS[ending](part, version))
+    return written
+
+
+def file_ending(output: Path, kind: str | None) -> str | None:
+    """How an output ends that is to be one file; None if it is to be a folder. UserError if it can be neither."""
+    ending = next((known for known in ENDINGS if output.name.endswith(known)), None)
+    if ending is None and output.suffix and not output.is_dir():
         raise UserError(
-            f"output is {path.name}; a name that ends in .npz or .json is expected: the ending chooses the format"
+            f"output is {output.name}; a folder, or a name that ends in {_CHOICES}, is expected: choose one"
         )
-    if kind == "npz":
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **_flat(groups))
-        content = buffer.getvalue()
-    else:
-        content = (json.dumps({name: _plain(group) for name, group in groups.items()}, indent=1) + "\n").encode()
-    write_atomically(path, content)
+    if ending and kind:
+        raise UserError(f"--format is for a folder, but output is {output.name}, whose ending says how; leave one out")
+    return ending
 
 
-def _flat(groups: Mapping[str, Group]) -> dict[str, Any]:
-    arrays = {f"{name}/{path}": array for name, group in groups.items() for path, array in group.arrays.items()}
-    texts = {f"{name}/@{key}": text for name, group in groups.items() for key, text in _texts(group).items()}
-    return arrays | {path: np.array(text) for path, text in texts.items()}
+def _parts(groups: Groups) -> Iterator[tuple[str, dict[str, Group]]]:
+    """(name of a file, its groups): an operation's; a whole net is large and has one for itself."""
+    parts: dict[str, dict[str, Group]] = {}
+    for case, group in groups.items():
+        operation = case.partition("/")[0]
+        name = case.replace("/", "-") if operation == "conv4" else operation
+        parts.setdefault(name, {})[case] = group
+    yield from parts.items()
+
+
+def npz_bytes(groups: Groups, version: str) -> bytes:
+    """Keys are case/path, of an attribute case/@name; @format and @version stand alone."""
+    flat: dict[str, Any] = {"@format": FORMAT, "@version": version}
+    for name, group in groups.items():
+        flat |= {f"{name}/{path}": array for path, array in group.arrays.items()}
+        flat |= {f"{name}/@{key}": text for key, text in _texts(group).items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **flat)
+    return buffer.getvalue()
 
 
 def _texts(group: Group) -> dict[str, str]:
     return group.contents | group.description
 
 
-def _plain(group: Group) -> dict[str, Any]:
-    """JSON has no infinities or NaN: they become the strings "inf", "-inf" and "nan"."""
-    arrays = {
-        path: {"shape": list(array.shape), "values": [_number(value) for value in array.ravel().tolist()]}
-        for path, array in group.arrays.items()
-    }
-    return {**_texts(group), "parameters": json.loads(group.contents["parameters"]), "arrays": arrays}
+def json_bytes(groups: Groups, version: str) -> bytes:
+    """Numbers are the shortest decimals that give the same float64."""
+    cases = {name: _json_case(group) for name, group in groups.items()}
+    whole = {"format": FORMAT, "version": version, "count": len(cases), "cases": cases}
+    return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _number(value: float) -> float | str:
-    return value if np.isfinite(value) else str(value)
+def _json_case(group: Group) -> dict[str, Any]:
+    """Attributes first, then a tree of the paths: only the first and the last / of a path divide."""
+    case: dict[str, Any] = {**_texts(group), "parameters": json.loads(group.contents["parameters"])}
+    case |= {key: list(filter(None, case[key].split(","))) for key in ("dtypes", "flags", "one_way")}
+    case["own"] = case["own"] == "true"
+    for path, array in group.arrays.items():
+        part, _, rest = path.partition("/")
+        if part == "arguments":
+            case.setdefault(part, {})[rest] = _json_array(array)
+            continue
+        name, _, last = rest.rpartition("/")
+        node = case.setdefault(part, {})
+        if part == "alternatives":
+            dtype, _, name = name.partition("/")
+            node = node.setdefault(dtype, {})
+        node.setdefault(name, {})[last] = float(array) if last in SCALARS else _json_array(array)
+    return case
+
+
+def _json_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    values = array.ravel().tolist()
+    if not np.isfinite(array).all():  # JSON has no infinities or NaN
+        values = [value if np.isfinite(value) else str(value) for value in values]
+    return {"dtype": str(array.dtype), "shape": array.shape, "values": values}
+
+
+def text_bytes(groups: Groups, version: str) -> bytes:
+    """Lines of words divided by single spaces."""
+    lines = [f"leakysm-vectors {FORMAT} {version} {len(groups)}"]
+    for name, group in groups.items():
+        lines.append(f"case {name}")
+        texts = _texts(group)
+        lines += [f"text {key} {text}".rstrip() for key, text in texts.items() if key != "parameters"]
+        lines += [f"parameter {key} {value}" for key, value in _flat(json.loads(texts["parameters"]))]
+        lines += [_text_line(path, array) for path, array in group.arrays.items()]
+    return "\n".join([*lines, f"end {len(groups)}\n"]).encode()
+
+
+def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """distance.operation, distance.threshold: a metric's parameters follow its name."""
+    for key, value in parameters.items():
+        if isinstance(value, Mapping):
+            yield f"{prefix}{key}", value["operation"]
+            yield from _flat(value["parameters"], f"{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text_line(path: str, array: np.ndarray[Any, Any]) -> str:
+    words = ["array", path, array.dtype, array.ndim, *array.shape, *array.ravel().tolist()]
+    return " ".join(map(str, words))
+
+
+def _zipped(groups: Groups, version: str) -> bytes:
+    """Gzip by the strategy for data with few repetitions, which digits are: a tenth smaller than by the usual one."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
+    return packer.compress(json_bytes(groups, version)) + packer.flush()
+
+
+ENDINGS: Mapping[str, Callable[[Groups, str], bytes]] = {
+    ".npz": npz_bytes,
+    ".json": json_bytes,
+    ".json.gz": _zipped,
+    ".txt": text_bytes,
+}
+KINDS = {"json": ".json.gz", "text": ".txt"}  # in a folder
+_CHOICES = ".npz, .json, .json.gz or .txt"

@@ -17,26 +17,33 @@ import numpy as np
 
 from leakysm.errors import CheckFailed
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
-from leakysm.verify.bounds import Exact, Precision
+from leakysm.verify.bounds import Exact, Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
-from leakysm.verify.vectors import nets, stored
+from leakysm.verify.vectors import alternatives, nets, stored
+from leakysm.verify.vectors.alternatives import coarse, short
 from leakysm.verify.vectors.checks import check_files
+from leakysm.verify.vectors.older import upgraded
 from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
+FILES = ("float32", "float64")  # the dtypes that the files are made for
 HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at most eps / 2 of the scale
 
 
 def operation_groups() -> dict[str, Group]:
-    """operation/case -> its group, for all fixed cases."""
-    return {truth.case.id: case_group(truth) for entry in ENTRIES.values() for truth in entry.truths}
+    """operation/case -> its group, for all fixed cases that are stored: large, sampled ones are not."""
+    truths = [truth for entry in ENTRIES.values() for truth in entry.truths]
+    return {truth.case.id: case_group(truth) for truth in truths if truth.case.stored}
 
 
 def case_group(truth: Truth) -> Group:
-    """Inputs, parameters, cotangent, exact results with scale and n, alternatives for open choices."""
+    """Inputs, parameters, cotangent, exact results with scale, underflow and factors, and what else may be right."""
     case, entry = truth.case, truth.entry
     group = Group(
-        contents={"parameters": json.dumps({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True)},
+        contents={
+            "parameters": json.dumps({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True),
+            "one_way": ",".join(case.one_way),
+        },
         description={
             "flags": ",".join(case.flags),
             "note": case.note,
@@ -49,24 +56,24 @@ def case_group(truth: Truth) -> Group:
             value, dtype=None if argument.kind == "array" else np.int64
         )
     group.arrays["arguments/dy"] = np.asarray(case.dy, dtype=np.float64)
-    _add_results(group, "value", entry.definition.outputs, truth.value, truth)
-    _add_results(group, "vjp", entry.gradients, truth.vjp, truth)
-    for dtype in ("float32", "float64"):
-        for i, other in enumerate(truth.alternatives(Precision(dtype)) or ()):
-            for name, exact in zip(entry.gradients, other, strict=True):
-                group.arrays[f"alternatives/{dtype}/{i}/{name}"] = exact.high
+    others = {dtype: alternatives.of(truth, Precision(dtype)) for dtype in FILES if dtype in case.dtypes}
+    for part, name, exact in alternatives.results(truth):
+        _add_result(group, f"{part}/{name}", exact, truth, max((o[name].shift for o in others.values()), default=0.0))
+        for dtype, found in others.items():
+            group.arrays |= found[name].arrays(f"alternatives/{dtype}/{name}")
     return group
 
 
-def _add_results(group: Group, part: str, names: tuple[str, ...], exacts: tuple[Exact, ...], truth: Truth) -> None:
-    for name, exact in zip(names, exacts, strict=True):
-        at = f"{part}/{name}"
-        group.arrays[f"{at}/expected"] = exact.high
-        group.arrays[f"{at}/scale"] = exact.scale64
-        group.arrays[f"{at}/k"] = np.asarray(truth.factor(name) + HALF_UNIT)
-        group.arrays[f"{at}/n"] = np.asarray(exact.terms, dtype=np.int64)
-        if np.any(exact.reach64 > exact.scale64):
-            group.arrays[f"{at}/reach"] = exact.reach64
+def _add_result(group: Group, at: str, exact: Exact, truth: Truth, shift: float) -> None:
+    name = at.rpartition("/")[2]
+    group.arrays[f"{at}/expected"] = exact.high
+    group.arrays[f"{at}/scale"] = coarse(exact.scale)
+    group.arrays[f"{at}/under"] = coarse(exact.under)
+    for severity in ("worst", "usual"):
+        k = truth.factor(name, Severity("any", usual=severity == "usual"))
+        group.arrays[f"{at}/{severity}"] = np.asarray(k + shift + HALF_UNIT)
+    if np.any(exact.reach > exact.scale):
+        group.arrays[f"{at}/reach"] = short(exact.reach)
 
 
 @dataclass
@@ -110,6 +117,11 @@ def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major:
     there = (shipped / stored.MANIFEST).is_file()
     before = stored.read_manifest(shipped) if there else {"version": "0.0.0", "files": {}}
     remade = compare(before, files, within)
+    if before.get("format", stored.FORMAT) != stored.FORMAT and not major:
+        raise CheckFailed(
+            f"the reference vectors in {shipped} are of format {before['format']}, those made are of format "
+            f"{stored.FORMAT}: every case changes; make a major version with --major"
+        )
     if (remade.changed or remade.missing) and not major:
         names = ", ".join((remade.changed + remade.missing)[:3])
         raise CheckFailed(
@@ -124,7 +136,7 @@ def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major:
 
 
 def _read_if_there(path: Path) -> dict[str, Group]:
-    return stored.read(path) if path.is_file() else {}
+    return {case: upgraded(group) for case, group in stored.read(path).items()} if path.is_file() else {}
 
 
 def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> Remade:

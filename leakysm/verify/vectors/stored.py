@@ -20,9 +20,10 @@ import numpy as np
 from leakysm.errors import CheckFailed, UserError
 from leakysm.files import write_atomically
 
-FORMAT = 1  # changes when a reader would have to
+FORMAT = 2  # changes when a reader would have to
+OLDER = (1,)  # read for ever: `older.upgraded` says the same in today's format
 MANIFEST = "manifest.json"
-SCALARS = ("k", "n")
+SCALARS = ("worst", "usual", "k", "n")  # k and n: format 1
 OPERATIONS, NETS = "operations.h5", "nets.h5"
 MEND = "reinstall leakysm, or name another folder"
 
@@ -34,6 +35,7 @@ class Group:
     arrays: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     description: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
 
     def digest(self) -> str:
         """SHA-256 over `path|dtype|shape|` and the little-endian bytes of every array and content text, by path."""
@@ -71,7 +73,7 @@ def write(path: Path, groups: Mapping[str, Group]) -> None:
 
 
 def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
-    """A scalar k or n is an attribute of its output's group, which takes a tenth of a dataset's room."""
+    """A factor is an attribute of its result's group, which takes a tenth of a dataset's room."""
     parent, _, last = key.rpartition("/")
     if last in SCALARS:
         node.require_group(parent).attrs[last] = array
@@ -87,36 +89,42 @@ def _get(group: Group, key: str, node: Any) -> None:
         group.arrays |= {f"{key}/{name}": np.asarray(node.attrs[name]) for name in SCALARS if name in node.attrs}
 
 
-def read(path: Path) -> dict[str, Group]:
-    """All groups of a file, in the order of their names."""
+def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> dict[str, Group]:
+    """All groups of a file, or of one operation in it, in the order of their names, as they are stored.
+
+    arrays: False leaves them out, which is quicker.
+    """
     import h5py
 
     if not path.is_file():
         raise UserError(f"{path} is missing; a file of reference vectors is expected: {MEND}")
     try:
         with h5py.File(path, "r") as file:
-            if int(file.attrs.get("format", 0)) != FORMAT:
-                raise UserError(f"{path} has format {file.attrs.get('format')}; {FORMAT} is expected: update leakysm")
-            return dict(_groups(file))
+            _require_known(path, file.attrs.get("format"))
+            return dict(_groups(file, operation, arrays))
     except (OSError, RuntimeError, KeyError) as problem:  # h5py has no error of its own
         raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: {MEND}") from None
 
 
-def _groups(file: Any) -> Iterator[tuple[str, Group]]:
-    def visit(name: str, node: Any) -> None:
-        if "contents" in node.attrs:
-            found[name] = node
+def _require_known(path: Path, found: Any) -> None:
+    if found not in (*OLDER, FORMAT):
+        known = f"{', '.join(map(str, OLDER))} or {FORMAT}"
+        raise UserError(f"{path} has format {found}; {known} is expected: update leakysm")
 
-    found: dict[str, Any] = {}
-    file.visititems(visit)
-    for name, node in found.items():
+
+def _groups(file: Any, operation: str | None, arrays: bool) -> Iterator[tuple[str, Group]]:
+    names = [f"{top}/{case}" for top in file if operation in (None, top) for case in file[top]]
+    for name in names:
+        node = file[name]
         inside = set(filter(None, str(node.attrs["contents"]).split(",")))
         texts = {key: str(value) for key, value in node.attrs.items() if key != "contents"}
         group = Group(
             contents={key: text for key, text in texts.items() if key in inside},
             description={key: text for key, text in texts.items() if key not in inside},
+            format=int(file.attrs["format"]),
         )
-        node.visititems(partial(_get, group))
+        if arrays:
+            node.visititems(partial(_get, group))
         yield name, group
 
 
@@ -138,6 +146,7 @@ def read_manifest(where: Path) -> dict[str, Any]:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
+    _require_known(path, found.get("format"))
     return found
 
 

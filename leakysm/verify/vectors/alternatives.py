@@ -1,0 +1,104 @@
+"""What else than the exact result may be right in a dtype, for the files.
+
+Three reasons: a discrete choice that is open, a parameter that the dtype rounds, subnormal inputs that a platform takes
+for 0. A rounded parameter mostly moves a result by a part of eps * scale, which the factors then allow for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from leakysm.errors import CheckFailed
+from leakysm.verify.bounds import Exact, Floats, Precision
+from leakysm.verify.registry import Truth
+
+
+@dataclass
+class Alternatives:
+    """Of one result in one dtype. shift: how far a rounded parameter moves it, in eps * scale."""
+
+    exact: Exact
+    scale: Floats
+    under: Floats
+    shift: float = 0.0
+    values: list[Floats] = field(default_factory=list)
+    interval: tuple[Floats, Floats] | None = None
+
+    def add(self, values: Floats, scale: Floats, under: Floats) -> None:
+        """One more array of right values."""
+        known = [self.exact.high, *self.values]
+        if not any(np.array_equal(values, other, equal_nan=True) for other in known):
+            self.values.append(values)
+        self.scale, self.under = np.maximum(self.scale, scale), np.maximum(self.under, under)
+
+    def arrays(self, at: str) -> dict[str, Any]:
+        """As they are stored under a path; nothing where there is no alternative."""
+        if not self.values and self.interval is None:
+            return {}
+        stacked = np.stack(self.values) if self.values else np.zeros((0, *self.exact.shape))
+        found = {f"{at}/expected": stacked, f"{at}/scale": coarse(self.scale), f"{at}/under": coarse(self.under)}
+        if self.interval is not None:
+            found |= {f"{at}/least": self.interval[0], f"{at}/most": self.interval[1]}
+        return found
+
+
+def results(truth: Truth) -> Iterator[tuple[str, str, Exact]]:
+    """(part, name, exact) of every output and gradient."""
+    for part, names, exacts in (
+        ("value", truth.entry.definition.outputs, truth.value),
+        ("vjp", truth.entry.gradients, truth.vjp),
+    ):
+        yield from ((part, name, exact) for name, exact in zip(names, exacts, strict=True))
+
+
+def of(truth: Truth, precision: Precision) -> dict[str, Alternatives]:
+    """The alternatives of every output and gradient of a case in a dtype, for somebody who adds in any order."""
+    found = {name: Alternatives(exact, exact.scale, exact.under) for _, name, exact in results(truth)}
+    rounded = truth.with_rounded_parameters(precision)
+    for _, name, exact in results(rounded):
+        _add_rounded(found[name], exact, precision)
+    flushed = truth.with_subnormals_flushed(precision)
+    for _, name, exact in () if flushed is None else results(flushed):
+        found[name].add(exact.high, exact.scale, exact.under)
+    opens = rounded.open_gradients(precision, "any")
+    if opens is None:
+        raise CheckFailed(f"{truth.case.id} leaves too many choices open to be stored; give it stored=False")
+    for name, choices in zip(truth.entry.gradients, opens, strict=True):
+        if choices is not None:
+            _add_open(found[name], choices)
+    return found
+
+
+def _add_rounded(found: Alternatives, exact: Exact, precision: Precision) -> None:
+    base = found.exact
+    with np.errstate(all="ignore"):
+        moved = np.abs((exact.high - base.high) + (exact.low - base.low)) / (precision.eps * base.scale)
+    shift = float(np.nan_to_num(moved, nan=0.0, posinf=np.inf).max(initial=0.0))
+    if shift <= 1:
+        found.shift = shift
+    else:
+        found.add(exact.high, exact.scale, exact.under)
+
+
+def _add_open(found: Alternatives, choices: Any) -> None:
+    for values in choices.high:
+        found.add(values, choices.scale, found.under)
+    if not choices.few.all():
+        listed = found.exact.high
+        found.interval = np.where(choices.few, listed, choices.least), np.where(choices.few, listed, choices.most)
+
+
+def short(array: Floats) -> Floats:
+    """One number where all are the same."""
+    return array.ravel()[0].reshape(()) if array.size and np.all(array == array.ravel()[0]) else array
+
+
+def coarse(array: Floats) -> Floats:
+    """Scales or underflow, rounded up to 8 bits, which halves the files; near a dtype's largest number as they are."""
+    mantissa, exponent = np.frexp(array)
+    up = np.maximum(np.ldexp(np.ceil(mantissa * 256) / 256, exponent), array)
+    return short(np.where(array < 1e37, up, array))
