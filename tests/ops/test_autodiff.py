@@ -106,7 +106,7 @@ CORNERS = {
     "large values": (lk.batch_norm, {}, [[[1e20], [-1e20], [3e19]], [2.0], [1.0]]),
     "small values": (lk.batch_norm, {"eps": 0.0}, [[[1e-30], [-1e-30], [3e-31]], [1e-5], [1.0]]),
     "a constant channel": (lk.batch_norm, {}, [[[5.0], [5.0], [5.0]], [2.0], [1.0]]),
-    "a tiny variance": (lk.batch_norm_inference, {"eps": 0.0}, [[[1e-20]], [1.0], [0.0], [0.0], [1e-38]]),
+    "a tiny variance": (lk.batch_norm_inference, {"eps": 0.0}, [[[1e-20]], [1.0], [0.0], [0.0], [2e-38]]),
 }
 
 
@@ -120,7 +120,7 @@ def test_at_corners_autodiff_is_the_vjp(corner, dtype, framework):
     dy = (np.arange(1, y.size + 1, dtype=dtype) / 2).reshape(y.shape)
     same, gradients = autodiff(framework, lambda *a: f(*a, **parameters), arrays, dy)
     bound, flushed = 16 * np.finfo(dtype).eps, float(np.finfo(dtype).smallest_normal)
-    np.testing.assert_allclose(same, y, rtol=bound)
+    np.testing.assert_allclose(same, y, rtol=bound, atol=flushed)
     vjp = getattr(lk, f"{f.__name__}_vjp")
     for found, expected in zip(gradients, outputs(vjp(*arrays, dy, **parameters)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=bound, atol=bound * np.abs(expected).max(initial=0) + flushed)
