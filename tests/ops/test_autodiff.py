@@ -255,7 +255,7 @@ def test_a_parameter_that_wants_a_gradient_is_refused_by_name(name):
         import jax
 
         for transformed in (jax.jit, jax.grad):
-            with pytest.raises(UserError, match=f"^{name} is traced.*constant$"):
+            with pytest.raises(UserError, match=f"^{name} is traced.*: make it a constant"):
                 transformed(lambda p: call(jax.numpy.asarray(x), p).sum())(0.5)
 
 
