@@ -51,7 +51,8 @@ def _power(x: np.ndarray, w: np.ndarray, eps: float) -> np.ndarray:
     exponents = [np.frexp(a)[1] for a in (np.abs(x).max(), np.abs(w).reshape(-1, F).max(axis=0), w.dtype.type(9 * C))]
     size = np.maximum(sum(exponents), math.frexp(math.sqrt(eps))[1] if eps else -9999)
     most, room = (126, 40) if x.dtype == np.float32 else (1022, 400)
-    return np.ldexp(1.0, np.clip(np.where(size > 0, room - size, -size), -most, most))
+    power: np.ndarray = np.ldexp(1.0, np.clip(np.where(size > 0, room - size, -size), -most, most))
+    return power
 
 
 @dataclass(frozen=True)

@@ -108,4 +108,5 @@ class TransposedProduct:
         _, total = self._sums.pop()
         while self._sums:
             total = self._joined(total)
-        return total[0].transpose(1, 0, 2).reshape(self._k, self._strips * self._width)
+        found: np.ndarray = total[0].transpose(1, 0, 2).reshape(self._k, self._strips * self._width)
+        return found
