@@ -31,7 +31,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Order = Literal["ours", "any"]
 Sizes = Mapping[str, float | str]
 
-BLOCK = 512  # the longest matrix product by which we add up pixels; blocks of it are added by halving
+BLOCK = 256  # the longest matrix product by which we add up pixels; blocks of it are added by halving
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,13 @@ class Severity:
         return self._long(n, n)
 
     def blocks(self, n: float) -> float:
-        """Roundings of a matrix product over n terms, which we add in blocks of BLOCK, and the blocks by halving."""
-        if self.order == "any":
+        """Roundings of a matrix product over n terms, which we add in blocks of BLOCK, and the blocks by halving.
+
+        Blocks are added in groups, which may cost up to 5 additions more.
+        """
+        if self.order == "any" or n <= BLOCK:
             return self.product(n)
-        return self.product(min(n, BLOCK)) + tree_depth(math.ceil(n / BLOCK))
+        return self.product(BLOCK) + tree_depth(math.ceil(n / BLOCK)) + 5
 
     def other(self, roundings: float) -> float:
         """Further roundings that another formula for the same thing may have: 0 for ours."""

@@ -69,8 +69,8 @@ def _metric(operation: str) -> _Oracle:
     def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
         return distances.value(metric(x, c, **parameters))
 
-    def vjp(x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[Exact, ...]:
-        return distances.vjp(metric(x, c, **parameters), dy)
+    def vjp(x: Any, c: Any, dy: Any, *, only: int | None = None, **parameters: Any) -> tuple[Exact, ...]:
+        return distances.vjp(metric(x, c, **parameters), dy, only)
 
     def open_gradients(doubt: Doubt, x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[Open | None, ...]:
         return distances.open_gradients(metric(x, c, **parameters), dy, doubt)

@@ -46,16 +46,12 @@ NAN: Any = gmpy2.nan()
 def exact(values: Any) -> Array:
     """Floats (any shape) as 50-digit numbers, without rounding. Arrays of 50-digit numbers pass through."""
     array = np.asarray(values)
-    return array if array.dtype == object else elementwise(_number, array.astype(np.float64).astype(object))
+    return array if array.dtype == object else elementwise(gmpy2.mpfr, array.astype(np.float64).astype(object))
 
 
 def number(value: Any) -> Any:
     """One float as a 50-digit number."""
-    return _number(float(value))
-
-
-def _number(value: float) -> Any:
-    return gmpy2.mpfr(value, BITS)
+    return gmpy2.mpfr(float(value))
 
 
 def elementwise(function: Callable[..., Any], *arrays: Any) -> Array:

@@ -92,6 +92,7 @@ class Entry:
 
     value(*arguments, **parameters) and vjp(*arguments, dy, **parameters) give an `Exact` for each output or gradient;
     bounds: by output name, and "d" + argument name; sizes(*arguments, **parameters): the numbers in the bounds' r.
+    A distance's vjp also takes only=0 or only=1, for one gradient alone: cases of which a sample is looked at need it.
     choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
     **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
     to be judged. twin(**parameters): the operation whose bits these parameters promise, if any.
@@ -166,8 +167,8 @@ class Truth:
     def _sampled_vjp(self, sample: Sample) -> tuple[Exact, ...]:
         (x, c), dy, parameters = self.case.arguments, self.case.dy, self.case.parameters
         with arithmetic():
-            dx, _ = self.entry.vjp(x[sample.first], c, dy[sample.first], **parameters)
-            _, dc = self.entry.vjp(x, c[sample.second], dy[:, sample.second], **parameters)
+            (dx,) = self.entry.vjp(x[sample.first], c, dy[sample.first], only=0, **parameters)
+            (dc,) = self.entry.vjp(x, c[sample.second], dy[:, sample.second], only=1, **parameters)
         return (
             replace(dx, index=(sample.first,), whole=x.shape),
             replace(dc, index=(sample.second,), whole=c.shape),
@@ -177,8 +178,8 @@ class Truth:
         """What discrete choices leave open of each gradient in this precision; None if it is too much to be judged."""
         if self.entry.open_gradients is None or self.entry.choice is None:
             return (None,) * len(self.entry.gradients)
-        if self.case.sample is not None:
-            return None
+        if self.case.sample is not None:  # such cases keep clear of every threshold
+            return (None,) * len(self.entry.gradients)
         key = precision.dtype, order
         if key not in self._open:
             k = self.entry.choice.factor(self.sizes, self.severity(precision, order))

@@ -145,3 +145,12 @@ def test_subnormal_inputs_may_be_flushed_by_others_and_it_is_told() -> None:
     assert not outcome.failed
     (own,) = judge(implementation, truth, "float32", "value", strict=True)
     assert own.failed
+
+
+def test_sampled_cases_keep_clear_of_every_threshold() -> None:
+    sampled = [t.case for t in ENTRIES["leaky_squared_euclidean"].truths if t.case.sample is not None]
+    assert sampled
+    for case in sampled:
+        squares = (case.arguments[0][:, None] - case.arguments[1][None]) ** 2
+        argument = squares.sum(-1) if case.parameters["per"] == "pair" else squares
+        assert np.abs(argument / case.parameters["threshold"] - 1).min() > 1e-6, case.id

@@ -17,7 +17,7 @@ from leakysm.verify.cases.episode import METRICS
 from leakysm.verify.cases.numbers import cotangent, half, noise
 from leakysm.verify.registry import Case, Sample
 
-MOST_TERMS = 8_000  # of N M D: beyond that a sample is looked at
+MOST_TERMS = 10_000  # of N M D: beyond that a sample is looked at
 EDGES = (
     0,
     1,
@@ -112,9 +112,12 @@ def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], I
             x, c = noise(f"size x {n} {m} {d}", n, d), noise(f"size c {n} {m} {d}", m, d)
             sample = Sample(edges(n), edges(m)) if n * m * d > MOST_TERMS and d < 1000 else None
             one_way = ("float64",) if d > 16 else ()  # the squares of short numbers are exact, and their sums drift
+            given = dict(parameters)
+            if given.get("per") == "pair":
+                given["threshold"] = 0.625 * d  # about as many distances below as above
             yield _case(
                 operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
-                f"{n} queries, {m} prototypes, width {d}", suffix=suffix, parameters=parameters, sample=sample,
+                f"{n} queries, {m} prototypes, width {d}", suffix=suffix, parameters=given, sample=sample,
                 one_way=one_way,
             )  # fmt: skip
 

@@ -263,23 +263,22 @@ def value(metric: Any) -> tuple[Exact, ...]:
     return (Exact.of(metric.value, metric.scale, metric.under, metric.reach),)
 
 
-def vjp(metric: Any, dy: Any) -> tuple[Exact, ...]:
-    """dx_ik = sum_j dy_ij dd_ij/dx_ik and dc_jk = sum_i dy_ij dd_ij/dc_jk; scales: the same sums of absolute values."""
-    weight, jacobian = exact(dy)[..., None], metric.jacobian()
-    size, none = abs(weight), 0 * jacobian.dx_scale
-    dx = Exact.of(
-        total(weight * jacobian.dx, 1),
-        total(size * jacobian.dx_scale, 1),
-        total(3 * jacobian.dx_last + size * jacobian.dx_under + none, 1),
-        largest(metric.reach, 1)[:, None] + total(none, 1),
-    )
-    dc = Exact.of(
-        total(weight * jacobian.dc, 0),
-        total(size * jacobian.dc_scale, 0),
-        total(3 * jacobian.dc_last + size * jacobian.dc_under + none, 0),
-        largest(metric.reach, 0)[:, None] + total(none, 0),
-    )
-    return dx, dc
+def vjp(metric: Any, dy: Any, only: int | None = None) -> tuple[Exact, ...]:
+    """dx_ik = sum_j dy_ij dd_ij/dx_ik and dc_jk = sum_i dy_ij dd_ij/dc_jk; scales: the same sums of absolute values.
+
+    only: 0 for dx alone, 1 for dc alone.
+    """
+    weight, j = exact(dy)[..., None], metric.jacobian()
+    parts = (1, j.dx, j.dx_scale, j.dx_under, j.dx_last), (0, j.dc, j.dc_scale, j.dc_under, j.dc_last)
+    return tuple(_summed(metric, weight, *part) for i, part in enumerate(parts) if only in (None, i))
+
+
+def _summed(metric: Any, weight: Array, axis: int, derivative: Array, scale: Array, under: Any, last: Any) -> Exact:
+    """One gradient: the sum over the other points, which stand along this axis."""
+    size, none = abs(weight), 0 * scale
+    reach = largest(metric.reach, axis)[:, None] + total(none, axis)
+    lost = 3 * last + size * under + none
+    return Exact.of(total(weight * derivative, axis), total(size * scale, axis), total(lost, axis), reach)
 
 
 def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
