@@ -114,7 +114,7 @@ def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], I
             one_way = ("float64",) if d > 16 else ()  # the squares of short numbers are exact, and their sums drift
             given = dict(parameters)
             if given.get("per") == "pair":
-                given["threshold"] = 0.625 * d  # about as many distances below as above
+                given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above
             yield _case(
                 operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
                 f"{n} queries, {m} prototypes, width {d}", suffix=suffix, parameters=given, sample=sample,
