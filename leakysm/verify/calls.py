@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED
+from leakysm.verify.adapters.arrays import EXPANDED, kept
 from leakysm.verify.adapters.implementation import HostArray, Implementation
 from leakysm.verify.registry import Case
 
@@ -81,7 +81,7 @@ class Call:
 
     def results(self) -> tuple[HostArray, ...]:
         """The results as host arrays."""
-        with self.around():
+        with self.around(), kept(self.arrays.settings, self.arrays.scope):
             return self.arrays.hosted(self.function()(*self.placed().values()))
 
 

@@ -372,11 +372,14 @@ class _Run:
         impure = outcome.kind == "impure"
         manner = replace(manner, purity=impure)
 
+        def same(other: Outcome) -> bool:
+            return other.kind == outcome.kind and (not impure or other.problem == outcome.problem)
+
         def failures(case: Case) -> list[Outcome]:
             if outcome.dtype not in case.dtypes or not manner.fits(case):
                 return []
             found = self._judged(Truth(self.entry, case), outcome.dtype, outcome.part, manner)
-            return [o for o in found if o.failed and (o.kind == "impure") is impure and not self._is_expected(o)]
+            return [o for o in found if o.failed and same(o) and not self._is_expected(o)]
 
         case = shrink(failure.truth.case, lambda smaller: bool(failures(smaller)), self.settings.shrink_seconds)
         remaining = failures(case)

@@ -34,7 +34,7 @@ class TorchArrays(Arrays):
     bits = "{0}.detach().numpy().tobytes()"
     watched = (
         bits,
-        "bytes({0}.untyped_storage())",
+        "torch.empty(0, dtype=torch.uint8).set_({0}.untyped_storage()).numpy().tobytes()",
         "{0}.shape",
         "{0}.stride()",
         "{0}.requires_grad",
