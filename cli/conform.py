@@ -40,7 +40,10 @@ def conform(
     ] = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help="Check only this dtype, float16, float32 or float64; may be given several times.", show_default="float32 and float64"),
+        typer.Option(
+            help="Check only this dtype, float16, float32 or float64; may be given several times.",
+            show_default="float32 and float64",
+        ),
     ] = None,
     expected: Annotated[
         Path | None, typer.Option(help="File of the failures that are expected, a line PATTERN  # REASON for each.")
@@ -136,7 +139,13 @@ def _text(report: Any, target: str) -> list[str]:
     known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that is of no use has a row too
     offered = [row for row in known if row.status in ("passed", "failed")]
     failed = [row for row in offered if row.status == "failed"]
-    verdict = f"failed: {', '.join(row.operation for row in failed)}" if failed else "none fails" if offered else "nothing was checked"
+    verdict = (
+        f"failed: {', '.join(row.operation for row in failed)}"
+        if failed
+        else "none fails"
+        if offered
+        else "nothing was checked"
+    )
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     module = f"{target} ({versions})" if versions else target
     lines += [*reports.not_offered(report), *reports.problems(report), ""]
@@ -144,4 +153,3 @@ def _text(report: Any, target: str) -> list[str]:
     if flags:
         lines.append(f"What a flag means and what to do about it: leakysm conform --explain {sorted(flags)[0]}")
     return [*lines, f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"]
-

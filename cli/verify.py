@@ -13,7 +13,9 @@ def verify(
     operation: Annotated[
         list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
     ] = None,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Check 500 random cases of each operation; takes minutes.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Check 500 random cases of each operation; takes minutes.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="Number of threads of the numpy engine.")] = None,
     device: Annotated[str | None, typer.Option(help="Device that the cupy engine uses, such as cuda:0.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,

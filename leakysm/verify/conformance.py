@@ -317,9 +317,7 @@ class _Run:
 
     def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
         try:
-            return list(
-                judge(self.implementation, truth, dtype, part, strict=self.settings.strict, manner=manner)
-            )
+            return list(judge(self.implementation, truth, dtype, part, strict=self.settings.strict, manner=manner))
         except NotOffered:
             return []
 

@@ -53,7 +53,11 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     call = Call(implementation, truth.case, outcome.dtype, outcome.part, manner)
     snippet = implementation.snippet(truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype)
     impurity = outcome.impurity
-    lines = _needed(call, snippet, impurity.modules if impurity else ()) + _arguments(call, truth) + list(snippet.definitions)
+    lines = (
+        _needed(call, snippet, impurity.modules if impurity else ())
+        + _arguments(call, truth)
+        + list(snippet.definitions)
+    )
     function = snippet.call
     if manner.compiled and implementation.arrays.compiles:
         traced = [n for n, host in call.hosts.items() if isinstance(host, np.ndarray)]
@@ -141,5 +145,3 @@ def _run(
     judged = judge_numbers(truth, outcome.dtype, outcome.part, results, strict=strict, manner=outcome.manner)
     failed = [o for o in judged if o.failed]
     return next((o for o in failed if o.output == outcome.output), failed[0] if failed else None)
-
-

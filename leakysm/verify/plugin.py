@@ -22,7 +22,11 @@ UNCHECKED = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("leakysm", "leakysm conformance")
     add = group.addoption
-    add("--leakysm-conform", metavar="MODULE[:NAME]", help="Hold what it offers to leakysm's error bounds. Runs its code.")
+    add(
+        "--leakysm-conform",
+        metavar="MODULE[:NAME]",
+        help="Hold what it offers to leakysm's error bounds. Runs its code.",
+    )
     add("--leakysm-array", choices=("numpy", "torch", "jax"), help="Its arrays. Default: inferred from its imports.")
     add("--leakysm-expected", metavar="FILE", help="File of expected failures, a line PATTERN  # REASON for each.")
     add("--leakysm-strict", action="store_true", help="Also check what only leakysm promises.")

@@ -136,5 +136,7 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
     for (text, _, before), result in itertools.zip_longest(bits, repeated):
         if result is None or arrays.evaluated(arrays.bits, result) != before:
             again = text.replace("result", "repeated", 1)
-            return Impurity("the same call gave other bits the second time", text, f"before == {again}", {n: n for n in given})
+            return Impurity(
+                "the same call gave other bits the second time", text, f"before == {again}", {n: n for n in given}
+            )
     return None

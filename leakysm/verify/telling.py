@@ -18,7 +18,9 @@ _CONVENTIONS = (
 )
 _RANGE = ("large", "overflow", "half-overflow", "subnormal")
 
-_RANKS = {flag: rank for rank, flags in ((0, _SAYS_MOST), (2, _SAYS_MORE), (3, _CONVENTIONS), (4, _RANGE)) for flag in flags}
+_RANKS = {
+    flag: rank for rank, flags in ((0, _SAYS_MOST), (2, _SAYS_MORE), (3, _CONVENTIONS), (4, _RANGE)) for flag in flags
+}
 
 
 def rank(flags: Iterable[str]) -> int:

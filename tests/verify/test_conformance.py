@@ -228,47 +228,58 @@ def test_at_the_kink_others_may_take_either_factor_and_nothing_between(
 # Purity, in the framework's own arrays
 
 IMPURE = {
-    "changes its argument": ("import torch\ndef relu(x):\n    y = x.clamp(min=0)\n    x.zero_()\n    return y\n", "changed its argument x"),
-    "changes what lies between an argument's numbers": (
-        "def relu(x):\n    y = x * (x > 0)\n    if x.base is not None and x.base.size > x.size:\n        x.base[...] = 7\n        x[...] = y\n    return y\n",
+    "changes its argument": ("y = x.clamp(min=0); x.zero_(); return y", "torch", "changed its argument x"),
+    "changes what lies between": (
+        "y = x * (x > 0)\n    if x.base is not None and x.base.size > x.size: x.base[...] = 7; x[...] = y\n    return y",
+        "numpy",
         "changed its argument x",
     ),
-    "marks its argument": ("import torch\ndef relu(x):\n    x.requires_grad_()\n    return x.detach().clamp(min=0)\n", "x.requires_grad is another"),
-    "gives a view": ("def relu_vjp(x, dy):\n    dy[x <= 0] = 0\n    return dy\n", ""),
+    "marks its argument": ("x.requires_grad_(); return x.detach().clamp(min=0)", "torch", "x.requires_grad is another"),
+    "changes its cotangent": ("dy[x <= 0] = 0; return dy.copy()", "numpy", "changed its argument dy"),
     "keeps one buffer": (
-        "buffers = {}\ndef relu(x):\n    y = buffers.setdefault((x.shape, x.dtype), np.empty(x.shape, x.dtype))\n"
-        "    np.maximum(x, 0, out=y)\n    return y\n",
+        "y = kept.setdefault((x.shape, x.dtype), np.empty(x.shape, x.dtype)); np.maximum(x, 0, out=y); return y",
+        "numpy",
         "share a buffer",
     ),
     "is random in the last bit": (
-        "def relu(x):\n    return x * (x > 0) * (1 + np.finfo(x.dtype).eps * x.dtype.type(np.random.default_rng().integers(2, size=x.shape)))\n",
-        None,
+        "y = x * (x > 0); kept['n'] = kept.get('n', 0) + 1\n    return np.nextafter(y, y * (2 - kept['n'] % 2), dtype=y.dtype)",
+        "numpy",
+        "",
     ),
-    "sets NumPy's error state": ("def relu(x):\n    np.seterr(all='ignore')\n    return x * (x > 0)\n", "np.geterr()"),
-    "draws from the global generator": ("def relu(x):\n    np.random.rand()\n    return x * (x > 0)\n", "np.random.get_state()"),
-    "sets a variable of the environment": ("import os\ndef relu(x):\n    os.environ['OMP_X'] = '1'\n    return x * (x > 0)\n", "os.environ"),
-    "sets torch's default dtype": ("import torch\ndef relu(x):\n    torch.set_default_dtype(torch.float64)\n    return x.clamp(min=0)\n", "torch.get_default_dtype()"),
-    "turns gradients off": ("import torch\ndef relu_vjp(x, dy):\n    torch.set_grad_enabled(False)\n    return dy * (x > 0)\n", "torch.is_grad_enabled()"),
-    "writes to an expanded cotangent": ("import torch\ndef relu_vjp(x, dy):\n    if 0 in dy.stride() and dy.numel() > 1:\n        dy *= (x > 0)\n        return dy.clone()\n    return dy * (x > 0)\n", "raised RuntimeError"),
-    "takes strides for granted": ("import torch\ndef relu(x):\n    y = x.as_strided(x.shape, torch.empty(x.shape).stride())\n    return y.clamp(min=0)\n", "is 99.0; 0.0 is exact"),
+    "sets NumPy's error state": ("np.seterr(all='ignore'); return x * (x > 0)", "numpy", "np.geterr()"),
+    "draws from the global generator": ("np.random.rand(); return x * (x > 0)", "numpy", "np.random.get_state()"),
+    "sets a variable": ("os.environ['OMP_X'] = '1'; return x * (x > 0)", "numpy", "os.environ"),
+    "sets the default dtype": ("torch.set_default_dtype(torch.float64); return x.clamp(min=0)", "torch", "default_dtype"),
+    "turns gradients off": ("torch.set_grad_enabled(False); return dy * (x > 0)", "torch", "torch.is_grad_enabled()"),
+    "writes to an expanded cotangent": (
+        "if 0 in dy.stride() and dy.numel() > 1: dy *= (x > 0)\n    return dy * (x > 0)",
+        "torch",
+        "raised RuntimeError",
+    ),
+    "takes strides for granted": (
+        "return x.as_strided(x.shape, torch.empty(x.shape).stride()).clamp(min=0)",
+        "torch",
+        "is 99.0; 0.0 is exact",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", IMPURE)
 def test_an_impurity_is_found_and_its_code_shows_it(tmp_path: Path, name: str) -> None:
-    text, problem = IMPURE[name]
-    if "torch" in text:
-        pytest.importorskip("torch")
-        text += "" if "relu_vjp" in text else "def relu_vjp(x, dy):\n    return dy * (x > 0)\n"
+    body, library, problem = IMPURE[name]
+    pytest.importorskip(library)
+    vjp = "_vjp(x, dy)" if "dy" in body else "(x)"
+    text = f"import os, {library}\nkept = {{}}\ndef relu{vjp}:\n    {body}\n"
+    if vjp == "(x)":
+        text += "def relu_vjp(x, dy):\n    return dy * (x > 0)\n"
     before = np.geterr(), dict(os.environ)
     report = conform_module(module(tmp_path, text), operations=["relu"], settings=replace(QUICK, examples=0))
     found = report.rows[-1]
     assert (np.geterr(), dict(os.environ)) == before
     assert found.status == "failed"
     assert set(found.failures) & {"purity", "layout", "plain", "cut-off", "wide"}
-    if problem is not None:
-        assert problem in str(found.problem)
-        assert "does not show it" not in str(found.counterexample)
+    assert problem in str(found.problem)
+    assert "does not show it" not in str(found.counterexample) or "random" in name
 
 
 def test_a_view_of_an_argument_is_found() -> None:
@@ -283,9 +294,17 @@ def test_every_argument_arrives_in_every_layout(tmp_path: Path) -> None:
     met: dict[str, set[tuple[bool, int]]] = {"x": set(), "c": set(), "dy": set()}
 
     def squared_euclidean_vjp(x, c, dy):
-        for name, a in zip("x c dy".split(), (x, c, dy), strict=True):
+        for name, a in zip(("x", "c", "dy"), (x, c, dy), strict=True):
             if min(a.shape) > 1:
-                kind = "expanded" if 0 in a.stride() else "strided" if a.stride(-1) == 2 else "inside" if a.storage_offset() else "plain"
+                kind = (
+                    "expanded"
+                    if 0 in a.stride()
+                    else "strided"
+                    if a.stride(-1) == 2
+                    else "inside"
+                    if a.storage_offset()
+                    else "plain"
+                )
                 met[name].add("transposed" if a.stride(-1) > 2 else kind)
         difference = 2 * dy[..., None] * (x[:, None] - c)
         return difference.sum(1), -difference.sum(0)
@@ -422,7 +441,9 @@ def test_a_time_limit_reports_what_was_found_by_then(tmp_path: Path) -> None:
 
 
 def test_the_failure_that_says_most_is_shown_and_one_of_each_flag_on_demand(tmp_path: Path) -> None:
-    text = "def relu(x):\n    return x * (x > 0) * x.dtype.type(1.001)\ndef relu_vjp(x, dy):\n    return dy * (x >= 0)\n"
+    text = (
+        "def relu(x):\n    return x * (x > 0) * x.dtype.type(1.001)\ndef relu_vjp(x, dy):\n    return dy * (x >= 0)\n"
+    )
     settings = replace(QUICK, every_flag=True)
     found = conform_module(module(tmp_path, text), operations=["relu"], settings=settings).rows[-1]
     assert "plain" in found.failures
