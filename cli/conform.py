@@ -34,8 +34,8 @@ def conform(
         typer.Option(
             "--map",
             metavar="THEIRS=OURS",
-            help="The module's name of a parameter, such as t=threshold, or leaky_squared_euclidean.t=threshold for one operation; "
-            "may be given several times.",
+            help="The module's name of a parameter, such as t=threshold; for one operation only, such as "
+            "leaky_squared_euclidean.t=threshold. May be given several times.",
         ),
     ] = None,
     dtype: Annotated[

@@ -110,7 +110,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """One operation is offered at least, none fails, all required ones are there, all expected failures happened."""
+        """At least one operation is offered, none fails, all required ones are there, expected failures happened."""
         statuses = [row.status for row in self.rows]
         bad = {"failed", "broken"} & set(statuses) or self.unmatched or self.missing
         return "passed" in statuses and not bad
@@ -302,7 +302,7 @@ class _Run:
         return [o for dtype in dtypes for part in self.parts for o in self._judged(truth, dtype, part, manner)]
 
     def _failure(self, truth: Truth, outcome: Outcome) -> _Failure:
-        """The failure in the plainest manner: `layout` is its flag if the same numbers pass when they are contiguous."""
+        """The failure in the plainest manner. Its flag is `layout` if the same numbers pass when contiguous."""
         if outcome.kind == "impure":
             return _Failure(truth, outcome, ("purity",))
         plain, manner = plainly(truth.case), outcome.manner

@@ -230,19 +230,19 @@ def test_at_the_kink_others_may_take_either_factor_and_nothing_between(
 IMPURE = {
     "changes its argument": ("y = x.clamp(min=0); x.zero_(); return y", "torch", "changed its argument x"),
     "changes what lies between": (
-        "y = x * (x > 0)\n    if x.base is not None and x.base.size > x.size: x.base[...] = 7; x[...] = y\n    return y",
+        "y = x * (x > 0); b = x.base\n    if b is not None and b.size > x.size: b[...] = 7; x[...] = y\n    return y",
         "numpy",
         "changed its argument x",
     ),
-    "marks its argument": ("x.requires_grad_(); return x.detach().clamp(min=0)", "torch", "x.requires_grad is another"),
+    "marks its argument": ("x.requires_grad_(); return x.detach().clamp(min=0)", "torch", "requires_grad is another"),
     "changes its cotangent": ("dy[x <= 0] = 0; return dy.copy()", "numpy", "changed its argument dy"),
     "keeps one buffer": (
-        "y = kept.setdefault((x.shape, x.dtype), np.empty(x.shape, x.dtype)); np.maximum(x, 0, out=y); return y",
+        "y = kept.setdefault((x.shape, x.dtype), np.empty_like(x)); np.maximum(x, 0, out=y); return y",
         "numpy",
         "share a buffer",
     ),
     "is random in the last bit": (
-        "y = x * (x > 0); kept['n'] = kept.get('n', 0) + 1\n    return np.nextafter(y, y * (2 - kept['n'] % 2), dtype=y.dtype)",
+        "y = x * (x > 0); kept['n'] = 1 - kept.get('n', 0)\n    return np.nextafter(y, y * (1 + kept['n']), dtype=y.dtype)",
         "numpy",
         "",
     ),

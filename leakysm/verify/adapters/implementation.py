@@ -24,7 +24,7 @@ class WrongResult(Exception):  # noqa: N818 (the message is the finding)
 
 @dataclass(frozen=True)
 class Snippet:
-    """A call as code. `load`: the line that makes `owner`, whose value is `offered`; `definitions`: what `function` needs.
+    """A call as code. `load`: the line that makes `owner`, which is `offered`; `definitions`: what `function` needs.
 
     The function takes the arguments by position (a gradient's dy last) and `keywords`.
     """

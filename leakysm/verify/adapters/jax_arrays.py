@@ -36,7 +36,7 @@ class JaxArrays(Arrays):
         *PROGRAM,
         Setting("jax.config.jax_enable_x64", "jax", lambda value: jax.config.update("jax_enable_x64", value)),
     )
-    scope = {**SCOPE, "jax": jax, "jnp": jnp}
+    scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
     compiles = True
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ class TorchArrays(Arrays):
         Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
         Setting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
     )
-    scope = {**SCOPE, "torch": torch}
+    scope: Mapping[str, Any] = {**SCOPE, "torch": torch}
 
     def asarray(self, host: HostArray) -> Any:
         return torch.from_numpy(np.array(host))
