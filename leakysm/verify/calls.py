@@ -16,6 +16,9 @@ from leakysm.verify.adapters.implementation import HostArray, Implementation
 from leakysm.verify.registry import Case
 
 
+PARTS = ("value", "vjp")
+
+
 @dataclass(frozen=True)
 class Manner:
     """How a case is called. layouts: one for each argument, dy last; compiled: by the library's compiler, if any.
@@ -76,8 +79,16 @@ class Call:
 
     def function(self) -> Callable[..., Any]:
         """What is called with the arguments; NotOffered if it cannot be had."""
-        function = self.implementation.function(self.case.operation, self.part, self.case.parameters)
-        return self.arrays.compiled(function) if self.manner.compiled else function
+        operation, parameters = self.case.operation, self.case.parameters
+        function = self.implementation.function(operation, self.part, parameters)
+        if not (self.manner.compiled and self.arrays.compiles):
+            return function
+        both = self.implementation.both(operation, parameters)
+        if both is None:
+            return self.arrays.compiled(function, function)
+        at, dy = PARTS.index(self.part), self.arrays.asarray(np.asarray(self.case.dy, dtype=self.dtype))
+        call = self.arrays.compiled(both, lambda *given: {at: function(*given[: len(self.names)])})
+        return lambda *given: call(*(given if at else (*given, dy)))[at]
 
     def results(self) -> tuple[HostArray, ...]:
         """The results as host arrays."""

@@ -252,7 +252,8 @@ class _Run:
         """Fixed cases in every layout in turn, some in every layout and with an eye on purity, then random ones."""
         truths = [t for t in self.entry.truths if self.settings.strict or not t.case.own]
         planned = [(t, in_turn(self.implementation, t.case, turn)) for turn, t in enumerate(truths)]
-        planned += [(t, m) for t in watched(truths) for m in watching(self.implementation, t.case)]
+        most = 1 if self.implementation.arrays.compiles else 2
+        planned += [(t, m) for t in watched(truths, most) for m in watching(self.implementation, t.case)]
         for done, (truth, manner) in enumerate(planned):
             if not self.parts:
                 return
@@ -384,9 +385,9 @@ class _Run:
         return (Truth(self.entry, case), remaining[0]) if remaining else (failure.truth, outcome)
 
 
-def watched(truths: Sequence[Truth]) -> list[Truth]:
-    """The cases whose purity is looked at: the two plainest and smallest of different parameters that are no trifle,
-    and the first with a constant dy."""
+def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
+    """The cases whose purity is looked at: the plainest and smallest of different parameters that are no trifle, and
+    the first of them with a constant dy."""
     ordinary = [
         t
         for t in truths
@@ -396,7 +397,7 @@ def watched(truths: Sequence[Truth]) -> list[Truth]:
     chosen: dict[str, Truth] = {}
     for truth in ordered:
         chosen.setdefault(repr(dict(truth.case.parameters)), truth)
-    few = list(chosen.values())[:2]
+    few = list(chosen.values())[:most]
     if few and np.ndim(few[0].case.dy):
         first = few[0].case
         summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")

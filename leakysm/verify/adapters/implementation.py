@@ -72,6 +72,10 @@ class Implementation:
         """The call with these parameters: it takes the arguments (a gradient's dy last), gives what comes of it."""
         raise NotImplementedError
 
+    def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
+        """Outputs and gradients of one call, which compiles once for the two; None if they are not made at once."""
+        return None
+
     def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
         """The same call as code."""
         raise NotImplementedError
