@@ -65,8 +65,8 @@ def test_the_example_of_the_documentation_runs_as_it_stands(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["bounds", "flags"])
+@pytest.mark.parametrize("name", ["bounds", "flags", "mends"])
 def test_the_tables_of_the_documentation_are_the_generated_ones(name: str) -> None:
-    page = (ROOT / "docs" / "verification.md").read_text()
-    lines = {"bounds": pages.bounds, "flags": pages.flags}[name]()
+    page = (ROOT / "docs" / ("conformance.md" if name == "mends" else "verification.md")).read_text()
+    lines = {"bounds": pages.bounds, "flags": pages.flags, "mends": pages.mends}[name]()
     assert pages.part(page, name).splitlines() == lines, "python docs/examples/fill_pages.py fills them"
