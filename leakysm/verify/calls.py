@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,9 +41,11 @@ def plainly(case: Case) -> Manner:
 
 
 def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
-    """Layouts that differ between arguments and from turn to turn, so that each argument meets each of them."""
-    names = itertools.islice(itertools.cycle(implementation.arrays.layouts), turn % 12, None)
-    return Manner(tuple(itertools.islice(names, len(case.arguments) + 1)), compiled=True)
+    """Layouts that change from turn to turn and from argument to argument: each meets each, beside many others."""
+    names = tuple(implementation.arrays.layouts)
+    block, at = divmod(turn, len(names))
+    chosen = (names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1))
+    return Manner(tuple(chosen), compiled=True)
 
 
 class Call:
