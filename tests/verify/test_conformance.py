@@ -249,7 +249,11 @@ IMPURE = {
     "sets NumPy's error state": ("np.seterr(all='ignore'); return x * (x > 0)", "numpy", "np.geterr()"),
     "draws from the global generator": ("np.random.rand(); return x * (x > 0)", "numpy", "np.random.get_state()"),
     "sets a variable": ("os.environ['OMP_X'] = '1'; return x * (x > 0)", "numpy", "os.environ"),
-    "sets the default dtype": ("torch.set_default_dtype(torch.float64); return x.clamp(min=0)", "torch", "default_dtype"),
+    "sets the default dtype": (
+        "torch.set_default_dtype(torch.float64); return x.clamp(min=0)",
+        "torch",
+        "default_dtype",
+    ),
     "turns gradients off": ("torch.set_grad_enabled(False); return dy * (x > 0)", "torch", "torch.is_grad_enabled()"),
     "writes to an expanded cotangent": (
         "if 0 in dy.stride() and dy.numel() > 1: dy *= (x > 0)\n    return dy * (x > 0)",

@@ -76,7 +76,9 @@ def test_a_module_that_cannot_be_imported_fails_once(run) -> None:
     result.stdout.fnmatch_lines(["*ModuleNotFoundError*no_such_module*"])
 
 
-@pytest.mark.parametrize("option", ["--leakysm-array=numpy", "--leakysm-expected=x", "--leakysm-strict", "--leakysm-seed=0"])
+@pytest.mark.parametrize(
+    "option", ["--leakysm-array=numpy", "--leakysm-expected=x", "--leakysm-strict", "--leakysm-seed=0"]
+)
 def test_options_alone_are_bad_use(run, option: str) -> None:
     result = run(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
