@@ -14,7 +14,6 @@ from leakysm.verify.adapters.arrays import EXPANDED, kept
 from leakysm.verify.adapters.implementation import HostArray, Implementation
 from leakysm.verify.registry import Case
 
-
 PARTS = ("value", "vjp")
 
 

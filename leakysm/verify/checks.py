@@ -12,7 +12,7 @@ import numpy as np
 
 from leakysm.verify.adapters.implementation import HostArray, Implementation, WrongResult
 from leakysm.verify.bounds import Exact, Precision, errors, roundings
-from leakysm.verify.calls import PARTS, Call, Manner, plainly
+from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.purity import Impurity, observed
 from leakysm.verify.registry import Case, Entry, Truth
 

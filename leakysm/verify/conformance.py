@@ -24,8 +24,8 @@ from leakysm.verify.adapters.implementation import Implementation, NotOffered
 from leakysm.verify.adapters.loading import cannot_be_imported, load
 from leakysm.verify.adapters.module import ModuleImplementation, array_kind
 from leakysm.verify.adapters.signatures import Names
-from leakysm.verify.calls import Manner, in_turn, plainly
-from leakysm.verify.checks import PARTS, Outcome, draw, judge
+from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
+from leakysm.verify.checks import Outcome, draw, judge
 from leakysm.verify.counterexample import shown
 from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
 from leakysm.verify.shrink import shrink

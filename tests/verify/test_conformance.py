@@ -242,7 +242,7 @@ IMPURE = {
         "share a buffer",
     ),
     "is random in the last bit": (
-        "y = x * (x > 0); kept['n'] = 1 - kept.get('n', 0)\n    return np.nextafter(y, y * (1 + kept['n']), dtype=y.dtype)",
+        "y = x * (x > 0); kept[0] = 1 - kept.get(0, 0)\n    return np.nextafter(y, y * (1 + kept[0]), dtype=y.dtype)",
         "numpy",
         "",
     ),
