@@ -34,8 +34,8 @@ def conform(
         typer.Option(
             "--map",
             metavar="THEIRS=OURS",
-            help="The module's name of a parameter, such as t=threshold, or leaky_squared_euclidean.t=threshold for one operation; "
-            "may be given several times.",
+            help="The module's name of a parameter, such as t=threshold; for one operation only, such as "
+            "leaky_squared_euclidean.t=threshold. May be given several times.",
         ),
     ] = None,
     dtype: Annotated[
@@ -85,7 +85,7 @@ def conform(
     """
     from leakysm_cli.options import require_one_of
     from leakysm_cli.progress import shown_steps
-    from leakysm_cli.verify import dumps, keep_hypothesis_files, print_lines
+    from leakysm_cli.verify import dumps, keep_compiled_programs, keep_hypothesis_files, print_lines
 
     from leakysm.errors import UserError
     from leakysm.verify import report as reports
@@ -103,6 +103,7 @@ def conform(
     require_one_of("dtype", dtype or (), OWN_DTYPES)
     failures = read_expected_file(expected) if expected else []
     keep_hypothesis_files()
+    keep_compiled_programs()
     dtypes = tuple(dict.fromkeys(dtype)) if dtype else OWN_DTYPES if strict else OTHERS_DTYPES
     settings = Settings(dtypes, strict, examples, seed=seed, seconds=time_limit, every_flag=every_flag)
     with shown_steps("checking") as steps, redirect_stdout(sys.stderr):  # what the module prints is no report

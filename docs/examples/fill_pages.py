@@ -36,4 +36,4 @@ def fill(name: str, **parts: list[str]) -> None:
 
 if __name__ == "__main__":
     fill("verification.md", bounds=pages.bounds(), flags=pages.flags(), errors=errors())
-    fill("conformance.md", findings=findings())
+    fill("conformance.md", mends=pages.mends(), findings=findings())

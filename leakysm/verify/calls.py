@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED
+from leakysm.verify.adapters.arrays import EXPANDED, kept
 from leakysm.verify.adapters.implementation import HostArray, Implementation
 from leakysm.verify.registry import Case
+
+PARTS = ("value", "vjp")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ def plainly(case: Case) -> Manner:
 
 
 def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
-    """Layouts that differ between arguments and from turn to turn, so that each argument meets each of them."""
-    names = itertools.islice(itertools.cycle(implementation.arrays.layouts), turn % 12, None)
-    return Manner(tuple(itertools.islice(names, len(case.arguments) + 1)), compiled=True)
+    """Layouts that change from turn to turn and from argument to argument: each meets each, beside many others."""
+    names = tuple(implementation.arrays.layouts)
+    block, at = divmod(turn, len(names))
+    chosen = (names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1))
+    return Manner(tuple(chosen), compiled=True)
 
 
 class Call:
@@ -76,12 +79,20 @@ class Call:
 
     def function(self) -> Callable[..., Any]:
         """What is called with the arguments; NotOffered if it cannot be had."""
-        function = self.implementation.function(self.case.operation, self.part, self.case.parameters)
-        return self.arrays.compiled(function) if self.manner.compiled else function
+        operation, parameters = self.case.operation, self.case.parameters
+        function = self.implementation.function(operation, self.part, parameters)
+        if not (self.manner.compiled and self.arrays.compiles):
+            return function
+        both = self.implementation.both(operation, parameters)
+        if both is None:
+            return self.arrays.compiled(function, function)
+        at, dy = PARTS.index(self.part), self.arrays.asarray(np.asarray(self.case.dy, dtype=self.dtype))
+        call = self.arrays.compiled(both, lambda *given: {at: function(*given[: len(self.names)])})
+        return lambda *given: call(*(given if at else (*given, dy)))[at]
 
     def results(self) -> tuple[HostArray, ...]:
         """The results as host arrays."""
-        with self.around():
+        with self.around(), kept(self.arrays.settings, self.arrays.scope):
             return self.arrays.hosted(self.function()(*self.placed().values()))
 
 

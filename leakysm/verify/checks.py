@@ -10,14 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from leakysm.verify.adapters.implementation import HostArray, Implementation, NotOffered, WrongResult
+from leakysm.verify.adapters.implementation import HostArray, Implementation, WrongResult
 from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.judging import judged
-from leakysm.verify.purity import Impurity, impurity
+from leakysm.verify.purity import Impurity, observed
 from leakysm.verify.registry import Case, Entry, Truth
-
-PARTS = ("value", "vjp")
 
 
 @dataclass(frozen=True)
@@ -67,25 +65,26 @@ def judge(
     """
     case, manner = truth.case, manner or plainly(truth.case)
     names = names_of(truth, part)
+    call = Call(implementation, case, dtype, part, manner)
+    seen = observed(call)
+    again, twin = seen.results, None
     try:
-        call = Call(implementation, case, dtype, part, manner)
-        results = call.results()
-        again = call.results() if strict else results
-        twin = _twin(implementation, truth, dtype, part, manner) if strict else None
-    except NotOffered:
-        raise
+        if seen.raised is not None:
+            raise seen.raised
+        if strict:
+            again, twin = call.results(), _twin(implementation, truth, dtype, part, manner)
     except (Exception, SystemExit) as problem:
         wrong = isinstance(problem, WrongResult)
         text = str(problem) if wrong else raised(problem)
         kind: Literal["result", "raised"] = "result" if wrong else "raised"
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text, kind=kind, manner=manner)
         return
+    results, found = seen.results, seen.impurity
     outcomes = list(judge_numbers(truth, dtype, part, results, strict=strict, manner=manner))
     for at, outcome in enumerate(outcomes):
-        judged = strict and not outcome.failed
-        broken = _own_promise(results[at], again[at], (twin or results)[at]) if judged else None
+        promised = strict and not outcome.failed
+        broken = _own_promise(results[at], again[at], (twin or results)[at]) if promised else None
         yield outcome if broken is None else replace(outcome, problem=broken, kind="promise")
-    found = impurity(call) if manner.purity and all(outcome.kind != "result" for outcome in outcomes) else None
     if found is not None:
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, found.problem, 0, "impure", manner, found)
 

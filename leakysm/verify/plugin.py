@@ -43,7 +43,8 @@ OPTIONS = ("array", "expected", "strict", "require", "map", "dtype", "seed", "ex
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("leakysm_conform") is None:
         for option in OPTIONS:
-            if config.getoption(f"leakysm_{option}") not in (None, False):
+            value = config.getoption(f"leakysm_{option}")
+            if value is not None and value is not False:
                 raise pytest.UsageError(f"--leakysm-{option} goes with --leakysm-conform; add that, or leave it out")
         return
     _checked(config)  # what is wrong with the options is told at once

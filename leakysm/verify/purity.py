@@ -6,15 +6,16 @@ uses again, and no other bits when it is called again.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from leakysm.verify.adapters.arrays import kept
-from leakysm.verify.adapters.implementation import as_tuple
+from leakysm.verify.adapters.implementation import HostArray, as_tuple
 from leakysm.verify.calls import Call, floats_of
 
 
@@ -32,34 +33,55 @@ class Impurity:
     modules: tuple[str, ...] = ()
 
 
-def impurity(call: Call) -> Impurity | None:
-    """The first impurity of a call that gives its results; None if there is none."""
+@dataclass(frozen=True)
+class Observed:
+    """What a call gave, as host arrays, or what it raised; and what it did that it may not."""
+
+    results: tuple[HostArray, ...] = ()
+    raised: BaseException | None = None
+    impurity: Impurity | None = None
+
+
+def observed(call: Call) -> Observed:
+    """One call, its arguments and results watched; if its manner says so, settings and further calls as well.
+
+    NotOffered passes through, nothing else.
+    """
+    arrays = call.arrays
     with call.around():
-        first = _found(call)
-        if first is not None and first.modules:  # a library that is loaded late may set something, once
-            return _found(call)
-        return first
-
-
-def _found(call: Call) -> Impurity | None:
-    arrays, given, function = call.arrays, call.placed(), call.function()
-    marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
-    with kept(arrays.settings, arrays.scope) as changed:
+        given, function = call.placed(), call.function()
+        marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
         try:
-            results = as_tuple(function(*given.values()))
-        except Exception as problem:
-            raises = f"raised {type(problem).__name__} when it was called again"
-            return Impurity(raises, None, "False", {name: name for name in given})
-        for setting in changed():
-            read = setting.read
-            return Impurity(
-                f"changed a setting of the program, {read}", read, f"before == {read}", None, (setting.module,)
-            )
+            with kept(arrays.settings, arrays.scope):
+                raw = as_tuple(function(*given.values()))
+            results = arrays.hosted(raw)
+        except (Exception, SystemExit) as problem:
+            return Observed(raised=problem)
+        found = _changed(call, given, marks) or _view(call, given, raw)
+        if found is None and call.manner.purity:
+            found = _set(call, function) or _repeated(call, function, given, raw)
+    return Observed(results, None, found)
+
+
+def _changed(call: Call, given: dict[str, Any], marks: dict[tuple[str, str], Any]) -> Impurity | None:
     for (name, read), mark in marks.items():
         if _differs(call, read, given[name], mark):
             text = read.format(name)
             return Impurity(f"changed its argument {name}: {text} is another afterwards", text, f"before == {text}")
-    return _view(call, given, results) or _repeated(call, function, given, results)
+    return None
+
+
+def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
+    """A setting of the program that a call changes. Not the first call: libraries that load late may set some, once."""
+    arrays = call.arrays
+    with kept(arrays.settings, arrays.scope) as changed:
+        with contextlib.suppress(Exception):
+            function(*call.placed().values())
+        for setting in changed():
+            read = setting.read
+            problem = f"changed a setting of the program, {read}"
+            return Impurity(problem, read, f"before == {read}", None, (setting.module,))
+    return None
 
 
 def _watched(call: Call) -> Iterator[tuple[str, str]]:

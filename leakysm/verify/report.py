@@ -102,7 +102,7 @@ def gradient_rows(checks: Sequence[Checks]) -> list[list[str]]:
 
 
 def problems(report: Report) -> list[str]:
-    """What went wrong: of each operation the failure that says most, as code; then what is missing or did not happen."""
+    """What went wrong: of each operation the failure that says most; then what is missing or did not happen."""
     lines = [line for row in report.rows for line in row_problems(row)]
     lines += [f"{name} is required and not offered: define it, or leave --require out" for name in report.missing]
     return lines + [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]

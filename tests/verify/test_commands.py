@@ -101,6 +101,55 @@ def test_conform_reads_expected_failures(run, tmp_path: Path) -> None:
     assert "nowhere.txt" in result.output
 
 
+FOREIGN = "def relu(inputs, alpha):\n    return inputs * (inputs > 0)\n"
+
+
+def test_conform_fails_if_a_function_cannot_be_called_or_is_missing(run, tmp_path: Path) -> None:
+    (tmp_path / "foreign.py").write_text(FOREIGN)
+    result = run("conform", "foreign.py", "--operation", "relu")
+    assert result.exit_code == 1
+    assert "relu takes (inputs, alpha); (x) is needed" in result.output
+    (tmp_path / "good.py").write_text(GOOD)
+    words = ("conform", "good.py", "--operation", "relu", "--examples", 0)
+    assert run(*words, "--require", "relu").exit_code == 0
+    result = run(*words, "--require", "conv2d")
+    assert (result.exit_code, "conv2d is required and not offered" in result.output) == (1, True)
+
+
+def test_conform_checks_as_much_as_it_is_told(run, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text("def relu(x):\n    return x * (x > -1)\ndef relu_vjp(x, dy):\n    return dy\n")
+    words = ("conform", "wrong.py", "--operation", "relu", "--json", "--dtype", "float64", "--seed", 5, "--every-flag")
+    result = run(*words, "--examples", 2, "--time-limit", 60)
+    found = json.loads(result.stdout)
+    assert found["version"] == 2
+    relu = found["operations"][0]
+    assert {worst["dtype"] for worst in relu["worst"]} == {"float64"}
+    assert len(relu["others"]) == len(relu["failures"]) - 1
+    assert "relu: failed" in result.stderr
+
+
+def test_conform_explains_a_flag_without_a_module(run) -> None:
+    result = run("conform", "--explain", "saturated")
+    assert result.exit_code == 0
+    assert "What to do: Use log1p" in result.output
+    for words in (("--explain", "typo"), (), ("good", "--dtype", "float8")):
+        assert run("conform", *words).exit_code == 2
+
+
+def test_every_flag_says_what_to_do() -> None:
+    from leakysm.verify.flags import FLAGS
+    from leakysm.verify.telling import MENDS
+
+    assert set(FLAGS) <= set(MENDS)
+
+
+def test_operations_that_are_not_offered_are_one_line(run, tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    lines = run("conform", "good.py", "--examples", 0).stdout.splitlines()
+    assert len([line for line in lines if "conv2d" in line]) == 1
+    assert next(line for line in lines if "conv2d" in line).startswith("not offered: ")
+
+
 def test_vectors_are_listed_by_operation_and_flag(run) -> None:
     result = run("vectors", "list", "--operation", "cross_entropy", "--flag", "saturated")
     assert result.exit_code == 0

@@ -1,6 +1,10 @@
 """Conformance of somebody else's code: what is offered is judged, whatever goes wrong is a row of the report."""
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +17,11 @@ from leakysm.ops import registry as operations
 from leakysm.verify import registry
 from leakysm.verify.adapters import ModuleImplementation, arrays_named
 from leakysm.verify.bounds import Bound, Exact
+from leakysm.verify.checks import judge
 from leakysm.verify.conformance import Expected, Settings, conform, conform_module, fixed_case, read_expected
 from leakysm.verify.gradients import check_gradients
 from leakysm.verify.precise import exact
-from leakysm.verify.registry import Case, Entry
+from leakysm.verify.registry import Case, Entry, Truth
 from leakysm.verify.report import ERROR_HEADER, SUMMARY_HEADER, as_json, columns, error_rows, problems, summary_rows
 
 QUICK = Settings(examples=5, shrink_seconds=0.1)
@@ -30,12 +35,9 @@ def module(folder: Path, text: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _forget_the_module():
-    import sys
-
+def _search_path():
     before = list(sys.path)
     yield
-    sys.modules.pop("offered_functions", None)
     sys.path[:] = before
 
 
@@ -93,7 +95,7 @@ def test_whatever_is_returned_or_raised_is_a_row(tmp_path: Path, result: str, pr
 
 
 def test_changed_arguments_are_found(tmp_path: Path) -> None:
-    found = row(tmp_path, "def relu(x):\n    np.maximum(x, 0, out=x)\n    return x\n")
+    found = row(tmp_path, "def relu(x):\n    np.maximum(x, 0, out=x)\n    return x.copy()\n")
     assert "changed its argument x" in str(found.problem)
 
 
@@ -217,12 +219,241 @@ def test_at_the_kink_others_may_take_either_factor_and_nothing_between(
     factor: float, strict: bool, passes: bool
 ) -> None:
     truths = registry.ENTRIES["leaky_squared_euclidean"].truths
-    from leakysm.verify.checks import judge
-
     implementation = ModuleImplementation(leaky_with(factor), arrays_named("numpy"), "leaky")
     (truth,) = [t for t in truths if t.case.name == "kink"]
     outcomes = list(judge(implementation, truth, "float64", "vjp", strict=strict))
     assert all(o.problem is None for o in outcomes) is passes
+
+
+# Purity, in the framework's own arrays
+
+IMPURE = {
+    "changes its argument": ("y = x.clamp(min=0); x.zero_(); return y", "torch", "changed its argument x"),
+    "changes what lies between": (
+        "y = x * (x > 0); b = x.base\n    if b is not None and b.size > x.size: b[...] = 7; x[...] = y\n    return y",
+        "numpy",
+        "changed its argument x",
+    ),
+    "marks its argument": ("x.requires_grad_(); return x.detach().clamp(min=0)", "torch", "requires_grad is another"),
+    "changes its cotangent": ("dy[x <= 0] = 0; return dy.copy()", "numpy", "changed its argument dy"),
+    "keeps one buffer": (
+        "y = kept.setdefault((x.shape, x.dtype), np.empty_like(x)); np.maximum(x, 0, out=y); return y",
+        "numpy",
+        "share a buffer",
+    ),
+    "is random in the last bit": (
+        "y = x * (x > 0); kept[0] = 1 - kept.get(0, 0)\n    return np.nextafter(y, y * (1 + kept[0]), dtype=y.dtype)",
+        "numpy",
+        "",
+    ),
+    "sets NumPy's error state": ("np.seterr(all='ignore'); return x * (x > 0)", "numpy", "np.geterr()"),
+    "draws from the global generator": ("np.random.rand(); return x * (x > 0)", "numpy", "np.random.get_state()"),
+    "sets a variable": ("os.environ['OMP_X'] = '1'; return x * (x > 0)", "numpy", "os.environ"),
+    "sets the default dtype": (
+        "torch.set_default_dtype(torch.float64); return x.clamp(min=0)",
+        "torch",
+        "default_dtype",
+    ),
+    "turns gradients off": ("torch.set_grad_enabled(False); return dy * (x > 0)", "torch", "torch.is_grad_enabled()"),
+    "writes to an expanded cotangent": (
+        "if 0 in dy.stride() and dy.numel() > 1: dy *= (x > 0)\n    return dy * (x > 0)",
+        "torch",
+        "raised RuntimeError",
+    ),
+    "takes strides for granted": (
+        "return x.as_strided(x.shape, torch.empty(x.shape).stride()).clamp(min=0)",
+        "torch",
+        "is 99.0; 0.0 is exact",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMPURE)
+def test_an_impurity_is_found_and_its_code_shows_it(tmp_path: Path, name: str) -> None:
+    body, library, problem = IMPURE[name]
+    pytest.importorskip(library)
+    vjp = "_vjp(x, dy)" if "dy" in body else "(x)"
+    text = f"import os, {library}\nkept = {{}}\ndef relu{vjp}:\n    {body}\n"
+    if vjp == "(x)":
+        text += "def relu_vjp(x, dy):\n    return dy * (x > 0)\n"
+    before = np.geterr(), dict(os.environ)
+    report = conform_module(module(tmp_path, text), operations=["relu"], settings=replace(QUICK, examples=0))
+    found = report.rows[-1]
+    assert (np.geterr(), dict(os.environ)) == before
+    assert found.status == "failed"
+    assert set(found.failures) & {"purity", "layout", "plain", "cut-off", "wide"}
+    assert problem in str(found.problem)
+    assert "does not show it" not in str(found.counterexample) or "random" in name
+
+
+def test_a_view_of_an_argument_is_found() -> None:
+    implementation = ModuleImplementation(SimpleNamespace(relu=lambda x: x), arrays_named("numpy"), "offered")
+    case = Case("relu", "positive", (np.ones((2, 3)),), np.ones((2, 3)))
+    outcomes = list(judge(implementation, Truth(registry.ENTRIES["relu"], case), "float32", "value", strict=False))
+    assert [o.problem for o in outcomes if o.failed] == ["gave a view of its argument x: the result shares its memory"]
+
+
+def test_every_argument_arrives_in_every_layout(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    met: dict[str, set[tuple[bool, int]]] = {"x": set(), "c": set(), "dy": set()}
+
+    def squared_euclidean_vjp(x, c, dy):
+        for name, a in zip(("x", "c", "dy"), (x, c, dy), strict=True):
+            if min(a.shape) > 1:
+                kind = (
+                    "expanded"
+                    if 0 in a.stride()
+                    else "strided"
+                    if a.stride(-1) == 2
+                    else "inside"
+                    if a.storage_offset()
+                    else "plain"
+                )
+                met[name].add("transposed" if a.stride(-1) > 2 else kind)
+        difference = 2 * dy[..., None] * (x[:, None] - c)
+        return difference.sum(1), -difference.sum(0)
+
+    offered = SimpleNamespace(squared_euclidean_vjp=squared_euclidean_vjp)
+    implementation = ModuleImplementation(offered, arrays_named("torch"), "offered")
+    report = conform(implementation, operations=["squared_euclidean"], settings=Settings(examples=0))
+    assert torch.is_grad_enabled()
+    assert report.ok, report.rows[0].problem
+    everywhere = {"plain", "strided", "inside", "transposed"}
+    assert met == {"x": everywhere, "c": everywhere, "dy": everywhere | {"expanded"}}
+
+
+def test_jax_runs_each_dtype_as_its_users_do(tmp_path: Path) -> None:
+    jax = pytest.importorskip("jax")
+    seen = set()
+
+    def cross_entropy(logits, labels):
+        seen.add((str(logits.dtype), str(labels.dtype), jax.config.jax_enable_x64))
+        return -jax.nn.log_softmax(logits)[jax.numpy.arange(len(labels)), labels].mean()
+
+    offered = SimpleNamespace(cross_entropy=cross_entropy)
+    implementation = ModuleImplementation(offered, arrays_named("jax"), "offered")
+    conform(implementation, operations=["cross_entropy"], settings=Settings(examples=0, shrink_seconds=0))
+    assert seen == {("float32", "int32", False), ("float64", "int64", True)}
+    assert not jax.config.jax_enable_x64
+
+
+# Functions that cannot be called as the operation is
+
+FOREIGN = (
+    "def leaky_squared_euclidean(query, proto, t, s):\n"
+    "    d = ((query[:, None] - proto) ** 2).sum(-1)\n"
+    "    return np.where(d <= t, d, s * d + (t - s * t if np.isfinite(t) else 0)).astype(d.dtype)\n"
+)
+
+
+def test_a_function_with_other_parameters_fails_with_both_signatures(tmp_path: Path) -> None:
+    report = conform_module(module(tmp_path, FOREIGN + GOOD), settings=QUICK)
+    found = next(r for r in report.rows if r.operation == "leaky_squared_euclidean")
+    assert found.status == "failed"
+    assert "takes (query, proto, t, s); (x, c, threshold, slope, per) is needed" in str(found.problem)
+    assert "--map t=threshold --map s=slope" in str(found.problem)
+    assert not report.ok
+
+
+@pytest.mark.parametrize("names", [("t=threshold", "s=slope"), ("leaky_squared_euclidean.t=threshold", "s=slope")])
+def test_a_map_gives_the_parameters_their_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    target = module(tmp_path, FOREIGN)
+    found = conform_module(target, operations=["leaky_squared_euclidean"], settings=QUICK, names=names).rows[-1]
+    assert found.status == "passed", found.problem
+    assert found.cases > 30
+
+
+@pytest.mark.parametrize("entry", ["t", "t=treshold", "no_such.t=threshold", "relu.t=threshold"])
+def test_a_map_that_cannot_be_meant_is_bad_use(tmp_path: Path, entry: str) -> None:
+    with pytest.raises(UserError, match="map is"):
+        conform_module(module(tmp_path, GOOD), names=[entry])
+
+
+def test_what_is_required_must_be_offered(tmp_path: Path) -> None:
+    target = module(tmp_path, GOOD)
+    assert conform_module(target, operations=["relu"], settings=QUICK, require=["relu"]).ok
+    report = conform_module(target, operations=["relu"], settings=QUICK, require=["conv2d"])
+    assert not report.ok
+    assert "conv2d is required and not offered" in "\n".join(problems(report))
+
+
+# The code that is judged is the code that is meant
+
+
+def statuses(target: str) -> set[str]:
+    return {r.status for r in conform_module(target, operations=["relu"], settings=replace(QUICK, examples=0)).rows}
+
+
+def test_two_files_of_one_name_are_two_and_a_mended_one_is_read_again(tmp_path: Path) -> None:
+    for folder, text in (("a", GOOD), ("b", ZERO)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "parts.py").write_text(text)
+        (tmp_path / folder / "losses.py").write_text("from parts import relu\n")
+    a, b = (str(tmp_path / folder / "losses.py") for folder in "ab")
+    assert [statuses(target) for target in (a, b, a)] == [{"passed"}, {"failed"}, {"passed"}]
+    (tmp_path / "b" / "parts.py").write_text(GOOD)
+    assert statuses(b) == {"passed"}
+
+
+def test_a_file_is_not_pythons_own_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random.py").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert statuses("./random.py") == statuses("random") == {"passed"}
+
+
+@pytest.mark.parametrize("target", ["pkg/sub/loss.py", "pkg.sub.loss"])
+def test_a_packages_relative_imports_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    (tmp_path / "pkg" / "sub").mkdir(parents=True)
+    for name in ("pkg/__init__.py", "pkg/sub/__init__.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "pkg" / "parts.py").write_text(GOOD)
+    (tmp_path / "pkg" / "sub" / "loss.py").write_text("from ..parts import relu\n")
+    monkeypatch.chdir(tmp_path)
+    assert statuses(target) == {"passed"}
+
+
+def test_a_plain_file_with_relative_imports_is_told_its_dotted_name(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "loss.py").write_text("from .parts import relu\n")
+    (tmp_path / "pkg" / "parts.py").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    report = conform_module("pkg/loss.py")
+    assert "leakysm conform pkg.loss" in str(report.rows[0].problem)
+    assert statuses("pkg.loss") == {"passed"}
+
+
+def test_a_class_in_place_of_an_instance_is_told(tmp_path: Path) -> None:
+    text = "class Loss:\n    def relu(self, x):\n        return x * (x > 0)\n"
+    report = conform_module(module(tmp_path, text) + ":Loss")
+    assert "Loss is a class; an instance is expected" in str(report.rows[0].problem)
+
+
+# How much is checked
+
+
+def test_the_same_exception_everywhere_stops_at_the_third_case(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    found = row(tmp_path, f"def relu(x):\n    open({str(calls)!r}, 'a').write('x')\n    raise TypeError('no')\n")
+    assert found.cases == 3
+    assert "stopped at the third case" in found.notes[0]
+
+
+def test_a_time_limit_reports_what_was_found_by_then(tmp_path: Path) -> None:
+    target = module(tmp_path, GOOD)
+    report = conform_module(target, operations=["relu"], settings=replace(QUICK, seconds=0.0))
+    assert "cut off after 0 s, at case 0" in report.rows[-1].notes[0]
+
+
+def test_the_failure_that_says_most_is_shown_and_one_of_each_flag_on_demand(tmp_path: Path) -> None:
+    text = (
+        "def relu(x):\n    return x * (x > 0) * x.dtype.type(1.001)\ndef relu_vjp(x, dy):\n    return dy * (x >= 0)\n"
+    )
+    settings = replace(QUICK, every_flag=True)
+    found = conform_module(module(tmp_path, text), operations=["relu"], settings=settings).rows[-1]
+    assert "plain" in found.failures
+    assert len(found.others) == len(found.failures) - 1
+    assert "/y: " in str(found.problem)
+    assert "ties" in [shown.flag for shown in found.others]
 
 
 # Reports
@@ -246,6 +477,18 @@ def test_the_smallest_counterexample_runs_as_it_stands(tmp_path: Path) -> None:
     exec(compile(str(found.counterexample), "counterexample", "exec"), scope)
     assert isinstance(scope["result"], np.ndarray)
     assert scope["x"].size <= 4
+
+
+@pytest.mark.parametrize("target", ["losses.py", "losses", "sub/losses.py", "losses.py:inside.it"])
+def test_the_code_loads_what_was_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    text = ZERO + "class Inside:\n    class it:\n        relu = staticmethod(relu)\ninside = Inside()\n"
+    (tmp_path / "sub").mkdir()
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / "losses.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    found = conform_module(target, operations=["relu"], settings=QUICK).rows[-1]
+    code = f"{found.counterexample}\nassert 0 < x.max() < 1e-2 and result.max() == 0"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_fixed_cases_are_found_by_id() -> None:

@@ -27,6 +27,32 @@ def test_every_offered_operation_is_a_test_with_its_counterexample(run) -> None:
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_what_is_not_checked_is_told(run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        partial="def relu(x):\n    return x * (x > 0)\n"
+        "def prototypical_loss_vjp(support, support_labels, query, query_labels, dy):\n    raise SystemExit\n"
+    )
+    result = run("--leakysm-conform=partial", "--leakysm-examples=0")
+    result.assert_outcomes(passed=2, failed=1, skipped=13)
+    result.stdout.fnmatch_lines(["*leakysm: not checked*", "relu: passed (value only)"])
+
+
+def test_what_is_required_fails_where_it_is_not_offered(run) -> None:
+    result = run("--leakysm-conform=offered", "--leakysm-require=conv2d", "--leakysm-examples=0")
+    result.assert_outcomes(passed=1, failed=2, skipped=13)
+    result.stdout.fnmatch_lines(["*conv2d is required and not offered*"])
+
+
+def test_parameters_are_mapped_and_dtypes_chosen(run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        mapped="import numpy as np\ndef batch_norm_inference(x, scale, shift, mean, variance, *, epsilon):\n"
+        "    assert x.dtype == np.float64\n"
+        "    return (x - mean) / np.sqrt(variance + epsilon) * scale + shift\n"
+    )
+    options = ("--leakysm-conform=mapped", "--leakysm-map=epsilon=eps", "--leakysm-dtype=float64")
+    run(*options, "--leakysm-seed=3", "--leakysm-examples=3").assert_outcomes(passed=2, skipped=14)
+
+
 def test_paths_add_ones_own_tests(run) -> None:
     run("--leakysm-conform=offered", "test_mine.py").assert_outcomes(passed=2, failed=1, skipped=14)
 
@@ -50,7 +76,9 @@ def test_a_module_that_cannot_be_imported_fails_once(run) -> None:
     result.stdout.fnmatch_lines(["*ModuleNotFoundError*no_such_module*"])
 
 
-@pytest.mark.parametrize("option", ["--leakysm-array=numpy", "--leakysm-expected=x", "--leakysm-strict"])
+@pytest.mark.parametrize(
+    "option", ["--leakysm-array=numpy", "--leakysm-expected=x", "--leakysm-strict", "--leakysm-seed=0"]
+)
 def test_options_alone_are_bad_use(run, option: str) -> None:
     result = run(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR

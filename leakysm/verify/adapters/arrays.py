@@ -81,9 +81,13 @@ class Arrays:
         """The gradients of function(*arrays), an array or a tuple whose first is differentiated, by autodiff."""
         raise NotImplementedError
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as the library's compiler makes it; itself where there is none."""
-        return function
+    def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:
+        """Outputs and gradients at once, for a library that compiles."""
+        raise NotImplementedError
+
+    def compiled(self, function: Callable[..., Any], eager: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as the library's compiler makes it; `eager` where there is no compiler, or it cannot."""
+        return eager
 
     def evaluated(self, expression: str, *arrays: Any) -> Any:
         """The value of one of the expressions for these arrays."""

@@ -24,7 +24,7 @@ class WrongResult(Exception):  # noqa: N818 (the message is the finding)
 
 @dataclass(frozen=True)
 class Snippet:
-    """A call as code. `load`: the line that makes `owner`, whose value is `offered`; `definitions`: what `function` needs.
+    """A call as code. `load`: the line that makes `owner`, which is `offered`; `definitions`: what `function` needs.
 
     The function takes the arguments by position (a gradient's dy last) and `keywords`.
     """
@@ -71,6 +71,10 @@ class Implementation:
     def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
         """The call with these parameters: it takes the arguments (a gradient's dy last), gives what comes of it."""
         raise NotImplementedError
+
+    def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
+        """Outputs and gradients of one call, which compiles once for the two; None if they are not made at once."""
+        return None
 
     def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
         """The same call as code."""

@@ -36,11 +36,12 @@ class JaxArrays(Arrays):
         *PROGRAM,
         Setting("jax.config.jax_enable_x64", "jax", lambda value: jax.config.update("jax_enable_x64", value)),
     )
-    scope = {**SCOPE, "jax": jax, "jnp": jnp}
+    scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
     compiles = True
 
     def __init__(self) -> None:
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._untraceable: set[Callable[..., Any]] = set()
 
     def asarray(self, host: HostArray) -> Any:
         return jnp.array(host)
@@ -73,8 +74,18 @@ class JaxArrays(Arrays):
         _, backward = jax.vjp(lambda *a: as_tuple(function(*a))[0], *arrays)
         return tuple(backward(dy))
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:
+        def first(*given: Any) -> tuple[Any, tuple[Any, ...]]:
+            y, *others = as_tuple(function(*given))
+            return y, tuple(others)
+
+        y, backward, others = jax.vjp(first, *arrays, has_aux=True)
+        return (y, *others), tuple(backward(dy))
+
+    def compiled(self, function: Callable[..., Any], eager: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any) -> Any:
+            if function in self._untraceable:
+                return eager(*given)
             places = [i for i, a in enumerate(given) if isinstance(a, jax.Array)]
             key = function, tuple(a for a in given if not isinstance(a, jax.Array))
             if key not in self._compiled:
@@ -86,6 +97,11 @@ class JaxArrays(Arrays):
                     return function(*full)
 
                 self._compiled[key] = jax.jit(of_arrays)
-            return self._compiled[key](*[given[i] for i in places])
+            try:
+                return self._compiled[key](*[given[i] for i in places])
+            except Exception:
+                results = eager(*given)  # which may raise as well: then that is what is told
+                self._untraceable.add(function)
+                return results
 
         return call

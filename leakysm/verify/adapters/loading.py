@@ -78,7 +78,7 @@ def _module(name: str) -> ModuleType:
 
 def package_of(path: Path) -> tuple[Path, str]:
     """The folder that a file's outermost package lies in, and that package's dotted name; "" for a plain file."""
-    folder, parts = path.parent, []
+    folder, parts = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent

@@ -54,6 +54,7 @@ class ModuleImplementation(Implementation):
 
     def __init__(self, offered: Any, arrays: Arrays, name: str, names: Names | None = None):
         self.offered, self.arrays, self.name, self.names = offered, arrays, name, names or Names()
+        self._functions: dict[Any, Callable[..., Any]] = {}
         self.versions: Mapping[str, str] = {**arrays.versions, **_versions(offered)}
 
     def _function(self, operation: str, part: str = "value") -> Callable[..., Any] | None:
@@ -85,10 +86,26 @@ class ModuleImplementation(Implementation):
         return function, signatures.keywords(function, operation, parameters, self.names)
 
     def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        function, keywords = self._called(operation, part, parameters)
+        return self._remembered(part, operation, parameters)
+
+    def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
+        if not self.arrays.compiles or not self.differentiates(operation):
+            return None
+        return self._remembered("both", operation, parameters)
+
+    def _remembered(self, part: str, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+        """The same function for the same call: what was compiled for it is used again."""
+        key = part, operation, repr(sorted(parameters.items()))
+        if key not in self._functions:
+            self._functions[key] = self._made(operation, part, parameters)
+        return self._functions[key]
+
+    def _made(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+        function, keywords = self._called(operation, "vjp" if part == "both" else part, parameters)
         if part == "value" or not self.differentiates(operation):
             return lambda *given: function(*given, **keywords)
         places = [i for i, a in enumerate(OPERATIONS[operation].arguments) if a.kind == "array"]
+        differentiate: Callable[..., Any] = self.arrays.both if part == "both" else self.arrays.differentiated
 
         def gradient(*given: Any) -> Any:
             def of_arrays(*arrays: Any) -> Any:
@@ -97,7 +114,7 @@ class ModuleImplementation(Implementation):
                     full[place] = array
                 return function(*full, **keywords)
 
-            return self.arrays.differentiated(of_arrays, [given[i] for i in places], given[-1])
+            return differentiate(of_arrays, [given[i] for i in places], given[-1])
 
         return gradient
 

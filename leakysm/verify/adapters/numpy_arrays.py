@@ -1,4 +1,4 @@
-"""NumPy arrays, which have no autodiff: a gradient is a module's own `_vjp`. CuPy's are the same in another namespace."""
+"""NumPy arrays, which have no autodiff: a gradient is a module's own `_vjp`. CuPy's are the same, elsewhere."""
 
 from __future__ import annotations
 

@@ -45,8 +45,14 @@ class Names:
 def keywords(
     function: Callable[..., Any], operation: str, parameters: Mapping[str, Any], names: Names
 ) -> dict[str, Any]:
-    """The keywords to call with. NotOffered if the function has no parameter for a value that is not the default."""
-    taken = _taken(function)
+    """The keywords to call with: the parameters, and our defaults of others that the function has no default of.
+
+    NotOffered if the function has no parameter for a value that is not the default.
+    """
+    signature, taken = _signature(function), _taken(function)
+    needed = [p.name for p in signature.parameters.values() if p.default is p.empty] if signature else []
+    own = {p: default(operation, p) for p in OPERATIONS[operation].parameters if names.theirs(operation, p) in needed}
+    parameters = {**{p: value for p, value in own.items() if value is not inspect.Parameter.empty}, **parameters}
     found = {}
     for ours, value in parameters.items():
         theirs = names.theirs(operation, ours)

@@ -34,7 +34,7 @@ class TorchArrays(Arrays):
     bits = "{0}.detach().numpy().tobytes()"
     watched = (
         bits,
-        "bytes({0}.untyped_storage())",
+        "torch.empty(0, dtype=torch.uint8).set_({0}.untyped_storage()).numpy().tobytes()",
         "{0}.shape",
         "{0}.stride()",
         "{0}.requires_grad",
@@ -51,7 +51,7 @@ class TorchArrays(Arrays):
         Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
         Setting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
     )
-    scope = {**SCOPE, "torch": torch}
+    scope: Mapping[str, Any] = {**SCOPE, "torch": torch}
 
     def asarray(self, host: HostArray) -> Any:
         return torch.from_numpy(np.array(host))
