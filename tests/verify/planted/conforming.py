@@ -16,10 +16,13 @@ SETTINGS = Settings(OTHERS_DTYPES, examples=10, shrink_seconds=0)
 
 
 def status(mutant: Mutant) -> str:
-    """ "failed" is what a mistake deserves."""
+    """ "failed" is what a mistake deserves; a suite that crashes on it says nothing."""
     implementation = ModuleImplementation(mutant.functions, arrays_named(mutant.array), "planted:" + mutant.name)
     with np.errstate():  # a mutant may change it for good
-        return conform(implementation, operations=[mutant.operation], settings=SETTINGS).rows[0].status
+        try:
+            return conform(implementation, operations=[mutant.operation], settings=SETTINGS).rows[0].status
+        except Exception as error:
+            return f"crashed ({type(error).__name__}: {error})"
 
 
 def passed(mutants: Iterable[Mutant]) -> list[str]:

@@ -453,7 +453,7 @@ def _in_block(part: str, norm: tuple[Function, Function]) -> Function:
 def norms() -> Iterator[Mutant]:
     sigmas: dict[str, Function] = {
         "eps outside the root": lambda v, e: np.sqrt(v) + v.dtype.type(e),
-        "eps squared": lambda v, e: np.sqrt(v + v.dtype.type(e * e)),
+        "eps squared under the root": lambda v, e: np.sqrt(v + v.dtype.type(e * e)),
         "at least eps": lambda v, e: np.sqrt(np.maximum(v, v.dtype.type(e))),
         "no root": lambda v, e: v + v.dtype.type(e),
         "1 where small": lambda v, e: np.where(v < 1e-6, 1, _root(v, e)).astype(v.dtype),

@@ -1,4 +1,4 @@
-"""Every mutant is a mistake: on its witness it is beyond the bound, or has a side effect, where the right one is not."""
+"""Every mutant is a mistake: its witness is beyond the bound, or shows a side effect, where the right one is not."""
 
 from __future__ import annotations
 
