@@ -31,8 +31,8 @@ def verify(
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
     Prints the largest error of each operation and dtype against its bound, then what numerical differentiation and
-    the laws of gradients found. Exit 1, with the smallest failing example as code, if a bound breaks. --search looks for
-    the inputs with the largest errors instead, and prints them beside the bound that holds for any data.
+    the laws of gradients found. Exit 1, with the smallest failing example as code, if a bound breaks. With --search it
+    looks for the inputs with the largest errors instead, and holds them to the bound for any data.
 
     Example: leakysm verify --backend numpy --operation conv_block
     """

@@ -215,7 +215,7 @@ def tolerance(truth: Exact, k: float, precision: Precision) -> Floats:
 def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradient: bool = False) -> Floats:
     """|computed - exact| / bound of every element: at most 1 where the bound holds, inf for a wrong NaN or infinity.
 
-    computed: array of truth.shape, all of it, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
+    computed: array of truth.shape, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
     """
     found = np.asarray(truth.pick(computed), dtype=np.float64)
     bound = tolerance(truth, k, precision)

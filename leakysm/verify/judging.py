@@ -29,7 +29,7 @@ class Judged:
 def judged(
     truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order, *, left: bool = False
 ) -> list[Judged]:
-    """One verdict for each output ("value") or gradient ("vjp"). results: arrays of the exact shapes, host float arrays.
+    """One verdict for each output ("value") or gradient ("vjp"). results: host float arrays of the exact shapes.
 
     order: "ours" holds them to the order of summation that this package promises, and to subnormal inputs as they are.
     left: the derivative at a distance exactly at the threshold must be the left one.

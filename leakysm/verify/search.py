@@ -73,9 +73,9 @@ class _Evolution:
 
     def _first(self) -> Iterator[Case]:
         for case in self.entry.cases():
-            if case.size <= MOST_NUMBERS and self.dtype in case.dtypes and not case.own:
-                if not _LEFT_OUT & set(case.flags):
-                    yield replace(case, one_way=DTYPES)
+            small = case.size <= MOST_NUMBERS and self.dtype in case.dtypes
+            if small and not case.own and not _LEFT_OUT & set(case.flags):
+                yield replace(case, one_way=DTYPES)
 
     def step(self) -> None:
         """Judge one more case: of the first generation, then a child for each output in turn."""

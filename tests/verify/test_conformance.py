@@ -512,7 +512,7 @@ def doubled():
         return 2 * dy
 
     def twice(a):
-        return (Exact(2 * exact(a), 2 * abs(exact(a)), 1),)
+        return (Exact.of(2 * exact(a), 2 * abs(exact(a)), 1.0),)
 
     def cases():
         return [Case("doubled", "plain", (np.array([0.5, -3.0]),), np.array([1.5, 1.0]), {}, ("plain",), "two numbers")]
@@ -524,7 +524,7 @@ def doubled():
 
     before = dict(registry.ENTRIES)
     operations.register(operations.Operation("doubled", value, vjp, operations.arrays("x"), "any floats"))
-    bounds = {"y": Bound("1", "|2 x|"), "dx": Bound("1", "|2 dy|")}
+    bounds = {name: Bound("1", scale, "one product") for name, scale in (("y", "|2 x|"), ("dx", "|2 dy|"))}
     registry.register(
         Entry("doubled", twice, lambda x, dy: twice(dy), bounds, lambda x: {"n": x.size}, cases, strategy)
     )
@@ -549,7 +549,7 @@ def test_a_new_operation_is_checked_tabulated_written_and_conformance_tested(dou
     report = conform(EngineImplementation(engine), settings=settings)
     assert {r.operation: r.status for r in report.rows} == dict.fromkeys(["relu", "max_pool2d", "doubled"], "passed")
     assert check_gradients(EngineImplementation(engine), registry.ENTRIES["doubled"]).problems == []
-    assert ["doubled", "y", "`1`", "`|2 x|`", "derived"] in bound_rows()
+    assert ["doubled", "y", "`1`", "`|2 x|`", "one product"] in bound_rows()
     stored.write(tmp_path / "operations.h5", operation_groups())
     written = stored.read(tmp_path / "operations.h5")
     assert "doubled/plain" in written
