@@ -128,7 +128,7 @@ def raised(problem: BaseException) -> str:
 def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
     if not ratio.size or ratio.max() <= 1:
         return None
-    at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    at = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
     place = f"[{', '.join(str(int(i)) for i in exact.place(at))}]" if at else ""
     found = exact.pick(found)
     size = f"{ratio[at]:.3g} times the bound" if np.isfinite(ratio[at]) else "beyond any bound"

@@ -144,8 +144,8 @@ def _child(parent: Case, other: Case, dtype: str, random: np.random.Generator) -
 def _parameter(value: Any, random: np.random.Generator) -> Any:
     """A float parameter moved a little, or anywhere in (0, 1]; a leaky metric with such parameters."""
     if isinstance(value, LeakySquaredEuclidean):
-        moved = _parameter(value.threshold, random), min(_parameter(value.slope, random), 1.0)
-        return LeakySquaredEuclidean(*moved, value.per)
+        threshold, slope = (_parameter(number, random) for number in (value.threshold, value.slope))
+        return LeakySquaredEuclidean(threshold, min(slope, 1.0), value.per)
     if not isinstance(value, float):
         return value
     factor = random.choice([1 + 2.0**-23, 1 - 2.0**-23, 2.0, 0.5, random.uniform(0.5, 1.5)])
@@ -160,7 +160,7 @@ def _changed(values: Any, others: Any, dtype: str, random: np.random.Generator) 
     array = np.array(values, dtype=np.float64)
     if not array.size:
         return array
-    change = _CHANGES[random.integers(len(_CHANGES))]
+    change = _CHANGES[int(random.integers(len(_CHANGES)))]
     change(array.reshape(-1), np.ravel(others), dtype, random)
     if random.random() < 0.05 and np.shape(others) == array.shape:
         array = np.array(others, dtype=np.float64)

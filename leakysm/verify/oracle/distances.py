@@ -120,7 +120,7 @@ class LeakySquaredEuclidean(SquaredEuclidean):
     @property
     def under(self) -> float:
         """A square for each coordinate, and s (d - t) and s t: once, or for each coordinate."""
-        return self.terms + 2.0 if self.per == "pair" else 3.0 * self.terms
+        return float(self.terms + 2 if self.per == "pair" else 3 * self.terms)
 
     def factor(self) -> Array:
         chosen = where(self.within, ONE, self.s)
@@ -204,7 +204,7 @@ class Cosine:
     @property
     def under(self) -> float:
         """Two unit vectors and their product, for each coordinate."""
-        return 3.0 * self.terms
+        return float(3 * self.terms)
 
     def _inverses(self) -> tuple[Array, Array]:
         """1 / |x| and 1 / |c|, 0 for a pair with a zero vector, (N, M, 1)."""
