@@ -44,7 +44,8 @@ class Settings:
     """How much is checked. strict: also what only this package promises, float16 included.
 
     seed: of the random cases. seconds: the time limit of each operation, kept between cases, not within one.
-    every_flag: show a counterexample for every flag, not only the one that says most.
+    every_flag: show a counterexample for every flag, not only the one that says most. first_failure: leave an operation
+    at its first failure.
     """
 
     dtypes: tuple[str, ...] = OTHERS_DTYPES
@@ -54,6 +55,7 @@ class Settings:
     seed: int = 0
     seconds: float | None = None
     every_flag: bool = False
+    first_failure: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,13 +260,13 @@ class _Run:
         most = 1 if self.implementation.arrays.compiles else 2
         planned += [(t, m) for t in watched(truths, most) for m in watching(self.implementation, t.case)]
         for done, (truth, manner) in enumerate(planned):
-            if not self.parts:
+            if not self.parts or (self.settings.first_failure and self.failures):
                 return
             if time.monotonic() > self.end:
                 self.notes.append(f"cut off after {self.settings.seconds:g} s, at case {done} of {len(planned)}")
                 return
             self.check(truth, manner)
-        if self.settings.examples:
+        if self.settings.examples and not (self.settings.first_failure and self.failures):
             self._draw()
 
     def _draw(self) -> None:

@@ -12,7 +12,7 @@ from leakysm.verify.conformance import OTHERS_DTYPES, Settings, conform
 from .mutant import Mutant
 from .mutants import counts
 
-SETTINGS = Settings(OTHERS_DTYPES, examples=10, shrink_seconds=0)
+SETTINGS = Settings(OTHERS_DTYPES, examples=10, shrink_seconds=0, first_failure=True)
 
 
 def status(mutant: Mutant) -> str:

@@ -10,6 +10,8 @@ from . import corners, formulas, precision, purity, sizes
 from .exact import excess
 from .mutant import Mutant
 
+KINDS = ("size", "bits", "small", "corner", "cotangent", "structure", "conditioning", "side", "purity")
+
 
 @cache
 def mutants() -> tuple[Mutant, ...]:

@@ -9,11 +9,9 @@ import pytest
 from .exact import excess
 from .framework_mutants import framework_mutants, framework_outputs, is_impure_in_torch
 from .mutant import Mutant
-from .mutants import counts, mutants, sample
+from .mutants import KINDS, counts, mutants, sample
 from .purity import is_impure
 from .witness import right
-
-FAMILIES = sorted({m.family.split(":")[0] for m in mutants()})
 
 
 def _mistakes(of: str) -> list[Mutant]:
@@ -38,13 +36,13 @@ def counts_as_wrong(m: Mutant) -> bool:
     return excess(m.witness, m.witness.outputs(m.functions)) > 1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", KINDS)
 def test_a_sample_of_witnesses_is_beyond_the_bound(family: str) -> None:
     assert _unproven(sample(_mistakes(family))) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", KINDS)
 def test_every_witness_is_beyond_the_bound(family: str) -> None:
     assert _unproven(_mistakes(family)) == []
 
