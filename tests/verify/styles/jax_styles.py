@@ -8,8 +8,8 @@ from jax import lax
 
 
 def power_of_two(size):
-    """2^-e without a gradient, with size * 2^-e near 1: half of the exponent range at most."""
-    most = 60 if size.dtype == jnp.float32 else 500
+    """2^-e without a gradient, with size * 2^-e near 1, as far as that is a normal number."""
+    most = 100 if size.dtype == jnp.float32 else 1000
     _, e = jnp.frexp(lax.stop_gradient(size))
     return jnp.ldexp(jnp.ones_like(size), jnp.clip(-e, -most, most))
 

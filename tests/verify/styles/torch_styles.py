@@ -5,8 +5,8 @@ from torch.nn import functional
 
 
 def power_of_two(size):
-    """2^-e, detached, with size * 2^-e near 1: half of the exponent range at most, so that its square is finite."""
-    most = 60 if size.dtype == torch.float32 else 500
+    """2^-e, detached, with size * 2^-e near 1, as far as that is a normal number."""
+    most = 100 if size.dtype == torch.float32 else 1000
     _, e = torch.frexp(size.detach())
     return torch.ldexp(torch.ones_like(size), (-e).clamp(-most, most))
 
