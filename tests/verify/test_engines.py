@@ -126,9 +126,7 @@ def test_what_cannot_be_judged_is_counted() -> None:
     truth = Truth(ENTRIES["conv_block"], case)
     assert truth.open_gradients(Precision("float32"), "any") is None
     wrong = SimpleNamespace(conv_block_vjp=lambda *_: tuple(np.full(e.shape, 9, np.float32) for e in truth.vjp))
-    outcomes = list(
-        judge(ModuleImplementation(wrong, arrays_named("numpy"), "w"), truth, "float32", "vjp", strict=False)
-    )
+    outcomes = list(judge(ModuleImplementation(wrong, arrays_named("numpy"), "w"), truth, "float32", "vjp", strict=False))
     assert not any(outcome.failed for outcome in outcomes)
     assert sum(outcome.not_judged for outcome in outcomes) > 0
 

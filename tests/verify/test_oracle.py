@@ -32,12 +32,7 @@ SMOOTH = {
 
 def smooth(truth: Truth) -> bool:
     case = truth.case
-    return (
-        case.stored
-        and bool(SMOOTH & set(case.flags))
-        and not {"ties", "zero-scale", "large"} & set(case.flags)
-        and case.size < 800
-    )
+    return case.stored and bool(SMOOTH & set(case.flags)) and not {"ties", "zero-scale", "large"} & set(case.flags) and case.size < 800
 
 
 TRUTHS = [truth for entry in ENTRIES.values() for truth in entry.truths if smooth(truth)]
@@ -74,9 +69,7 @@ def test_a_scale_is_at_least_the_result(operation: str) -> None:
             assert np.all((np.abs(exacts.high) <= exacts.scale + slack)[known]), (truth.case.id, name)
 
 
-@pytest.mark.parametrize(
-    "truth", [t for t in ENTRIES["squared_euclidean"].truths if t.case.stored], ids=lambda truth: truth.case.name
-)
+@pytest.mark.parametrize("truth", [t for t in ENTRIES["squared_euclidean"].truths if t.case.stored], ids=lambda truth: truth.case.name)
 def test_distances_are_the_exact_rationals(truth: Truth) -> None:
     x, c = truth.case.arguments
     for i, row in enumerate(x):
