@@ -142,9 +142,8 @@ class Functions(Broadcast):
     def leaky_squared_euclidean(self, x, c, *, threshold, slope, per="pair"):
         squares = torch.sub(x[:, None], c[None]).square()
         d = squares.sum(-1) if per == "pair" else squares
-        beyond = functional.threshold(d, threshold, 0.0)  # d where d > t, else 0
-        offset = threshold * (1 - slope) if threshold < float("inf") else 0.0
-        restricted = torch.where(beyond > 0, slope * beyond + offset, d)
+        most = min(threshold, torch.finfo(d.dtype).max)
+        restricted = d.clamp(max=most) + slope * functional.relu(d - most)
         return restricted if per == "pair" else restricted.sum(-1)
 
     def euclidean(self, x, c):
@@ -184,7 +183,8 @@ class Functions(Broadcast):
         variance, mean = torch.var_mean(rows, dim=0, correction=0)
         if not torch.isfinite(variance).all():  # torch's own squares as they are
             return super().batch_norm(x, scale, shift, eps=eps)
-        y = functional.batch_norm(rows, None, None, scale, shift, training=True, eps=eps)
+        # torch 2.13 reads a strided scale as if it were contiguous, in some gradients.
+        y = functional.batch_norm(rows, None, None, scale.contiguous(), shift, training=True, eps=eps)
         return y.reshape(x.shape), mean, variance
 
     def batch_norm_inference(self, x, scale, shift, mean, variance, *, eps=1e-5):
