@@ -43,8 +43,16 @@ def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
     """Layouts that change from turn to turn and from argument to argument: each meets each, beside many others."""
     names = tuple(implementation.arrays.layouts)
     block, at = divmod(turn, len(names))
-    chosen = (names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1))
+    chosen = [names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1)]
+    if "layout" in case.flags:  # an argument of equal numbers arrives as one number with strides of 0
+        kinds = [a.kind for a in case.definition.arguments] + ["array"]
+        rows = zip((*case.arguments, case.dy), kinds, chosen, strict=True)
+        chosen = [EXPANDED if kind == "array" and _constant(a) else layout for a, kind, layout in rows]
     return Manner(tuple(chosen), compiled=True)
+
+
+def _constant(values: Any) -> bool:
+    return np.size(values) > 1 and bool(np.all(values == np.ravel(values)[0]))
 
 
 class Call:

@@ -406,7 +406,9 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
     ordinary = [
         t
         for t in truths
-        if not t.case.own and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in arrays_of(t.case))
+        if not t.case.own
+        and np.any(np.asarray(t.case.dy) != 0)
+        and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in arrays_of(t.case))
     ]
     ordered = sorted(ordinary or truths, key=lambda t: (rank(t.case.flags), t.case.size))
     chosen: dict[str, Truth] = {}

@@ -14,6 +14,7 @@ from leakysm.verify.bounds import Exact, Sizes
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import distances as pair_cases
 from leakysm.verify.cases import episode as episode_cases
+from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import sizes as size_cases
@@ -37,7 +38,8 @@ def _enter(
         return strategies.cases(operation)
 
     def all_cases() -> Sequence[Case]:
-        return [*cases(), *corner_cases.of(operation), *size_cases.of(operation)]
+        ordinary = cases()
+        return [*ordinary, *equal_cases.of(ordinary), *corner_cases.of(operation), *size_cases.of(operation)]
 
     promises.setdefault("choice", CHOICES.get(operation))
     registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, all_cases, strategy, **promises))

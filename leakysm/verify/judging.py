@@ -102,6 +102,10 @@ def _with_flushed_inputs(
         return verdicts
     flushed = _against(other, part, precision, results, "any")
     rows = zip(verdicts, flushed, strict=True)
-    return [
-        Judged(g.exact, np.minimum(v.ratio, g.ratio), g.roundings, flushed=True) if _fails(v) else v for v, g in rows
-    ]
+    return [_flushed(v, g) if _fails(v) else v for v, g in rows]
+
+
+def _flushed(verdict: Judged, other: Judged) -> Judged:
+    """Right if every element is right for the one or the other; else what it was."""
+    either = Judged(other.exact, np.minimum(verdict.ratio, other.ratio), other.roundings, flushed=True)
+    return verdict if _fails(either) else either

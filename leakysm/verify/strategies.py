@@ -226,8 +226,10 @@ def _leaky_case(draw: Draw) -> Case:
     case = draw(_distance_case("leaky_squared_euclidean"))
     x, c = case.arguments
     per = draw(st.sampled_from(("pair", "coordinate")))
-    squares = (x[:, None, :] - c[None]) ** 2
-    threshold = draw(thresholds(squares.sum(-1) if per == "pair" else squares))
+    with np.errstate(over="ignore"):
+        squares = (x[:, None, :] - c[None]) ** 2
+        distances = squares.sum(-1) if per == "pair" else squares
+    threshold = draw(thresholds(distances))
     parameters = {"threshold": threshold, "slope": draw(slopes()), "per": per}
     return Case(case.operation, "random", (x, c), case.dy, parameters, case.flags)
 

@@ -43,6 +43,7 @@ class NumPyArrays(Arrays):
         "reversed": "np.flip(np.flip({0}).copy())",
         "strided": f"np.stack([{{0}}, np.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "np.asfortranarray({0})",
+        "read-only": "(lambda a: (a.setflags(write=False), a)[1])({0}.copy())",
     }
     expanded = "np.broadcast_to({0}, {1})"
     bits = "{0}.tobytes()"

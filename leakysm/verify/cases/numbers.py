@@ -43,6 +43,8 @@ def cyclic(n: int, classes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def cotangent(name: str, shape: tuple[int, ...], *inputs: Any) -> Floats:
-    """Signed cotangents of as many bits as the inputs have: 11 where float16 holds them, else 24."""
-    narrow = all(np.array_equal(half(a), np.asarray(a, dtype=np.float64), equal_nan=True) for a in inputs)
-    return noise("dy " + name, *shape, bits=11 if narrow else 24)
+    """Signed cotangents of as many bits as the inputs have: 11 where float16 holds them, 24 where float32 does, or 53."""
+    floats = [np.asarray(a, dtype=np.float64) for a in inputs]
+    fits = (all(np.array_equal(rounded(a), a, equal_nan=True) for a in floats) for rounded in (half, single))
+    bits = next((b for b, holds in zip((11, 24), fits, strict=True) if holds), 53)
+    return noise("dy " + name, *shape, bits=bits)

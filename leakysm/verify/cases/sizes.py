@@ -14,7 +14,7 @@ import numpy as np
 
 from leakysm.ops.metrics import Metric
 from leakysm.verify.cases.episode import METRICS
-from leakysm.verify.cases.numbers import cotangent, half, noise
+from leakysm.verify.cases.numbers import cotangent, noise
 from leakysm.verify.registry import Case, Sample
 
 MOST_TERMS = 10_000  # of N M D: beyond that a sample is looked at
@@ -51,40 +51,53 @@ EDGES = (
 PAIRS = (  # queries, prototypes, width
     (17, 33, 8), (33, 4, 64), (64, 16, 17), (129, 5, 31), (5, 130, 16), (9, 7, 257), (256, 3, 4), (3, 255, 32),
     (1, 1, 2049), (1, 1, 4096), (1025, 2, 1), (2, 1024, 1), (10_000, 1, 1), (1, 10_000, 1), (1, 1, 10_000),
-    (5000, 1, 2), (1, 5000, 2),
+    (5000, 1, 2), (1, 5000, 2), (128, 2, 1), (2, 128, 1), (1, 2, 128),
     (600, 520, 2),
 )  # fmt: skip
 ROWS = (  # rows, classes
     (17, 33), (33, 64), (64, 17), (129, 5), (5, 130), (256, 3), (3, 255), (513, 2), (2, 1025), (1, 4096), (10_000, 2),
-    (2, 10_000),
+    (2, 10_000), (128, 3), (3, 128),
 )  # fmt: skip
 SUPPORTS = (  # examples, classes, width
     (17, 3, 33), (65, 16, 5), (130, 64, 3), (33, 33, 4), (257, 2, 3), (300, 130, 2), (1025, 3, 1), (10_000, 2, 1),
     (3, 2, 1025), (2, 1, 10_000), (1200, 1025, 1), (4200, 4100, 1),
+    (128, 3, 2), (130, 128, 2), (3, 2, 128),
 )  # fmt: skip
 EPISODES = (  # support, classes, queries, width
     (5, 5, 33, 8), (17, 16, 5, 9), (66, 65, 3, 4), (65, 2, 4, 5), (4, 3, 130, 3), (6, 2, 3, 257), (3, 3, 1025, 1),
     (2, 2, 2, 2049), (130, 129, 2, 2), (1030, 2, 2, 1), (2, 2, 4100, 1), (1100, 1025, 2, 1),
+    (128, 3, 2, 2), (129, 128, 2, 1), (4, 3, 128, 2), (3, 2, 2, 128),
 )  # fmt: skip
 CONVOLUTIONS = (  # images, rows, columns, channels, filters
     (17, 3, 2, 3, 2), (1, 33, 3, 2, 1), (1, 2, 65, 1, 3), (1, 3, 2, 130, 2), (2, 3, 2, 3, 129), (65, 2, 2, 1, 2),
     (2, 17, 18, 5, 7), (1, 130, 2, 1, 1), (1, 2, 257, 1, 1), (1, 1, 2, 1025, 1), (1, 1, 2, 1, 1025), (600, 1, 1, 2, 1),
     (3, 16, 8, 4, 8), (2, 5, 4, 33, 17), (1, 32, 33, 1, 1), (1030, 2, 1, 1, 1), (1, 1, 2, 4100, 1), (1, 1, 2, 1, 4100),
+    (128, 2, 1, 1, 1), (1, 128, 2, 1, 1), (1, 2, 128, 1, 1), (1, 1, 2, 128, 1), (1, 1, 2, 1, 128),
 )  # fmt: skip
 IMAGES = (  # images, rows, columns, channels
     (1, 2, 2, 1000), (65, 2, 2, 3), (1, 130, 2, 1), (1, 2, 257, 2), (3, 17, 18, 9), (2, 8, 6, 64), (1, 33, 34, 5),
     (300, 2, 4, 1), (2, 4, 4, 33), (1, 64, 64, 2), (4100, 2, 2, 1), (1, 4100, 2, 1), (1, 2, 4100, 1), (1, 2, 2, 4100),
+    (9, 18, 20, 3), (1, 2, 2, 128), (128, 2, 2, 1), (1, 128, 2, 1), (1, 2, 256, 1),
 )  # fmt: skip
-VECTORS = ((10_000,), (17,), (33, 65), (3, 129, 2), (2, 257, 3, 1), (2, 2, 2, 2, 8), (1, 1025))
+VECTORS = ((10_000,), (17,), (128,), (33, 65), (3, 129, 2), (2, 257, 3, 1), (2, 2, 2, 2, 8), (1, 1025))
 CHANNELS = (  # the axes before the channels, channels
     ((10_000,), 1), ((2,), 4100), ((1025,), 3), ((130,), 64), ((33,), 130), ((2,), 1000), ((17,), 257), ((2, 3, 4), 65),
-    ((3, 8, 8), 17), ((64,), 9), ((257,), 4), ((512,), 2), ((5, 7, 3), 33),
+    ((3,), 128), ((128,), 3), ((3, 8, 8), 17), ((64,), 9), ((257,), 4), ((512,), 2), ((5, 7, 3), 33),
 )  # fmt: skip
 BLOCKS = (  # images, rows, columns, channels, filters
     (2, 4, 4, 5, 9), (2, 2, 4, 17, 3), (2, 6, 4, 3, 33), (1, 4, 2, 2, 65), (17, 2, 2, 2, 3), (1, 34, 2, 1, 2),
     (1, 2, 66, 1, 2), (2, 2, 4, 33, 2), (66, 2, 2, 1, 2), (2, 2, 2, 2, 130), (1, 2, 4, 130, 2), (2, 7, 9, 4, 4),
     (1, 2, 257, 1, 1), (300, 2, 2, 1, 1), (3, 8, 8, 4, 8),
+    (128, 2, 2, 1, 1), (1, 2, 4, 128, 1), (2, 2, 2, 1, 128), (1, 128, 2, 1, 1), (1, 2, 128, 1, 1),
 )  # fmt: skip
+
+
+# Sizes that are also tried with numbers of 53 bits, for mistakes that lose bits only beyond some size.
+DOUBLES = {
+    *PAIRS[:3], (1, 1, 2049), *((17, 33), (64, 17), (3, 255), (129, 5)), *((65, 16, 5), (17, 3, 33), (33, 33, 4)),
+    *((17, 16, 5, 9), (5, 5, 33, 8), (65, 2, 4, 5)), *CONVOLUTIONS[:3], (1, 1, 2, 128, 1), (2, 5, 4, 33, 17),
+    (3, 17, 18, 9), (33, 65), (33, 130), (130, 64), (3, 8, 8, 17), *BLOCKS[:3], (17, 2, 2, 2, 3), (2, 2, 4, 33, 2),
+}  # fmt: skip
 
 
 def edges(n: int) -> Any:
@@ -100,25 +113,34 @@ def of(operation: str) -> list[Case]:
     return list(_FAMILIES[operation](operation))
 
 
+def _widths(sizes: Any) -> Iterator[tuple[Any, int, str]]:
+    """Every size with the bits of its numbers and a suffix for its name."""
+    for size in sizes:
+        flat = (*size[0], size[1]) if isinstance(size[0], tuple) else size
+        yield size, 24, ""
+        if flat in DOUBLES:
+            yield size, 53, "-double"
+
+
 def _case(operation: str, size: Any, arguments: tuple[Any, ...], dy: Any, note: str, **others: Any) -> Case:
-    name = "size-" + "x".join(str(s) for s in size)
-    if "suffix" in others:
-        name += others.pop("suffix")
+    name = "size-" + "x".join(str(s) for s in size) + others.pop("suffix", "")
     return Case(operation, name, arguments, dy, others.pop("parameters", {}), ("size",), note, stored=False, **others)
 
 
 def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], Iterator[Case]]:
     def cases(operation: str) -> Iterator[Case]:
-        for n, m, d in PAIRS:
-            x, c = noise(f"size x {n} {m} {d}", n, d), noise(f"size c {n} {m} {d}", m, d)
+        for (n, m, d), bits, double in _widths(PAIRS):
+            x, c = noise(f"size x {n} {m} {d}", n, d, bits=bits), noise(f"size c {n} {m} {d}", m, d, bits=bits)
             sample = Sample(edges(n), edges(m)) if n * m * d > MOST_TERMS and d < 1000 else None
-            one_way = ("float64",) if d > 16 else ()  # the squares of short numbers are exact, and their sums drift
+            one_way = (
+                ("float64",) if d > 16 and bits == 24 else ()
+            )  # the squares of short numbers are exact, and their sums drift
             given = dict(parameters)
             if given.get("per") == "pair":
                 given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above
             yield _case(
                 operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
-                f"{n} queries, {m} prototypes, width {d}", suffix=suffix, parameters=given, sample=sample,
+                f"{n} queries, {m} prototypes, width {d}", suffix=suffix + double, parameters=given, sample=sample,
                 one_way=one_way,
             )  # fmt: skip
 
@@ -132,19 +154,20 @@ def _leaky(operation: str) -> Iterator[Case]:
 
 
 def _rows(operation: str) -> Iterator[Case]:
-    for n, m in ROWS:
-        z = noise(f"size z {n} {m}", n, m, bits=6 if n * m > 1000 else 11) * 4
+    for (n, m), bits, double in _widths(ROWS):
+        z = noise(f"size z {n} {m}", n, m, bits=53 if bits == 53 else 6 if n * m > 1000 else 11) * 4
         labels = np.floor((noise(f"size labels {n} {m}", n) + 1) / 2 * m).astype(np.int64)
         loss = operation == "cross_entropy"
         arguments, dy = ((z, labels), np.asarray(1.0)) if loss else ((z,), cotangent(f"size z {n} {m}", (n, m), z))
-        yield _case(operation, (n, m), arguments, dy, f"{n} rows, {m} classes")
+        yield _case(operation, (n, m), arguments, dy, f"{n} rows, {m} classes", suffix=double)
 
 
 def _supports(operation: str) -> Iterator[Case]:
-    for s, m, d in SUPPORTS:
-        z, labels = noise(f"size s {s} {m} {d}", s, d), _labels(s, m)
+    for (s, m, d), bits, double in _widths(SUPPORTS):
+        z, labels = noise(f"size s {s} {m} {d}", s, d, bits=bits), _labels(s, m)
         dy = cotangent(f"size s {s} {m} {d}", (m, d), z)
-        yield _case(operation, (s, m, d), (z, labels, m), dy, f"{s} examples of {m} classes, width {d}")
+        note = f"{s} examples of {m} classes, width {d}"
+        yield _case(operation, (s, m, d), (z, labels, m), dy, note, suffix=double)
 
 
 def _labels(n: int, classes: int) -> Any:
@@ -155,8 +178,9 @@ def _labels(n: int, classes: int) -> Any:
 
 
 def _episodes(operation: str) -> Iterator[Case]:
-    for number, (s, m, q, d) in enumerate(EPISODES):
-        support, query = noise(f"size e {s} {m} {q} {d}", s, d), noise(f"size q {s} {m} {q} {d}", q, d)
+    for number, ((s, m, q, d), bits, double) in enumerate(_widths(EPISODES)):
+        names = f"size e {s} {m} {q} {d}", f"size q {s} {m} {q} {d}"
+        support, query = noise(names[0], s, d, bits=bits), noise(names[1], q, d, bits=bits)
         labels = np.floor((noise(f"size ql {q} {m}", q) + 1) / 2 * m).astype(np.int64)
         metrics = list(METRICS.items()) if number < 2 else [list(METRICS.items())[number % len(METRICS)]]
         chosen: list[tuple[str, Metric]] = [("squared", METRICS["squared"]), *metrics]
@@ -164,55 +188,58 @@ def _episodes(operation: str) -> Iterator[Case]:
             arguments = (support, _labels(s, m), query, labels)
             yield _case(
                 operation, (s, m, q, d), arguments, np.asarray(1.0),
-                f"{s} examples of {m} classes, {q} queries, width {d}", suffix="-" + name,
-                parameters={"distance": metric}, one_way=("float64",) if d > 16 else (),
+                f"{s} examples of {m} classes, {q} queries, width {d}", suffix="-" + name + double,
+                parameters={"distance": metric}, one_way=("float64",) if d > 16 and bits == 24 else (),
             )  # fmt: skip
 
 
 def _convolutions(operation: str) -> Iterator[Case]:
-    for n, h, w, c, f in CONVOLUTIONS:
-        x, kernel = noise(f"size i {n} {h} {w} {c} {f}", n, h, w, c), noise(f"size k {c} {f}", 3, 3, c, f)
+    for (n, h, w, c, f), bits, double in _widths(CONVOLUTIONS):
+        x = noise(f"size i {n} {h} {w} {c} {f}", n, h, w, c, bits=bits)
+        kernel = noise(f"size k {c} {f}", 3, 3, c, f, bits=bits)
         dy = cotangent(f"size i {n} {h} {w} {c} {f}", (n, h, w, f), x, kernel)
         note = f"{n} images of {h}x{w}, {c} channels, {f} filters"
-        yield _case(operation, (n, h, w, c, f), (x, kernel), dy, note)
+        yield _case(operation, (n, h, w, c, f), (x, kernel), dy, note, suffix=double)
 
 
 def _vectors(operation: str) -> Iterator[Case]:
-    for shape in VECTORS:
-        x = noise(f"size r {shape}", *shape)
+    for shape, bits, double in _widths(VECTORS):
+        x = noise(f"size r {shape}", *shape, bits=bits)
         x = abs(x) if x.size > 1000 else x  # every element counts
-        yield _case(operation, shape, (x,), cotangent(f"size r {shape}", shape, x), f"shape {shape}")
+        yield _case(operation, shape, (x,), cotangent(f"size r {shape}", shape, x), f"shape {shape}", suffix=double)
 
 
 def _pools(operation: str) -> Iterator[Case]:
-    for n, h, w, c in IMAGES:
-        x = noise(f"size p {n} {h} {w} {c}", n, h, w, c)
+    for (n, h, w, c), bits, double in _widths(IMAGES):
+        x = noise(f"size p {n} {h} {w} {c}", n, h, w, c, bits=bits)
         dy = cotangent(f"size p {n} {h} {w} {c}", (n, h // 2, w // 2, c), x)
-        yield _case(operation, (n, h, w, c), (x,), dy, f"{n} images of {h}x{w}, {c} channels")
+        yield _case(operation, (n, h, w, c), (x,), dy, f"{n} images of {h}x{w}, {c} channels", suffix=double)
 
 
 def _channels(operation: str) -> Iterator[Case]:
-    for front, c in CHANNELS:
-        shape = (*front, c)
-        x = noise(f"size b {shape}", *shape) + 0.25
-        arguments = [x, *(half(noise(f"size b {name} {c}", c, bits=11)) for name in ("scale", "shift", "mean"))]
+    for (front, c), bits, double in _widths(CHANNELS):
+        shape, short = (*front, c), 11 if bits == 24 else 53
+        x = noise(f"size b {shape}", *shape, bits=bits) + 0.25
+        arguments = [x, *(noise(f"size b {name} {c}", c, bits=short) for name in ("scale", "shift", "mean"))]
         if operation == "batch_norm_inference":
-            arguments.append(half(noise(f"size b variance {c}", c, bits=8) + 1.25))
+            arguments.append(noise(f"size b variance {c}", c, bits=8) + 1.25)
         else:
             del arguments[3]
         note = f"{x.size // c} values a channel, {c} channels"
-        yield _case(operation, shape, tuple(arguments), cotangent(f"size b {shape}", shape, x), note)
+        dy = cotangent(f"size b {shape}", shape, x)
+        yield _case(operation, shape, tuple(arguments), dy, note, suffix=double)
 
 
 def _blocks(operation: str) -> Iterator[Case]:
-    for n, h, w, c, f in BLOCKS:
-        x, kernel = noise(f"size k {n} {h} {w} {c} {f}", n, h, w, c), noise(f"size kw {c} {f}", 3, 3, c, f)
+    for (n, h, w, c, f), bits, double in _widths(BLOCKS):
+        x = noise(f"size k {n} {h} {w} {c} {f}", n, h, w, c, bits=bits)
+        kernel = noise(f"size kw {c} {f}", 3, 3, c, f, bits=bits)
         channels = [noise(f"size k scale {f}", f, bits=11), noise(f"size k shift {f}", f, bits=11)]
         if operation == "conv_block_inference":
             channels += [noise(f"size k mean {f}", f, bits=8), noise(f"size k variance {f}", f, bits=8) + 1.5]
         dy = cotangent(f"size k {n} {h} {w} {c} {f}", (n, h // 2, w // 2, f), x, kernel)
         note = f"{n} images of {h}x{w}, {c} channels, {f} filters"
-        yield _case(operation, (n, h, w, c, f), (x, kernel, *channels), dy, note)
+        yield _case(operation, (n, h, w, c, f), (x, kernel, *channels), dy, note, suffix=double)
 
 
 _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {

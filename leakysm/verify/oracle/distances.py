@@ -164,8 +164,8 @@ class Euclidean(SquaredEuclidean):
         return 2.0
 
     def jacobian(self) -> Jacobian:
-        unit = self.difference / self.divisor
-        return Jacobian(unit, abs(unit), -unit, abs(unit))
+        unit, last = self.difference / self.divisor, 1 + ONE / self.divisor
+        return Jacobian(unit, abs(unit), -unit, abs(unit), 3 * last, 3 * last, last, last)
 
     def value_condition(self, spread: Array) -> Array:
         return sqrt(total(spread * spread, -1))[None, :] + 0 * self.root  # |r(c + e) - r(c)| <= |e|

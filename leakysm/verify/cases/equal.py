@@ -1,0 +1,28 @@
+"""Arguments of equal numbers, which arrive as one number with strides of 0, as an expanded array has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from leakysm.verify.registry import DTYPES, Case
+
+
+def of(cases: Sequence[Case]) -> Iterator[Case]:
+    """The first plain case of an operation with each of its arrays of floats, and dy, made of equal numbers in turn."""
+    plain = next(case for case in cases if case.name in ("plain", "squared-one-shot", "threshold-zero"))
+    kinds = [a.kind for a in plain.definition.arguments]
+    for at, (argument, kind) in enumerate(zip(plain.arguments, kinds, strict=True)):
+        if kind == "array" and np.size(argument) > 1:
+            arguments = list(plain.arguments)
+            arguments[at] = np.full_like(argument, np.ravel(argument)[0])
+            yield _renamed(replace(plain, arguments=tuple(arguments)), plain.definition.arguments[at].name)
+    if np.ndim(plain.dy):
+        yield _renamed(replace(plain, dy=np.full_like(plain.dy, np.ravel(plain.dy)[0])), "dy")
+
+
+def _renamed(case: Case, what: str) -> Case:
+    note = f"{what} is one number, expanded"
+    return replace(case, name=f"equal-{what}", flags=("layout",), note=note, one_way=DTYPES)
