@@ -1,0 +1,21 @@
+"""fastdist: matrix_to_matrix_distance with its own metrics, compiled by numba."""
+
+import numpy as np
+from fastdist import fastdist as fd
+
+
+def _distance(x, c, metric, name):
+    given = np.ascontiguousarray(x), np.ascontiguousarray(c)
+    return fd.matrix_to_matrix_distance(*given, metric, name).astype(x.dtype)
+
+
+def squared_euclidean(x, c):
+    return _distance(x, c, fd.sqeuclidean, "sqeuclidean")
+
+
+def euclidean(x, c):
+    return _distance(x, c, fd.euclidean, "euclidean")
+
+
+def cosine_distance(x, c):
+    return _distance(x, c, fd.cosine, "cosine")
