@@ -1,4 +1,4 @@
-"""Fills the generated tables of docs/verification.md: bounds, flags, errors seen. Those of real libraries: findings.py."""
+"""Fills the generated tables of docs/verification.md: bounds, flags, errors seen. findings.py fills its own page."""
 
 from pathlib import Path
 

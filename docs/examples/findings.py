@@ -5,8 +5,8 @@
     python docs/examples/findings.py --write         keeps what was found in findings.json and in docs/findings.md
 
 An example whose library is not installed here keeps its recorded rows. So several environments can fill one table, one
-after another. Each example runs in a process of its own, for at most SECONDS. An example may say `DTYPES`: in which
-dtypes its library computes.
+after another. Each example runs in a process of its own, for about SECONDS at most. An example may say `DTYPES`: those
+in which its library computes.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from leakysm.verify.shrink import shrink
 EXAMPLES = Path(__file__).parent
 PAGE = EXAMPLES.parent / "findings.md"
 TOOLS = ("fill_pages", "findings", "proof")
-SECONDS = 300
+SECONDS = 120
 SHRINK_SECONDS = 1.0
 TRIES = 4  # how many failing cases of a flag are put to the proof until one is confirmed
 MOST_NUMBERS = 64  # a counterexample of more numbers is made smaller, and stored only if that succeeds
@@ -55,14 +56,19 @@ class Example:
         self.versions = versions(module, kind)
 
     def rows(self) -> list[dict]:
-        return [row for entry in ENTRIES.values() if (row := self._row(entry)) is not None]
+        """A row an operation; each has its share of the time, beyond which its remaining cases are left out."""
+        offered = [e for e in ENTRIES.values() if any(self.implementation.offers(e.operation, part) for part in PARTS)]
+        found = [self._row(entry, SECONDS / (len(offered) + 1)) for entry in offered]
+        return [row for row in found if row is not None]
 
-    def _row(self, entry) -> dict | None:
+    def _row(self, entry, seconds: float) -> dict | None:
         parts = [part for part in PARTS if self.implementation.offers(entry.operation, part)]
-        cases, failures = 0, defaultdict(list)
-        for truth in entry.truths if parts else ():
-            if truth.case.own:
-                continue
+        judged, cases, failures, end = 0, 0, defaultdict(list), time.monotonic() + seconds
+        wanted = [truth for truth in entry.truths if not truth.case.own]
+        for truth in wanted:
+            if time.monotonic() > end:
+                break
+            judged += 1
             outcomes = [o for dtype in self.dtypes for part in parts for o in self._judged(truth, dtype, part)]
             cases += bool(outcomes)
             for outcome in outcomes:
@@ -72,6 +78,7 @@ class Example:
             return None
         accusations = self._accusations(failures)
         result = ("failed" if failures else "passed") + (" (value only)" if "vjp" not in parts else "")
+        result += f" ({judged} of {len(wanted)} cases in time)" if judged < len(wanted) else ""
         return {"operation": entry.operation, "result": result, "cases": cases, "accusations": accusations}
 
     def _judged(self, truth: Truth, dtype: str, part: str) -> list:
@@ -183,9 +190,9 @@ def record(name: str) -> dict | None:
     command = [sys.executable, __file__, "--one", name]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=os.environ | quiet)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * SECONDS, env=os.environ | quiet)
     except subprocess.TimeoutExpired:
-        print(f"{name}: not done within {SECONDS} s, its recorded rows are kept", file=sys.stderr)
+        print(f"{name}: not done within {2 * SECONDS} s, its recorded rows are kept", file=sys.stderr)
         return None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no output"]
