@@ -36,7 +36,7 @@ from leakysm.verify.shrink import shrink
 
 EXAMPLES = Path(__file__).parent
 PAGE = EXAMPLES.parent / "findings.md"
-TOOLS = ("fill_pages", "findings", "proof")
+TOOLS = ("fill_pages", "findings", "page_code", "proof")
 SECONDS = 120
 SHRINK_SECONDS = 1.0
 TRIES = 4  # how many failing cases of a flag are put to the proof until one is confirmed
@@ -240,23 +240,25 @@ def main() -> None:
     if options.one:
         print(json.dumps(found_in(options.one)))
         return
-    records = json.loads(proof.RECORDS.read_text()) if proof.RECORDS.exists() else {}
     everything = sorted(p.stem for p in EXAMPLES.glob("*.py") if p.stem not in TOOLS)
+    records = recorded()
     for name in options.examples or everything:
         new = record(name)
         if new is not None:
-            records[name] = new
             print(f"{name}: {len(new['rows'])} operations", file=sys.stderr)
+            records = {**(recorded() if options.write else records), name: new}
             if options.write:
-                write(records, everything)
+                write({known: records[known] for known in everything if known in records})
     print(*table(records), *unconfirmed(records), sep="\n")
 
 
-def write(records: dict, known: list[str]) -> None:
-    kept = {name: records[name] for name in known if name in records}
-    proof.RECORDS.write_text(json.dumps(kept, indent=1) + "\n")
-    if PAGE.exists():
-        PAGE.write_text(pages.filled(PAGE.read_text(), "findings", table(kept)))
+def recorded() -> dict:
+    return json.loads(proof.RECORDS.read_text()) if proof.RECORDS.exists() else {}
+
+
+def write(records: dict) -> None:
+    proof.RECORDS.write_text(json.dumps(records) + "\n")
+    PAGE.write_text(pages.filled(PAGE.read_text(), "findings", table(records)))
 
 
 if __name__ == "__main__":
