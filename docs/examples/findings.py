@@ -5,8 +5,8 @@
     python docs/examples/findings.py --write         keeps what was found in findings.json and in docs/findings.md
 
 An example whose library is not installed here keeps its recorded rows. So several environments can fill one table, one
-after another. Each example runs in a process of its own, for about SECONDS at most. An example may say `DTYPES`: those
-in which its library computes.
+after another. Each example runs in a process of its own, for about so many `--seconds`. An example may say
+`DTYPES`: those in which its library computes.
 """
 
 import argparse
@@ -37,7 +37,6 @@ from leakysm.verify.shrink import shrink
 EXAMPLES = Path(__file__).parent
 PAGE = EXAMPLES.parent / "findings.md"
 TOOLS = ("fill_pages", "findings", "page_code", "proof")
-SECONDS = 120
 SHRINK_SECONDS = 1.0
 TRIES = 4  # how many failing cases of a flag are put to the proof until one is confirmed
 MOST_NUMBERS = 64  # a counterexample of more numbers is made smaller, and stored only if that succeeds
@@ -55,10 +54,10 @@ class Example:
         self.shrinks = kind != "jax"  # JAX compiles for every shape
         self.versions = versions(module, kind)
 
-    def rows(self) -> list[dict]:
+    def rows(self, seconds: float) -> list[dict]:
         """A row an operation; each has its share of the time, beyond which its remaining cases are left out."""
         offered = [e for e in ENTRIES.values() if any(self.implementation.offers(e.operation, part) for part in PARTS)]
-        found = [self._row(entry, SECONDS / (len(offered) + 1)) for entry in offered]
+        found = [self._row(entry, seconds / (len(offered) + 1)) for entry in offered]
         return [row for row in found if row is not None]
 
     def _row(self, entry, seconds: float) -> dict | None:
@@ -185,14 +184,14 @@ def versions(module, kind: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(names, key=str.lower)}
 
 
-def record(name: str) -> dict | None:
+def record(name: str, seconds: float) -> dict | None:
     """What a process of its own finds; None if the example's library is not installed."""
-    command = [sys.executable, __file__, "--one", name]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, __file__, "--one", name, "--seconds", str(seconds)]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "POT_BACKEND_DISABLE_TENSORFLOW": "1", "POT_BACKEND_DISABLE_JAX": "1"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * SECONDS, env=os.environ | quiet)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * seconds, env=os.environ | quiet)
     except subprocess.TimeoutExpired:
-        print(f"{name}: not done within {2 * SECONDS} s, its recorded rows are kept", file=sys.stderr)
+        print(f"{name}: not done within {2 * seconds} s, its recorded rows are kept", file=sys.stderr)
         return None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no output"]
@@ -201,11 +200,11 @@ def record(name: str) -> dict | None:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def found_in(name: str) -> dict:
+def found_in(name: str, seconds: float) -> dict:
     """The record of one example, found in this process."""
     with np.errstate(all="ignore"):
         example = Example(name)
-        rows = example.rows()
+        rows = example.rows(seconds)
     return {"versions": example.versions, "date": datetime.date.today().isoformat(), "rows": rows}
 
 
@@ -235,21 +234,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("examples", nargs="*")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="for one example; what is not done by then is left out"
+    )
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(found_in(options.one)))
+        print(json.dumps(found_in(options.one, options.seconds)))
         return
     everything = sorted(p.stem for p in EXAMPLES.glob("*.py") if p.stem not in TOOLS)
-    records = recorded()
-    for name in options.examples or everything:
-        new = record(name)
+    records, wanted = recorded(), options.examples or everything
+    for name in wanted:
+        new = record(name, options.seconds)
         if new is not None:
             print(f"{name}: {len(new['rows'])} operations", file=sys.stderr)
             records = {**(recorded() if options.write else records), name: new}
             if options.write:
                 write({known: records[known] for known in everything if known in records})
-    print(*table(records), *unconfirmed(records), sep="\n")
+    shown = {name: records[name] for name in wanted if name in records}
+    print(*table(shown), "", "Not proven:", *unconfirmed(shown), sep="\n")
 
 
 def recorded() -> dict:
