@@ -5,7 +5,7 @@ from fastdist import fastdist as fd
 
 
 def _distance(x, c, metric, name):
-    given = np.ascontiguousarray(x), np.ascontiguousarray(c)
+    given = np.array(x, order="C"), np.array(c, order="C")
     return fd.matrix_to_matrix_distance(*given, metric, name).astype(x.dtype)
 
 

@@ -10,6 +10,7 @@ after another. Each example runs in a process of its own, for about so many `--s
 """
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -176,12 +177,16 @@ def stored(arguments, parameters, dy) -> dict:
 def versions(module, kind: str) -> dict[str, str]:
     """Of the packages that the example imports, and of the arrays' own."""
     owners = importlib.metadata.packages_distributions()
-    values = vars(module).values()
-    roots = {
-        str(getattr(v, "__name__" if type(v) is type(module) else "__module__", "")).partition(".")[0] for v in values
-    }
-    names = {owners[root][0] for root in roots | {kind} if root in owners}
-    return {name: importlib.metadata.version(name) for name in sorted(names, key=str.lower)}
+    roots = {kind} | {_root(value, type(module)) for value in vars(module).values()}
+    found = {}
+    for name in {owners.get(root, [root])[0] for root in roots - {""}}:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def _root(value, module_type: type) -> str:
+    return str(getattr(value, "__name__" if type(value) is module_type else "__module__", "")).partition(".")[0]
 
 
 def record(name: str, seconds: float) -> dict | None:

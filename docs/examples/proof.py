@@ -147,13 +147,9 @@ def _sum(unit, values, errors):
 def root(a):
     """Square root; 0 with derivative 0 at 0."""
     if a.value == 0:
-        return Number(a.unit, Fraction(0), _root_of_error(a))
+        return Number(a.unit, Fraction(0), a.error.sqrt())
     r = size(a.value).sqrt()
     return a.through(digits(r), digits(1 / (2 * r)), digits(-1 / (4 * r**3)), roundings=1)
-
-
-def _root_of_error(a):
-    return a.error.sqrt()
 
 
 def exponential(a):
@@ -204,9 +200,6 @@ class Leaves:
 
     def row(self, i):
         return [self(i, k) for k in range(self.shape[1])]
-
-    def vector(self, i):
-        return self(i)
 
 
 def once(function):
@@ -272,9 +265,10 @@ def distances(operation):
 def shifted(logits):
     """a = z - max z, and log1p of the sum of the other exponentials. Logits of -inf are None."""
     top = max((j for j, z in enumerate(logits) if z is not None), key=lambda j: (logits[j].value, -j))
-    a = [None if z is None else z - logits[top] for z in logits]
+    zero = Number(logits[top].unit, Fraction(0))
+    a = [None if z is None else zero if j == top else z - logits[top] for j, z in enumerate(logits)]
     others = [exponential(b) for j, b in enumerate(a) if j != top and b is not None]
-    return a, log1p(total(others)) if others else Number(logits[top].unit, Fraction(0))
+    return a, log1p(total(others)) if others else zero
 
 
 def logits_row(logits, i):
@@ -504,7 +498,7 @@ def prove(operation, arguments, parameters, dy, dtype, output, at, computed):
         except Unproven as reason:
             return {"confirmed": False, "reason": str(reason)}
         unit, bound, value = UNITS[dtype], truth.error, size(truth.value)
-        if bound and value < bound * Decimal("1e-30"):
+        if bound and value < bound * Decimal("1e-40"):
             truth, value = Number(unit, Fraction(0)), Decimal(0)  # what is left of 60 digits where all cancels
         found = {"exact": _text(truth.value), "computed": repr(float(computed)), "allowed": f"{bound:.3g}"}
         if not math.isfinite(computed):
