@@ -503,7 +503,7 @@ def prove(operation, arguments, parameters, dy, dtype, output, at, computed):
         found = {"exact": _text(truth.value), "computed": repr(float(computed)), "allowed": f"{bound:.3g}"}
         if not math.isfinite(computed):
             beyond = value + bound > size(unit.largest)
-            same = computed == math.copysign(math.inf, truth.value)
+            same = computed == (math.inf if truth.value > 0 else -math.inf)
             return {**found, "eps": "inf", "times": "inf", "confirmed": not (beyond and same)}
         off = size(Fraction(float(computed)) - truth.value)
         found["eps"] = f"{off / (unit.eps * value):.3g}" if value else ("inf" if off else "0")
