@@ -9,8 +9,8 @@ def cross_entropy(logits, labels):
 
 
 def cosine_distance(x, c):
-    return optax.cosine_distance(x[:, None, :], c[None, :, :])
+    return optax.cosine_distance(*jnp.broadcast_arrays(x[:, None, :], c[None, :, :]))
 
 
 def squared_euclidean(x, c):
-    return jnp.sum(optax.squared_error(x[:, None, :], c[None, :, :]), -1)
+    return jnp.sum(optax.squared_error(*jnp.broadcast_arrays(x[:, None, :], c[None, :, :])), -1)
