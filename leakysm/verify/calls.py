@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED, kept
+from leakysm.verify.adapters.arrays import EXPANDED
 from leakysm.verify.adapters.implementation import HostArray, Implementation
 from leakysm.verify.registry import Case
 
@@ -100,7 +100,7 @@ class Call:
 
     def results(self) -> tuple[HostArray, ...]:
         """The results as host arrays."""
-        with self.around(), kept(self.arrays.settings, self.arrays.scope):
+        with self.around():
             return self.arrays.hosted(self.function()(*self.placed().values()))
 
 

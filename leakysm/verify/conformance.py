@@ -20,7 +20,7 @@ import numpy as np
 
 from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
-from leakysm.verify.adapters.arrays import EXPANDED, arrays_named
+from leakysm.verify.adapters.arrays import EXPANDED, arrays_named, kept
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
 from leakysm.verify.adapters.loading import cannot_be_imported, load
 from leakysm.verify.adapters.module import ModuleImplementation, array_kind
@@ -254,11 +254,18 @@ class _Run:
         self.end = float("inf") if settings.seconds is None else time.monotonic() + settings.seconds
 
     def check_all(self) -> None:
-        """Fixed cases in every layout in turn, some in every layout and with an eye on purity, then random ones."""
+        """Some cases in every layout and with an eye on purity, all in every layout in turn, then random ones.
+
+        Purity comes first: a setting that an earlier call had changed would not be seen to change.
+        """
+        with kept(self.implementation.arrays.settings, self.implementation.arrays.scope):
+            self._check_all()
+
+    def _check_all(self) -> None:
         truths = [t for t in self.entry.truths if self.settings.strict or not t.case.own]
-        planned = [(t, in_turn(self.implementation, t.case, turn)) for turn, t in enumerate(truths)]
         most = 1 if self.implementation.arrays.compiles else 2
-        planned += [(t, m) for t in watched(truths, most) for m in watching(self.implementation, t.case)]
+        planned = [(t, m) for t in watched(truths, most) for m in watching(self.implementation, t.case)]
+        planned += [(t, in_turn(self.implementation, t.case, turn)) for turn, t in enumerate(truths)]
         for done, (truth, manner) in enumerate(planned):
             if not self.parts or (self.settings.first_failure and self.failures):
                 return

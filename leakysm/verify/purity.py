@@ -52,7 +52,7 @@ def observed(call: Call) -> Observed:
         given, function = call.placed(), call.function()
         marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
         try:
-            with kept(arrays.settings, arrays.scope):
+            with kept(arrays.settings, arrays.scope) if call.manner.purity else contextlib.nullcontext():
                 raw = as_tuple(function(*given.values()))
             results = arrays.hosted(raw)
         except (Exception, SystemExit) as problem:

@@ -10,6 +10,8 @@ import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -92,7 +94,7 @@ class Arrays:
     def evaluated(self, expression: str, *arrays: Any) -> Any:
         """The value of one of the expressions for these arrays."""
         names = [f"_{i}" for i in range(len(arrays))]
-        return eval(expression.format(*names), {**self.scope, **dict(zip(names, arrays, strict=True))})
+        return eval(_code(expression.format(*names)), {**self.scope, **dict(zip(names, arrays, strict=True))})
 
     def placed(self, host: HostArray, layout: str) -> Any:
         """The library's array of these numbers in a layout."""
@@ -103,6 +105,11 @@ class Arrays:
     def hosted(self, results: Any) -> tuple[HostArray, ...]:
         """One result or several as NumPy arrays that nobody else can change."""
         return tuple(np.array(self.to_host(a)) for a in as_tuple(results))
+
+
+@lru_cache(maxsize=1000)
+def _code(expression: str) -> CodeType:
+    return compile(expression, "<layout>", "eval")
 
 
 def arrays_named(kind: str) -> Arrays:
