@@ -55,7 +55,7 @@ def verify(
         o.refuse("goes without --search; leave it out", thorough=thorough or None)
         searched(implementation, names, search, json=json)
         return
-    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 25)
+    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 10)
     with shown_count("checking") as bar, np.errstate(all="ignore"):
         report = conform(
             implementation, operations=names, settings=settings, progress=lambda done, total: bar(done, 2 * total)

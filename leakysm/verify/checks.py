@@ -94,6 +94,7 @@ def judge_numbers(
 ) -> Iterator[Outcome]:
     """The numeric part: the results of a call, an outcome for each; one for all if they are of the wrong kind."""
     case, names, precision = truth.case, names_of(truth, part), Precision(dtype)
+    truth = truth.with_rounded_parameters(precision)
     exacts = truth.value if part == "value" else truth.vjp
     misshapen = _misshapen(results, exacts, names, dtype)
     if misshapen is not None:
