@@ -29,9 +29,9 @@ class Manner:
     purity: bool = False
 
     def fits(self, case: Case) -> bool:
-        """Whether the case can be called so: only a constant dy can be expanded."""
-        constant = np.size(case.dy) > 0 and bool(np.all(np.asarray(case.dy) == np.asarray(case.dy).flat[0]))
-        return EXPANDED not in self.layouts or constant
+        """Whether the case can be called so: only what repeats a number or a row can be expanded."""
+        rows = zip(self.layouts, (*case.arguments, case.dy), strict=True)
+        return all(layout != EXPANDED or repeats(np.asarray(values)) for layout, values in rows)
 
 
 def plainly(case: Case) -> Manner:
@@ -44,15 +44,16 @@ def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
     names = tuple(implementation.arrays.layouts)
     block, at = divmod(turn, len(names))
     chosen = [names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1)]
-    if "layout" in case.flags:  # an argument of equal numbers arrives as one number with strides of 0
+    if "layout" in case.flags:  # an argument of equal rows or numbers arrives as one of them, with strides of 0
         kinds = [a.kind for a in case.definition.arguments] + ["array"]
         rows = zip((*case.arguments, case.dy), kinds, chosen, strict=True)
-        chosen = [EXPANDED if kind == "array" and _constant(a) else layout for a, kind, layout in rows]
+        chosen = [EXPANDED if kind == "array" and repeats(a) else layout for a, kind, layout in rows]
     return Manner(tuple(chosen), compiled=True)
 
 
-def _constant(values: Any) -> bool:
-    return np.size(values) > 1 and bool(np.all(values == np.ravel(values)[0]))
+def repeats(values: Any) -> bool:
+    """Whether all numbers of an array, or all its rows, are the same."""
+    return np.size(values) > 0 and np.ndim(values) > 0 and bool(np.all(values == values[:1]))
 
 
 class Call:

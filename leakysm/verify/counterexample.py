@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED, kept
+from leakysm.verify.adapters.arrays import EXPANDED, kept, repeated
 from leakysm.verify.adapters.implementation import Implementation, Snippet, WrongResult
 from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.checks import Outcome, judge_numbers, raised
@@ -102,7 +102,7 @@ def _arguments(call: Call, truth: Truth) -> list[str]:
         dtype = call.dtype if host.dtype.kind == "f" else call.arrays.integers(call.dtype)
         layout = call.layouts[name]
         if layout == EXPANDED:
-            lines.append(call.arrays.template.format(name=name, values=repr(host.flat[0].item()), dtype=dtype))
+            lines.append(call.arrays.template.format(name=name, values=repr(repeated(host).tolist()), dtype=dtype))
             lines.append(f"{name} = {call.arrays.expanded.format(name, host.shape)}")
             continue
         values = f"case.arguments[{at}]" if long and at < len(case.arguments) else "case.dy" if long else _listed(host)

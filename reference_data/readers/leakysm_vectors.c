@@ -65,8 +65,8 @@ static double ratio(double found, double expected, double scale, double under, d
     const dtype_of *d = call.dtype;
     double bound = k * (d->eps * scale) + under * d->smallest;
     if (isnan(expected)) return isnan(found) ? 0 : INFINITY;
-    if (isinf(expected)) return found == expected ? 0 : INFINITY;
     if (is_gradient && reach > d->largest) return 0;
+    if (isinf(expected)) return found == expected ? 0 : INFINITY;
     if (isinf(found) && found * expected > 0 && (reach > d->largest || fabs(expected) + bound > d->largest)) return 0;
     if (!isfinite(found)) return INFINITY;
     return found == expected ? 0 : fabs(found - expected) / bound;

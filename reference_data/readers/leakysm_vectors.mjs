@@ -45,8 +45,8 @@ function parameters(stored, dtype) {
 /** error / bound of one element, at most 1 where it is right: the rule of FORMAT.md, in its order. */
 export function ratio(found, expected, scale, under, reach, k, isGradient, { eps, smallest, largest }) {
   if (Number.isNaN(expected)) return Number.isNaN(found) ? 0 : Infinity;
-  if (!Number.isFinite(expected)) return found === expected ? 0 : Infinity;
   if (isGradient && reach > largest) return 0;
+  if (!Number.isFinite(expected)) return found === expected ? 0 : Infinity;
   const bound = k * (eps * scale) + under * smallest;
   const mayOverflow = reach > largest || Math.abs(expected) + bound > largest;
   if (mayOverflow && Math.abs(found) === Infinity && Math.sign(found) === Math.sign(expected)) return 0;

@@ -99,12 +99,18 @@ class Arrays:
     def placed(self, host: HostArray, layout: str) -> Any:
         """The library's array of these numbers in a layout."""
         if layout == EXPANDED:
-            return self.evaluated(self.expanded, self.asarray(host.ravel()[:1].reshape(())), host.shape)
+            return self.evaluated(self.expanded, self.asarray(repeated(host)), host.shape)
         return self.evaluated(self.layouts[layout], self.asarray(host)) if host.ndim else self.asarray(host)
 
     def hosted(self, results: Any) -> tuple[HostArray, ...]:
         """One result or several as NumPy arrays that nobody else can change."""
         return tuple(np.array(self.to_host(a)) for a in as_tuple(results))
+
+
+def repeated(host: HostArray) -> HostArray:
+    """What an array repeats: one number, or its first row."""
+    one = host.ravel()[:1].reshape(())
+    return one if np.all(host == one) else host[:1]
 
 
 @lru_cache(maxsize=1000)

@@ -1,4 +1,4 @@
-"""Arguments of equal numbers, which arrive as one number with strides of 0, as an expanded array has them."""
+"""Arguments of equal rows or numbers, which arrive as one of them with strides of 0, as an expanded array has them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from leakysm.verify.registry import DTYPES, Case
 
 
 def of(cases: Sequence[Case]) -> Iterator[Case]:
-    """The first plain case of an operation with each of its arrays of floats, and dy, made of equal numbers in turn."""
+    """The first plain case of an operation with each of its arrays of floats, and dy, made of equal rows in turn."""
     plain = next(case for case in cases if case.name in ("plain", "squared-one-shot", "threshold-zero"))
     kinds = [a.kind for a in plain.definition.arguments]
     for at, (argument, kind) in enumerate(zip(plain.arguments, kinds, strict=True)):
         if kind == "array" and np.size(argument) > 1:
             arguments = list(plain.arguments)
-            arguments[at] = np.full_like(argument, np.ravel(argument)[0])
+            arguments[at] = np.repeat(argument[:1], len(argument), 0)
             yield _renamed(replace(plain, arguments=tuple(arguments)), plain.definition.arguments[at].name)
     if np.ndim(plain.dy):
         yield _renamed(replace(plain, dy=np.full_like(plain.dy, np.ravel(plain.dy)[0])), "dy")
 
 
 def _renamed(case: Case, what: str) -> Case:
-    note = f"{what} is one number, expanded"
+    note = f"{what} is one row or number, expanded"
     return replace(case, name=f"equal-{what}", flags=("layout",), note=note, one_way=DTYPES)

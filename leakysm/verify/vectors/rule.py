@@ -58,7 +58,7 @@ def _ratios(
         overflows = (reach > largest) | (np.abs(expected) + bound > largest)
     ratio = np.where(np.isnan(ratio), np.inf, ratio)
     ratio = np.where(overflows & np.isinf(found) & (np.sign(found) == np.sign(expected)), 0.0, ratio)
+    ratio = np.where(np.isinf(expected), np.where(found == expected, 0.0, np.inf), ratio)
     if gradient:
         ratio = np.where(reach > largest, 0.0, ratio)
-    ratio = np.where(np.isinf(expected), np.where(found == expected, 0.0, np.inf), ratio)
     return np.asarray(np.where(np.isnan(expected), np.where(np.isnan(found), 0.0, np.inf), ratio))
