@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -36,14 +39,12 @@ def verify(
 
     Example: leakysm verify --backend numpy --operation conv_block
     """
-    import numpy as np
     from leakysm_cli.progress import shown_count
 
     import leakysm as lk
     from leakysm.verify import report as reports
     from leakysm.verify.adapters import EngineImplementation
-    from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
-    from leakysm.verify.gradients import check_gradients
+    from leakysm.verify.conformance import OWN_DTYPES, Report, Settings
     from leakysm.verify.registry import ENTRIES
 
     if backend != "numpy":
@@ -55,15 +56,15 @@ def verify(
         o.refuse("goes without --search; leave it out", thorough=thorough or None)
         searched(implementation, names, search, json=json)
         return
+    refuse_unknown(names)
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 10)
-    with shown_count("checking") as bar, np.errstate(all="ignore"):
-        report = conform(
-            implementation, operations=names, settings=settings, progress=lambda done, total: bar(done, 2 * total)
-        )
-        checks = []
-        for done, name in enumerate(names, len(names)):
-            bar(done, 2 * len(names))
-            checks.append(check_gradients(implementation, ENTRIES[name]))
+    rows, checks = [], []
+    with shown_count("checking") as bar, operations_in_turn(backend, threads, device, settings, names) as found:
+        for done, (row, check) in enumerate(found):
+            bar(done, len(names))
+            rows.append(row)
+            checks.append(check)
+    report = Report(implementation.name, implementation.versions, rows)
     failed = [row.operation for row in report.rows if row.status != "passed"]
     failed += [f"gradients of {c.operation}" for c in checks if c.problems]
     if json:
@@ -81,6 +82,52 @@ def verify(
         raise typer.Exit(1)
 
 
+@contextmanager
+def operations_in_turn(
+    backend: str, threads: int | None, device: str | None, settings: Any, names: list[str]
+) -> Iterator[Iterator[tuple[Any, Any]]]:
+    """The row and the gradient checks of every operation, in their order; on a CPU a process for each core."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from leakysm.cores import usable_cores
+
+    check = partial(checked, backend, threads, device, settings)
+    workers = 1 if backend == "cupy" else min(usable_cores(), len(names))
+    if workers == 1:
+        yield map(check, names)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield pool.map(check, names)
+
+
+def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, Any]:
+    """One operation: its row of the report, and what numerical derivatives and laws found."""
+    import numpy as np
+
+    import leakysm as lk
+    from leakysm.verify.adapters import EngineImplementation
+    from leakysm.verify.conformance import conform
+    from leakysm.verify.gradients import check_gradients
+    from leakysm.verify.registry import ENTRIES
+
+    keep_hypothesis_files()
+    implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
+    with np.errstate(all="ignore"):
+        report = conform(implementation, operations=[name], settings=settings)
+        return report.rows[0], check_gradients(implementation, ENTRIES[name])
+
+
+def refuse_unknown(names: list[str]) -> None:
+    """UserError for an operation that nobody knows."""
+    from leakysm.errors import UserError
+    from leakysm.verify.registry import ENTRIES
+
+    unknown = [name for name in names if name not in ENTRIES]
+    if unknown:
+        raise UserError(f"operation is {unknown[0]!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+
+
 def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:
     """The table of the adversarial search; exit 1 if an error is above its worst bound."""
     from dataclasses import fields
@@ -88,14 +135,11 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     import numpy as np
     from leakysm_cli.progress import shown_count
 
-    from leakysm.errors import UserError
     from leakysm.verify import report as reports
     from leakysm.verify.registry import ENTRIES
     from leakysm.verify.search import search
 
-    unknown = [name for name in names if name not in ENTRIES]
-    if unknown:
-        raise UserError(f"operation is {unknown[0]!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+    refuse_unknown(names)
     peaks = []
     with shown_count("searching") as bar, np.errstate(all="ignore"):
         for done, name in enumerate(names):
