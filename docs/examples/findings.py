@@ -29,7 +29,8 @@ import proof
 from leakysm.verify import pages
 from leakysm.verify.adapters import ModuleImplementation, NotOffered, arrays_named, load
 from leakysm.verify.adapters.module import array_kind
-from leakysm.verify.checks import PARTS, arguments_in, judge
+from leakysm.verify.calls import PARTS, Call, plainly
+from leakysm.verify.checks import judge
 from leakysm.verify.conformance import OTHERS_DTYPES
 from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.report import markdown
@@ -126,13 +127,8 @@ class Example:
 
     def _results(self, case, outcome):
         """The output that failed, computed once more."""
-        given = arguments_in(case, outcome.dtype)
         names = case.definition.outputs if outcome.part == "value" else _gradients(case)
-        if outcome.part == "value":
-            results = self.implementation.value(case.operation, given, case.parameters)
-        else:
-            dy = np.asarray(case.dy, dtype=outcome.dtype)
-            results = self.implementation.vjp(case.operation, given, dy, case.parameters)
+        results = Call(self.implementation, case, outcome.dtype, outcome.part, plainly(case)).results()
         return results[list(names).index(outcome.output)]
 
     def _smaller(self, truth: Truth, outcome):
