@@ -45,7 +45,7 @@ class Settings:
 
     seed: of the random cases. seconds: the time limit of each operation, kept between cases, not within one.
     every_flag: show a counterexample for every flag, not only the one that says most. first_failure: leave an operation
-    at its first failure.
+    at its first failure. most_numbers: leave out larger cases.
     """
 
     dtypes: tuple[str, ...] = OTHERS_DTYPES
@@ -56,6 +56,7 @@ class Settings:
     seconds: float | None = None
     every_flag: bool = False
     first_failure: bool = False
+    most_numbers: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,9 @@ class _Run:
             self._check_all()
 
     def _check_all(self) -> None:
-        truths = [t for t in self.entry.truths if self.settings.strict or not t.case.own]
+        settings = self.settings
+        truths = [t for t in self.entry.truths if settings.strict or not t.case.own]
+        truths = [t for t in truths if t.case.size <= settings.most_numbers]
         most = 1 if self.implementation.arrays.compiles else 2
         planned = [(t, m) for t in watched(truths, most) for m in watching(self.implementation, t.case)]
         planned += [(t, in_turn(self.implementation, t.case, turn)) for turn, t in enumerate(truths)]

@@ -11,8 +11,10 @@ from leakysm.verify.conformance import Settings, conform_module
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-SETTINGS = Settings(examples=0, shrink_seconds=0.1)
-FLOAT32 = Settings(("float32",), examples=0, shrink_seconds=0.1)  # JAX compiles for every shape and dtype
+SETTINGS = Settings(examples=0, shrink_seconds=0.1, most_numbers=2000)
+FLOAT32 = Settings(
+    ("float32",), examples=0, shrink_seconds=0.1, most_numbers=300
+)  # JAX compiles for every shape and dtype
 
 # example, library, operation -> the flags that must be among its failures; None where it passes
 FINDINGS = [

@@ -16,7 +16,7 @@ def checked(name: str, *, strict: bool, **settings: object):
     report = conform(
         implementation,
         operations=[operation],
-        settings=Settings(OTHERS_DTYPES, strict=strict, shrink_seconds=0.1, **settings),
+        settings=Settings(OTHERS_DTYPES, strict=strict, shrink_seconds=0.1, first_failure=True, **settings),
     )
     (row,) = report.rows
     return row

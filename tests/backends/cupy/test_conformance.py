@@ -10,7 +10,7 @@ from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.host_kernels import HostEngine, HostKernels
 
-STRICT = Settings(dtypes=OWN_DTYPES, strict=True, examples=4)
+STRICT = Settings(dtypes=OWN_DTYPES, strict=True, examples=4, most_numbers=700)  # emulated threads are slow
 
 
 @pytest.mark.parametrize("operation", sorted(fused_pairs(HostKernels.nowhere())))
