@@ -42,7 +42,7 @@ def _over_pixels(xp: Any, a: Array, b: Array) -> Array:
     full = blocks * PIXELS
     left = xp.matrix_transpose(xp.reshape(a[:full, :], (blocks, PIXELS, C)))
     rest = xp.matrix_transpose(a[full:, :]) @ b[full:, :]
-    return tree_sum(xp, xp.concat([left @ xp.reshape(b[:full, :], (blocks, PIXELS, F)), rest[None]]), axis=0)
+    return tree_sum(xp, xp.concat([left @ xp.reshape(b[:full, :], (blocks, PIXELS, F)), rest[None, :, :]]), axis=0)
 
 
 def _require_kernel(x: Array, w: Array) -> tuple[int, int, int, int, int]:
