@@ -295,6 +295,7 @@ class _Run:
     def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge a case in every dtype and part and count it; whether anything failed unexpectedly."""
         outcomes = self._outcomes(truth, manner)
+        new = truth not in self.seen
         if outcomes:
             self.seen.add(truth)
         self.not_judged += sum(outcome.not_judged for outcome in outcomes)
@@ -311,7 +312,8 @@ class _Run:
         for outcome in outcomes:
             if outcome.kind != "impure" and (not outcome.failed or outcome in failed):
                 self._remember_worst(outcome)
-        self._give_up(outcomes)
+        if new:
+            self._give_up(outcomes)
         return bool(failed)
 
     def _outcomes(self, truth: Truth, manner: Manner) -> list[Outcome]:

@@ -13,7 +13,19 @@ from leakysm.verify.flags import FLAGS
 _SAYS_MOST = ("plain",)
 _SAYS_MORE = ("layout", "purity", "far", "ulp-apart", "mixed", "offset", "large-mean", "saturated", "few", "unbalanced")
 _CONVENTIONS = (
-    *("coincident", "parallel", "equal-distances", "one", "empty", "limit", "constant", "border", "odd", "cut-off"),
+    *(
+        "coincident",
+        "parallel",
+        "equal-distances",
+        "one",
+        "empty",
+        "limit",
+        "corner",
+        "constant",
+        "border",
+        "odd",
+        "cut-off",
+    ),
     *("kink", "threshold", "ties", "zero-vector", "zero-scale", "infinite-logit", "undefined"),
 )
 _RANGE = ("large", "overflow", "half-overflow", "subnormal")
@@ -50,6 +62,8 @@ MENDS: dict[str, str] = {
     "parallel": "Compute the gradient from the normalised difference, not as a difference of two large terms.",
     "one": "Keep the axis: no squeeze, no division by n - 1.",
     "empty": "Return arrays of the right shape for an axis of length 0: no maximum over it.",
+    "size": "Look at what happens beyond the first block or tile, and at the rest where a size is no multiple of it.",
+    "corner": "Try the parameter at this value in the formula: threshold 0 or inf, slope 1, eps 0 or large.",
     "wide": "Sum in blocks or pairwise, or in a wider dtype.",
     "saturated": "Use log1p of the others' sum for the loss, expm1 or the sum of the others for p - 1; no eps inside the logarithm.",
     "infinite-logit": "A logit of -inf has probability 0 and gradient 0: avoid -inf - (-inf).",

@@ -58,7 +58,7 @@ def test_verify_exits_1_with_the_smallest_example_when_a_bound_breaks(run, monke
     result = run("verify", "--backend", "reference", "--operation", "relu")
     assert result.exit_code == 1
     assert 'engine = lk.backend("reference")' in result.output
-    assert "times the bound" in result.output
+    assert "is exact: the error is beyond any bound" in result.output
 
 
 @pytest.mark.parametrize("arguments", [["--backend", "torch"], ["--operation", "squared"]])

@@ -9,8 +9,8 @@ import pytest
 
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters import ModuleImplementation, arrays_named
-from leakysm.verify.calls import in_turn
-from leakysm.verify.checks import PARTS, draw, judge
+from leakysm.verify.calls import PARTS, in_turn
+from leakysm.verify.checks import draw, judge
 from leakysm.verify.conformance import OTHERS_DTYPES, SHAPES_TO_COMPILE, Settings, conform
 from leakysm.verify.registry import ENTRIES, Case, Truth
 from leakysm.verify.report import problems

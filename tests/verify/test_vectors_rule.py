@@ -32,11 +32,11 @@ def right(case: Group, found: float, part: str = "value", dtype: str = "float32"
         ({"expected": [NAN], "reach": INF}, NAN, True),
         ({"expected": [NAN], "reach": INF}, 1.0, False),
         ({}, NAN, False),
-        # 2. infinite, before reach
-        ({"expected": [INF], "scale": INF}, INF, True),
-        ({"expected": [INF], "scale": INF}, -INF, False),
-        ({"expected": [INF], "scale": INF, "reach": INF}, 1.0, False),
-        ({"expected": [-INF], "scale": INF}, NAN, False),
+        # 3. infinite
+        ({"expected": [INF], "scale": 1.0}, INF, True),
+        ({"expected": [INF], "scale": 1.0}, -INF, False),
+        ({"expected": [INF], "scale": 1.0}, 1.0, False),
+        ({"expected": [-INF], "scale": 1.0}, NAN, False),
         # 4. close to the largest
         ({"expected": [LARGEST], "scale": LARGEST}, INF, True),
         ({"expected": [LARGEST], "scale": LARGEST}, -INF, False),
