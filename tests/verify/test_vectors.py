@@ -37,9 +37,6 @@ def test_the_files_are_the_manifests_and_small() -> None:
     assert sum(path.stat().st_size for path in SHIPPED.glob("*.*")) < 12_000_000
 
 
-@pytest.mark.skipif(
-    stored.read_manifest(SHIPPED)["format"] != stored.FORMAT, reason="the shipped files are of an older format"
-)
 def test_all_are_remade_and_the_float64_nets_within_their_bound(tmp_path: Path) -> None:
     remade = make(tmp_path)
     assert (remade.changed, remade.missing, remade.added) == ([], [], [])

@@ -58,12 +58,7 @@ def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def groups() -> dict[str, Group]:
-    every = {
-        name: group for operation in CHOSEN for name, group in stored.read(SHIPPED / OPERATIONS, operation).items()
-    }
-    # k of format 1 holds for sums by halves alone
-    old = {name for name, group in every.items() if group.format == 1 and "wide" in group.description["flags"]}
-    return {name: upgraded(group) for name, group in every.items() if name not in old}
+    return {name: group for operation in CHOSEN for name, group in stored.read(SHIPPED / OPERATIONS, operation).items()}
 
 
 @pytest.fixture(scope="module")

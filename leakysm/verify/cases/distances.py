@@ -10,8 +10,8 @@ import numpy as np
 from leakysm.verify.cases.numbers import Floats, cotangent, half, noise, single, whole
 from leakysm.verify.registry import Case
 
-# Long sums of squares of short numbers: in float64 the squares are exact, and their sums all round one way.
-SHORT_AND_LONG = ("wide", "wide-half", "wider")
+# Long sums of squares of short numbers: in these dtypes the squares are exact, and their sums all round one way.
+SHORT_AND_LONG = {"wide": ("float64",), "wider": ("float64",), "wide-half": ("float16", "float32", "float64")}
 
 Pair = tuple[str, Any, Any, tuple[str, ...], str]
 
@@ -130,7 +130,7 @@ def distance_cases(operation: str, parameters: Mapping[str, Any] | None = None, 
             flags,
             note,
             "empty" in flags,
-            ("float64",) if name in SHORT_AND_LONG else (),
+            SHORT_AND_LONG.get(name, ()),
         )
         for name, x, c, flags, note in pairs()
     ] + _no_rows(operation, parameters or {}, suffix)
