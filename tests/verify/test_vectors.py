@@ -33,7 +33,8 @@ def copied(tmp_path: Path) -> Path:
 
 def test_the_files_are_the_manifests_and_small() -> None:
     counts = check_files(SHIPPED)
-    assert all(counts[name] >= fewest for name, fewest in FEWEST.items())
+    assert counts["operations.h5"] >= 500
+    assert counts["nets.h5"] >= FEWEST["nets.h5"]
     assert sum(path.stat().st_size for path in SHIPPED.glob("*.*")) < 12_000_000
 
 
