@@ -128,7 +128,7 @@ def test_a_run_that_fails_says_why_in_its_folder(tmp_path: Path) -> None:
     (point,) = points(SweepFile(SHARED | {"learning_rate": 1e30}, {"seed": [0]}, []), MACHINE)
     error = run_one(point.config, str(tmp_path / "run"))
     assert error is not None
-    assert "expected a finite number" in error
+    assert "finite" in error
     assert (tmp_path / "run" / FAILURE).read_text() == f"{error}\n"
     assert swept([point], tmp_path, Here()) == {point: "failed"}
 
