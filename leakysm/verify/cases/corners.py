@@ -152,6 +152,12 @@ def _blocks(operation: str) -> Iterator[Case]:
         yield Case(
             operation, f"corner-eps-{name}", tuple(arguments), dy, {"eps": eps}, ("corner",), f"eps {eps:g}", eps == 0
         )
+    if operation == "conv_block_inference":
+        arguments[5] = np.full(3, 2.0**-14)
+        yield Case(
+            operation, "corner-eps-small", tuple(arguments), dy, {"eps": 1e-5}, ("corner",),
+            "eps 1e-5 beside a variance of 6e-5", stored=False,
+        )  # fmt: skip
 
 
 def _cross_entropy(operation: str) -> Iterator[Case]:
@@ -180,6 +186,18 @@ def _losses(operation: str) -> Iterator[Case]:
         yield Case(
             operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric)
         )
+    full = np.asarray(float(np.float32(-1.2345678)))
+    arguments = (s, cyclic(6, 3), q, cyclic(5, 3))
+    yield Case(
+        operation, "corner-cotangent", arguments, full, {"distance": SquaredEuclidean()}, ("corner",),
+        "dy of 24 bits", stored=False,
+    )  # fmt: skip
+
+
+def _log_softmax(operation: str) -> Iterator[Case]:
+    z = noise("corner ls", 4, 5) * 4
+    dy = cotangent("corner ls", (4, 5), z) * 4096
+    yield Case(operation, "corner-cotangent-large", (z,), dy, {}, ("corner",), "cotangents of 4,096", stored=False)
 
 
 _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
@@ -187,6 +205,7 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "euclidean": _distance,
     "cosine_distance": _distance,
     "leaky_squared_euclidean": _leaky,
+    "log_softmax": _log_softmax,
     "cross_entropy": _cross_entropy,
     "prototypical_loss": _losses,
     "batch_norm": _normalisation,
