@@ -44,7 +44,7 @@ def verify(
     import leakysm as lk
     from leakysm.verify import report as reports
     from leakysm.verify.adapters import EngineImplementation
-    from leakysm.verify.conformance import OWN_DTYPES, Report, Settings
+    from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
     from leakysm.verify.registry import ENTRIES
 
     if backend != "numpy":
@@ -56,7 +56,7 @@ def verify(
         o.refuse("goes without --search; leave it out", thorough=thorough or None)
         searched(implementation, names, search, json=json)
         return
-    refuse_unknown(names)
+    require_known(names)
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 10)
     rows, checks = [], []
     with shown_count("checking") as bar, operations_in_turn(backend, threads, device, settings, names) as found:
@@ -118,16 +118,6 @@ def checked(backend: str, threads: int | None, device: str | None, settings: Any
         return report.rows[0], check_gradients(implementation, ENTRIES[name])
 
 
-def refuse_unknown(names: list[str]) -> None:
-    """UserError for an operation that nobody knows."""
-    from leakysm.errors import UserError
-    from leakysm.verify.registry import ENTRIES
-
-    unknown = [name for name in names if name not in ENTRIES]
-    if unknown:
-        raise UserError(f"operation is {unknown[0]!r}; one of {', '.join(ENTRIES)} is expected: choose one")
-
-
 def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:
     """The table of the adversarial search; exit 1 if an error is above its worst bound."""
     from dataclasses import fields
@@ -136,10 +126,11 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     from leakysm_cli.progress import shown_count
 
     from leakysm.verify import report as reports
+    from leakysm.verify.conformance import require_known
     from leakysm.verify.registry import ENTRIES
     from leakysm.verify.search import search
 
-    refuse_unknown(names)
+    require_known(names)
     peaks = []
     with shown_count("searching") as bar, np.errstate(all="ignore"):
         for done, name in enumerate(names):

@@ -171,7 +171,7 @@ def stored(arguments, parameters, dy) -> dict:
 
 
 def versions(module, kind: str) -> dict[str, str]:
-    """Of the packages that the example imports, and of the arrays' own."""
+    """The versions of the packages that the example imports, and of its arrays' library."""
     owners = importlib.metadata.packages_distributions()
     roots = {kind} | {_root(value, type(module)) for value in vars(module).values()}
     found = {}

@@ -148,7 +148,7 @@ def read_expected(text: str) -> list[Expected]:
 
 
 def read_expected_file(path: Path) -> list[Expected]:
-    """The same of a file. UserError if it cannot be read, too."""
+    """The expected failures that a file lists. UserError if it cannot be read, or for a line without reason."""
     try:
         return read_expected(path.read_text("utf-8-sig"))
     except OSError as error:
@@ -172,9 +172,7 @@ def conform(
     require: operations that must be offered. progress and finished are called before and after each operation.
     """
     settings = settings or Settings()
-    for name in (*(operations or ()), *require):
-        if name not in ENTRIES:
-            raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+    require_known((*(operations or ()), *require))
     rows, met, names = [], set(), operations or tuple(ENTRIES)
     for done, name in enumerate(names):
         progress(done, len(names))
@@ -185,6 +183,13 @@ def conform(
     unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
     missing = [name for name in require if not implementation.offers(name, "value")]
     return Report(implementation.name, implementation.versions, rows, unmatched, missing)
+
+
+def require_known(operations: Sequence[str]) -> None:
+    """UserError for an operation that nobody knows."""
+    for name in operations:
+        if name not in ENTRIES:
+            raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
 
 
 def fixed_case(case_id: str) -> Case:
@@ -420,7 +425,7 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
         for t in truths
         if not t.case.own
         and np.any(np.asarray(t.case.dy) != 0)
-        and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in arrays_of(t.case))
+        and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in t.case.floats)
     ]
     ordered = sorted(ordinary or truths, key=lambda t: (rank(t.case.flags), t.case.size))
     chosen: dict[str, Truth] = {}
@@ -432,11 +437,6 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
         summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
         few.append(Truth(few[0].entry, summed))
     return few
-
-
-def arrays_of(case: Case) -> list[Any]:
-    """The arguments of a case that are float arrays."""
-    return [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "array"]
 
 
 def watching(implementation: Implementation, case: Case) -> list[Manner]:

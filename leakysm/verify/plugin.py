@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
             if value is not None and value is not False:
                 raise pytest.UsageError(f"--leakysm-{option} goes with --leakysm-conform; add that, or leave it out")
         return
-    _checked(config)  # what is wrong with the options is told at once
+    _checked(config)  # wrong options are refused before any test runs
     config.stash[UNCHECKED] = []
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     config.args = [*(config.args if given else []), str(ITEMS)]

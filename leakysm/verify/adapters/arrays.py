@@ -68,7 +68,7 @@ class Arrays:
         return contextlib.nullcontext()
 
     def imports_for(self, dtype: str) -> list[str]:
-        """The same as lines of code, after the imports."""
+        """The imports, and the lines of code that set the library up for a dtype."""
         return list(self.imports)
 
     def integers(self, dtype: str) -> str:

@@ -77,7 +77,7 @@ class Implementation:
         return None
 
     def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
-        """The same call as code."""
+        """A call with these parameters as code."""
         raise NotImplementedError
 
     def value(self, operation: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> tuple[HostArray, ...]:

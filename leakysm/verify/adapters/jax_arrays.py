@@ -100,7 +100,7 @@ class JaxArrays(Arrays):
             try:
                 return self._compiled[key](*[given[i] for i in places])
             except Exception:
-                results = eager(*given)  # which may raise as well: then that is what is told
+                results = eager(*given)  # if this raises too, its error is the one reported
                 self._untraceable.add(function)
                 return results
 

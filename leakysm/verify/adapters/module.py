@@ -94,7 +94,7 @@ class ModuleImplementation(Implementation):
         return self._remembered("both", operation, parameters)
 
     def _remembered(self, part: str, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        """The same function for the same call: what was compiled for it is used again."""
+        """The function for a call, made once, so that what was compiled for it is used again."""
         key = part, operation, repr(sorted(parameters.items()))
         if key not in self._functions:
             self._functions[key] = self._made(operation, part, parameters)

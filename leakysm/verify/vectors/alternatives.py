@@ -19,7 +19,7 @@ from leakysm.verify.registry import Truth
 
 @dataclass
 class Alternatives:
-    """Of one result in one dtype. shift: how far a rounded parameter moves it, in eps * scale."""
+    """What else is right of one result in one dtype. shift: how far a rounded parameter moves it, in eps * scale."""
 
     exact: Exact
     scale: Floats
@@ -36,7 +36,7 @@ class Alternatives:
         self.scale, self.under = np.maximum(self.scale, scale), np.maximum(self.under, under)
 
     def arrays(self, at: str) -> dict[str, Any]:
-        """As they are stored under a path; nothing where there is no alternative."""
+        """The alternatives as arrays by path, as the files hold them; empty where there is none."""
         if not self.values and self.interval is None:
             return {}
         stacked = np.stack(self.values) if self.values else np.zeros((0, *self.exact.shape))
