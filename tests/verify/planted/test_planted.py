@@ -7,7 +7,6 @@ import pytest
 from leakysm.ops.registry import OPERATIONS
 
 from .conforming import passed
-from .framework_mutants import framework_mutants
 from .mutant import Mutant
 from .mutants import KINDS, mutants, sample
 
@@ -34,19 +33,6 @@ def test_a_sample_of_mistakes_is_refused(operation: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_mistake_is_refused(operation: str, kind: str) -> None:
     assert passed(_of(operation, kind)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("array", ["torch", "jax"])
-@pytest.mark.filterwarnings("ignore")
-def test_every_framework_mistake_is_refused(array: str) -> None:
-    assert passed(m for m in framework_mutants() if m.array == array) == []
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_sample_of_mistakes_in_torch_is_refused() -> None:
-    chosen = sample(m for m in framework_mutants() if m.array == "torch")
-    assert passed(chosen[:: max(len(chosen) // 25, 1)]) == []
 
 
 def test_every_mutant_is_of_a_known_kind() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 
 from .exact import excess
-from .framework_mutants import framework_mutants, framework_outputs, is_impure_in_torch
 from .mutant import Mutant
 from .mutants import KINDS, counts, mutants, sample
 from .purity import is_impure
@@ -50,13 +47,3 @@ def test_every_witness_is_beyond_the_bound(family: str) -> None:
 def test_there_are_mistakes_enough() -> None:
     assert len({m.name for m in mutants()}) == len(mutants()) > 500
     assert sum(counts(m) for m in mutants() if m.small) > 100
-
-
-@pytest.mark.parametrize("array", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
-def test_framework_witnesses_are_beyond_the_bound(array: str) -> None:
-    chosen = [m for m in framework_mutants() if m.array == array]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shown = [is_impure_in_torch(m) if m.impure else excess(m.witness, framework_outputs(m)) > 1 for m in chosen]
-    assert [m.name for m, shows in zip(chosen, shown, strict=True) if not shows] == []
-    assert len(chosen) >= {"torch": 60, "jax": 20}[array]
