@@ -225,18 +225,22 @@ def constant(xp: Any, a: Array) -> Array:
 def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
     """Powers of two s with magnitude * s near 1, so that squares neither overflow nor underflow (0 stays 0).
 
-    Found by comparisons and exact products alone, since log2 and pow are not exact in every namespace.
+    Looked up in a table, since log2 and pow are not exact in every namespace.
     """
-    largest = 64 if magnitude.dtype == xp.float32 else 512
-    scale = xp.ones_like(magnitude)
-    step = largest
-    while step > 1:
-        for power in (2.0**-step, 2.0**step):
-            apart = magnitude >= 1 / power if power < 1 else magnitude < 1 / power
-            magnitude = xp.where(apart, magnitude * power, magnitude)
-            scale = xp.where(apart, scale * power, scale)
-        step //= 2
-    return scale
+    device = array_api_compat.device(magnitude)
+    bounds, scales = (
+        xp.asarray(a, dtype=magnitude.dtype, device=device) for a in _powers_of_two(dtype_name(magnitude))
+    )
+    places = xp.searchsorted(bounds, xp.reshape(magnitude, (-1,)), side="right")
+    return xp.reshape(xp.take(scales, places, axis=0), magnitude.shape)
+
+
+@lru_cache(maxsize=2)
+def _powers_of_two(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """All powers 2^-e..2^e whose reciprocals are normal numbers too; and the scales below, between and above them."""
+    largest = 126 if dtype == "float32" else 1022
+    exponents = np.arange(-largest, largest + 1)
+    return np.ldexp(1.0, exponents[1:]), np.ldexp(1.0, -exponents)
 
 
 def near_one(xp: Any, magnitude: Array) -> Array:
