@@ -10,7 +10,8 @@ from leakysm.ops.arrays import Array, tree_sum, zeros
 TILE = 1 << 20  # elements of one tile: 8 MB in float64
 
 
-def _spans(n: int, width: int) -> Iterator[slice]:
+def spans(n: int, width: int) -> Iterator[slice]:
+    """0..n in slices of at most `width`."""
     for start in range(0, n, width):
         yield slice(start, min(start + width, n))
 
@@ -24,8 +25,8 @@ def over_pairs(xp: Any, x: Array, c: Array, f: Callable[[Array, Array], Array]) 
     columns = min(M, max(1, TILE // D))
     rows = max(1, TILE // (D * columns))
     bands = []
-    for i in _spans(N, rows):
-        tiles = [f(x[i, None, :], c[None, j, :]) for j in _spans(M, columns)]
+    for i in spans(N, rows):
+        tiles = [f(x[i, None, :], c[None, j, :]) for j in spans(M, columns)]
         bands.append(xp.concat(tiles, axis=1))
     return xp.concat(bands, axis=0)
 
@@ -42,9 +43,9 @@ def sum_over_others(xp: Any, x: Array, c: Array, term: Callable[..., Array], *we
     width = min(D, max(1, TILE // M))
     rows = max(1, TILE // (M * width))
     bands = []
-    for i in _spans(N, rows):
+    for i in spans(N, rows):
         w = [weight[i, :, None] for weight in weights]
-        tiles = [tree_sum(xp, term(x[i, None, k], c[None, :, k], *w), axis=1) for k in _spans(D, width)]
+        tiles = [tree_sum(xp, term(x[i, None, k], c[None, :, k], *w), axis=1) for k in spans(D, width)]
         bands.append(xp.concat(tiles, axis=1))
     return xp.concat(bands, axis=0)
 

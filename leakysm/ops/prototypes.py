@@ -22,6 +22,7 @@ from leakysm.ops.arrays import (
     whole,
     working,
 )
+from leakysm.ops.pairs import TILE, spans
 from leakysm.ops.registry import Argument, Operation, register
 
 
@@ -66,12 +67,14 @@ def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
     labels, shots = _shots(xp, z, labels, n_classes)
     if n_classes == 0:
         return finish(-z)
+    chosen = one_hot(xp, labels, n_classes)[:, :, None]
+    width = max(1, TILE // max(1, z.shape[0] * z.shape[1]))
     # Divided before the sum, so that the mean of large values does not overflow.
     means = [
-        tree_sum(xp, xp.where((labels == m)[:, None], z / shots[m, :], xp.zeros_like(z)), axis=0)
-        for m in range(n_classes)
+        tree_sum(xp, xp.where(chosen[:, m, :], z[:, None, :] / shots[m, :], xp.zeros_like(z[:, None, :])), axis=0)
+        for m in spans(n_classes, width)
     ]
-    return finish(xp.stack(means))
+    return finish(xp.concat(means, axis=0))
 
 
 @quiet
