@@ -12,6 +12,7 @@ import numpy as np
 from leakysm.verify import registry
 from leakysm.verify.bounds import Exact, Sizes
 from leakysm.verify.cases import corners as corner_cases
+from leakysm.verify.cases import cotangents as cotangent_cases
 from leakysm.verify.cases import distances as pair_cases
 from leakysm.verify.cases import episode as episode_cases
 from leakysm.verify.cases import equal as equal_cases
@@ -39,7 +40,8 @@ def _enter(
 
     def all_cases() -> Sequence[Case]:
         ordinary = cases()
-        return [*ordinary, *equal_cases.of(ordinary), *corner_cases.of(operation), *size_cases.of(operation)]
+        varied = [*equal_cases.of(ordinary), *cotangent_cases.of(ordinary)]
+        return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 
     promises.setdefault("choice", CHOICES.get(operation))
     registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, all_cases, strategy, **promises))

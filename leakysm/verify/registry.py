@@ -75,6 +75,11 @@ class Case:
         return [a for a, kind in zip(self.arguments, self.definition.arguments, strict=True) if kind.kind == "array"]
 
     @property
+    def refusable(self) -> bool:
+        """Whether others may raise in place of an answer: some libraries refuse eps = 0."""
+        return self.parameters.get("eps") == 0
+
+    @property
     def size(self) -> int:
         """How many numbers it takes to write the case down."""
         return sum(int(np.size(a)) for a in (*self.arguments, self.dy))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,17 @@ def _wide(operation: str, parameters: Mapping[str, Any], suffix: str = "") -> It
 
 def _distance(operation: str) -> Iterator[Case]:
     yield from _wide(operation, {})
+    yield from _far(operation, {})
+
+
+def _far(operation: str, parameters: Mapping[str, Any]) -> Iterator[Case]:
+    """Many coordinates far from the origin, where |x|^2 - 2 x.c + |c|^2 cancels. Not in the reference vectors."""
+    for name, bits, origin in (("", 24, 1e3), ("-double", 53, 1e7)):
+        x, c = (origin + noise(f"far {a}{name}", n, 40, bits=bits) for a, n in (("x", 4), ("c", 3)))
+        if bits == 24:
+            x, c = single(x), single(c)
+        note = f"D = 40, {origin:g} from the origin, differences of 1"
+        yield replace(_pair(operation, f"far-wide{name}", x, c, ("far", "wide"), note, **parameters), stored=False)
 
 
 def _leaky(operation: str) -> Iterator[Case]:
@@ -51,13 +63,27 @@ def _leaky(operation: str) -> Iterator[Case]:
         "slope-tenth": (0.5, 0.1),
         "both-ends": (0.0, 1.0),
     }
+    together = {  # not in the reference vectors
+        "threshold-zero-slope-small": (0.0, 2.0**-13),
+        "threshold-zero-slope-tiny": (0.0, 2.0**-100),
+        "threshold-small-slope-small": (2.0**-10, 2.0**-13),
+        "threshold-tiny-slope-one": (2.0**-100, 1.0),
+        "threshold-huge-slope-one": (2.0**120, 1.0),
+        "threshold-inf-slope-tiny": (INF, 2.0**-100),
+        "slope-small": (0.5, 2.0**-13),
+        "slope-vanishing": (0.5, 2.0**-100),
+        "slope-three-quarters": (2.0, 0.75),
+    }
     for per in ("pair", "coordinate"):
-        for name, (t, s) in parameters.items():
-            yield _pair(
+        for name, (t, s) in (parameters | together).items():
+            case = _pair(
                 operation, f"corner-{name}-per-{per}", x, c, ("corner",), f"t = {t:g}, s = {s:g}, per {per}",
                 threshold=t, slope=s, per=per,
             )  # fmt: skip
+            yield replace(case, stored=name in parameters)
         yield from _wide(operation, {"threshold": 0.5, "slope": 0.125, "per": per}, f"-per-{per}")
+    yield from _far(operation, {"threshold": 12.0, "slope": 0.125, "per": "pair"})
+    for per in ("pair", "coordinate"):
         far = single(noise("corner far", 3, 4) * 1e12), single(noise("corner farc", 2, 4) * 1e12)
         yield _pair(
             operation, f"corner-threshold-among-large-per-{per}", *far, ("corner", "large"), "t = 1e24 among the distances",
@@ -121,8 +147,26 @@ def _normalisation(operation: str) -> Iterator[Case]:
             channels += [single(x.mean(0)), half(noise(name + " variance", c, bits=8) + 1.25)]
         dy = cotangent(name, x.shape, x)
         yield Case(operation, name, (x, *channels), dy, {"eps": eps}, flags, note, own=eps == 0)
+    yield from _narrow(operation)
     if operation == "batch_norm_inference":
         yield from _small_scale(operation)
+
+
+def _narrow(operation: str) -> Iterator[Case]:
+    """eps of the variance's own size, and eps = 0, which others may refuse. Not in the reference vectors."""
+    block = operation.startswith("conv")
+    for eps in (0.0, 2.0**-40, 2.0**-27, 2.0**-17, 2.0**-10):
+        size = np.sqrt(eps or 2.0**-20)
+        x = noise(f"narrow {eps}", *((2, 4, 4, 2) if block else (9, 3))) * 2.0 ** np.round(np.log2(size))
+        kernel = [noise("narrow kernel", 3, 3, 2, 3)] if block else []
+        channels = [half(noise(f"narrow {eps} {part}", 3, bits=11) + 1.25) for part in ("scale", "shift")]
+        if operation.endswith("inference"):
+            channels += [np.zeros(3), (noise("narrow variance", 3, bits=8) + 1.25) * (eps or 2.0**-20)]
+        dy = cotangent(f"narrow {eps}", (2, 2, 2, 3) if block else (9, 3), x)
+        yield Case(
+            operation, f"corner-eps-beside-{eps:g}", (x, *kernel, *channels), dy, {"eps": eps}, ("corner",),
+            f"eps {eps:g} beside a variance near it" if eps else "eps 0", stored=False,
+        )  # fmt: skip
 
 
 def _small_scale(operation: str) -> Iterator[Case]:
@@ -159,6 +203,8 @@ def _blocks(operation: str) -> Iterator[Case]:
             "eps 1e-5 beside a variance of 6e-5", stored=False,
         )  # fmt: skip
 
+    yield from _narrow(operation)
+
 
 def _cross_entropy(operation: str) -> Iterator[Case]:
     z = single(np.array([[0.0, -87.5, -87.9, -40.0], [-87.9, 0.0, -60.0, -88.5]]))
@@ -186,18 +232,6 @@ def _losses(operation: str) -> Iterator[Case]:
         yield Case(
             operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric)
         )
-    full = np.asarray(float(np.float32(-1.2345678)))
-    arguments = (s, cyclic(6, 3), q, cyclic(5, 3))
-    yield Case(
-        operation, "corner-cotangent", arguments, full, {"distance": SquaredEuclidean()}, ("corner",),
-        "dy of 24 bits", stored=False,
-    )  # fmt: skip
-
-
-def _log_softmax(operation: str) -> Iterator[Case]:
-    z = noise("corner ls", 4, 5) * 4
-    dy = cotangent("corner ls", (4, 5), z) * 4096
-    yield Case(operation, "corner-cotangent-large", (z,), dy, {}, ("corner",), "cotangents of 4,096", stored=False)
 
 
 _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
@@ -205,7 +239,6 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "euclidean": _distance,
     "cosine_distance": _distance,
     "leaky_squared_euclidean": _leaky,
-    "log_softmax": _log_softmax,
     "cross_entropy": _cross_entropy,
     "prototypical_loss": _losses,
     "batch_norm": _normalisation,

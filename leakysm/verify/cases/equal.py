@@ -10,9 +10,14 @@ import numpy as np
 from leakysm.verify.registry import DTYPES, Case
 
 
+def plain_case(cases: Sequence[Case]) -> Case:
+    """The first plain case of an operation."""
+    return next(case for case in cases if case.name in ("plain", "squared-one-shot", "threshold-zero"))
+
+
 def of(cases: Sequence[Case]) -> Iterator[Case]:
     """The first plain case of an operation with each of its arrays of floats, and dy, made of equal rows in turn."""
-    plain = next(case for case in cases if case.name in ("plain", "squared-one-shot", "threshold-zero"))
+    plain = plain_case(cases)
     kinds = [a.kind for a in plain.definition.arguments]
     for at, (argument, kind) in enumerate(zip(plain.arguments, kinds, strict=True)):
         if kind == "array" and np.size(argument) > 1:

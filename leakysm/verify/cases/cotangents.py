@@ -1,0 +1,29 @@
+"""Cotangents of other sizes and with more bits than the rest of a case has. Not in the reference vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from leakysm.verify.cases.equal import plain_case
+from leakysm.verify.cases.numbers import noise
+from leakysm.verify.registry import Case
+
+FULL = -1.2345678901234567  # all 53 bits of a float64
+
+
+def of(cases: Sequence[Case]) -> Iterator[Case]:
+    """The first plain case of an operation with a large, a small and a finely divided cotangent."""
+    plain = plain_case(cases)
+    for name, power in (("large", 12), ("small", -12)):
+        dy = np.asarray(plain.dy) * 2.0**power * (-1.5 if np.ndim(plain.dy) == 0 else 1)
+        yield replace(
+            plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=f"dy near 2^{power}", stored=False
+        )
+    for bits, single in ((24, True), (53, False)):
+        dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else np.asarray(FULL)
+        dy = dy.astype(np.float32).astype(np.float64) if single else dy
+        note = f"dy of {bits} bits"
+        yield replace(plain, name=f"cotangent-{bits}-bits", dy=dy, flags=("corner",), note=note, stored=False)
