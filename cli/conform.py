@@ -87,6 +87,7 @@ def conform(
     from leakysm_cli.progress import shown_steps
     from leakysm_cli.verify import dumps, keep_compiled_programs, keep_hypothesis_files, print_lines
 
+    from leakysm.cores import usable_cores
     from leakysm.errors import UserError
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Row, Settings, conform_module, read_expected_file
@@ -120,6 +121,7 @@ def conform(
             settings=settings,
             expected=failures,
             require=require or (),
+            processes=usable_cores(),
             progress=steps.count,
             finished=finished,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -42,9 +40,11 @@ def verify(
     from leakysm_cli.progress import shown_count
 
     import leakysm as lk
+    from leakysm.cores import usable_cores
     from leakysm.verify import report as reports
     from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
+    from leakysm.verify.processes import mapped
     from leakysm.verify.registry import ENTRIES
 
     if backend != "numpy":
@@ -59,7 +59,9 @@ def verify(
     require_known(names)
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 10)
     rows, checks = [], []
-    with shown_count("checking") as bar, operations_in_turn(backend, threads, device, settings, names) as found:
+    check = partial(checked, backend, threads, device, settings)
+    workers = 1 if backend == "cupy" else usable_cores()
+    with shown_count("checking") as bar, mapped(check, names, workers) as found:
         for done, (row, check) in enumerate(found):
             bar(done, len(names))
             rows.append(row)
@@ -80,25 +82,6 @@ def verify(
             print_lines([f"not judged: {unknown} elements"])
     if failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def operations_in_turn(
-    backend: str, threads: int | None, device: str | None, settings: Any, names: list[str]
-) -> Iterator[Iterator[tuple[Any, Any]]]:
-    """The row and the gradient checks of every operation, in their order; on a CPU a process for each core."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    from leakysm.cores import usable_cores
-
-    check = partial(checked, backend, threads, device, settings)
-    workers = 1 if backend == "cupy" else min(usable_cores(), len(names))
-    if workers == 1:
-        yield map(check, names)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield pool.map(check, names)
 
 
 def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, Any]:

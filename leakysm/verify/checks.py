@@ -187,7 +187,7 @@ def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int
         return False  # it is we who keep and shrink what failed
 
     settings = hypothesis.settings(
-        max_examples=(2 if calls is None else 12) * examples,  # Hypothesis repeats itself about as often as not
+        max_examples=(2 if calls is None else 4) * examples,  # Hypothesis repeats itself about as often as not
         database=None,
         deadline=None,
         phases=(hypothesis.Phase.generate,),

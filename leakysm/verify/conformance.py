@@ -6,13 +6,17 @@ that an implementation does: whatever goes wrong is a row of the report.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,15 @@ from leakysm.verify.adapters.signatures import Names
 from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
 from leakysm.verify.checks import Outcome, draw, judge
 from leakysm.verify.counterexample import shown
+from leakysm.verify.processes import mapped
 from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
 from leakysm.verify.shrink import shrink
 from leakysm.verify.telling import rank
 
 OTHERS_DTYPES = ("float32", "float64")
 OWN_DTYPES = ("float16", "float32", "float64")
-ONE_DTYPE = {"size", "corner", "limit"}  # flags whose cases run in one dtype, where a library compiles for each
+BOTH_DTYPES = {"plain"}  # flags whose cases run in every dtype, where a library compiles for each
+IN_TURN = {"size", "corner", "limit"}  # flags whose cases run in one of the dtypes there, and not always in the first
 SHAPES_TO_COMPILE = 6  # of random cases, for each operation, where a library compiles for each shape
 SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same exception is given up
 
@@ -102,6 +108,9 @@ class Row:
     others: list[Shown] = field(default_factory=list)
 
 
+Checked = tuple[Row, set["Expected"]]  # an operation's row, and which of the expected failures were met
+
+
 @dataclass
 class Report:
     """The rows, and what was checked. `unmatched`: expected failures that did not happen; `missing`: what is required
@@ -166,23 +175,46 @@ def conform(
     require: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     finished: Callable[[Row], None] = lambda row: None,
+    checked: Callable[[Sequence[str]], AbstractContextManager[Iterator[Checked]]] | None = None,
 ) -> Report:
     """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
 
     require: operations that must be offered. progress and finished are called before and after each operation.
+    checked: what checks the operations, in their order; by default here, one after the other.
     """
-    settings = settings or Settings()
     require_known((*(operations or ()), *require))
+    check = partial(_check, implementation, settings or Settings(), expected)
     rows, met, names = [], set(), operations or tuple(ENTRIES)
-    for done, name in enumerate(names):
-        progress(done, len(names))
-        row, used = check_operation(implementation, ENTRIES[name], settings, expected)
-        finished(row)
-        rows.append(row)
-        met |= used
+    with checked(names) if checked else mapped(check, names, 1) as results:
+        progress(0, len(names))
+        for done, (row, used) in enumerate(results, 1):
+            progress(done, len(names))
+            finished(row)
+            rows.append(row)
+            met |= used
     unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
     missing = [name for name in require if not implementation.offers(name, "value")]
     return Report(implementation.name, implementation.versions, rows, unmatched, missing)
+
+
+def _check(implementation: Implementation, settings: Settings, expected: Sequence[Expected], name: str) -> Checked:
+    return check_operation(implementation, ENTRIES[name], settings, expected)
+
+
+def _check_module(
+    target: str, array: str | None, names: Sequence[str], settings: Settings, expected: Sequence[Expected], name: str
+) -> Checked:
+    """One operation of a module, in a process of its own: what the module prints is no report."""
+    with contextlib.redirect_stdout(sys.stderr):
+        implementation = _loaded_once(target, array, tuple(names))
+        if isinstance(implementation, str):
+            return Row(target, "broken", problem=implementation), set()
+        return _check(implementation, settings, expected, name)
+
+
+@lru_cache(maxsize=1)
+def _loaded_once(target: str, array: str | None, names: tuple[str, ...]) -> ModuleImplementation | str:
+    return loaded(target, array, names)
 
 
 def require_known(operations: Sequence[str]) -> None:
@@ -326,11 +358,12 @@ class _Run:
         return [o for d in self._dtypes(truth.case) for part in parts for o in self._judged(truth, d, part, manner)]
 
     def _dtypes(self, case: Case) -> list[str]:
-        """The dtypes to run a case in: sizes and corners in one of them only, where a library compiles for each."""
+        """The dtypes to run a case in. Where a library compiles for each, most cases run in one of them only."""
         dtypes = [dtype for dtype in self.settings.dtypes if dtype in case.dtypes]
-        if self.implementation.arrays.compiles and ONE_DTYPE & set(case.flags) and dtypes:
-            return [dtypes[zlib.crc32(case.name.encode()) % len(dtypes)]]
-        return dtypes
+        if not self.implementation.arrays.compiles or BOTH_DTYPES & set(case.flags):
+            return dtypes
+        first = zlib.crc32(case.name.encode()) % len(dtypes) if IN_TURN & set(case.flags) and dtypes else 0
+        return dtypes[first : first + 1]
 
     def _failure(self, truth: Truth, outcome: Outcome) -> _Failure:
         """The failure in the plainest manner. Its flag is `layout` if the same numbers pass when contiguous."""
@@ -452,16 +485,23 @@ def conform_module(
     *,
     array: str | None = None,
     names: Sequence[str] = (),
-    **checks: Any,
+    processes: int = 1,
+    settings: Settings | None = None,
+    expected: Sequence[Expected] = (),
+    **others: Any,
 ) -> Report:
     """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report.
 
-    names: what it calls the operations' parameters, THEIRS=OURS or OPERATION.THEIRS=OURS; checks: as of `conform`.
+    names: what it calls the operations' parameters, THEIRS=OURS or OPERATION.THEIRS=OURS; processes: with more than
+    one, so many load the module and share its operations; the others: as of `conform`.
     """
     implementation = loaded(target, array, names)
     if isinstance(implementation, str):
         return Report(target, {}, [Row(target, "broken", problem=implementation)])
-    report = conform(implementation, **checks)
+    settings = settings or Settings()
+    check = partial(_check_module, target, array, names, settings, expected)
+    apart = partial(mapped, check, workers=processes) if processes > 1 else None
+    report = conform(implementation, settings=settings, expected=expected, checked=apart, **others)
     if all(row.status == "not offered" for row in report.rows):
         report.rows.insert(0, Row(target, "broken", problem=_nothing([row.operation for row in report.rows])))
     return report
