@@ -41,7 +41,7 @@ OTHERS_DTYPES = ("float32", "float64")
 OWN_DTYPES = ("float16", "float32", "float64")
 BOTH_DTYPES = {"plain"}  # flags whose cases run in every dtype, where a library compiles for each
 IN_TURN = {"size", "corner", "limit"}  # flags whose cases run in one of the dtypes there, and not always in the first
-SHAPES_TO_COMPILE = 6  # of random cases, for each operation, where a library compiles for each shape
+SHAPES_TO_COMPILE = 4  # of random cases, for each operation, where a library compiles for each shape
 SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same exception is given up
 
 
@@ -303,6 +303,8 @@ class _Run:
         settings = self.settings
         truths = [t for t in self.entry.truths if settings.strict or not t.case.own]
         truths = [t for t in truths if t.case.size <= settings.most_numbers]
+        if self.implementation.arrays.compiles:
+            truths = few_sizes(truths)
         most = 1 if self.implementation.arrays.compiles else 2
         planned = [(t, m) for t in watched(truths, most) for m in watching(self.implementation, t.case)]
         planned += [(t, in_turn(self.implementation, t.case, turn)) for turn, t in enumerate(truths)]
@@ -448,6 +450,27 @@ class _Run:
         case = shrink(failure.truth.case, lambda smaller: bool(failures(smaller)), self.settings.shrink_seconds)
         remaining = failures(case)
         return (Truth(self.entry, case), remaining[0]) if remaining else (failure.truth, outcome)
+
+
+def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
+    """Without the cases of sizes that add nothing: each kept one has an axis, or two long ones, of a new length.
+
+    Lengths count as the same from one power of 8 to the next. For a library that compiles for each shape.
+    """
+    known: set[tuple[int, ...]] = set()
+    kept = []
+    for truth in truths:
+        case = truth.case
+        if "size" in case.flags:
+            lengths = [n for a in (*case.arguments, case.dy) for n in np.shape(a)]
+            powers = [(n.bit_length() - 1) // 3 for n in lengths]
+            long = [axis for axis, power in enumerate(powers) if power]
+            seen = {*enumerate(powers), *((a, b, -1) for a, b in itertools.combinations(long, 2))}
+            if seen <= known:
+                continue
+            known |= seen
+        kept.append(truth)
+    return kept
 
 
 def watched(truths: Sequence[Truth], most: int) -> list[Truth]:

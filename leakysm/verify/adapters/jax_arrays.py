@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -17,6 +18,27 @@ import numpy as np
 from leakysm.verify.adapters.arrays import Arrays, Setting
 from leakysm.verify.adapters.implementation import HostArray, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
+
+
+# A program runs once or twice here: on a CPU, compiling it without care takes a third of the time.
+QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+
+
+@lru_cache(maxsize=1)
+def compiler_options() -> dict[str, Any] | None:
+    """QUICKLY where this version of the compiler knows all of it, else None."""
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=QUICKLY)(1.0)
+    except (RuntimeError, TypeError):
+        return None
+    return QUICKLY
 
 
 class JaxArrays(Arrays):
@@ -96,7 +118,7 @@ class JaxArrays(Arrays):
                         full[place] = array
                     return function(*full)
 
-                self._compiled[key] = jax.jit(of_arrays)
+                self._compiled[key] = jax.jit(of_arrays, compiler_options=compiler_options())
             try:
                 return self._compiled[key](*[given[i] for i in places])
             except Exception:
