@@ -94,7 +94,6 @@ def checked(backend: str, threads: int | None, device: str | None, settings: Any
     from leakysm.verify.gradients import check_gradients
     from leakysm.verify.registry import ENTRIES
 
-    keep_hypothesis_files()
     implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     with np.errstate(all="ignore"):
         report = conform(implementation, operations=[name], settings=settings)
@@ -131,12 +130,16 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
 
 
 def keep_hypothesis_files() -> None:
-    """In the cache folder, not in a folder .hypothesis wherever the command is started."""
+    """In the cache folder, here and in new processes, not in a folder .hypothesis wherever the command is started."""
+    import os
+
     from hypothesis.configuration import set_hypothesis_home_dir
 
     from leakysm.data.cache import cache_folder
 
-    set_hypothesis_home_dir(cache_folder() / "hypothesis")
+    folder = cache_folder() / "hypothesis"
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder)
+    set_hypothesis_home_dir(folder)
 
 
 def keep_compiled_programs() -> None:

@@ -508,6 +508,7 @@ def conform_module(
     *,
     array: str | None = None,
     names: Sequence[str] = (),
+    operations: Sequence[str] | None = None,
     processes: int = 1,
     settings: Settings | None = None,
     expected: Sequence[Expected] = (),
@@ -523,8 +524,11 @@ def conform_module(
         return Report(target, {}, [Row(target, "broken", problem=implementation)])
     settings = settings or Settings()
     check = partial(_check_module, target, array, names, settings, expected)
-    apart = partial(mapped, check, workers=processes) if processes > 1 else None
-    report = conform(implementation, settings=settings, expected=expected, checked=apart, **others)
+    offered = [name for name in operations or ENTRIES if any(implementation.offers(name, part) for part in PARTS)]
+    apart = partial(mapped, check, workers=processes) if min(processes, len(offered)) > 1 else None
+    report = conform(
+        implementation, operations=operations, settings=settings, expected=expected, checked=apart, **others
+    )
     if all(row.status == "not offered" for row in report.rows):
         report.rows.insert(0, Row(target, "broken", problem=_nothing([row.operation for row in report.rows])))
     return report
