@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from leakysm.verify.adapters import ModuleImplementation, NotOffered, arrays_nam
 from leakysm.verify.adapters.module import array_kind
 from leakysm.verify.calls import PARTS, Call, plainly
 from leakysm.verify.checks import judge
-from leakysm.verify.conformance import OTHERS_DTYPES
+from leakysm.verify.conformance import OTHERS_DTYPES, few_sizes
 from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.report import markdown
 from leakysm.verify.shrink import shrink
@@ -66,6 +67,8 @@ class Example:
         parts = [part for part in PARTS if self.implementation.offers(entry.operation, part)]
         judged, cases, failures, end = 0, 0, defaultdict(list), time.monotonic() + seconds
         wanted = [truth for truth in entry.truths if not truth.case.own]
+        if self.implementation.arrays.compiles:
+            wanted = few_sizes(wanted)
         for truth in wanted:
             if time.monotonic() > end:
                 break
@@ -86,7 +89,8 @@ class Example:
         if dtype not in truth.case.dtypes:
             return []
         try:
-            return list(judge(self.implementation, truth, dtype, part, strict=False))
+            manner = replace(plainly(truth.case), compiled=True)
+            return list(judge(self.implementation, truth, dtype, part, strict=False, manner=manner))
         except NotOffered:
             return []
 

@@ -33,12 +33,12 @@ from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
 from leakysm.verify.checks import Outcome, draw, judge
 from leakysm.verify.counterexample import shown
 from leakysm.verify.processes import mapped
-from leakysm.verify.registry import ENTRIES, Case, Entry, Truth
+from leakysm.verify.registry import DTYPES, ENTRIES, Case, Entry, Truth
 from leakysm.verify.shrink import shrink
 from leakysm.verify.telling import rank
 
 OTHERS_DTYPES = ("float32", "float64")
-OWN_DTYPES = ("float16", "float32", "float64")
+OWN_DTYPES = DTYPES  # of this package
 BOTH_DTYPES = {"plain"}  # flags whose cases run in every dtype, where a library compiles for each
 IN_TURN = {"size", "corner", "limit"}  # flags whose cases run in one of the dtypes there, and not always in the first
 SHAPES_TO_COMPILE = 4  # of random cases, for each operation, where a library compiles for each shape

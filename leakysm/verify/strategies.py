@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.verify.adapters.numpy_arrays import NumPyArrays
 from leakysm.verify.registry import Case
 
 Array = Any  # a NumPy array
@@ -177,21 +178,12 @@ def images(draw: Draw, dtype: str = "float32", least: int = 1, most: int = 5, ch
     return _round(values + 64, dtype) if kind == "offset" else values
 
 
-LAYOUTS = ("contiguous", "reversed", "strided", "transposed")
+LAYOUTS = ("contiguous", "reversed", "strided", "transposed")  # of NumPyArrays
 
 
 def arranged(values: Array, layout: str) -> Array:
-    """The same numbers as a read-only array with another memory layout: see LAYOUTS."""
-    if values.ndim == 0 or layout == "contiguous":
-        result = values.copy()
-    elif layout == "reversed":
-        result = np.flip(np.flip(values).copy())  # every stride negative
-    elif layout == "strided":
-        wide = np.full((*values.shape[:-1], 2 * values.shape[-1]), 99, dtype=values.dtype)
-        wide[..., ::2] = values
-        result = wide[..., ::2]
-    else:
-        result = np.asfortranarray(values)
+    """The same numbers as a read-only array with another memory layout: one of LAYOUTS."""
+    result: Array = NumPyArrays().placed(values, layout)
     result.flags.writeable = False
     return result
 

@@ -146,7 +146,7 @@ def run_guarded(code, *arguments):
     return subprocess.run([sys.executable, *code, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("side", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_no_kernel_leaves_its_arrays(kernel_folder, side):
     done = run_guarded(["-m", "tests.backends.cupy.guarded"], kernel_folder, side)
     last = done.stdout.splitlines()[-1:]
