@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.unchanged import configs, names, options, run_folder, training, vectors, verify
 from tests.unchanged.looked import Looked
@@ -28,13 +29,6 @@ def look(name: str) -> Looked:
 
 @contextmanager
 def own_cache(folder: Path) -> Iterator[None]:
-    """Neither read nor leave anything in the user's cache."""
-    before = os.environ.get("LEAKYSM_CACHE")
-    os.environ["LEAKYSM_CACHE"] = str(folder)
-    try:
+    """Neither read nor leave anything in the user's cache. Afterwards the environment is as it was."""
+    with patch.dict(os.environ, LEAKYSM_CACHE=str(folder)):
         yield
-    finally:
-        if before is None:
-            del os.environ["LEAKYSM_CACHE"]
-        else:
-            os.environ["LEAKYSM_CACHE"] = before

@@ -32,7 +32,7 @@ def compare(name: str, record: dict[str, Any], now: Looked) -> tuple[list[str], 
     if name not in record:
         return [f"{name}: is not in the record"], ""
     before, after = record[name], json.loads(json.dumps(now.to_json()))
-    why = elsewhere(before.get("on", {}), after.get("on", {}))
+    why = elsewhere(before.get("on", {}), after["on"]) if "on" in after else ""
     parts = ("everywhere",) if why else ("everywhere", "here")
     return [line for part in parts for line in differences(before.get(part), after.get(part), name)], why
 
@@ -72,7 +72,8 @@ def main() -> int:
     if given.make_old:
         return old_files.make()
     if given.write:
-        return write() or 0
+        write()
+        return 0
     return report()
 
 
