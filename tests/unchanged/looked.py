@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+NO_MATTER = ("AVX512_ICL", "AVX512_SPR")  # loops of NumPy that change no bit of what is recorded: tried
+
 
 @dataclass(frozen=True)
 class Looked:
@@ -24,15 +26,21 @@ class Looked:
 
 
 def machine() -> dict[str, str]:
-    """What the bits of a training run depend on: the kernels of the matrix products, and the libraries' versions.
+    """What the bits of a training run depend on: kernels of the matrix products, NumPy's loops, versions of both.
 
-    OpenBLAS chooses its kernels by the processor. NumPy chooses its own loops by the same properties.
+    OpenBLAS and NumPy choose them by the processor.
     """
     found = [info for info in threadpool_info() if info["user_api"] == "blas"]
     own = [info for info in found if "numpy" in info["filepath"]] or found
     kernels = sorted({str(info.get("architecture")) for info in own})
     versions = sorted({str(info["version"]) for info in own})
-    return {"kernels": " ".join(kernels), "BLAS": " ".join(versions), "NumPy": np.__version__}
+    loops = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return {
+        "kernels": " ".join(kernels),
+        "BLAS": " ".join(versions),
+        "NumPy": np.__version__,
+        "loops": " ".join(name for name in loops if name not in NO_MATTER),
+    }
 
 
 def elsewhere(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
