@@ -1,0 +1,64 @@
+"""The commands' options and arguments: names, types, choices, defaults. Not the words of the help."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+from leakysm_cli.main import app
+
+from tests.unchanged.looked import Looked
+
+OF_TYPER = ("install_completion", "show_completion")
+
+
+def look(_: Path) -> Looked:
+    """Of every command, a line for each option."""
+    return Looked(
+        {path: dict(_options(command)) for path, command in _commands("leakysm", typer.main.get_command(app))}
+    )
+
+
+def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """A command and all below it."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(f"{path} {name}", below)
+
+
+def _options(command: Any) -> Iterator[tuple[str, str]]:
+    hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True) if command.callback else {}
+    for option in command.params:
+        if option.name not in OF_TYPER:
+            yield option.name, "; ".join(_told(option, hints[option.name]))
+
+
+def _told(option: Any, annotated: Any) -> Iterator[str]:
+    """Kind, names, type, limits, default."""
+    hint, info = get_args(annotated)
+    yield option.param_type_name
+    yield " ".join([*option.opts, *(f"not: {name}" for name in option.secondary_opts)])
+    yield _type(hint)
+    yield from (f"{limit} {getattr(info, limit)}" for limit in ("min", "max") if getattr(info, limit) is not None)
+    default = str(option.default) if isinstance(option.default, Path) else repr(option.default)
+    yield "required" if option.required else f"default {default}"
+    if option.multiple or option.nargs != 1:
+        yield "several"
+
+
+def _type(hint: Any) -> str:
+    """A type in words, None left out."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_type(part) for part in get_args(hint) if part is not NoneType)
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is list:
+        return f"list of {_type(*get_args(hint))}"
+    return str(hint.__name__)
+
+
+ITEMS = {"options": look}
