@@ -130,12 +130,11 @@ def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], No
 
 def _tell(found: dict[str, list[dict[str, Any]]], peaks: list[dict[str, Any]], json: bool) -> None:
     if json:
-        import json as writer
-
+        from leakysm.strict_json import json_text
         from leakysm.training.environment import environment
 
         comparisons = [{"benchmark": name, **c} for name, cs in found.items() for c in cs]
-        typer.echo(writer.dumps({"environment": environment(), "comparisons": comparisons, "memory": peaks}))
+        typer.echo(json_text({"environment": environment(), "comparisons": comparisons, "memory": peaks}))
         return
     from leakysm_benchmarks.report import kernels_line, lines, memory_lines
 

@@ -128,19 +128,19 @@ def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
     from leakysm.experiments.compare import compare, to_json
     from leakysm.experiments.compare_report import learning_curves, markdown, without_metrics
     from leakysm.experiments.outputs import write_files
-    from leakysm.experiments.tables import json_text
+    from leakysm.strict_json import json_text
 
     comparison = compare(runs)
-    text, table = json_text(to_json(comparison)), markdown(comparison)
+    text, table = json_text(to_json(comparison), indent=2), markdown(comparison)
     if out:
-        files = {"comparison.json": text.encode(), "comparison.md": table.encode()}
+        files = {"comparison.json": f"{text}\n".encode(), "comparison.md": table.encode()}
         if without := without_metrics(comparison):
             typer.echo(f"leakysm: no curves.png: {without[0]} holds no metrics.csv", err=True)
         else:
             files["curves.png"] = learning_curves(comparison)
         write_files(out, files)
     if as_json:
-        print(text, end="")
+        print(text)
         return
     print(table)
     if out:

@@ -85,10 +85,11 @@ def conform(
     """
     from leakysm_cli.options import require_one_of
     from leakysm_cli.progress import shown_steps
-    from leakysm_cli.verify import dumps, keep_compiled_programs, keep_hypothesis_files, print_lines
+    from leakysm_cli.verify import keep_compiled_programs, keep_hypothesis_files, print_lines
 
     from leakysm.cores import usable_cores
     from leakysm.errors import UserError
+    from leakysm.strict_json import json_text
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Row, Settings, conform_module, read_expected_file
     from leakysm.verify.flags import FLAGS
@@ -126,7 +127,7 @@ def conform(
             finished=finished,
         )
     if json:
-        print(dumps(reports.as_json(report)))
+        print(json_text(reports.as_json(report), indent=1))
     else:
         print_lines(_text(report, target))
     if not report.ok:

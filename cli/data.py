@@ -32,9 +32,9 @@ def info(
     """
     loaded = _load(dataset, data, split)
     if json:
-        from json import dumps
+        from leakysm.strict_json import json_text
 
-        typer.echo(dumps(_description(loaded), indent=2))
+        typer.echo(json_text(_description(loaded), indent=2))
         return
     typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
     typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")

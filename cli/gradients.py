@@ -115,7 +115,7 @@ def _gradients(
     from leakysm.experiments.gradient_files import summary, write
     from leakysm.experiments.gradients import compare_early_steps
     from leakysm.experiments.resolve import configurations, load_for
-    from leakysm.experiments.tables import json_text
+    from leakysm.strict_json import json_text
     from leakysm.training.device import engine_of
 
     if out:
@@ -132,7 +132,7 @@ def _gradients(
     result = summary(configs, traces)
     out = out or new_folder("gradients")
     write(out, result, title, traces, watch)
-    print(json_text(result), end="") if as_json else _print_traces(title, traces, out)
+    print(json_text(result, indent=2)) if as_json else _print_traces(title, traces, out)
 
 
 def _print_traces(title: str, traces: Traces, out: Path) -> None:
@@ -155,7 +155,7 @@ def _suggest(
 ) -> None:
     from leakysm.errors import UserError
     from leakysm.experiments.suggest import suggest
-    from leakysm.experiments.tables import json_text
+    from leakysm.strict_json import json_text
 
     if not 0 < target < 1:
         raise UserError(f"target is {target:g}: expected a part between 0 and 1, 0.1 say")
@@ -167,7 +167,7 @@ def _suggest(
         given = {"dataset": "folder", "data": "FOLDER"} | {key: given[key] for key in ("way", "shot") if key in given}
     command = _command(given, suggestion.metric)
     if as_json:
-        print(json_text(suggestion.to_json() | {"command": command}), end="")
+        print(json_text(suggestion.to_json() | {"command": command}, indent=2))
         return
     columns = {"squared-euclidean": suggestion.before, str(suggestion.metric): suggestion.after}
     one = embedded[0]

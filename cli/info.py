@@ -13,13 +13,12 @@ def info(json: o.Json = False) -> None:
 
     Example: leakysm info --json
     """
-    import json as writer
-
+    from leakysm.strict_json import json_text
     from leakysm.training.environment import data_found, environment
 
     found = environment() | {"data": data_found()}
     if json:
-        typer.echo(writer.dumps(found))
+        typer.echo(json_text(found))
     else:
         for line in _lines(found):
             typer.echo(line)

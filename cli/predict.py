@@ -74,13 +74,14 @@ def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> N
 
 def _print_json(names: list[str], ranked: list[list[Ranked]]) -> None:
     from dataclasses import asdict
-    from json import dumps
+
+    from leakysm.strict_json import json_text
 
     found = [
         {"image": name, "classes": [asdict(one) for one in classes]}
         for name, classes in zip(names, ranked, strict=True)
     ]
-    print(dumps({"predictions": found}, indent=2))
+    print(json_text({"predictions": found}, indent=2))
 
 
 def _print_table(names: list[str], ranked: list[list[Ranked]], top: int) -> None:

@@ -82,14 +82,14 @@ def sweep(
 def _report(result: Found, out: Path, as_json: bool) -> None:
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep_report import heat_map, markdown, to_json
-    from leakysm.experiments.tables import json_text
+    from leakysm.strict_json import json_text
 
-    text, table, picture = json_text(to_json(result)), markdown(result), heat_map(result)
-    write_files(out, {"sweep.json": text.encode(), "sweep.md": table.encode()})
+    text, table, picture = json_text(to_json(result), indent=2), markdown(result), heat_map(result)
+    write_files(out, {"sweep.json": f"{text}\n".encode(), "sweep.md": table.encode()})
     if picture:
         write_files(out, {"heatmap.png": picture})
     if as_json:
-        print(text, end="")
+        print(text)
         return
     failed = sum(state.error is not None for state in result.states.values())
     print(table)

@@ -36,8 +36,9 @@ def list_(
 
     Example: leakysm vectors list --operation cross_entropy --flag saturated
     """
-    from leakysm_cli.verify import dumps, print_lines
+    from leakysm_cli.verify import print_lines
 
+    from leakysm.strict_json import json_text
     from leakysm.verify.flags import FLAGS
     from leakysm.verify.report import columns
 
@@ -45,7 +46,7 @@ def list_(
     groups = _groups(data, operation, arrays=False)
     chosen = {k: g for k, g in groups.items() if flag is None or flag in g.description["flags"].split(",")}
     if json:
-        print(dumps({name: group.description for name, group in chosen.items()}))
+        print(json_text({name: group.description for name, group in chosen.items()}, indent=1))
     else:
         keys = ("dtypes", "flags", "note")
         print_lines(columns(("case", *keys), [[name, *(g.description[k] for k in keys)] for name, g in chosen.items()]))

@@ -41,6 +41,7 @@ def verify(
 
     import leakysm as lk
     from leakysm.cores import usable_cores
+    from leakysm.strict_json import json_text
     from leakysm.verify import report as reports
     from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
@@ -70,7 +71,7 @@ def verify(
     failed = [row.operation for row in report.rows if row.status != "passed"]
     failed += [f"gradients of {c.operation}" for c in checks if c.problems]
     if json:
-        print(dumps(reports.as_json(report, checks)))
+        print(json_text(reports.as_json(report, checks), indent=1))
     else:
         print_lines(reports.columns(reports.ERROR_HEADER, reports.error_rows(report)))
         print_lines(["", *reports.columns(reports.GRADIENT_HEADER, reports.gradient_rows(checks))])
@@ -107,6 +108,7 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     import numpy as np
     from leakysm_cli.progress import shown_count
 
+    from leakysm.strict_json import json_text
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import require_known
     from leakysm.verify.registry import ENTRIES
@@ -120,7 +122,8 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
             peaks += search(implementation, ENTRIES[name], seconds / len(names))
     above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
     if json:
-        print(dumps([{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]))
+        told = [{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]
+        print(json_text(told, indent=1))
     else:
         print_lines(reports.columns(reports.SEARCH_HEADER, reports.search_rows(peaks)))
         verdict = f"above the worst bound: {', '.join(above)}" if above else "no error is above its worst bound"
@@ -155,20 +158,3 @@ def keep_compiled_programs() -> None:
 
 def print_lines(lines: list[str]) -> None:
     print(*lines, sep="\n")
-
-
-def dumps(report: object) -> str:
-    """Strict JSON: null for what is not finite, such as the error of a result of the wrong shape."""
-    import json
-
-    return json.dumps(_finite(report), indent=1, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    import math
-
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from platformdirs import user_cache_path
 
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
@@ -25,11 +26,18 @@ Splits = dict[str, ClassSet]
 
 
 def cache_folder(folder: str | Path | None = None) -> Path:
-    """The given folder, else LEAKYSM_CACHE, else `leakysm` in the user's cache folder (XDG)."""
+    """The given folder, else LEAKYSM_CACHE, else `leakysm` in the user's cache folder.
+
+    UserError if that is in a home folder and there is none.
+    """
     chosen = folder or os.environ.get("LEAKYSM_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leakysm"
+    try:
+        return Path(chosen).expanduser() if chosen else user_cache_path("leakysm")
+    except RuntimeError:
+        raise UserError(
+            f"the cache folder{f' {chosen}' if chosen else ''} is in a home folder, and none is found; "
+            "set LEAKYSM_CACHE to the whole path of a folder"
+        ) from None
 
 
 def cached(

@@ -11,7 +11,8 @@ from leakysm.experiments.gradient_plots import histogram_figure, traces_figure
 from leakysm.experiments.gradients import Traces
 from leakysm.experiments.outputs import write_files
 from leakysm.experiments.settings import METRIC_KEYS
-from leakysm.experiments.tables import csv_table, json_text
+from leakysm.experiments.tables import csv_table
+from leakysm.strict_json import json_text
 from leakysm.training.config import TrainConfig
 from leakysm.training.trainer import STEP_COLUMNS
 
@@ -47,7 +48,7 @@ def write(out: Path, result: dict[str, Any], title: str, traces: Traces, watch: 
     files = {
         "gradients.csv": csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows()),
         "gradients.png": traces_figure(traces, title),
-        "gradients.json": json_text(result).encode(),
+        "gradients.json": (json_text(result, indent=2) + "\n").encode(),
     }
     if watch:
         columns = ("setting", "seed", "step", "quantity", "low", "high", "count")

@@ -6,14 +6,12 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 from leakysm.data import Dataset
 from leakysm.errors import LeakysmError
 from leakysm.experiments.finished import is_finished
+from leakysm.locks import locked
 from leakysm.training import RunFolder, TrainConfig, train
 from leakysm.training.prepare import load_data
 
@@ -40,7 +38,7 @@ def run_one(config: TrainConfig, path: str) -> str | None:
     folder = RunFolder(path)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.path):
+        with locked(folder.path / ".lock", wait=True):
             (folder.path / FAILURE).unlink(missing_ok=True)
             if not is_finished(folder.path, config):
                 train(config, data=_data(config), out=path, resume=True)
@@ -68,19 +66,3 @@ def _failed(folder: RunFolder, message: str, details: str = "") -> str:
     except OSError as error:
         return f"{line} (and {folder.path / FAILURE} cannot be written: {error.strerror})"
     return line
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process holds this folder's lock, then hold it; the system frees it when a process dies.
-
-    Systems without such locks (Windows) go without: there two sweeps must not share a folder.
-    """
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,12 +1,10 @@
-"""Tables as CSV, JSON and Markdown."""
+"""Tables as CSV and Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 Cell = str | int | float
 
@@ -32,8 +30,3 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 def with_interval(mean: float, interval: float | None, sign: str = "") -> str:
     """12.34 +- 0.56, or the mean alone; sign "+" writes one before a positive mean too."""
     return f"{mean:{sign}.2f}" + ("" if interval is None else f" +- {interval:.2f}")
-
-
-def json_text(content: Mapping[str, Any]) -> str:
-    """JSON for people to read: infinity as Python's json reads and writes it, no other liberty."""
-    return json.dumps(content, indent=2) + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from leakysm.experiments import safetensors
 from leakysm.experiments.torch_layout import from_torch
 from leakysm.files import write_atomically
 from leakysm.nets import Conv4
+from leakysm.strict_json import json_text
 from leakysm.training import Restored
 
 State = dict[str, np.ndarray]
@@ -32,7 +32,7 @@ def metadata(run: Restored, layout: str) -> dict[str, str]:
         "format": "pt" if layout == "torch" else "np",
         "net": "Conv4",
         "embedding_order": FLATTENED[layout],
-        **{name: json.dumps(inputs[name].tolist()) for name in ("image_shape", "mean", "std", "ink")},
+        **{name: json_text(inputs[name].tolist()) for name in ("image_shape", "mean", "std", "ink")},
         "training_episodes": str(run.checkpoint.episode),
         "config": run.config.to_toml(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,6 +10,8 @@ from typing import Any
 
 from leakysm.errors import UserError
 from leakysm.files import create_atomically, remove_leftovers, write_atomically
+from leakysm.locks import locked
+from leakysm.strict_json import json_text
 from leakysm.training.checkpoint import Checkpoint, load_checkpoint
 from leakysm.training.config import TrainConfig, differing, read_settings
 
@@ -73,10 +74,10 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Hold this run, which has begun; the system lets go of it when a process dies. UserError if another has it.
 
-        Systems without such locks (Windows) go without: there two processes must not share a folder.
+        A file system without locks goes without: there two processes must not share a folder.
         """
-        with self.config.open("r+b") as file:
-            if _locked_by_another(file.fileno()):
+        with locked(self.config, wait=False) as held:
+            if not held:
                 raise UserError(f"{self.path}: another process is at this run; wait for it, or choose another --out")
             for name in FILES.values():
                 remove_leftovers(self.path / name)
@@ -146,18 +147,4 @@ class RunFolder:
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Atomically, for people to read."""
-        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _locked_by_another(descriptor: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    return False
+        write_atomically(path, (json_text(content, indent=2) + "\n").encode())

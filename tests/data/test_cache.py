@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from pathlib import Path
 
 import h5py
@@ -130,6 +131,35 @@ def test_folder_comes_from_argument_then_own_variable_then_xdg(monkeypatch: pyte
     assert cache_folder() == Path("/b/leakysm")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "leakysm"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's folders")
+@pytest.mark.parametrize("xdg", [None, "", "/b", "/b/c/"])
+@pytest.mark.parametrize("home", [None, "/h", "/h/"])
+def test_on_linux_it_is_where_it_always_was(xdg: str | None, home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LEAKYSM_CACHE": None, "XDG_CACHE_HOME": xdg, "HOME": home}.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(xdg or Path.home() / ".cache") / "leakysm"
+
+
+@pytest.mark.parametrize(("chosen", "told"), [(None, "folder"), ("~/c", "folder ~/c"), ("~nobody-here/c", "folder ~n")])
+def test_without_a_home_folder_the_mend_is_told(chosen: str | None, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "LEAKYSM_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    if chosen:
+        monkeypatch.setenv("LEAKYSM_CACHE", chosen)
+    with pytest.raises(UserError, match=rf"^the cache {told}.*none is found; set LEAKYSM_CACHE to the whole path"):
+        cache_folder()
+    assert cache_folder("/c") == Path("/c")
 
 
 @given(st.lists(st.text(max_size=3), max_size=4), st.lists(st.text(max_size=3), max_size=4))

@@ -14,16 +14,18 @@ from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from leakysm.data import load
+from leakysm.experiments.finished import is_finished
 from leakysm.experiments.sweep import ATTEMPTS, Pool, dask_pool, run_all
 from leakysm.experiments.sweep_file import Point, SweepFile, points, read_sweep
 from leakysm.experiments.sweep_report import found, heat_map, markdown, to_json
 from leakysm.experiments.sweep_worker import FAILURE, run_one
+from leakysm.locks import locked
 from leakysm.training import RunFolder, train
 from tests.experiments.command import leakysm, refused
 
@@ -85,6 +87,20 @@ def test_a_finished_run_is_left_alone_by_a_worker_too(out: Path) -> None:
     assert run_one(point.config, str(folder.path)) is None
     assert run_one(replace(point.config, threads=2), str(folder.path)) is None
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_run_that_another_sweep_is_at_is_waited_for(tmp_path: Path) -> None:
+    (point, *_) = runs()
+    results: list[str | None] = []
+    worker = Thread(target=lambda: results.append(run_one(point.config, str(tmp_path))))
+    with locked(tmp_path / ".lock", wait=False):
+        worker.start()
+        worker.join(0.5)
+        assert worker.is_alive()
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    worker.join(60)
+    assert results == [None]
+    assert is_finished(tmp_path, point.config)
 
 
 def test_a_run_begun_with_other_threads_goes_on_with_those(tmp_path: Path) -> None:

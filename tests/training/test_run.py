@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from leakysm.data import Dataset
 from leakysm.errors import CheckFailed, UserError
 from leakysm.training import Progress, RunFolder, TrainConfig, Trainer, load_checkpoint, restore, train
 from leakysm.training.checkpoint import save_checkpoint
+from leakysm.training.results import read_summary
 from leakysm.training.run_folder import FILES
 
 Make = Callable[..., TrainConfig]
@@ -274,6 +276,33 @@ def test_a_run_that_another_is_at_is_left_alone(data: Dataset, config: Make, tmp
         with pytest.raises(UserError, match="another process is at this run"):
             train(config(), data=data, out=tmp_path, resume=True)
     assert set(contents(tmp_path)) == {"config.toml"}
+
+
+def test_on_a_file_system_without_locks_a_run_trains_all_the_same(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    train(config(), data=data, out=tmp_path)
+    assert set(contents(tmp_path)) == set(FILES.values())
+    assert (tmp_path / "metrics.csv").read_bytes() == finished.metrics.read_bytes()
+
+
+def test_an_infinite_threshold_is_null_in_the_summary_and_older_summaries_are_read(
+    data: Dataset, config: Make, tmp_path: Path
+) -> None:
+    train(config(distance="leaky", threshold=np.inf, slope=0.5), data=data, out=tmp_path)
+    path = tmp_path / "summary.json"
+    new = path.read_text()
+    assert '"threshold": null' in new
+    _, tests = read_summary(path)
+    path.write_text(new.replace('"threshold": null', '"threshold": Infinity'))
+    summary, older = read_summary(path)
+    assert (summary["distance"]["threshold"], older) == (np.inf, tests)
 
 
 def test_of_two_beginnings_one_wins(config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from leakysm.errors import CheckFailed, UserError
 from leakysm.files import write_atomically
+from leakysm.strict_json import json_text
 
 FORMAT = 2  # changes when a reader would have to
 OLDER = (1,)  # read for ever: `older.upgraded` says the same in today's format
@@ -151,4 +152,4 @@ def read_manifest(where: Path) -> dict[str, Any]:
 
 
 def write_manifest(where: Path, manifest: Mapping[str, Any]) -> None:
-    write_atomically(where / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_atomically(where / MANIFEST, (json_text(manifest, indent=1) + "\n").encode())

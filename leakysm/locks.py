@@ -1,0 +1,32 @@
+"""Locks between processes: the system lets go of one when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import lock_descriptor, unlock_descriptor
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of the file `path`, which is made if it is not there; its content stays. False if another has it.
+
+    wait: wait for the other instead. A file system without locks goes without: True.
+    """
+    if sys.platform == "win32":  # there nobody else can read a locked file, so an empty one beside it is locked
+        path = path.with_name(f"{path.name}.lock")
+    with path.open("ab") as file:
+        descriptor = file.fileno()
+        held = without = False
+        try:
+            held = lock_descriptor(descriptor, blocking=wait)
+        except OSError:
+            without = True
+        try:
+            yield held or without
+        finally:
+            if held:
+                unlock_descriptor(descriptor)
