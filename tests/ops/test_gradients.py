@@ -8,14 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakysm as lk
-import leakysm.verify.entries
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters import EngineImplementation
-from leakysm.verify.bounds import Precision
 from leakysm.verify.gradients import check_gradients
-from leakysm.verify.judging import judged
-from leakysm.verify.registry import ENTRIES, Case, Truth
+from leakysm.verify.registry import ENTRIES
 from leakysm.verify.strategies import arranged, cases
+from tests.within_bounds import assert_within_bounds
 
 from .namespaces import LIBRARIES, converted, outputs
 
@@ -40,11 +38,6 @@ def test_every_vjp_of_a_drawn_call_is_linear(operation, data):
     assert found.laws > 0
 
 
-def within_bounds(case: Case, dtype: str, gradients: list[np.ndarray]) -> bool:
-    verdicts = judged(Truth(ENTRIES[case.operation], case), "vjp", Precision(dtype), gradients, "ours")
-    return all(verdict.ratio.max(initial=0) <= 1 for verdict in verdicts)
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @settings(max_examples=20)
@@ -55,7 +48,7 @@ def test_every_library_keeps_the_bounds(operation, library, data):
         *arguments, dy = converted((*case.arguments, np.asarray(case.dy)), LIBRARIES[library], dtype)
         found = outputs(case.definition.vjp(*arguments, dy, **case.parameters))
         assert {g.dtype.name for g in found} == {dtype}
-        assert within_bounds(case, dtype, found)
+        assert_within_bounds(case, "vjp", dtype, found)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -78,7 +71,7 @@ def test_laws_of_every_vjp(operation, library, data):
     for a, b in zip(found, again, strict=True):
         np.testing.assert_array_equal(a, b)
     if "conv" in operation:  # a BLAS may order its sums by the layout
-        assert within_bounds(case, "float64", found)
+        assert_within_bounds(case, "vjp", "float64", found)
     else:
         for a, b in zip(found, plain, strict=True):
             np.testing.assert_array_equal(a, b)
