@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LAST = (1 << 63) - 1
 
-app = typer.Typer(help="Fetch, prepare and show the data sets.")
+app = typer.Typer(help="Fetch, prepare and show the data sets.\n\nExample: leakysm data info --dataset strokes")
 
 
 @app.command()

@@ -97,7 +97,8 @@ def fail(message: str, code: int) -> None:
 
 app = typer.Typer(
     cls=OneLineErrors,
-    help="Few-shot classification with leaky squared Euclidean distance: train, test, check, compare.",
+    help="Few-shot classification with leaky squared Euclidean distance: train, test, check, compare.\n\n"
+    "Example: leakysm train --way 5 --episodes 500",
     pretty_exceptions_enable=False,
     add_completion=True,
 )

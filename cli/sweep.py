@@ -57,7 +57,6 @@ def sweep(
         o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
     out = (out or Path("runs") / file.stem).absolute()
     refuse_a_runs_folder(out)
-    write_files(out, {})
     content = read_sweep(file)
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}
     given = {key: content.shared[key] for key in options if key in content.shared}
@@ -66,6 +65,7 @@ def sweep(
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
     with shown_count("reading images") as report:
         runs = points(content, machine, report)
+    write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = sweeps.dask_pool(scheduler) if scheduler else nullcontext(sweeps.local_pool(jobs))
     try:
         with pool as opened, _shown(out) as watch:

@@ -11,7 +11,10 @@ from leakysm_cli import options as o
 if TYPE_CHECKING:
     from leakysm.verify.vectors.stored import Group
 
-app = typer.Typer(help="The reference vectors: exact results of adversarial cases, for any language.")
+app = typer.Typer(
+    help="The reference vectors: exact results of adversarial cases, for any language.\n\n"
+    "Example: leakysm vectors list --operation relu"
+)
 _Folder = Annotated[
     Path | None, typer.Option("--data", help="Folder of vectors. Default: those installed with leakysm.")
 ]

@@ -1,6 +1,7 @@
 """Where the real images are, and how hard Hypothesis looks."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: run by hand with -m slow"))
+
+
+def what_is_in(folder: Path) -> set[str]:
+    """Files and folders in it, and in its folder `runs`, where the commands write by default; no caches."""
+    found = {path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("runs/*"))}
+    return {name for name in found if not name.startswith(".") and name != "__pycache__"}
+
+
+THERE_BEFORE = pytest.StashKey[set[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[THERE_BEFORE] = what_is_in(session.config.invocation_params.dir)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """A test that leaves something in the working directory fails, and the next ones do not."""
+    yield
+    known = item.config.stash[THERE_BEFORE]
+    left = what_is_in(item.config.invocation_params.dir) - known
+    known |= left
+    if left:
+        pytest.fail(f"left in the working directory: {', '.join(sorted(left))}", pytrace=False)

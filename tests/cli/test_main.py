@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from leakysm_cli.main import app
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 Leakysm = Callable[..., Result]
@@ -38,11 +40,25 @@ def test_the_version_is_told(leakysm: Leakysm) -> None:
     assert (result.exit_code, result.stdout) == (0, f"leakysm {importlib.metadata.version('leakysm')}\n")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "info"])
-def test_every_help_has_an_example(leakysm: Leakysm, command: str) -> None:
-    result = leakysm(command, "--help")
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of a command and of every command below it."""
+    yield words
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*words, name))
+
+
+COMMANDS = list(commands(get_command(app)))
+
+
+def test_sub_commands_are_among_the_commands() -> None:
+    assert {(), ("train",), ("data",), ("data", "fetch"), ("vectors", "make")} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(("leakysm", *words)))
+def test_every_help_has_an_example(leakysm: Leakysm, words: tuple[str, ...]) -> None:
+    result = leakysm(*words, "--help")
     assert result.exit_code == 0
-    assert f"Example: leakysm {command}" in result.output
+    assert f"Example: {' '.join(('leakysm', *words))} " in result.output
 
 
 @pytest.mark.parametrize(
@@ -140,6 +156,4 @@ def test_the_options_of_train_are_the_settings_of_a_run() -> None:
 
 
 def test_completion_is_offered() -> None:
-    from leakysm_cli.main import app
-
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output

@@ -33,11 +33,6 @@ def run(*arguments: str | Path) -> Result:
     return result
 
 
-@pytest.mark.parametrize("command", ["info", "prepare", "show", "fetch"])
-def test_help_has_an_example(command: str) -> None:
-    assert f"Example: leakysm data {command}" in run(command, "--help").output
-
-
 def test_info_prints_the_splits() -> None:
     lines = [line.split() for line in run("info").output.splitlines()]
     assert ["train", "300", "6000", "20"] in lines

@@ -116,7 +116,8 @@ def test_whatever_lay_there_from_before_the_result_is_right(
     before = {"whole": whole, "longer": whole + b"x", "other": b"?" * 5000}[beginning]
     (tmp_path / "a.zip.part").write_bytes(before)
     (file,) = fetch(tmp_path, [archive], mirror=server.address)
-    assert file.read_bytes() == whole or (beginning == "longer" and images_digest(file) == archive.images)
+    assert file.read_bytes() == (before if beginning == "longer" else whole)  # a byte behind a zip does no harm
+    assert images_digest(file) == archive.images
     assert not (tmp_path / "a.zip.part").exists()
 
 

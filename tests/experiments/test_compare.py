@@ -66,6 +66,7 @@ def test_the_differences_are_paired_within_seeds(values: list[tuple[list[float],
     else:
         assert found.interval is not None
         assert found.interval >= 0
+        assert 0 <= found.p_value <= 1
         spread = np.std(exact, ddof=1)
         if spread > 1e-6:
             stats = pytest.importorskip("scipy.stats")

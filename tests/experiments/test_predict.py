@@ -138,11 +138,6 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert query.read_bytes() == before
     (tmp_path / "folder.png").mkdir()
     assert "folder.png is a folder, and a file is expected" in refused(*over, tmp_path / "folder.png")
-    if Path("/dev/zero").is_char_device():
-        assert "/dev/zero is a device, and a file is expected" in told(Path("/dev/zero"))
-        (support / "class0" / "endless.png").symlink_to("/dev/zero")
-        assert "endless.png is a device" in told(query)
-        (support / "class0" / "endless.png").unlink()
     assert "missing.png: No such file" in told(tmp_path / "missing.png")
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")
@@ -156,6 +151,15 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert "class9 is an empty folder" in told(query)
     (support / "class9" / "notes.txt").write_text("")
     assert "class9/notes.txt is no example of a class" in told(query)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="there is no device without an end")
+def test_a_device_is_no_image(run: Path, support: Path, tmp_path: Path) -> None:
+    told = "/dev/zero is a device, and a file is expected"
+    assert told in refused("predict", run, "--support", support, "/dev/zero")
+    (support / "class0" / "endless.png").symlink_to("/dev/zero")
+    query = save(tmp_path / "q.png", drawing(0, 3))
+    assert "endless.png is a device" in refused("predict", run, "--support", support, query)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a file's name is bytes")

@@ -259,9 +259,24 @@ def test_the_command_on_local_processes(tmp_path: Path) -> None:
     assert sorted(run["status"] for run in again["runs"]) == ["failed", "failed", "finished", "finished"]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[grid]\nthreshhold = [1]\n", "did you mean threshold?"),
+        ("[grid]\nslope = [2]\n", "slope is 2"),
+        ("way = 999\n[grid]\nseed = [1]\n", "999"),
+    ],
+)
+def test_a_sweep_that_cannot_begin_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text(content)
+    assert message in refused("sweep", "bad.toml")
+    assert os.listdir() == ["bad.toml"]
+
+
 def test_bad_use_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "bad.toml").write_text("[grid]\nthreshhold = [1]\n")
-    assert "did you mean threshold?" in refused("sweep", tmp_path / "bad.toml")
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=2, seeds=[0]))
     (tmp_path / "file").write_text("")
     assert "is a file, and a folder is expected" in refused("sweep", tmp_path / "grid.toml", "--out", tmp_path / "file")

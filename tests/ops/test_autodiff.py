@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 import leakysm as lk
 from leakysm.errors import UserError
 from leakysm.ops.registry import OPERATIONS
-from leakysm.verify.bounds import Precision
 from leakysm.verify.conformance import Settings, conform_module
-from leakysm.verify.judging import judged
-from leakysm.verify.registry import ENTRIES, Truth
+from leakysm.verify.registry import Case
 from leakysm.verify.strategies import cases
+from tests.within_bounds import assert_within_bounds
 
 from .namespaces import LIBRARIES, outputs
 
@@ -85,8 +84,7 @@ def _judged(framework, case, dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = gradients_by(framework, case, dtype)
-    verdicts = judged(Truth(ENTRIES[case.operation], case), "vjp", Precision(dtype), found, "any")
-    assert all(verdict.ratio.max(initial=0) <= 1 for verdict in verdicts)
+    assert_within_bounds(case, "vjp", dtype, found, "any")
 
 
 def test_torch_conforms():
@@ -169,14 +167,15 @@ def test_an_infinite_loss_has_a_finite_gradient(framework):
     "metric", [lk.SquaredEuclidean(), lk.LeakySquaredEuclidean(), lk.Euclidean(), lk.Cosine()], ids=str
 )
 def test_training_on_coincident_embeddings_keeps_its_weights(metric, framework):
-    """A query on its prototype, a support vector of zeros: no NaN, and the vjp's gradient."""
+    """A query on its prototype, a support vector of zeros: no NaN, and gradients within their bounds."""
     support, query = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 0.5]]), np.array([[1.0, 2.0], [0.0, 0.0], [2.0, 2.0]])
     marks = [0, 1, 2]
     loss = lambda s, q: lk.prototypical_loss(s, marks, q, marks, distance=metric)  # noqa: E731
-    _, gradients = autodiff(framework, loss, [support, query])
-    expected = lk.prototypical_loss_vjp(support, marks, query, marks, distance=metric)
-    for found, exact in zip(gradients, expected, strict=True):
-        np.testing.assert_allclose(found, exact, rtol=1e-13, atol=1e-15)
+    y, gradients = autodiff(framework, loss, [support, query])
+    call = support, np.array(marks), query, np.array(marks)
+    case = Case("prototypical_loss", "coincident", call, np.array(1.0), {"distance": metric}, ("random",))
+    assert_within_bounds(case, "value", "float64", [y], "any")
+    assert_within_bounds(case, "vjp", "float64", gradients, "any")
 
 
 def test_second_derivatives_through_torch():
@@ -219,11 +218,11 @@ def test_jit_compiles_the_loss_and_its_gradient(jax):
     loss = lambda s, q, labels=marks: lk.prototypical_loss(s, labels, q, labels, **metric)  # noqa: E731
     y, gradients = jax.jit(jax.value_and_grad(loss, (0, 1)))(support, query)
     by_hand = jax.jit(lambda s, q: lk.prototypical_loss_vjp(s, marks, q, marks, **metric))(support, query)
-    np.testing.assert_allclose(y, lk.prototypical_loss(host[0], marks, host[1], marks, **metric), rtol=1e-5)
-    expected = lk.prototypical_loss_vjp(host[0], marks, host[1], marks, **metric)
+    call = host[0].astype("float64"), np.array(marks), host[1].astype("float64"), np.array(marks)
+    case = Case("prototypical_loss", "jit", call, np.array(1.0), metric, ("random",))
+    assert_within_bounds(case, "value", "float32", [np.asarray(y)], "any")
     for found in (gradients, by_hand):
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+        assert_within_bounds(case, "vjp", "float32", [np.asarray(g) for g in found], "any")
     constants = jax.numpy.asarray(marks)
     jax.jit(lambda s, q: loss(s, q, constants))(support, query)
     jax.jit(lambda z, labels: lk.cross_entropy(z, labels))(support, constants % 3)  # unknown labels: not checked

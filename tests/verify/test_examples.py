@@ -51,10 +51,10 @@ def test_an_example_comes_out_as_documented(example: str, library: str, operatio
     )
     row = report.rows[-1]
     assert row.status == ("passed" if flags is None else "failed"), row.problem
-    assert (flags or set()) <= set(row.failures)
+    assert set(row.failures) >= flags if flags else not row.failures
     table = (ROOT / "docs" / "findings.md").read_text()
     line = next(li for li in table.splitlines() if f"| `{example}` |" in li and f"| {operation} |" in li)
-    assert flags == {"layout"} or f"| {row.status}" in line  # the table is of contiguous arrays
+    assert f"| {row.status}" in line
     assert library in report.versions
 
 

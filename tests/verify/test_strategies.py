@@ -75,8 +75,14 @@ def test_a_layout_keeps_the_numbers_and_is_read_only(data: st.DataObject, layout
     found = strategies.arranged(values, layout)
     assert np.array_equal(found, values)
     assert not found.flags.writeable
-    assert layout != "reversed" or all(s < 0 for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
-    assert layout != "strided" or not found.flags.c_contiguous or values.size <= 1
+    item, longer = found.itemsize, [(s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1]
+    told_by_strides = {
+        "contiguous": found.flags.c_contiguous,
+        "reversed": all(stride < 0 for stride, _ in longer),
+        "strided": all(stride >= 2 * item for stride, _ in longer),
+        "transposed": found.T.flags.c_contiguous,
+    }
+    assert told_by_strides[layout]
 
 
 @given(st.data())
