@@ -58,7 +58,7 @@ def verify(
         searched(implementation, names, search, json=json)
         return
     require_known(names)
-    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 10)
+    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 6)
     rows, checks = [], []
     check = partial(checked, backend, threads, device, settings)
     workers = 1 if backend == "cupy" else usable_cores()

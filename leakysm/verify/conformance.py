@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import sys
 import time
 import zlib
@@ -435,11 +436,10 @@ class _Run:
     def _shrunk(self, failure: _Failure) -> tuple[Truth, Outcome]:
         """A smaller case that fails in the same dtype, part and manner, and how."""
         outcome, manner = failure.outcome, failure.outcome.manner or plainly(failure.truth.case)
-        impure = outcome.kind == "impure"
-        manner = replace(manner, purity=impure)
+        manner = replace(manner, purity=outcome.kind == "impure")
 
         def same(other: Outcome) -> bool:
-            return other.kind == outcome.kind and (not impure or other.problem == outcome.problem)
+            return other.kind == outcome.kind and (outcome.kind == "numbers" or _words(other) == _words(outcome))
 
         def failures(case: Case) -> list[Outcome]:
             if outcome.dtype not in case.dtypes or not manner.fits(case):
@@ -450,6 +450,11 @@ class _Run:
         case = shrink(failure.truth.case, lambda smaller: bool(failures(smaller)), self.settings.shrink_seconds)
         remaining = failures(case)
         return (Truth(self.entry, case), remaining[0]) if remaining else (failure.truth, outcome)
+
+
+def _words(outcome: Outcome) -> str:
+    """What is wrong, without the numbers: an exception often names the sizes of its arrays."""
+    return re.sub(r"\d+", "", outcome.problem or "")
 
 
 def few_sizes(truths: Sequence[Truth]) -> list[Truth]:

@@ -592,3 +592,23 @@ def test_an_entry_needs_its_operation_and_a_bound_for_every_output(doubled) -> N
     with pytest.raises(ValueError, match="no bound for dx"):
         registry.register(replace(entry, bounds={"y": entry.bounds["y"]}))
     registry.register(entry)
+
+
+SIZES = """
+import numpy as np
+
+def relu(x):
+    if x.size < 3:
+        raise RuntimeError("too small")
+    if x.size > 4:
+        raise ValueError(f"cannot take {x.size} numbers")
+    return np.maximum(x, 0)
+"""
+
+
+def test_a_smaller_example_raises_the_same_exception(tmp_path: Path) -> None:
+    settings = replace(QUICK, examples=0, shrink_seconds=1.0)
+    row = conform_module(module(tmp_path, SIZES), operations=["relu"], settings=settings).rows[-1]
+    assert row.problem is not None
+    assert "shrunk from" in row.problem
+    assert "cannot take 5 numbers" in row.problem

@@ -54,7 +54,8 @@ def test_an_example_comes_out_as_documented(example: str, library: str, operatio
     assert set(row.failures) >= flags if flags else not row.failures
     table = (ROOT / "docs" / "findings.md").read_text()
     line = next(li for li in table.splitlines() if f"| `{example}` |" in li and f"| {operation} |" in li)
-    assert f"| {row.status}" in line
+    contiguous = set(row.failures) - {"layout"}  # the table is of contiguous arrays
+    assert ("| failed" if contiguous else "| passed") in line
     assert library in report.versions
 
 
