@@ -17,9 +17,9 @@ def _of(operation: str, kind: str) -> list[Mutant]:
 
 
 def _some(group: list[Mutant]) -> list[Mutant]:
-    """Some five to ten, of all families and parts in turn."""
+    """Some three to six, of all families and parts in turn."""
     dealt = sample(group)
-    return dealt[:: max(len(dealt) // 5, 1)]
+    return dealt[:: max(len(dealt) // 3, 1)]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
