@@ -63,10 +63,10 @@ def verify(
     check = partial(checked, backend, threads, device, settings)
     workers = 1 if backend == "cupy" else usable_cores()
     with shown_count("checking") as bar, mapped(check, names, workers) as found:
-        for done, (row, check) in enumerate(found):
+        for done, (row, gradients) in enumerate(found):
             bar(done, len(names))
             rows.append(row)
-            checks.append(check)
+            checks.append(gradients)
     report = Report(implementation.name, implementation.versions, rows)
     failed = [row.operation for row in report.rows if row.status != "passed"]
     failed += [f"gradients of {c.operation}" for c in checks if c.problems]

@@ -1,4 +1,4 @@
-"""A test that leaves something in the working directory is told by name."""
+"""A test that leaves files in the working directory fails, and its error names them."""
 
 from pathlib import Path
 

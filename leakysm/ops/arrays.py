@@ -228,9 +228,7 @@ def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
     Looked up in a table, since log2 and pow are not exact in every namespace.
     """
     device = array_api_compat.device(magnitude)
-    bounds, scales = (
-        xp.asarray(a, dtype=magnitude.dtype, device=device) for a in _powers_of_two(dtype_name(magnitude))
-    )
+    bounds, scales = (xp.asarray(a, device=device) for a in _powers_of_two(dtype_name(magnitude)))
     places = xp.searchsorted(bounds, xp.reshape(magnitude, (-1,)), side="right")
     return xp.reshape(xp.take(scales, places, axis=0), magnitude.shape)
 
@@ -239,8 +237,8 @@ def power_of_two_scale(xp: Any, magnitude: Array) -> Array:
 def _powers_of_two(dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """All powers 2^-e..2^e whose reciprocals are normal numbers too; and the scales below, between and above them."""
     largest = 126 if dtype == "float32" else 1022
-    exponents = np.arange(-largest, largest + 1)
-    return np.ldexp(1.0, exponents[1:]), np.ldexp(1.0, -exponents)
+    powers = np.ldexp(1.0, np.arange(-largest, largest + 1)).astype(dtype)
+    return powers[1:], 1 / powers
 
 
 def near_one(xp: Any, magnitude: Array) -> Array:

@@ -187,7 +187,8 @@ def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int
         return False  # it is we who keep and shrink what failed
 
     settings = hypothesis.settings(
-        max_examples=(2 if calls is None else 4) * examples,  # Hypothesis repeats itself about as often as not
+        # Hypothesis repeats itself about as often as not, and with `calls` draws many shapes that are not wanted.
+        max_examples=(2 if calls is None else 4) * examples,
         database=None,
         deadline=None,
         phases=(hypothesis.Phase.generate,),

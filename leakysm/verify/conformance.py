@@ -13,8 +13,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
@@ -176,17 +175,19 @@ def conform(
     require: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     finished: Callable[[Row], None] = lambda row: None,
-    checked: Callable[[Sequence[str]], AbstractContextManager[Iterator[Checked]]] | None = None,
+    check: Callable[[str], Checked] | None = None,
+    processes: int = 1,
 ) -> Report:
     """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
 
-    require: operations that must be offered. progress and finished are called before and after each operation.
-    checked: what checks the operations, in their order; by default here, one after the other.
+    require: operations that must be offered. progress is called at the start and after each operation, finished after
+    each. check: what checks an operation in the implementation's place; processes share the operations, if it is
+    picklable.
     """
     require_known((*(operations or ()), *require))
-    check = partial(_check, implementation, settings or Settings(), expected)
+    check = check or partial(_check, implementation, settings or Settings(), expected)
     rows, met, names = [], set(), operations or tuple(ENTRIES)
-    with checked(names) if checked else mapped(check, names, 1) as results:
+    with mapped(check, names, processes) as results:
         progress(0, len(names))
         for done, (row, used) in enumerate(results, 1):
             progress(done, len(names))
@@ -530,9 +531,15 @@ def conform_module(
     settings = settings or Settings()
     check = partial(_check_module, target, array, names, settings, expected)
     offered = [name for name in operations or ENTRIES if any(implementation.offers(name, part) for part in PARTS)]
-    apart = partial(mapped, check, workers=processes) if min(processes, len(offered)) > 1 else None
+    processes = min(processes, len(offered))
     report = conform(
-        implementation, operations=operations, settings=settings, expected=expected, checked=apart, **others
+        implementation,
+        operations=operations,
+        settings=settings,
+        expected=expected,
+        check=check if processes > 1 else None,
+        processes=processes,
+        **others,
     )
     if all(row.status == "not offered" for row in report.rows):
         report.rows.insert(0, Row(target, "broken", problem=_nothing([row.operation for row in report.rows])))

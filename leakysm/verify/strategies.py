@@ -182,7 +182,7 @@ LAYOUTS = ("contiguous", "reversed", "strided", "transposed")  # of NumPyArrays
 
 
 def arranged(values: Array, layout: str) -> Array:
-    """The same numbers as a read-only array with another memory layout: one of LAYOUTS."""
+    """These numbers as a read-only array in one of LAYOUTS."""
     result: Array = NumPyArrays().placed(values, layout)
     result.flags.writeable = False
     return result

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from leakysm_cli.main import app
-from typer.main import get_command
 from typer.testing import CliRunner, Result
+
+from tests.cli.commands import commands
 
 Leakysm = Callable[..., Result]
 
@@ -40,14 +41,7 @@ def test_the_version_is_told(leakysm: Leakysm) -> None:
     assert (result.exit_code, result.stdout) == (0, f"leakysm {importlib.metadata.version('leakysm')}\n")
 
 
-def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words of a command and of every command below it."""
-    yield words
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, (*words, name))
-
-
-COMMANDS = list(commands(get_command(app)))
+COMMANDS = [words for words, _ in commands()]
 
 
 def test_sub_commands_are_among_the_commands() -> None:

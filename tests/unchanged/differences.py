@@ -32,7 +32,7 @@ def _of_tables(recorded: dict[str, Any], now: dict[str, Any], where: str) -> Ite
 
 
 def _told(recorded: Any, now: Any) -> str:
-    """Of texts with several lines, the first line that differs."""
+    """`was ..., is ...`, shortened; where a text has several lines, only the first line that differs."""
     if isinstance(recorded, str) and isinstance(now, str) and "\n" in recorded:
         lines = zip_longest(recorded.split("\n"), now.split("\n"))
         recorded, now = next((old, new) for old, new in lines if old != new)

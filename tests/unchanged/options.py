@@ -8,26 +8,15 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import typer
-from leakysm_cli.main import app
-
+from tests.cli.commands import commands
 from tests.unchanged.looked import Looked
 
 OF_TYPER = ("install_completion", "show_completion")
 
 
 def look(_: Path) -> Looked:
-    """Of every command, a line for each option."""
-    return Looked(
-        {path: dict(_options(command)) for path, command in _commands("leakysm", typer.main.get_command(app))}
-    )
-
-
-def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
-    """A command and all below it."""
-    yield path, command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from _commands(f"{path} {name}", below)
+    """A line for each option of every command."""
+    return Looked({" ".join(("leakysm", *words)): dict(_options(command)) for words, command in commands()})
 
 
 def _options(command: Any) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ OPTIONS = """
 
 
 def look(folder: Path) -> Looked:
-    """Of a run of one episode, with Adam."""
+    """Train for one episode with Adam, and look at the form of every file in the run's folder."""
     run = folder / "run"
     command("train", *OPTIONS, "--data", draw(folder / "pictures"), "--out", run)
     return Looked({path.name: _form(path) for path in sorted(run.iterdir())})

@@ -82,13 +82,12 @@ def _leaky(operation: str) -> Iterator[Case]:
             )  # fmt: skip
             yield replace(case, stored=name in parameters)
         yield from _wide(operation, {"threshold": 0.5, "slope": 0.125, "per": per}, f"-per-{per}")
-    yield from _far(operation, {"threshold": 12.0, "slope": 0.125, "per": "pair"})
-    for per in ("pair", "coordinate"):
         far = single(noise("corner far", 3, 4) * 1e12), single(noise("corner farc", 2, 4) * 1e12)
         yield _pair(
             operation, f"corner-threshold-among-large-per-{per}", *far, ("corner", "large"), "t = 1e24 among the distances",
             threshold=float(np.float32(1e24)), slope=0.25, per=per,
         )  # fmt: skip
+    yield from _far(operation, {"threshold": 12.0, "slope": 0.125, "per": "pair"})
     yield from _open_choices(operation)
 
 
@@ -202,7 +201,6 @@ def _blocks(operation: str) -> Iterator[Case]:
             operation, "corner-eps-small", tuple(arguments), dy, {"eps": 1e-5}, ("corner",),
             "eps 1e-5 beside a variance of 6e-5", stored=False,
         )  # fmt: skip
-
     yield from _narrow(operation)
 
 

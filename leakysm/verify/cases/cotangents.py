@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from leakysm.verify.cases.equal import plain_case
-from leakysm.verify.cases.numbers import noise
+from leakysm.verify.cases.numbers import noise, single
 from leakysm.verify.registry import Case
 
 FULL = -1.2345678901234567  # all 53 bits of a float64
@@ -22,8 +22,7 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         yield replace(
             plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=f"dy near 2^{power}", stored=False
         )
-    for bits, single in ((24, True), (53, False)):
-        dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else np.asarray(FULL)
-        dy = dy.astype(np.float32).astype(np.float64) if single else dy
+    for bits, scalar in ((24, single(FULL)), (53, np.asarray(FULL))):
+        dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else scalar
         note = f"dy of {bits} bits"
         yield replace(plain, name=f"cotangent-{bits}-bits", dy=dy, flags=("corner",), note=note, stored=False)
