@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from leakysm.training.environment import linear_algebra
+from leakysm.runs.environment import linear_algebra
 
 HEADER = ("size", "beside", "", "ours", "theirs", "theirs / ours")
 CORETYPE = "OPENBLAS_CORETYPE"  # makes OpenBLAS take the kernels of another processor, often half as fast

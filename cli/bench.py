@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BENCHMARKS = ("train-step", "evaluation", "distances", "loading", "startup")
-TRICKS = "tricks"  # concerns those who build the engine: told on demand alone
 PEERS = ("torch", "scipy", "sklearn")
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -20,7 +19,7 @@ PICTURES = (".png", ".pdf", ".svg")
 def bench(
     which: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[BENCHMARK]...", help=f"{', '.join(BENCHMARKS)}; default: all. Or tricks."),
+        typer.Argument(metavar="[BENCHMARK]...", help=f"{', '.join(BENCHMARKS)}; default: all."),
     ] = None,
     vs: Annotated[
         list[str] | None,
@@ -40,17 +39,16 @@ def bench(
 ) -> None:
     """Measure speed against what is installed, in turns, as ratios: theirs over ours, above 1 we are faster.
 
-    Floors are parts of the same work alone: a training step's matrix products, its memory traffic. "tricks" takes one
-    trick of our engine away at a time.
+    Floors are parts of the same work alone: a training step's matrix products, its memory traffic.
 
     Example: leakysm bench train-step --vs torch
     """
     from leakysm_cli.progress import shown_status
 
     from leakysm.errors import UserError
-    from leakysm.training.config import checked
+    from leakysm.runs.settings import checked
 
-    o.require_one_of("benchmark", which or (), (*BENCHMARKS, TRICKS))
+    o.require_one_of("benchmark", which or (), BENCHMARKS)
     o.require_one_of("--vs", vs or (), PEERS)
     if plot:
         o.require_one_of("the ending of --plot", [plot.suffix.lower()], PICTURES)
@@ -88,7 +86,7 @@ def _on_cpu(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
-    from leakysm_benchmarks import distance, evaluation, loading, startup, train_step, tricks
+    from leakysm_benchmarks import distance, evaluation, loading, startup, train_step
 
     peers = _peers(vs)
     shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
@@ -98,7 +96,6 @@ def _on_cpu(
         "distances": lambda: distance.compare(threads=threads, vs=peers, **shared),
         "loading": lambda: loading.compare(**shared),
         "startup": lambda: startup.compare(vs=peers, **shared),
-        TRICKS: lambda: tricks.compare(threads=threads, **shared),
     }
     return {name: runs[name]() for name in which}
 
@@ -130,8 +127,8 @@ def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], No
 
 def _tell(found: dict[str, list[dict[str, Any]]], peaks: list[dict[str, Any]], json: bool) -> None:
     if json:
+        from leakysm.runs.environment import environment
         from leakysm.strict_json import json_text
-        from leakysm.training.environment import environment
 
         comparisons = [{"benchmark": name, **c} for name, cs in found.items() for c in cs]
         typer.echo(json_text({"environment": environment(), "comparisons": comparisons, "memory": peaks}))

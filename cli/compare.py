@@ -12,9 +12,9 @@ from leakysm_cli import options as o
 from leakysm_cli.train import new_folder, refuse_a_runs_folder, refuse_what_is_there
 
 if TYPE_CHECKING:
-    from leakysm.experiments.compare import Comparison
+    from leakysm.experiments.compare.comparison import Comparison
     from leakysm.experiments.finished import Finished
-    from leakysm.training import Progress
+    from leakysm.runs import Progress
 
 SEEDS = 3
 COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
@@ -84,8 +84,8 @@ def _train(
 
     from leakysm.errors import UserError
     from leakysm.experiments import settings
+    from leakysm.experiments.compare.train_all import train_all
     from leakysm.experiments.resolve import configurations, load_for
-    from leakysm.experiments.train_all import train_all
 
     if resume and out is None:
         raise UserError("--resume is given without --out; name the folder of the comparison to go on with")
@@ -125,8 +125,8 @@ def _read(paths: list[Path]) -> list[Finished]:
 
 def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
     """Print the comparison; with `out`, leave it there too."""
-    from leakysm.experiments.compare import compare, to_json
-    from leakysm.experiments.compare_report import learning_curves, markdown, without_metrics
+    from leakysm.experiments.compare.comparison import compare, to_json
+    from leakysm.experiments.compare.report import learning_curves, markdown, without_metrics
     from leakysm.experiments.outputs import write_files
     from leakysm.strict_json import json_text
 

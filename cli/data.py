@@ -153,7 +153,7 @@ def _at_most(option: str, given: int | None, there: int, reason: str) -> int:
 
 def _load(dataset: str | None, data: Path | None, split: str | None) -> Dataset:
     """Through training's own loader, so that what is shown is what is trained on."""
-    from leakysm.training.prepare import load_data
+    from leakysm.runs.resolve import load_data
 
     settings = {"dataset": dataset or "strokes", "data": data} | ({"split": split} if split else {})
     with shown_count("reading images") as report:

@@ -65,7 +65,7 @@ def evaluate(
 
 def _require_form(**form: int | None) -> None:
     from leakysm.errors import UserError
-    from leakysm.training.config import LEAST
+    from leakysm.runs.settings import LEAST
 
     for name, value in form.items():
         if value is not None and value < (least := LEAST[f"test_{name}"]):
@@ -73,7 +73,7 @@ def _require_form(**form: int | None) -> None:
 
 
 def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:
-    from leakysm.training import evaluate_run
+    from leakysm.runs import evaluate_run
 
     with shown_count("testing") as report:
         return evaluate_run(run, settings, **machine, report=report, keep=keep)
@@ -81,7 +81,7 @@ def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep
 
 def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:
     from leakysm.errors import UserError
-    from leakysm.training import evaluate_within_alphabet
+    from leakysm.runs import evaluate_within_alphabet
 
     data, norm = settings.pop("data"), settings.pop("norm")
     fixed = {**settings, "keep": keep or None}

@@ -66,8 +66,8 @@ def export(
 
 def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) -> None:
     from leakysm.errors import UserError
-    from leakysm.experiments.torch_layout import to_torch
-    from leakysm.experiments.weights import require_suffix, write_weights
+    from leakysm.exchange.torch_layout import to_torch
+    from leakysm.exchange.weights import require_suffix, write_weights
 
     if out is None:
         if not source.is_dir():
@@ -84,8 +84,8 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
 def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
     from leakysm.backends import backend
     from leakysm.errors import UserError
-    from leakysm.experiments.imported_run import write_run_like
-    from leakysm.training import restore
+    from leakysm.exchange.imported_run import write_run_like
+    from leakysm.runs import restore
 
     if out is None or layout != "leakysm":
         raise UserError("--like makes a run's folder: give that as --out, and leave --layout out")
@@ -97,13 +97,13 @@ def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
 
 def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:
     """State, what to tell of it, and its training episodes."""
-    from leakysm.experiments.weights import FLATTENED, metadata, read_weights
+    from leakysm.exchange.weights import FLATTENED, metadata, read_weights
 
     if not source.is_dir():
         about = {"format": "pt" if layout == "torch" else "np", "net": "Conv4", "embedding_order": FLATTENED[layout]}
         return read_weights(source), about, 0
     from leakysm.backends import backend
-    from leakysm.training import restore
+    from leakysm.runs import restore
 
     run = restore(source, backend("reference"))
     return run.checkpoint.net, metadata(run, layout), run.checkpoint.episode

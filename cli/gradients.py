@@ -11,8 +11,8 @@ from leakysm_cli.train import new_folder, refuse_what_is_there
 
 if TYPE_CHECKING:
     from leakysm.backends import Engine
-    from leakysm.experiments.gradients import Traces
-    from leakysm.experiments.suggest import Embedded
+    from leakysm.experiments.gradients.measure import Traces
+    from leakysm.experiments.gradients.suggest import Embedded
     from leakysm.ops.metrics import Metric
 
 OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
@@ -112,11 +112,11 @@ def _gradients(
     from leakysm_cli.progress import shown_count
 
     from leakysm.experiments import settings
-    from leakysm.experiments.gradient_files import summary, write
-    from leakysm.experiments.gradients import compare_early_steps
+    from leakysm.experiments.gradients.files import summary, write
+    from leakysm.experiments.gradients.measure import compare_early_steps
     from leakysm.experiments.resolve import configurations, load_for
+    from leakysm.runs.device import engine_of
     from leakysm.strict_json import json_text
-    from leakysm.training.device import engine_of
 
     if out:
         refuse_what_is_there(out)
@@ -154,7 +154,7 @@ def _suggest(
     given: dict[str, Any], target: float, embeddings: Path | None, labels: Path | None, seeds: int, as_json: bool
 ) -> None:
     from leakysm.errors import UserError
-    from leakysm.experiments.suggest import suggest
+    from leakysm.experiments.gradients.suggest import suggest
     from leakysm.strict_json import json_text
 
     if not 0 < target < 1:
@@ -184,9 +184,9 @@ def _suggest(
 
 
 def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
-    from leakysm.experiments.embeddings import episodes_of, read_embeddings
-    from leakysm.training.config import checked
-    from leakysm.training.device import engine_for
+    from leakysm.experiments.gradients.embeddings import episodes_of, read_embeddings
+    from leakysm.runs.device import engine_for
+    from leakysm.runs.settings import checked
 
     unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate")}
     o.refuse("has no meaning with --embeddings; leave one of the two out", **unused)
@@ -204,10 +204,10 @@ def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded
 
     from leakysm_cli.progress import shown_count
 
+    from leakysm.experiments.gradients.suggest import embedded_by_new_net
     from leakysm.experiments.resolve import configurations, load_for
-    from leakysm.experiments.suggest import embedded_by_new_net
+    from leakysm.runs.device import engine_of
     from leakysm.training import SplitImages
-    from leakysm.training.device import engine_of
 
     with shown_count("reading images") as report:
         data = load_for(given, report)

@@ -13,8 +13,8 @@ def info(json: o.Json = False) -> None:
 
     Example: leakysm info --json
     """
+    from leakysm.runs.environment import data_found, environment
     from leakysm.strict_json import json_text
-    from leakysm.training.environment import data_found, environment
 
     found = environment() | {"data": data_found()}
     if json:

@@ -9,7 +9,7 @@ import typer
 from leakysm_cli import options as o
 
 if TYPE_CHECKING:
-    from leakysm.experiments.predict import Ranked
+    from leakysm.predict.predict import Ranked
 
 
 def predict(
@@ -36,12 +36,12 @@ def predict(
     from dataclasses import replace
 
     from leakysm.experiments.outputs import write_files
-    from leakysm.experiments.predict import Reader, read_queries, read_support
-    from leakysm.experiments.predict import predict as classify
-    from leakysm.experiments.predict_picture import picture as drawn
     from leakysm.files import printable
-    from leakysm.training import restore
-    from leakysm.training.device import engine_for
+    from leakysm.predict.picture import picture as drawn
+    from leakysm.predict.predict import Reader, read_queries, read_support
+    from leakysm.predict.predict import predict as classify
+    from leakysm.runs import restore
+    from leakysm.runs.device import engine_for
 
     if picture:
         _refuse_to_write_over(picture, images, support)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leakysm.training import Progress
+    from leakysm.runs import Progress
 
 LABELS = {"train": "training", "validate": "validating", "test": "testing"}
 

@@ -13,9 +13,9 @@ from leakysm_cli.progress import shown_count
 from leakysm_cli.train import refuse_a_runs_folder
 
 if TYPE_CHECKING:
-    from leakysm.experiments.sweep import States
-    from leakysm.experiments.sweep_file import Point
-    from leakysm.experiments.sweep_report import Found
+    from leakysm.experiments.sweep.file import Point
+    from leakysm.experiments.sweep.report import Found
+    from leakysm.experiments.sweep.sweep import States
 
 
 def sweep(
@@ -48,10 +48,10 @@ def sweep(
     control of settings beside the grid; docs/experiments.md shows one.
     """
     from leakysm.cores import usable_cores
-    from leakysm.experiments import sweep as sweeps
     from leakysm.experiments.outputs import write_files
-    from leakysm.experiments.sweep_file import local_machine, points, read_sweep, remote_machine
-    from leakysm.experiments.sweep_report import found
+    from leakysm.experiments.sweep import sweep as sweeps
+    from leakysm.experiments.sweep.file import local_machine, points, read_sweep, remote_machine
+    from leakysm.experiments.sweep.report import found
 
     if scheduler:
         o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
@@ -81,7 +81,7 @@ def sweep(
 
 def _report(result: Found, out: Path, as_json: bool) -> None:
     from leakysm.experiments.outputs import write_files
-    from leakysm.experiments.sweep_report import heat_map, markdown, to_json
+    from leakysm.experiments.sweep.report import heat_map, markdown, to_json
     from leakysm.strict_json import json_text
 
     text, table, picture = json_text(to_json(result), indent=2), markdown(result), heat_map(result)
@@ -135,7 +135,7 @@ def _table(states: States, out: Path) -> Any:
 
 def _episodes(folder: Path) -> int:
     """Rows of a run's metrics.csv so far."""
-    from leakysm.training import RunFolder
+    from leakysm.runs import RunFolder
 
     try:
         return max(0, RunFolder(folder).metrics.read_bytes().count(b"\n") - 1)

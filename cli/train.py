@@ -51,8 +51,8 @@ def train(
 
 
 def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool) -> None:
-    from leakysm.training import RunFolder, prepare, to_resume, train, under_options
-    from leakysm.training.config import read_settings
+    from leakysm.runs import RunFolder, prepare, to_resume, train, under_options
+    from leakysm.runs.settings import read_settings
 
     if file:
         given = under_options(read_settings(file), given)

@@ -6,7 +6,7 @@ import pytest
 
 from leakysm.backends.numpy.threads import Workers
 from leakysm.cores import usable_cores
-from leakysm.training.environment import environment
+from leakysm.runs.environment import environment
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system knows no affinity")

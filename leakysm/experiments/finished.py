@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.errors import UserError
-from leakysm.training import RunFolder, Tested, TrainConfig
-from leakysm.training.results import read_summary, read_test_episodes
+from leakysm.runs import RunFolder, Tested, TrainConfig
+from leakysm.runs.results import read_summary, read_test_episodes
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.experiments.settings import Setting
-from leakysm.training.config import TrainConfig
-from leakysm.training.defaults import fit, with_defaults
-from leakysm.training.device import choose
-from leakysm.training.prepare import load_data
+from leakysm.runs.defaults import fit, with_defaults
+from leakysm.runs.device import choose
+from leakysm.runs.resolve import load_data
+from leakysm.runs.settings import TrainConfig
 
 Report = Callable[[int, int], None]
 

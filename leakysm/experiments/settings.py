@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.training.config import KEYS, METRIC_PARAMETERS, checked, metric_of
-from leakysm.training.defaults import LEAKY
+from leakysm.runs.defaults import LEAKY
+from leakysm.runs.settings import KEYS, METRIC_PARAMETERS, checked, metric_of
 
 DEFAULT = ("squared-euclidean", "leaky")
 METRIC_KEYS = ("distance", *METRIC_PARAMETERS)

@@ -13,7 +13,7 @@ from leakysm.episodes import Episode, sample
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import OPTIMIZERS
-from leakysm.training.config import TrainConfig
+from leakysm.runs.settings import TrainConfig
 from leakysm.training.images import SplitImages
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity

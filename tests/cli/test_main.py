@@ -77,7 +77,7 @@ def test_an_error_of_the_program_itself_is_not_hidden(monkeypatch: pytest.Monkey
     def broken() -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("leakysm.training.environment.environment", broken)
+    monkeypatch.setattr("leakysm.runs.environment.environment", broken)
     assert isinstance(leakysm("info").exception, ZeroDivisionError)
 
 
@@ -87,7 +87,7 @@ def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, fails: Call
     def failed() -> None:
         raise CheckFailed("two\nlines")
 
-    monkeypatch.setattr("leakysm.training.environment.environment", failed)
+    monkeypatch.setattr("leakysm.runs.environment.environment", failed)
     assert fails("info", code=1) == "two lines"
 
 
@@ -105,7 +105,7 @@ def test_what_the_system_refuses_is_told(
     def refused() -> None:
         raise error
 
-    monkeypatch.setattr("leakysm.training.environment.environment", refused)
+    monkeypatch.setattr("leakysm.runs.environment.environment", refused)
     assert fails("info", code=code).startswith(message)
 
 
@@ -139,7 +139,7 @@ def parameters_of(command: Any) -> dict[str, Any]:
 def test_the_options_of_train_are_the_settings_of_a_run() -> None:
     from leakysm_cli.train import train
 
-    from leakysm.training.config import CHOICES, KEYS
+    from leakysm.runs.settings import CHOICES, KEYS
 
     hints = {name: hint for name, hint in parameters_of(train).items() if name != "return"}
     assert set(hints) - {"config", "out", "resume"} == set(KEYS)

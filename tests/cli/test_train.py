@@ -18,7 +18,7 @@ import pytest
 from leakysm_cli.train import new_folder
 from typer.testing import Result
 
-from leakysm.training import load_checkpoint, under_options
+from leakysm.runs import load_checkpoint, under_options
 
 Leakysm = Callable[..., Result]
 Fails = Callable[..., str]
@@ -303,7 +303,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leakysm.training.run.draw_curves", interrupted)
+        patch.setattr("leakysm.runs.run.draw_curves", interrupted)
         result = leakysm("train", *tiny, "--out", "run")
     assert result.exit_code == 130
     assert result.stderr == "leakysm: stopped; the same command with --out run --resume goes on\n"

@@ -18,7 +18,7 @@ from leakysm.data import Dataset, load, sheet
 from leakysm.data.fetch import ARCHIVES
 from leakysm.episodes import Episode, sample
 from leakysm.errors import UserError
-from leakysm.training.prepare import prepare
+from leakysm.runs.resolve import prepare
 from tests.data.conftest import noise, png, write_files
 from tests.data.test_fetch import Server, server
 

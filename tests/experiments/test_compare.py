@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm import training
+from leakysm import runs
 from leakysm.errors import UserError
-from leakysm.experiments.compare import Comparison, compare, to_json
-from leakysm.experiments.compare_report import markdown
+from leakysm.experiments.compare.comparison import Comparison, compare, to_json
+from leakysm.experiments.compare.report import markdown
 from leakysm.experiments.finished import Finished, Measured
-from leakysm.training import TrainConfig
-from leakysm.training.defaults import with_defaults
+from leakysm.runs import TrainConfig
+from leakysm.runs.defaults import with_defaults
 
 EPISODES = 4
 accuracies = st.lists(st.integers(0, 64).map(lambda i: i / 64), min_size=EPISODES, max_size=EPISODES)
@@ -40,7 +40,7 @@ def config(**settings: object) -> TrainConfig:
 def finished(per_episode: list[float], digest: str = "d", **settings: object) -> Finished:
     values = np.array(per_episode)
     interval = 100 * 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
-    tested = training.Tested(5, 1, 15, "running", 100 * float(values.mean()), interval, len(values))
+    tested = runs.Tested(5, 1, 15, "running", 100 * float(values.mean()), interval, len(values))
     chosen = config(**settings)
     path = Path(f"{chosen.distance}-{chosen.seed}")
     return Finished(path, chosen, digest, (Measured(tested, values),))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakysm.errors import UserError
-from leakysm.experiments.embeddings import episodes_of, read_embeddings
+from leakysm.experiments.gradients.embeddings import episodes_of, read_embeddings
 
 
 def made(classes: int = 4, each: int = 3, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,11 @@ import pytest
 
 from leakysm.backends import backend
 from leakysm.errors import UserError
-from leakysm.experiments import imported_run, safetensors
-from leakysm.experiments.torch_layout import from_torch, to_torch
-from leakysm.experiments.weights import read_weights
+from leakysm.exchange import imported_run, safetensors
+from leakysm.exchange.torch_layout import from_torch, to_torch
+from leakysm.exchange.weights import read_weights
 from leakysm.nets import Conv4
-from leakysm.training import restore
+from leakysm.runs import restore
 from tests.experiments.command import leakysm, refused
 from tests.experiments.test_torch_layout import random_state
 

@@ -12,8 +12,8 @@ import pytest
 from leakysm.backends import backend
 from leakysm.data import Dataset, load
 from leakysm.errors import CheckFailed
-from leakysm.experiments.gradient_files import summary, write
-from leakysm.experiments.gradients import Traces, compare_early_steps
+from leakysm.experiments.gradients.files import summary, write
+from leakysm.experiments.gradients.measure import Traces, compare_early_steps
 from leakysm.experiments.resolve import configurations
 from leakysm.experiments.settings import METRIC_KEYS, parse_settings
 from leakysm.training.trainer import STEP_COLUMNS

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakysm.experiments.gradients import Pairs
-from leakysm.experiments.histogram import EDGES, counts, rows
+from leakysm.experiments.gradients.histogram import EDGES, counts, rows
+from leakysm.experiments.gradients.measure import Pairs
 
 values = st.floats(0, math.inf) | st.sampled_from(EDGES.tolist())
 

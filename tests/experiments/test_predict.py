@@ -16,9 +16,9 @@ from PIL import Image
 from leakysm.backends import backend
 from leakysm.data import load
 from leakysm.errors import CheckFailed
-from leakysm.experiments.predict import Reader, predict
 from leakysm.ops import prototypes
-from leakysm.training import restore
+from leakysm.predict.predict import Reader, predict
+from leakysm.runs import restore
 from tests.experiments.command import leakysm, refused
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakysm.errors import UserError
-from leakysm.experiments.safetensors import CODES, dump, load
+from leakysm.exchange.safetensors import CODES, dump, load
 
 arrays = hnp.arrays(
     st.sampled_from([*CODES, np.dtype(">f4"), np.dtype(">i2")]), hnp.array_shapes(min_dims=0, min_side=0, max_side=4)

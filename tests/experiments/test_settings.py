@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leakysm.errors import UserError
 from leakysm.experiments.settings import DEFAULT, label, parse_setting, parse_settings, value_of
 from leakysm.ops.metrics import METRICS, LeakySquaredEuclidean, SquaredEuclidean
-from leakysm.training.config import metric_of
+from leakysm.runs.settings import metric_of
 
 leaky = st.builds(
     dict,

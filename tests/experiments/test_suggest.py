@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leakysm.backends import backend
 from leakysm.errors import CheckFailed
-from leakysm.experiments.suggest import Embedded, mean_figures, suggest
+from leakysm.experiments.gradients.suggest import Embedded, mean_figures, suggest
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from leakysm.training.sparsity import FIGURES
 

@@ -21,12 +21,12 @@ import pytest
 
 from leakysm.data import load
 from leakysm.experiments.finished import is_finished
-from leakysm.experiments.sweep import ATTEMPTS, Pool, dask_pool, run_all
-from leakysm.experiments.sweep_file import Point, SweepFile, points, read_sweep
-from leakysm.experiments.sweep_report import found, heat_map, markdown, to_json
-from leakysm.experiments.sweep_worker import FAILURE, run_one
+from leakysm.experiments.sweep.file import Point, SweepFile, points, read_sweep
+from leakysm.experiments.sweep.report import found, heat_map, markdown, to_json
+from leakysm.experiments.sweep.sweep import ATTEMPTS, Pool, dask_pool, run_all
+from leakysm.experiments.sweep.worker import FAILURE, run_one
 from leakysm.locks import locked
-from leakysm.training import RunFolder, train
+from leakysm.runs import RunFolder, train
 from tests.experiments.command import leakysm, refused
 
 MACHINE = {"device": "cpu", "backend": "numpy", "threads": 1}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakysm.errors import UserError
-from leakysm.experiments.sweep_file import SweepFile, local_machine, points, read_sweep, remote_machine
+from leakysm.experiments.sweep.file import SweepFile, local_machine, points, read_sweep, remote_machine
 
 MACHINE = {"device": "cpu", "backend": "numpy", "threads": 1}
 

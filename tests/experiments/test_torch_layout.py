@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from leakysm.backends import backend
 from leakysm.errors import UserError
-from leakysm.experiments.torch_layout import from_torch, to_torch
+from leakysm.exchange.torch_layout import from_torch, to_torch
 from leakysm.nets import Conv4
 
 EPS = 2.0**-52

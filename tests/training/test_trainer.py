@@ -12,7 +12,8 @@ from leakysm.data import Dataset
 from leakysm.episodes import sample
 from leakysm.errors import CheckFailed
 from leakysm.optim import SGD
-from leakysm.training import TrainConfig, Trainer
+from leakysm.runs import TrainConfig
+from leakysm.training import Trainer
 
 Make = Callable[..., TrainConfig]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.data import ClassSet, Dataset
-from leakysm.training.defaults import fit, with_defaults
+from leakysm.runs.defaults import fit, with_defaults
 from tests.unchanged.looked import Looked
 
 CPU = {"device": "cpu", "backend": "numpy"}

@@ -86,7 +86,7 @@ def _begin(work: Path) -> None:
 
 def _stop(run: Path) -> None:
     """Train on, until somebody presses Ctrl-C."""
-    from leakysm.training import Progress, RunFolder, prepare, train
+    from leakysm.runs import Progress, RunFolder, prepare, train
 
     def press(progress: Progress) -> None:
         if progress.phase == "train" and progress.done == STOPPED_AFTER:

@@ -8,10 +8,10 @@ import numpy as np
 
 from leakysm.backends.checks import single_or_double
 from leakysm.backends.numpy import prototypes
-from leakysm.backends.numpy.conv_block import Forward
-from leakysm.backends.numpy.conv_block_backward import Backward
-from leakysm.backends.numpy.conv_block_inference import ConvBlockInference
-from leakysm.backends.numpy.distances import Distances
+from leakysm.backends.numpy.block.backward import Backward
+from leakysm.backends.numpy.block.forward import Forward
+from leakysm.backends.numpy.block.inference import ConvBlockInference
+from leakysm.backends.numpy.distances.distances import Distances
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Array, Engine, Pair

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from leakysm.backends.numpy.channels import pairwise_sum
+from leakysm.backends.numpy.block.channels import pairwise_sum
 
 SMALL = 1_000_000  # multiplications
 COLUMNS = (32, 64)  # of one small product of a transposed matrix, at least and at most,

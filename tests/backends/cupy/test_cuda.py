@@ -16,7 +16,8 @@ from leakysm.data import load
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import SGD, Adam
-from leakysm.training import Trainer, train
+from leakysm.runs import train
+from leakysm.training import Trainer
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
@@ -24,7 +25,7 @@ from tests.backends.cupy.test_blocks import TF32
 from tests.backends.cupy.test_split import NUMBERS, run_hard_products
 from tests.backends.cupy.test_step import METRICS, indices
 from tests.backends.cupy.test_training import config
-from tests.training.conftest import _make_data
+from tests.tiny_run import _make_data
 
 pytestmark = pytest.mark.cuda
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import gpu, gpu_profile, sizes
+from leakysm_benchmarks import gpu, sizes
 
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from tests.backends.cupy.block_cases import assert_close
 from tests.backends.cupy.host_kernels import HostEngine
+from tools import gpu_profile
 
 SMALL = sizes.Size(3, 2, 2, (16, 16, 3))
 

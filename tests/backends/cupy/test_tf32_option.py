@@ -9,7 +9,7 @@ import pytest
 import leakysm as lk
 from leakysm.backends.cupy import engine
 from leakysm.errors import UserError
-from leakysm.training import TrainConfig, run
+from leakysm.runs import TrainConfig, run
 from tests.backends.cupy.test_training import config
 
 

@@ -7,11 +7,12 @@ import pytest
 
 import leakysm as lk
 from leakysm.errors import CheckFailed
-from leakysm.training import TrainConfig, Trainer, run, train
-from leakysm.training.checkpoint import load_checkpoint
+from leakysm.runs import TrainConfig, run, train
+from leakysm.runs.checkpoint import load_checkpoint
+from leakysm.training import Trainer
 from tests.backends.cupy.block_cases import assert_close
 from tests.backends.cupy.host_kernels import HostEngine
-from tests.training.conftest import SETTINGS, _make_data
+from tests.tiny_run import SETTINGS, _make_data
 
 
 def config(**settings):

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm import ops
-from leakysm.backends.numpy import windows
+from leakysm.backends.numpy.block import windows
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.backends.reference import ReferenceEngine
 from leakysm.errors import UserError

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm import ops
-from leakysm.backends.numpy import coordinates, pair_gradients, pair_sums
+from leakysm.backends.numpy.distances import coordinates, pair_gradients, pair_sums
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform

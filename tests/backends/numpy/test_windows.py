@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakysm.backends.numpy.scratch import Scratch
-from leakysm.backends.numpy.windows import (
+from leakysm.backends.numpy.block.windows import (
     columns_by_tap,
     columns_of,
     cut,
@@ -16,6 +15,7 @@ from leakysm.backends.numpy.windows import (
     plan,
     windows_of,
 )
+from leakysm.backends.numpy.scratch import Scratch
 
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
 

@@ -1,0 +1,46 @@
+"""A run's folder around weights from elsewhere, so that `evaluate`, `predict` and `train --resume` take them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from leakysm.errors import UserError
+from leakysm.exchange.weights import State
+from leakysm.nets import Conv4
+from leakysm.runs import Restored, RunFolder
+from leakysm.runs.checkpoint import save_checkpoint
+
+
+def write_run_like(run: Restored, state: State, out: Path) -> None:
+    """A new run in `out` with this state after 0 episodes; data, distance and all else are those of `run`.
+
+    UserError if `out` holds a run already, or if the net is another than runs have.
+    """
+    net: Conv4 = run.net
+    try:
+        net.load_state(state)
+    except UserError as error:
+        raise UserError(
+            f"{error} (a run's net has {net.channels} channels, for {net.in_channels} of the image)"
+        ) from None
+    checkpoint = replace(
+        run.checkpoint,
+        episode=0,
+        net=net.state(),
+        optimizer={"steps": np.asarray(0)},
+        config=run.config.to_toml(),
+        best_episode=-1,
+        best_accuracy=-1.0,
+        metrics_size=0,
+        metrics_digest="",
+    )
+    folder = RunFolder(out)
+    folder.begin(run.config, resume=False)
+    try:
+        save_checkpoint(folder.last, checkpoint)
+    except BaseException:  # without its weights it would be a run that begins anew
+        folder.config.unlink()
+        raise

@@ -1,0 +1,122 @@
+"""A trained Conv4's weights in files that other programs read: safetensors or npz, our names or PyTorch's."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from leakysm.backends import backend
+from leakysm.errors import UserError
+from leakysm.exchange import safetensors
+from leakysm.exchange.torch_layout import from_torch
+from leakysm.files import write_atomically
+from leakysm.nets import Conv4
+from leakysm.runs import Restored
+from leakysm.strict_json import json_text
+
+State = dict[str, np.ndarray]
+SUFFIXES = (".safetensors", ".npz")
+FLATTENED = {"leakysm": "row, column, channel", "torch": "channel, row, column"}
+
+
+def metadata(run: Restored, layout: str) -> dict[str, str]:
+    """What a safetensors file tells of the net beside its weights; texts, lists as JSON. The net's input is
+    (pixels / 255 - mean) / std; `ink`: dark strokes on light paper were stored as 255 - grey."""
+    inputs = run.checkpoint.inputs
+    return {
+        "format": "pt" if layout == "torch" else "np",
+        "net": "Conv4",
+        "embedding_order": FLATTENED[layout],
+        **{name: json_text(inputs[name].tolist()) for name in ("image_shape", "mean", "std", "ink")},
+        "training_episodes": str(run.checkpoint.episode),
+        "config": run.config.to_toml(),
+    }
+
+
+def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+    """In the format of the name's ending, atomically; npz has no place for `about`. UserError for another ending."""
+    require_suffix(path)
+    if path.suffix == ".safetensors":
+        content = safetensors.dump(arrays, about)
+    else:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        content = buffer.getvalue()
+    write_atomically(path, content)
+
+
+def read_weights(path: Path) -> State:
+    """Conv4's state from a safetensors or npz file, under our names or as a PyTorch state dict; else UserError."""
+    require_suffix(path)
+    arrays = _read(path)
+    try:
+        _require_numbers(arrays)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if "block1.weight" not in arrays or "block1.scale" not in arrays:
+        try:
+            arrays = from_torch(arrays)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    try:
+        check_state(arrays)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return arrays
+
+
+def _require_numbers(arrays: State) -> None:
+    """UserError unless every array holds real numbers that float32 holds too; integers count batches."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"{name} has dtype {array.dtype}; real numbers are expected: convert it")
+        if array.size and np.abs(array).max() > np.finfo(np.float32).max:
+            raise UserError(f"{name} holds numbers beyond float32; use weights from before training went wrong")
+
+
+def check_state(state: State) -> None:
+    """UserError unless this is a Conv4's state, of finite numbers, with variances of at least 0."""
+    _, _, C, F = state["block1.weight"].shape if state["block1.weight"].ndim == 4 else (3, 3, 1, 1)
+    Conv4(C, channels=F, engine=backend("reference")).load_state(state)
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{name} holds numbers that are not finite; use weights from before training went wrong")
+        if name.endswith("variance") and (array < 0).any():
+            raise UserError(
+                f"{name} holds negative numbers; variances of at least 0 are expected: export the net again"
+            )
+
+
+def require_suffix(path: Path) -> None:
+    """UserError unless the name's ending is one of SUFFIXES."""
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}; choose one of them")
+
+
+def _read(path: Path) -> State:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a readable file") from None
+    if path.suffix == ".safetensors":
+        return safetensors.load(content, str(path))[0]
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+        RuntimeError,
+    ) as error:
+        reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
+        raise UserError(f"{path} is no whole npz file of numbers ({reason}); save it by numpy.savez") from None

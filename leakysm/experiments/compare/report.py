@@ -1,0 +1,97 @@
+"""A comparison for people: Markdown tables and the picture of the learning curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.experiments import plots
+from leakysm.experiments.compare.comparison import Comparison, Form
+from leakysm.experiments.student import LEAST
+from leakysm.experiments.tables import markdown_table, with_interval
+from leakysm.runs import RunFolder
+from leakysm.runs.curves import read_metrics, smoothed
+
+Floats = NDArray[np.float64]
+
+
+def markdown(comparison: Comparison) -> str:
+    """A section for each test: accuracy and paired difference of every setting, then seed by seed."""
+    first = comparison.runs[comparison.labels[0], comparison.seeds[0]].config
+    n = len(comparison.seeds)
+    lines = [
+        f"# {first.dataset}, {first.way}-way {first.shot}-shot training, {first.episodes} episodes\n",
+        f"{n} training seed{'s' * (n > 1)}: {', '.join(map(str, comparison.seeds))}. Accuracy in percent, mean over "
+        f"the seeds; difference: paired within the seeds, against {comparison.labels[0]}; intervals: 95 %, Student's t "
+        f"over the seeds{'' if n >= LEAST else f'; nothing is inferred from fewer than {LEAST}'}.\n",
+    ]
+    for form in comparison.forms:
+        name, query, episodes = form
+        lines.append(f"## {name} ({query} queries a class, {episodes} test episodes)\n")
+        lines.append(_accuracies(comparison, form))
+        lines.append("Seed by seed; intervals here: of these trained nets alone, over the test episodes.\n")
+        lines.append(_by_seed(comparison, form))
+    return "\n".join(lines)
+
+
+def _accuracies(comparison: Comparison, form: Form) -> str:
+    rows = []
+    for label in comparison.labels:
+        accuracy, difference = comparison.accuracy(label, form), comparison.difference(label, form)
+        row = [label, with_interval(accuracy.mean, accuracy.interval), str(accuracy.n)]
+        if label == comparison.labels[0]:
+            row += ["", ""]
+        else:
+            p = "" if difference.p_value is None else f"{difference.p_value:.2g}"
+            row += [with_interval(difference.mean, difference.interval, sign="+"), p]
+        rows.append(row)
+    return markdown_table(("setting", "accuracy", "seeds", "difference", "p"), rows)
+
+
+def _by_seed(comparison: Comparison, form: Form) -> str:
+    """Of each trained net the accuracy, and the difference from the first setting's net of the same seed."""
+    rows = []
+    for label in comparison.labels:
+        tests = [comparison.test(label, seed, form).tested for seed in comparison.seeds]
+        rows.append([label, "accuracy", *(with_interval(test.accuracy, test.interval) for test in tests)])
+    for label in comparison.labels[1:]:
+        pairs = [comparison.seed_difference(label, seed, form) for seed in comparison.seeds]
+        rows.append([label, "difference", *(with_interval(*pair, sign="+") for pair in pairs)])
+    return markdown_table(("setting", "", *(f"seed {seed}" for seed in comparison.seeds)), rows)
+
+
+def without_metrics(comparison: Comparison) -> list[str]:
+    """Folders of runs that came without metrics.csv, such as published ones: their learning cannot be drawn."""
+    return [str(run.path) for run in comparison.runs.values() if not RunFolder(run.path).metrics.exists()]
+
+
+def learning_curves(comparison: Comparison) -> bytes:
+    """Training accuracy (moving mean), and validation accuracy where the data has a validation split. A PNG file."""
+    read = {key: read_metrics(RunFolder(run.path).metrics) for key, run in comparison.runs.items()}
+    validated = all(np.isfinite(rows["validation_accuracy"]).any() for rows in read.values())
+    figure, axes = plots.new_figure(1, 1 + validated)
+    for number, label in enumerate(comparison.labels):
+        runs = [read[label, seed] for seed in comparison.seeds]
+        _curve(axes[0], number, label, [smoothed(rows["episode"], 100 * rows["accuracy"]) for rows in runs])
+        if validated:
+            _curve(axes[1], number, label, [_validation(rows) for rows in runs])
+    for axis, heading in zip(axes, ("training accuracy, moving mean [%]", "validation accuracy [%]"), strict=False):
+        axis.set_title(heading, fontsize=10)
+        axis.set_xlabel("training episode")
+    axes[0].legend(fontsize=8)
+    seeds = len(comparison.seeds)
+    figure.suptitle(f"{seeds} seed{'s' * (seeds > 1)}{', band: least to greatest' * (seeds > 1)}", fontsize=10)
+    return plots.png(figure)
+
+
+def _curve(axis: Any, number: int, label: str, curves: list[tuple[Floats, Floats]]) -> None:
+    """Runs of one setting may differ in length, if they come from elsewhere: their common part is drawn."""
+    length = min(len(x) for x, _ in curves)
+    plots.band(axis, curves[0][0][:length], np.stack([y[:length] for _, y in curves]), number, label)
+
+
+def _validation(rows: dict[str, Floats]) -> tuple[Floats, Floats]:
+    there = np.isfinite(rows["validation_accuracy"])
+    return rows["episode"][there], 100 * rows["validation_accuracy"][there]

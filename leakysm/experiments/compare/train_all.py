@@ -1,0 +1,41 @@
+"""Train every setting at every seed, each in a folder of its own; what is finished already is not trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from leakysm.data import Dataset
+from leakysm.errors import CheckFailed
+from leakysm.experiments.finished import Finished, is_finished, read_run
+from leakysm.runs import Progress, TrainConfig, train
+
+Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # a run's title -> where it reports to
+
+
+def train_all(
+    configs: Mapping[str, TrainConfig], seeds: Sequence[int], data: Dataset, out: Path, shown: Shown
+) -> list[Finished]:
+    """One run a setting and seed, seed by seed; a run that was cut off goes on.
+
+    UserError if a folder holds another run. CheckFailed, naming setting and seed, if a loss is not finite.
+    """
+    runs = []
+    work = [(label, replace(config, seed=seed)) for seed in seeds for label, config in configs.items()]
+    for number, (label, config) in enumerate(work, 1):
+        path = run_path(out, label, config.seed)
+        if not is_finished(path, config):
+            with shown(f"run {number} of {len(work)}: {label}, seed {config.seed}") as report:
+                try:
+                    train(config, data=data, out=path, resume=True, report=report)
+                except CheckFailed as error:
+                    raise CheckFailed(f"{label}, seed {config.seed}: {error}") from None
+        runs.append(read_run(path))
+    return runs
+
+
+def run_path(out: Path, label: str, seed: int) -> Path:
+    """The folder of a run: out/leaky-threshold=1-slope=0.1/seed-0."""
+    return out / label.replace(",", "-") / f"seed-{seed}"

@@ -1,0 +1,120 @@
+"""Embeddings of one's own from an .npy or .h5 file, as episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.data.dataset import starts_of
+from leakysm.episodes import sample
+from leakysm.errors import UserError
+from leakysm.experiments.gradients.suggest import Embedded
+
+
+def read_embeddings(path: Path, labels: Path | None = None) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """(embeddings (n, D) float32 or float64 sorted by class, starts (classes + 1,) offsets of the classes).
+
+    .npy: (classes, n, D), or (n, D) with the classes in `labels`, an .npy of n whole numbers. .h5: datasets
+    `embeddings` (n, D) and `labels` (n,). UserError for whatever else is found.
+    """
+    if path.suffix in (".h5", ".hdf5"):
+        if labels is not None:
+            raise UserError(f"{labels}: an .h5 file holds its own dataset 'labels'; leave --labels out")
+        z, classes = _from_hdf5(path)
+    elif path.suffix == ".npy":
+        z, classes = _from_npy(path, labels)
+    else:
+        raise UserError(f"{path}: expected a name that ends in .npy or .h5; convert the embeddings to one of them")
+    return _sorted(path, z, classes, labels or path)
+
+
+def episodes_of(
+    z: NDArray[np.floating],
+    starts: NDArray[np.int64],
+    *,
+    way: int | None,
+    shot: int,
+    query: int | None,
+    seed: int,
+    episodes: int,
+) -> Iterator[Embedded]:
+    """Episodes drawn from embeddings as a data set's are. way None: all classes, up to 30; query None: what the
+    smallest class has left, up to 5. UserError if they have too few."""
+    counts = np.diff(starts)
+    way = min(30, len(counts)) if way is None else way
+    query = max(1, min(5, int(counts.min()) - shot)) if query is None else query
+    for number in range(episodes):
+        episode = sample(starts, way, shot, query, seed=seed, split="embeddings", episode=number)
+        yield Embedded(z[np.concatenate([episode.support, episode.query])], way, shot, query)
+
+
+def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    z = _load(path)
+    if z.ndim == 3 and labels is not None:
+        raise UserError(f"{path} has shape {z.shape}, (classes, n, D), which tells the classes; leave --labels out")
+    if z.ndim == 3:
+        classes, each, size = z.shape
+        return z.reshape(classes * each, size), np.repeat(np.arange(classes), each)  # (classes, n, D) -> (classes n, D)
+    if z.ndim == 2 and labels is None:
+        raise UserError(f"{path} has shape {z.shape}: whose class is which? give --labels, or shape (classes, n, D)")
+    return z, np.zeros(0, np.int64) if labels is None else _load(labels)
+
+
+def _load(path: Path) -> NDArray[np.generic]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or 'cannot be read'}; name a readable .npy file") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
+        reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
+        raise UserError(f"{path} is no .npy file of numbers ({reason}); save it by numpy.save") from None
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path} is an archive of arrays, expected one array; save it by numpy.save")
+    return array
+
+
+def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    try:
+        with h5py.File(path, "r") as file:
+            for name in ("embeddings", "labels"):
+                if isinstance(file.get(name), h5py.Group):
+                    raise UserError(f"{path}: '{name}' is a group, and a dataset is expected; save it as one")
+                if name not in file:
+                    raise UserError(
+                        f"{path} has no dataset '{name}', it has {', '.join(map(str, file)) or 'none'}; add it"
+                    )
+            return np.asarray(file["embeddings"][()]), np.asarray(file["labels"][()])
+    except UserError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = "no such file" if not path.exists() else f"no HDF5 file ({error})"
+        raise UserError(f"{path}: {reason}; name a readable .h5 file") from None
+
+
+def _sorted(
+    path: Path, z: NDArray[np.generic], classes: NDArray[np.generic], labels: Path
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """By class, any labels made 0, 1, ..., in float32 unless it is float64."""
+    if z.ndim != 2 or not np.issubdtype(z.dtype, np.floating):
+        raise UserError(f"{path}: embeddings are {z.dtype} of shape {z.shape}; expected floats of shape (n, D)")
+    if not z.size:
+        raise UserError(
+            f"{path}: embeddings have shape {z.shape}; at least one number is expected: give those of images"
+        )
+    n = len(z)
+    if classes.shape != (n,) or not np.issubdtype(classes.dtype, np.integer):
+        raise UserError(
+            f"{labels}: labels are {classes.dtype} of shape {classes.shape}; expected whole numbers of shape ({n},)"
+        )
+    if not np.isfinite(z).all():
+        row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
+        raise UserError(f"{path}: embedding {row} is not finite; expected finite numbers: leave it out")
+    counts = np.unique(classes, return_counts=True)[1]
+    values: NDArray[np.floating] = z.astype(np.float64 if z.dtype == np.float64 else np.float32)
+    return values[np.argsort(classes, kind="stable")], starts_of(counts)

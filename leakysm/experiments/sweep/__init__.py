@@ -1,0 +1,1 @@
+"""A grid of runs, read from a TOML file and trained in processes of this machine or on a Dask cluster."""

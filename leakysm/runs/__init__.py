@@ -1,0 +1,30 @@
+"""A run on disk: its settings, its folder, checkpoints and results; begun, resumed, read back and tested again."""
+
+from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
+from leakysm.runs.evaluate import evaluate_run
+from leakysm.runs.folder import RunFolder
+from leakysm.runs.resolve import prepare, to_resume, under_options
+from leakysm.runs.restore import Restored, restore
+from leakysm.runs.results import Summary, Tested
+from leakysm.runs.run import Progress, train
+from leakysm.runs.settings import TrainConfig
+from leakysm.runs.within_alphabet import WithinAlphabet, evaluate_within_alphabet
+
+__all__ = [
+    "Checkpoint",
+    "Progress",
+    "Restored",
+    "RunFolder",
+    "Summary",
+    "Tested",
+    "TrainConfig",
+    "WithinAlphabet",
+    "evaluate_run",
+    "evaluate_within_alphabet",
+    "load_checkpoint",
+    "prepare",
+    "restore",
+    "to_resume",
+    "train",
+    "under_options",
+]

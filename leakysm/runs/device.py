@@ -1,0 +1,59 @@
+"""From `--device` and `--backend` to an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+from leakysm.backends import Engine
+from leakysm.backends import backend as open_backend
+from leakysm.errors import UserError
+from leakysm.runs.settings import TrainConfig
+
+
+def choose(device: str | None, backend: str | None) -> tuple[str, str]:
+    """(device, backend) in full: "cpu" or "cuda:N", and the device's fast engine where none is named.
+
+    "auto", and None, is the first GPU where CuPy and a GPU are there, else the CPU. A device that was named is never
+    exchanged for another. UserError if there is no such device, or the two do not go together.
+    """
+    if device is not None and not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
+        raise UserError(f"device is {device!r}: expected cpu, auto, cuda, or cuda:N with N a GPU's number")
+    if device in (None, "auto"):
+        device = _auto(backend)
+    if device != "cpu":
+        from leakysm.backends.cupy.engine import device_number
+
+        device = f"cuda:{device_number(device)}"
+    backend = backend or ("numpy" if device == "cpu" else "cupy")
+    if (backend == "cupy") != (device != "cpu"):
+        fitting = "cuda" if backend == "cupy" else "cpu"
+        raise UserError(
+            f"backend {backend} does not run on device {device}; choose device {fitting}, or leave backend out"
+        )
+    if device != "cpu":
+        open_backend(backend, device=device)  # tells at once what is missing
+    return device, backend
+
+
+def engine_of(config: TrainConfig) -> Engine:
+    """The engine that a configuration names."""
+    return open_backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
+
+
+def engine_for(device: str | None, backend: str | None, threads: int | None) -> Engine:
+    """The engine that options name or, unnamed, the fast one of the device. UserError as of `choose`."""
+    device, backend = choose(device, backend)
+    return open_backend(backend, threads=threads, device=device)
+
+
+def _auto(backend: str | None) -> str:
+    if backend == "cupy":
+        return "cuda"
+    if backend is not None or importlib.util.find_spec("cupy") is None:
+        return "cpu"
+    try:
+        open_backend("cupy")
+    except UserError:
+        return "cpu"
+    return "cuda"

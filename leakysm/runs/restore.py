@@ -1,0 +1,63 @@
+"""A trained net back from its run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakysm.backends import Engine
+from leakysm.data import Dataset
+from leakysm.errors import UserError
+from leakysm.nets import Conv4
+from leakysm.runs.checkpoint import Arrays, Checkpoint
+from leakysm.runs.folder import RunFolder
+from leakysm.runs.settings import TrainConfig
+
+
+@dataclass(frozen=True)
+class Restored:
+    """checkpoint.inputs tells how images become the net's input without the training data. finished: whether `path` is
+    the best checkpoint of a run that was trained to its end and tested."""
+
+    net: Conv4
+    config: TrainConfig
+    checkpoint: Checkpoint
+    path: Path
+    finished: bool
+
+    def embed(self, images: NDArray[np.uint8], norm: str) -> Any:
+        """Embeddings of images (n, H, W, C) by the checkpoint's own mean and deviation, on the engine."""
+        inputs = self.checkpoint.inputs
+        pixels = Dataset(self.config.dataset, {}, inputs["mean"], inputs["std"], "").to_float(images)
+        return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
+
+    def described(self) -> dict[str, Any]:
+        """For a result: `checkpoint`, `checkpoint_episode`, `finished`."""
+        return {
+            "checkpoint": self.path.name,
+            "checkpoint_episode": self.checkpoint.episode,
+            "finished": self.finished,
+        }
+
+
+def restore(run: Path | str, engine: Engine) -> Restored:
+    """The best checkpoint of a run, or the last where there is no best yet, on `engine`.
+
+    UserError if there is none, if it is another run's than config.toml, or if it holds the untrained net.
+    """
+    folder = RunFolder(run)
+    config, path = folder.require_config(), folder.tested()
+    checkpoint = folder.checkpoint(path, config)
+    net = Conv4(int(checkpoint.inputs["image_shape"][2]), seed=config.seed, engine=engine)
+    if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # weights from elsewhere are at episode 0, too
+        raise UserError(f"{path} holds an untrained net; train it: leakysm train --out {folder.path} --resume")
+    net.load_state(checkpoint.net)
+    return Restored(net, config, checkpoint, path, folder.summary.exists() and path == folder.best)
+
+
+def _same(first: Arrays, second: Arrays) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)

@@ -1,0 +1,220 @@
+"""A whole training run: steps, checkpoints, validation and the test, in one folder; and its exact resumption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakysm.backends import Engine
+from leakysm.data import Dataset
+from leakysm.episodes import check_episode
+from leakysm.errors import CheckFailed, UserError
+from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
+from leakysm.runs.curves import draw_curves
+from leakysm.runs.device import engine_of
+from leakysm.runs.environment import environment
+from leakysm.runs.folder import RunFolder
+from leakysm.runs.journal import Journal, rows_up_to
+from leakysm.runs.results import Summary, Tested, write_test_episodes
+from leakysm.runs.settings import TrainConfig
+from leakysm.training.evaluation import Accuracy, embedder, evaluate
+from leakysm.training.images import SplitImages
+from leakysm.training.trainer import STEP_COLUMNS, Trainer
+
+COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # of metrics.csv; both accuracies from 0 to 1
+VALIDATION_EPISODES = 200
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells as it goes on. phase: "train", "validate" or "test"; loss, accuracy (percent): of training."""
+
+    phase: str
+    done: int
+    total: int
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+def train(
+    config: TrainConfig,
+    *,
+    data: Dataset,
+    out: Path | str,
+    resume: bool = False,
+    report: Report = lambda progress: None,
+) -> Summary:
+    """Train and test by `config`, everything written to the folder `out`.
+
+    With `resume` a run that was cut off in `out` goes on from its last checkpoint, to the same bits as if it had never
+    been cut off; where there is none yet, it begins. Threads and the data's place may be others than the run began
+    with. UserError if `out` holds a run that is not to be resumed, one of another configuration or other data, or one
+    that another process is at. CheckFailed if loss or gradient is not finite: the checkpoints stay.
+    """
+    run = _Run(config, data, engine_of(config), RunFolder(out), report)
+    with ExitStack() as stack:
+        run.begin(stack, resume=resume)
+        try:
+            while run.trainer.episode < config.episodes:
+                run.step()
+        except CheckFailed as error:
+            raise CheckFailed(f"{error}; the last good checkpoint is kept in {run.folder.last}") from None
+        return run.finish()
+
+
+class _Run:
+    """Trainer, journals and checkpoints of one folder, kept in step."""
+
+    def __init__(self, config: TrainConfig, data: Dataset, engine: Engine, folder: RunFolder, report: Report) -> None:
+        self.config, self.data, self.folder, self.report = config, data, folder, report
+        self.trainer = Trainer(config, data, engine)
+        self.validation = self._validation_images(engine)
+        self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
+
+    def begin(self, stack: ExitStack, *, resume: bool) -> None:
+        """Take the folder, and the state that is in it; open the journals."""
+        folder = self.folder
+        self.config = folder.begin(self.config, resume=resume)  # what is written is what the run began with
+        stack.enter_context(folder.alone())
+        last = self._restore()
+        size, digest = 0, ""
+        if last:
+            size, digest = last.metrics_size, last.metrics_digest
+            self.best = (last.best_episode, last.best_accuracy)
+        self.metrics = stack.enter_context(Journal(folder.metrics, COLUMNS, size=size, digest=digest))
+        kept = rows_up_to(folder.timing, self.trainer.episode)
+        self.timing = stack.enter_context(Journal(folder.timing, ("episode", "seconds"), size=kept[0], digest=kept[1]))
+        folder.write_json(folder.environment, environment())
+
+    def _validation_images(self, engine: Engine) -> SplitImages | None:
+        if "val" not in self.data.splits:
+            return None
+        images = SplitImages(engine, self.data, "val")
+        check_episode(
+            images.starts, self._validation_way(images), self.config.test_shot, self.config.test_query, split="val"
+        )
+        return images
+
+    def _validation_way(self, images: SplitImages) -> int:
+        return min(self.config.test_way[0], len(images.starts) - 1)
+
+    def _restore(self) -> Checkpoint | None:
+        """The last checkpoint, taken over; or the first one, written."""
+        if not self.folder.last.exists():
+            self._save(self.folder.last, metrics=(0, ""))
+            return None
+        last = self._load(self.folder.last)
+        if last.best_episode >= 0:
+            self._load(self.folder.best)  # one that does not serve is told now, not after all the training
+        self.trainer.load_state(last.net, last.optimizer, last.episode)
+        return last
+
+    def _load(self, path: Path) -> Checkpoint:
+        """UserError if the checkpoint is not of this run and these data."""
+        checkpoint = self.folder.checkpoint(path, self.config)
+        if checkpoint.data_digest != self.data.digest:
+            raise UserError(
+                f"{path}: trained on data with checksum {checkpoint.data_digest[:12]}, but {self.data.name} now "
+                f"has {self.data.digest[:12]}; give the same data, or choose another --out"
+            )
+        return checkpoint
+
+    def step(self) -> None:
+        """One episode; a row in each journal; where it is due, validation and a checkpoint."""
+        started = time.perf_counter()
+        step = self.trainer.step()
+        episode = self.trainer.episode
+        due = episode % self.config.checkpoint_every == 0 or episode == self.config.episodes
+        if due:
+            self.trainer.require_finite_state()
+        accuracy = self._validate() if due and self.validation else None
+        self.metrics.append((episode, *step.row, None if accuracy is None else accuracy / 100))
+        self.timing.append((episode, time.perf_counter() - started))
+        if due:
+            self._checkpoint(accuracy)
+        self.report(Progress("train", episode, self.config.episodes, step.loss, 100 * step.accuracy))
+
+    def _validate(self) -> float:
+        assert self.validation
+        embed = embedder(self.trainer.net, self.validation, self.config.norm)
+        return evaluate(
+            embed,
+            self.validation,
+            self.trainer.metric,
+            way=self._validation_way(self.validation),
+            shot=self.config.test_shot,
+            query=self.config.test_query,
+            episodes=min(VALIDATION_EPISODES, self.config.test_episodes),
+            seed=self.config.seed,
+            report=lambda done, total: self.report(Progress("validate", done, total)),
+        ).accuracy
+
+    def _checkpoint(self, accuracy: float | None) -> None:
+        """The journals first, then the best, then the last: a kill between any two leaves what resumption needs."""
+        self.metrics.sync()
+        self.timing.sync()
+        position = (self.metrics.size, self.metrics.digest)
+        if accuracy is None or accuracy > self.best[1]:
+            self.best = (self.trainer.episode, -1.0 if accuracy is None else accuracy)
+            self._save(self.folder.best, metrics=position)
+        self._save(self.folder.last, metrics=position)
+
+    def _save(self, path: Path, *, metrics: tuple[int, str]) -> None:
+        net, optimizer = self.trainer.state()
+        data = self.data
+        inputs: dict[str, Any] = {"mean": data.mean, "std": data.std, "image_shape": data.image_shape, "ink": data.ink}
+        checkpoint = Checkpoint(
+            self.trainer.episode,
+            net,
+            optimizer,
+            {name: np.asarray(value) for name, value in inputs.items()},
+            self.config.to_toml(),
+            data.digest,
+            *self.best,
+            *metrics,
+        )
+        save_checkpoint(path, checkpoint)
+
+    def finish(self) -> Summary:
+        """Test the best checkpoint by every test setting; write the results and the picture."""
+        best = self._load(self.folder.best)
+        if (best.episode, best.best_episode) != (self.best[0], self.best[0]):
+            raise UserError(
+                f"{self.folder.best} is the net after {best.episode} episodes, but this run was best after "
+                f"{self.best[0]}; put the right one back, or train again into another folder"
+            )
+        self.trainer.net.load_state(best.net)
+        images = SplitImages(self.trainer.engine, self.data, "test")
+        embed = embedder(self.trainer.net, images, self.config.norm)
+        tested = [self._test(embed, images, way) for way in self.config.test_way]
+        validation = best.best_accuracy if self.validation else None
+        tests = tuple(test for test, _ in tested)
+        summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
+        write_test_episodes(self.folder.test_episodes, [(t, a.per_episode) for t, a in tested])
+        title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
+        draw_curves(self.folder.metrics, self.folder.curves, title)
+        self.folder.write_json(self.folder.summary, summary.to_json())
+        return summary
+
+    def _test(self, embed: Any, images: SplitImages, way: int) -> tuple[Tested, Accuracy]:
+        config = self.config
+        form = {"way": way, "shot": config.test_shot, "query": config.test_query}
+        accuracy = evaluate(
+            embed,
+            images,
+            config.metric,
+            **form,
+            episodes=config.test_episodes,
+            seed=config.seed,
+            report=lambda done, total: self.report(Progress("test", done, total)),
+        )
+        return Tested.of(accuracy, form, config.norm), accuracy

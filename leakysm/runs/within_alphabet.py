@@ -1,0 +1,70 @@
+"""Test a run by Omniglot's within-alphabet protocol: 20 given tasks of 20-way 1-shot (Lake et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leakysm.data.within_alphabet import Run, within_alphabet
+from leakysm.errors import UserError
+from leakysm.runs.device import engine_for
+from leakysm.runs.restore import Restored, restore
+from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
+
+
+@dataclass(frozen=True)
+class WithinAlphabet:
+    """The error rate over the 20 tasks, in percent, with its 95 % interval (1.96 standard errors over the tasks).
+    checkpoint, checkpoint_episode, finished: as of Evaluated."""
+
+    way: int
+    shot: int
+    norm: str
+    error: float
+    interval: float
+    episodes: int
+    checkpoint: str
+    checkpoint_episode: int
+    finished: bool
+
+    def __str__(self) -> str:
+        return (
+            f"within alphabet, {self.way}-way {self.shot}-shot, {self.episodes} runs: error {self.error:.2f} % "
+            f"+- {self.interval:.2f} %"
+        )
+
+
+def evaluate_within_alphabet(
+    run: Path | str,
+    *,
+    data: str | None = None,
+    norm: str | None = None,
+    device: str | None = None,
+    name: str | None = None,
+    threads: int | None = None,
+) -> WithinAlphabet:
+    """data: all_runs.zip, what it unpacks to, or the folder that holds either; None is where the run's own data lies.
+
+    UserError if those files, the run or its checkpoint do not serve, or the net was made for images of another kind.
+    """
+    restored = restore(run, engine_for(device, name, threads))
+    inputs, place = restored.checkpoint.inputs, data or restored.config.data
+    if tuple(inputs["image_shape"]) != (28, 28, 1) or not inputs["ink"]:
+        raise UserError(
+            f"{run} was trained on images {inputs['image_shape'].tolist()} of {restored.config.dataset}; the "
+            "within-alphabet protocol needs a net for drawings [28, 28, 1]: train on omniglot"
+        )
+    if place is None:
+        raise UserError("the within-alphabet protocol needs Omniglot's all_runs.zip; give the place with --data")
+    norm = norm or restored.config.norm
+    errors = [1 - _accuracy(restored, task, norm) for task in within_alphabet(Path(place))]
+    error, interval = mean_and_interval(np.asarray(errors))
+    return WithinAlphabet(20, 1, norm, error, interval, len(errors), **restored.described())
+
+
+def _accuracy(restored: Restored, task: Run, norm: str) -> float:
+    z, way = restored.embed(np.concatenate([task.training, task.test]), norm), len(task.training)
+    nearest = nearest_prototypes(restored.net.engine, restored.config.metric, z, np.arange(way), way)
+    return float(np.mean(nearest == task.answers))

@@ -1,0 +1,1 @@
+"""Tools for those who build leakysm: profilers, and what each trick of an engine gains. They are not installed."""
