@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from leakysm_benchmarks.sizes import Size
 
 try:
-    import torch
+    import torch as torch  # for the other files of PyTorch too
 except ImportError as error:
     raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install 'leakysm[peers]'") from None
 

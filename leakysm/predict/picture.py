@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from leakysm import plots
 from leakysm.data.sheet import mosaic
-from leakysm.experiments import plots
 from leakysm.files import printable
 from leakysm.predict.predict import Images, Ranked
 

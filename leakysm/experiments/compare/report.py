@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leakysm.experiments import plots
+from leakysm import plots
 from leakysm.experiments.compare.comparison import Comparison, Form
 from leakysm.experiments.student import LEAST
 from leakysm.experiments.tables import markdown_table, with_interval

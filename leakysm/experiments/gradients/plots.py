@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leakysm.experiments import plots
+from leakysm import plots
 from leakysm.experiments.gradients import histogram
 from leakysm.experiments.gradients.measure import Traces
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from leakysm import plots
 from leakysm.errors import UserError
-from leakysm.experiments import plots
 from leakysm.experiments.finished import Finished, read_run
 from leakysm.experiments.student import Paired, paired
 from leakysm.experiments.sweep.file import Point
