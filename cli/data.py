@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
 from leakysm_cli.progress import shown_count
 
 if TYPE_CHECKING:
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 
 LAST = (1 << 63) - 1
 
-app = typer.Typer(help="Fetch, prepare and show the data sets.\n\nExample: leakysm data info --dataset strokes")
+app = typer.Typer(
+    name="data",
+    cls=SectionedGroup,
+    rich_markup_mode=None,
+    context_settings=CONTEXT,
+    help="Fetch, prepare and show the data sets.\n\nExample: leakysm data info --dataset strokes",
+)
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def info(
     dataset: o.Dataset = None,
     data: o.Data = None,
@@ -46,7 +53,7 @@ def info(
     typer.echo(f"checksum  {loaded.digest}")
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = None) -> None:
     """Read a data set once, so that training starts at once: the images are kept in one file in the cache folder.
 
@@ -64,7 +71,7 @@ def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = Non
     typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def show(
     dataset: o.Dataset = None,
     data: o.Data = None,
@@ -110,7 +117,7 @@ def show(
         typer.echo(str(out / name))
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def fetch(
     dataset: Annotated[str, typer.Argument(help="omniglot, the only one that is published for download.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where --dataset looks.")] = None,

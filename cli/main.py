@@ -30,12 +30,12 @@ from leakysm_cli import (
     vectors,
     verify,
 )
-from typer.core import TyperGroup
+from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
 
 FULL = (ENOSPC, EDQUOT)
 
 
-class OneLineErrors(TyperGroup):
+class OneLineErrors(SectionedGroup):
     """Whatever goes wrong in a user's hands is told in one line on standard error, with its exit status."""
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **keywords: Any) -> Any:
@@ -99,8 +99,10 @@ app = typer.Typer(
     cls=OneLineErrors,
     help="Few-shot classification with leaky squared Euclidean distance: train, test, check, compare.\n\n"
     "Example: leakysm train --way 5 --episodes 500",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
+    context_settings=CONTEXT,
 )
 
 
@@ -121,19 +123,18 @@ def options(
     pass
 
 
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(info.info)
-app.command()(gradients.gradients)
-app.command()(export.export)
-app.command()(compare.compare)
-app.command()(predict.predict)
-app.command()(sweep.sweep)
-app.command()(verify.verify)
-app.command()(bench.bench)
-app.command()(conform.conform)
-app.add_typer(data.app, name="data")
-app.add_typer(vectors.app, name="vectors")
+SECTIONS = {
+    "Train and test": (train.train, evaluate.evaluate, predict.predict, export.export),
+    "Experiments": (compare.compare, gradients.gradients, sweep.sweep),
+    "Verify": (verify.verify, conform.conform, vectors.app),
+    "Data and tools": (data.app, bench.bench, info.info),
+}
+for section, commands in SECTIONS.items():
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=section)
+        else:
+            app.command(cls=SectionedCommand, rich_help_panel=section)(command)
 
 
 def main() -> None:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
 
 if TYPE_CHECKING:
     from leakysm.verify.vectors.stored import Group
 
 app = typer.Typer(
+    name="vectors",
+    cls=SectionedGroup,
+    rich_markup_mode=None,
+    context_settings=CONTEXT,
     help="The reference vectors: exact results of adversarial cases, for any language.\n\n"
-    "Example: leakysm vectors list --operation relu"
+    "Example: leakysm vectors list --operation relu",
 )
 _Folder = Annotated[
     Path | None, typer.Option("--data", help="Folder of vectors. Default: those installed with leakysm.")
@@ -28,7 +33,7 @@ def subcommand(context: typer.Context) -> None:
         raise UserError("choose a subcommand: list, check, export or make; see leakysm vectors --help")
 
 
-@app.command("list")
+@app.command("list", cls=SectionedCommand)
 def list_(
     operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
     flag: Annotated[str | None, typer.Option(help="Only cases with this flag.")] = None,
@@ -56,7 +61,7 @@ def list_(
         print_lines(["", f"{len(chosen)} of {_cases(data)} cases"])
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def check(
     backend: Annotated[
         str, typer.Option(help="The engine to hold to the vectors: reference, numpy, cupy, or none.")
@@ -97,7 +102,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def export(
     output: Annotated[
         Path,
@@ -131,7 +136,7 @@ def export(
     print_lines([f"{output}: {len(groups)} cases"])
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def make(
     out: Annotated[Path, typer.Option(help="Folder to write the files and the manifest to.")],
     data: _Folder = None,

@@ -1,0 +1,80 @@
+"""Help texts in sections, as plain text: to draw boxes around them would take longer than all the rest of `--help`.
+
+A command or option stands in the section that its `rich_help_panel` names: sections in the order of their first entry,
+and last the options that name none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+OTHERS = "Options"
+LONGEST = 300  # characters of a command's first sentence in the list of commands: all of it
+Entry = tuple[str, tuple[str, str]]  # section, (name, text)
+
+
+def write_sections(formatter: Any, entries: Iterable[Entry]) -> None:
+    """The entries by section."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for section, entry in entries:
+        sections.setdefault(section, []).append(entry)
+    for section in sorted(sections, key=OTHERS.__eq__):
+        rows = sections[section]
+        with formatter.section(section):
+            formatter.write_dl(rows)
+
+
+def parameters(command: Any, context: Any) -> Iterable[Entry]:
+    """A command's arguments, then its options."""
+    shown = [(p, record) for p in command.get_params(context) if (record := p.get_help_record(context))]
+    for kind, section in (("argument", "Arguments"), ("option", OTHERS)):
+        for parameter, record in shown:
+            if parameter.param_type_name == kind:
+                name, text = record
+                text = re.sub(r"\[default: \((.*?)\)", r"[default: \1", text)  # a default in words comes in brackets
+                yield getattr(parameter, "rich_help_panel", None) or section, (name, text)
+
+
+def with_whole_examples(help: str | None) -> str | None:
+    """The text with a mark before each example: its line is not broken, so that it can be copied."""
+    return help and help.replace("\n\nExample:", "\n\n\b\nExample:")
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose options are listed in sections."""
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """What the command does, with an example."""
+        self.help = with_whole_examples(self.help)
+        super().format_help_text(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments and options, section by section."""
+        write_sections(formatter, parameters(self, ctx))
+
+
+class SectionedGroup(TyperGroup):
+    """Commands in sections."""
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """What the commands are for, with an example."""
+        self.help = with_whole_examples(self.help)
+        super().format_help_text(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Options of the group, then its commands, section by section."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        write_sections(
+            formatter,
+            (
+                (getattr(command, "rich_help_panel", None) or "Commands", (name, command.get_short_help_str(LONGEST)))
+                for name, command in commands
+                if command and not command.hidden
+            ),
+        )
+        write_sections(formatter, parameters(self, ctx))
