@@ -12,6 +12,7 @@ import pytest
 from leakysm_cli.main import app
 from typer.testing import CliRunner, Result
 
+import leakysm as lk
 from tests.cli.commands import commands
 
 Leakysm = Callable[..., Result]
@@ -151,3 +152,8 @@ def test_the_options_of_train_are_the_settings_of_a_run() -> None:
 
 def test_completion_is_offered() -> None:
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "leakysm", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"leakysm {lk.__version__}\n"
