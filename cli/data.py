@@ -164,8 +164,8 @@ def _description(data: Dataset) -> dict[str, object]:
     return {
         "dataset": data.name,
         "image_shape": data.image_shape,
-        "mean": data.mean.tolist(),
-        "std": data.std.tolist(),
+        "mean": data.inputs.mean.tolist(),
+        "std": data.inputs.std.tolist(),
         "digest": data.digest,
         "splits": {
             name: {

@@ -35,23 +35,24 @@ def predict(
     """
     from dataclasses import replace
 
+    from leakysm.data.images import read_for_net
     from leakysm.experiments.outputs import write_files
     from leakysm.files import printable
     from leakysm.predict.picture import picture as drawn
-    from leakysm.predict.predict import Reader, read_queries, read_support
     from leakysm.predict.predict import predict as classify
+    from leakysm.predict.predict import read_support
     from leakysm.runs import restore
     from leakysm.runs.device import engine_for
 
     if picture:
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads))
-    reader = Reader.of(restored.checkpoint.inputs)
-    classes, queries = read_support(reader, support), read_queries(reader, images)
+    inputs = restored.checkpoint.inputs
+    classes, queries = read_support(inputs, support), read_for_net(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
     names = [printable(path) for path in images]
     if picture:
-        content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=reader.ink)
+        content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=inputs.ink)
         write_files(picture.parent, {picture.name: content})
     ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]
     if json:

@@ -16,6 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from leakysm.cores import usable_cores
 from leakysm.data.dataset import Images, Report
+from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import Source, file_bytes
 from leakysm.errors import UserError
 
@@ -97,23 +98,23 @@ def read_images(
     return out
 
 
-def as_net_takes_it(data: bytes, where: str, *, image_shape: tuple[int, int, int], ink: bool) -> Images:
-    """One image file's content as a net takes it (H, W, C): resized (bilinear), grey for C = 1, 255 - grey for ink.
+def to_input_format(content: bytes, where: str, inputs: InputFormat) -> Images:
+    """An image file's content as uint8 (H, W, C) of that format: grey if C is 1, resized (bilinear), 255 - grey if ink.
 
-    The steps and their order are those of the data sets: 8 bits first, then the size. UserError, naming `where`, if it
-    is no still 8-bit image.
+    The size changes whatever the proportions. The data sets' own images take the same steps in the same order: 8 bits
+    first, then the size. UserError, naming `where`, unless it is one still 8-bit image.
     """
-    height, width, channels = image_shape
-    image = decode(data, where).convert("L" if channels == 1 else "RGB").resize((width, height), BILINEAR)
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image_shape)
-    return 255 - pixels if ink else pixels
+    height, width, channels = inputs.image_shape
+    image = decode(content, where).convert("L" if channels == 1 else "RGB").resize((width, height), BILINEAR)
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(inputs.image_shape)
+    return 255 - pixels if inputs.ink else pixels
 
 
-def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], ink: bool) -> Images:
-    """A user's own images (n, H, W, C), see `as_net_takes_it`; on several threads."""
+def read_for_net(files: Sequence[Path], inputs: InputFormat) -> Images:
+    """A user's own images (n, H, W, C) in that format, read on several threads. UserError names one that cannot be."""
 
     def read(file: Path) -> Images:
-        return as_net_takes_it(file_bytes(file), str(file), image_shape=image_shape, ink=ink)
+        return to_input_format(file_bytes(file), str(file), inputs)
 
     return np.stack([*in_threads(read, files)])
 

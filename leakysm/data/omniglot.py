@@ -17,6 +17,7 @@ from PIL import Image
 from leakysm.data.cache import Splits, cached, digest_of
 from leakysm.data.dataset import ClassSet, Dataset, Images, Report, in_class_order
 from leakysm.data.images import decode, in_threads
+from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import Source, ZipSource, open_source
 from leakysm.errors import UserError
 
@@ -60,7 +61,7 @@ def omniglot(
     if split == "vinyals-trainval":
         splits = {"train": splits["trainval"], "test": splits["test"]}
     digest = digest_of(split, digest, *(f"{name} {one}" for name in lists for one in lists[name]))
-    return Dataset("omniglot", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True)
+    return Dataset("omniglot", splits, InputFormat.unscaled((SIZE, SIZE, 1), ink=True), digest)
 
 
 def _find(root: Path, path: Path, part: str) -> Source:

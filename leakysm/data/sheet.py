@@ -35,7 +35,7 @@ def class_sheet(data: Dataset, split: str, *, classes: int, samples: int) -> Fig
     chosen = np.unique(np.linspace(0, one.n_classes - 1, classes).round().astype(np.int64))
     figure, (axes,) = _figure([samples], len(chosen), data)
     rows = [one.images[one.starts[k] : one.starts[k + 1]][:samples] for k in chosen]
-    _draw(axes, [_padded(row, samples, data.ink) for row in rows], [one.names[k] for k in chosen], data)
+    _draw(axes, [_padded(row, samples, data.inputs.ink) for row in rows], [one.names[k] for k in chosen], data)
     axes.set_title(f"{data.name}, {split}: {len(chosen)} of {one.n_classes} classes")
     return figure
 
@@ -65,7 +65,7 @@ def _figure(columns: Sequence[int], rows: int, data: Dataset) -> tuple[Figure, l
 
 
 def _draw(axes: Axes, rows: Sequence[Images], names: Sequence[str], data: Dataset) -> None:
-    axes.imshow(mosaic(np.concatenate(rows), len(rows[0]), ink=data.ink), interpolation="nearest")
+    axes.imshow(mosaic(np.concatenate(rows), len(rows[0]), ink=data.inputs.ink), interpolation="nearest")
     axes.set_xticks([])
     step = data.image_shape[0] + _GAP
     shown = [printable(name) for name in names]

@@ -27,12 +27,12 @@ FLATTENED = {"leakysm": "row, column, channel", "torch": "channel, row, column"}
 def metadata(run: Restored, layout: str) -> dict[str, str]:
     """What a safetensors file tells of the net beside its weights; texts, lists as JSON. The net's input is
     (pixels / 255 - mean) / std; `ink`: dark strokes on light paper were stored as 255 - grey."""
-    inputs = run.checkpoint.inputs
+    inputs = run.checkpoint.inputs.to_arrays()
     return {
         "format": "pt" if layout == "torch" else "np",
         "net": "Conv4",
         "embedding_order": FLATTENED[layout],
-        **{name: json_text(inputs[name].tolist()) for name in ("image_shape", "mean", "std", "ink")},
+        **{name: json_text(array.tolist()) for name, array in inputs.items()},
         "training_episodes": str(run.checkpoint.episode),
         "config": run.config.to_toml(),
     }

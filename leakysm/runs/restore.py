@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.backends import Engine
-from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.nets import Conv4
 from leakysm.runs.checkpoint import Arrays, Checkpoint
@@ -31,8 +30,7 @@ class Restored:
 
     def embed(self, images: NDArray[np.uint8], norm: str) -> Any:
         """Embeddings of images (n, H, W, C) by the checkpoint's own mean and deviation, on the engine."""
-        inputs = self.checkpoint.inputs
-        pixels = Dataset(self.config.dataset, {}, inputs["mean"], inputs["std"], "").to_float(images)
+        pixels = self.checkpoint.inputs.to_float(images)
         return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
 
     def described(self) -> dict[str, Any]:
@@ -52,7 +50,7 @@ def restore(run: Path | str, engine: Engine) -> Restored:
     folder = RunFolder(run)
     config, path = folder.require_config(), folder.tested()
     checkpoint = folder.checkpoint(path, config)
-    net = Conv4(int(checkpoint.inputs["image_shape"][2]), seed=config.seed, engine=engine)
+    net = Conv4(checkpoint.inputs.image_shape[2], seed=config.seed, engine=engine)
     if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # weights from elsewhere are at episode 0, too
         raise UserError(f"{path} holds an untrained net; train it: leakysm train --out {folder.path} --resume")
     net.load_state(checkpoint.net)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import check_episode
@@ -170,15 +168,13 @@ class _Run:
 
     def _save(self, path: Path, *, metrics: tuple[int, str]) -> None:
         net, optimizer = self.trainer.state()
-        data = self.data
-        inputs: dict[str, Any] = {"mean": data.mean, "std": data.std, "image_shape": data.image_shape, "ink": data.ink}
         checkpoint = Checkpoint(
             self.trainer.episode,
             net,
             optimizer,
-            {name: np.asarray(value) for name, value in inputs.items()},
+            self.data.inputs,
             self.config.to_toml(),
-            data.digest,
+            self.data.digest,
             *self.best,
             *metrics,
         )

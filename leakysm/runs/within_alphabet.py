@@ -51,9 +51,9 @@ def evaluate_within_alphabet(
     """
     restored = restore(run, engine_for(device, name, threads))
     inputs, place = restored.checkpoint.inputs, data or restored.config.data
-    if tuple(inputs["image_shape"]) != (28, 28, 1) or not inputs["ink"]:
+    if inputs.image_shape != (28, 28, 1) or not inputs.ink:
         raise UserError(
-            f"{run} was trained on images {inputs['image_shape'].tolist()} of {restored.config.dataset}; the "
+            f"{run} was trained on images {list(inputs.image_shape)} of {restored.config.dataset}; the "
             "within-alphabet protocol needs a net for drawings [28, 28, 1]: train on omniglot"
         )
     if place is None:

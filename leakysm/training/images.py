@@ -24,19 +24,20 @@ class SplitImages:
         self.split = split
         self.starts = class_set.starts
         self._images = engine.asarray(class_set.images)
-        self._data = replace(data, splits={}, mean=engine.asarray(data.mean), std=engine.asarray(data.std))
+        inputs = data.inputs
+        self._inputs = replace(inputs, mean=engine.asarray(inputs.mean), std=engine.asarray(inputs.std))
 
     def __len__(self) -> int:
         return int(self._images.shape[0])
 
     def __call__(self, indices: Indices) -> Array:
         """Those images, float32 (n, H, W, C)."""
-        return self._data.to_float(self._images[self.engine.asarray(indices)])
+        return self._inputs.to_float(self._images[self.engine.asarray(indices)])
 
     @property
     def on_device(self) -> tuple[Array, Array, Array]:
         """The bytes (n, H, W, C), and the mean and deviation (C,) by which they become the net's input."""
-        return self._images, self._data.mean, self._data.std
+        return self._images, self._inputs.mean, self._inputs.std
 
     @property
     def pixels(self) -> int:

@@ -26,7 +26,7 @@ def test_a_step_is_loss_gradient_update_and_running_statistics(data: Dataset, co
     for k in range(2):
         step = trainer.step()
         episode = sample(train.starts, 3, 1, 2, seed=5, split="train", episode=k)
-        z, saved = net.forward(data.to_float(train.images[np.concatenate([episode.support, episode.query])]))
+        z, saved = net.forward(data.inputs.to_float(train.images[np.concatenate([episode.support, episode.query])]))
         arguments = (z[:3], episode.support_labels, z[3:], episode.query_labels)
         loss = lk.prototypical_loss(*arguments, distance=metric)
         dz = np.concatenate(lk.prototypical_loss_vjp(*arguments, distance=metric))
