@@ -37,8 +37,6 @@ def evaluate(
 
     Example: leakysm evaluate runs/20260101-120000-omniglot --way 20 --shot 5 --episodes 1000
     """
-    from dataclasses import asdict
-
     from leakysm.strict_json import json_text
 
     _require_form(way=way, shot=shot, query=query, episodes=episodes)
@@ -54,7 +52,7 @@ def evaluate(
     run_it = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = run_it(run, settings, machine, keep)
     if json:
-        typer.echo(json_text(asdict(result)))
+        typer.echo(json_text(result.to_json()))
         return
     if result.checkpoint_episode == 0:
         typer.echo(f"{run} holds weights from elsewhere: tested {result.checkpoint}")

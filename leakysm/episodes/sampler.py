@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 
 Indices = NDArray[np.int64]
+
+
+class EpisodeForm(NamedTuple):
+    """How large an episode is: its classes, and of each class its support and its query images."""
+
+    way: int
+    shot: int
+    query: int
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from leakysm.errors import UserError
-from leakysm.runs import RunFolder, Tested, TrainConfig
-from leakysm.runs.results import read_summary, read_test_episodes
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One test of a run, and the accuracy (0 to 1) of each of its episodes, (episodes,) float64."""
-
-    tested: Tested
-    per_episode: NDArray[np.float64]
-
-    @property
-    def form(self) -> tuple[str, int, int]:
-        """What tests of two runs must share to be compared: way and shot in words, query, episodes."""
-        return self.tested.name, self.tested.query, self.tested.episodes
+from leakysm.runs import RunFolder, TestResult, TrainConfig
+from leakysm.runs.results import read_summary, with_episodes
 
 
 @dataclass(frozen=True)
@@ -33,7 +17,7 @@ class Finished:
     path: Path
     config: TrainConfig
     data_digest: str
-    tests: tuple[Measured, ...]
+    tests: tuple[TestResult, ...]
 
 
 def is_finished(path: Path, config: TrainConfig) -> bool:
@@ -50,9 +34,8 @@ def read_run(path: Path | str) -> Finished:
     if not folder.summary.exists():
         raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}")
     summary, tests = read_summary(folder.summary)
-    stated = str(summary.get("data_digest", ""))
-    # A published run may come without its weights.
-    without = stated and not folder.tested().exists()
-    digest = stated if without else folder.checkpoint(folder.tested(), config).data_digest
-    measured = tuple(Measured(test, read_test_episodes(folder.test_episodes, test)) for test in tests)
-    return Finished(folder.path, config, digest, measured)
+    stated = summary.get("data_digest", "")
+    without_weights = stated and not folder.tested().exists()  # as a published run may be
+    digest = stated if without_weights else folder.checkpoint(folder.tested(), config).data_digest
+    tests = [with_episodes(folder.test_episodes, test) for test in tests]
+    return Finished(folder.path, config, digest, tuple(tests))

@@ -13,11 +13,13 @@ Array = Any  # a vector of NumPy's or CuPy's
 
 
 class Optimizer:
-    """What both share: the step count, the decay of the learning rate, and state that a checkpoint can keep.
+    """What all optimizers share: the step count, the decay of the learning rate, and state that a checkpoint can keep.
 
     learning_rate > 0 is halved after every `halve_every` steps (0: never). `slots` are vectors like the parameters.
+    `name` is the one that settings and messages use.
     """
 
+    name: str
     slot_names: tuple[str, ...]
 
     def __init__(self, learning_rate: float, *, halve_every: int = 0) -> None:
@@ -69,6 +71,7 @@ def check_learning_rate(rate: float) -> None:
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1)."""
 
+    name = "adam"
     slot_names = ("first_moment", "second_moment")
 
     def __init__(
@@ -101,6 +104,7 @@ class Adam(Optimizer):
 class SGD(Optimizer):
     """Stochastic gradient descent with heavy-ball momentum (Polyak 1964): u = momentum u + g; w = w - rate u."""
 
+    name = "sgd"
     slot_names = ("velocity",)
 
     def __init__(self, learning_rate: float = 1e-2, *, halve_every: int = 0, momentum: float = 0.9) -> None:

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
-from leakysm.episodes import check_episode
+from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
+from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
 from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.journal import Journal, rows_up_to
-from leakysm.runs.results import Summary, Tested, write_test_episodes
+from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
-from leakysm.training.evaluation import Accuracy, embedder, evaluate
+from leakysm.training.evaluation import SplitEmbeddings, TestResult, embed_split, evaluate
 from leakysm.training.images import SplitImages
-from leakysm.training.trainer import STEP_COLUMNS, Trainer
+from leakysm.training.trainer import STEP_COLUMNS
 
 COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # of metrics.csv; both accuracies from 0 to 1
 VALIDATION_EPISODES = 200
@@ -74,7 +74,7 @@ class _Run:
 
     def __init__(self, config: TrainConfig, data: Dataset, engine: Engine, folder: RunFolder, report: Report) -> None:
         self.config, self.data, self.folder, self.report = config, data, folder, report
-        self.trainer = Trainer(config, data, engine)
+        self.trainer = build_trainer(config, data, engine)
         self.validation = self._validation_images(engine)
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
 
@@ -97,13 +97,13 @@ class _Run:
         if "val" not in self.data.splits:
             return None
         images = SplitImages(engine, self.data, "val")
-        check_episode(
-            images.starts, self._validation_way(images), self.config.test_shot, self.config.test_query, split="val"
-        )
+        check_episode(images.starts, *self._validation_form(images), split="val")
         return images
 
-    def _validation_way(self, images: SplitImages) -> int:
-        return min(self.config.test_way[0], len(images.starts) - 1)
+    def _validation_form(self, images: SplitImages) -> EpisodeForm:
+        """The first test's, with fewer classes where the validation split has no more."""
+        way = min(self.config.test_way[0], len(images.starts) - 1)
+        return EpisodeForm(way, self.config.test_shot, self.config.test_query)
 
     def _restore(self) -> Checkpoint | None:
         """The last checkpoint, taken over; or the first one, written."""
@@ -143,14 +143,10 @@ class _Run:
 
     def _validate(self) -> float:
         assert self.validation
-        embed = embedder(self.trainer.net, self.validation, self.config.norm)
         return evaluate(
-            embed,
-            self.validation,
+            embed_split(self.trainer.net, self.validation, self.config.norm),
             self.trainer.metric,
-            way=self._validation_way(self.validation),
-            shot=self.config.test_shot,
-            query=self.config.test_query,
+            self._validation_form(self.validation),
             episodes=min(VALIDATION_EPISODES, self.config.test_episodes),
             seed=self.config.seed,
             report=lambda done, total: self.report(Progress("validate", done, total)),
@@ -190,27 +186,22 @@ class _Run:
             )
         self.trainer.net.load_state(best.net)
         images = SplitImages(self.trainer.engine, self.data, "test")
-        embed = embedder(self.trainer.net, images, self.config.norm)
-        tested = [self._test(embed, images, way) for way in self.config.test_way]
+        embeddings = embed_split(self.trainer.net, images, self.config.norm)
+        tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation = best.best_accuracy if self.validation else None
-        tests = tuple(test for test, _ in tested)
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
-        write_test_episodes(self.folder.test_episodes, [(t, a.per_episode) for t, a in tested])
+        write_test_episodes(self.folder.test_episodes, tests)
         title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
         draw_curves(self.folder.metrics, self.folder.curves, title)
         self.folder.write_json(self.folder.summary, summary.to_json())
         return summary
 
-    def _test(self, embed: Any, images: SplitImages, way: int) -> tuple[Tested, Accuracy]:
-        config = self.config
-        form = {"way": way, "shot": config.test_shot, "query": config.test_query}
-        accuracy = evaluate(
-            embed,
-            images,
-            config.metric,
-            **form,
-            episodes=config.test_episodes,
-            seed=config.seed,
+    def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:
+        return evaluate(
+            embeddings,
+            self.config.metric,
+            EpisodeForm(way, self.config.test_shot, self.config.test_query),
+            episodes=self.config.test_episodes,
+            seed=self.config.seed,
             report=lambda done, total: self.report(Progress("test", done, total)),
         )
-        return Tested.of(accuracy, form, config.norm), accuracy

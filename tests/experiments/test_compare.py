@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm import runs
 from leakysm.errors import UserError
 from leakysm.experiments.compare.comparison import Comparison, compare, to_json
 from leakysm.experiments.compare.report import markdown
-from leakysm.experiments.finished import Finished, Measured
-from leakysm.runs import TrainConfig
+from leakysm.experiments.finished import Finished
+from leakysm.runs import TestResult, TrainConfig
 from leakysm.runs.defaults import with_defaults
 
 EPISODES = 4
@@ -40,10 +39,10 @@ def config(**settings: object) -> TrainConfig:
 def finished(per_episode: list[float], digest: str = "d", **settings: object) -> Finished:
     values = np.array(per_episode)
     interval = 100 * 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
-    tested = runs.Tested(5, 1, 15, "running", 100 * float(values.mean()), interval, len(values))
+    tested = TestResult(5, 1, 15, "running", 100 * float(values.mean()), interval, len(values), per_episode=values)
     chosen = config(**settings)
     path = Path(f"{chosen.distance}-{chosen.seed}")
-    return Finished(path, chosen, digest, (Measured(tested, values),))
+    return Finished(path, chosen, digest, (tested,))
 
 
 def pair(first: list[list[float]], second: list[list[float]]) -> Comparison:
@@ -126,7 +125,7 @@ def squared(**settings: object) -> Finished:
 def other_form() -> Finished:
     run = finished([0.5] * EPISODES, distance="euclidean")
     (test,) = run.tests
-    return replace(run, tests=(replace(test, tested=replace(test.tested, query=1)),))
+    return replace(run, tests=(replace(test, query=1),))
 
 
 @pytest.mark.parametrize(

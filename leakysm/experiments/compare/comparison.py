@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.experiments.finished import Finished, Measured
+from leakysm.experiments.finished import Finished
 from leakysm.experiments.settings import METRIC_KEYS, label
 from leakysm.experiments.student import Paired, paired
+from leakysm.runs import TestResult
 
 Form = tuple[str, int, int]
 MACHINE = {"seed", "backend", "device", "threads", "data"}  # what runs may differ in unsaid
@@ -34,13 +35,13 @@ class Comparison:
     forms: tuple[Form, ...]
     runs: dict[tuple[str, int], Finished]
 
-    def test(self, label: str, seed: int, form: Form) -> Measured:
+    def test(self, label: str, seed: int, form: Form) -> TestResult:
         """A run's test of that form."""
         return next(test for test in self.runs[label, seed].tests if test.form == form)
 
     def accuracy(self, label: str, form: Form) -> Paired:
         """Mean over the seeds, in percent, and Student's interval; its p-value means nothing."""
-        return paired([self.test(label, seed, form).tested.accuracy for seed in self.seeds])
+        return paired([self.test(label, seed, form).accuracy for seed in self.seeds])
 
     def difference(self, label: str, form: Form) -> Paired:
         """This setting's accuracy less the first one's, in percent, over the seeds."""
@@ -133,8 +134,8 @@ def _form_json(comparison: Comparison, form: Form) -> dict[str, Any]:
 
 
 def _seed_json(comparison: Comparison, label_: str, seed: int, form: Form) -> dict[str, Any]:
-    tested = comparison.test(label_, seed, form).tested
-    entry: dict[str, Any] = {"seed": seed, "accuracy": tested.accuracy, "interval": tested.interval}
+    test = comparison.test(label_, seed, form)
+    entry: dict[str, Any] = {"seed": seed, "accuracy": test.accuracy, "interval": test.interval}
     if label_ != comparison.labels[0]:
         difference, interval = comparison.seed_difference(label_, seed, form)
         entry |= {"difference": difference, "difference_interval": interval}

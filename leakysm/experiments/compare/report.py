@@ -54,7 +54,7 @@ def _by_seed(comparison: Comparison, form: Form) -> str:
     """Of each trained net the accuracy, and the difference from the first setting's net of the same seed."""
     rows = []
     for label in comparison.labels:
-        tests = [comparison.test(label, seed, form).tested for seed in comparison.seeds]
+        tests = [comparison.test(label, seed, form) for seed in comparison.seeds]
         rows.append([label, "accuracy", *(with_interval(test.accuracy, test.interval) for test in tests)])
     for label in comparison.labels[1:]:
         pairs = [comparison.seed_difference(label, seed, form) for seed in comparison.seeds]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
+from leakysm.runs.build import build_trainer
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
@@ -72,7 +73,7 @@ def compare_early_steps(
     runs = [(i, j) for j in range(len(seeds)) for i in range(len(configs))]
     for run, (i, j) in enumerate(runs):
         label, config = list(configs.items())[i]
-        trainer = Trainer(replace(config, seed=seeds[j]), data, engine)
+        trainer = build_trainer(replace(config, seed=seeds[j]), data, engine)
         for k in range(steps):
             if k in watch:
                 watched[label, seeds[j], k] = _pairs(trainer)
