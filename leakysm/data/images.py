@@ -17,8 +17,9 @@ from PIL.ImageFile import ImageFile
 from leakysm.cores import usable_cores
 from leakysm.data.dataset import Images, Report
 from leakysm.data.inputs import InputFormat
-from leakysm.data.sources import Source, file_bytes
+from leakysm.data.sources import LARGEST_IMAGE, Source
 from leakysm.errors import UserError
+from leakysm.files import read_file
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 T = TypeVar("T")
@@ -114,7 +115,7 @@ def read_for_net(files: Sequence[Path], inputs: InputFormat) -> Images:
     """A user's own images (n, H, W, C) in that format, read on several threads. UserError names one that cannot be."""
 
     def read(file: Path) -> Images:
-        return to_input_format(file_bytes(file), str(file), inputs)
+        return to_input_format(read_file(file, most=LARGEST_IMAGE, mend="check its name"), str(file), inputs)
 
     return np.stack([*in_threads(read, files)])
 

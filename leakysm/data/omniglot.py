@@ -20,6 +20,7 @@ from leakysm.data.images import decode, in_threads
 from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import Source, ZipSource, open_source
 from leakysm.errors import UserError
+from leakysm.files import read_file
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
 SMALL1, SMALL2 = "images_background_small1", "images_background_small2"
@@ -164,13 +165,12 @@ def _vinyals_lists(root: Path) -> dict[str, list[str]]:
     seen: dict[str, str] = {}
     for split in ("train", "val", "test"):
         file = folder / f"{split}.txt"
+        mend = "the Vinyals split needs train.txt, val.txt and test.txt"
         try:
-            lists[split] = file.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError):
-            raise UserError(
-                f"{file}: no readable text file; the Vinyals split needs train.txt, val.txt and test.txt"
-            ) from None
-        lists[split] = [line.strip() for line in lists[split] if line.strip()]
+            lines = read_file(file, mend=mend).decode().split("\n")
+        except UnicodeDecodeError:
+            raise UserError(f"{file} is no text file in UTF-8; {mend}") from None
+        lists[split] = [line.strip() for line in lines if line.strip()]
         for name in lists[split]:
             if name in seen:
                 raise UserError(

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from leakysm.errors import UserError
+from leakysm.files import opened, read_file
 
-_LARGEST = 1 << 28  # bytes of one file; an archive that claims more is refused before it is inflated
+LARGEST_IMAGE = 1 << 28  # bytes of one file; an archive that claims more is refused before it is inflated
+_LARGEST_ARCHIVE = 1 << 36  # bytes
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -42,16 +44,6 @@ def open_source(path: Path) -> Source:
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give the place of the data with --data")
     return ZipSource(path)
-
-
-def file_bytes(path: Path) -> bytes:
-    """A file's content. UserError if it cannot be read, or is a device, which may have no end."""
-    try:
-        if path.is_char_device() or path.is_block_device():
-            raise UserError(f"{path} is a device, and a file is expected; give another")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; make the file readable, or give another") from None
 
 
 class FolderSource:
@@ -91,7 +83,7 @@ class FolderSource:
         return self._content[1]
 
     def read(self, name: str) -> bytes:
-        return file_bytes(self.path / name)
+        return read_file(self.path / name, most=LARGEST_IMAGE, mend="make the file readable, or remove it")
 
     def checksum(self) -> str:
         digest = hashlib.sha256()
@@ -139,8 +131,8 @@ class ZipSource:
             raise UserError(f"{where} is encrypted; give an archive without a password")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise UserError(f"{where} is a symbolic link; give an archive that holds the files themselves")
-        if entry.file_size > _LARGEST:
-            raise UserError(f"{where} claims {entry.file_size} bytes, more than {_LARGEST}; give single images")
+        if entry.file_size > LARGEST_IMAGE:
+            raise UserError(f"{where} claims {entry.file_size} bytes, more than {LARGEST_IMAGE}; give single images")
         name = "/".join(parts)
         if name in admitted:
             raise UserError(f"{where} stands there twice; make the archive again")
@@ -157,11 +149,8 @@ class ZipSource:
             raise UserError(f"{self.path}: entry '{name}' is damaged ({error}); download the archive again") from None
 
     def checksum(self) -> str:
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise UserError(f"{self.path}: {error.strerror}; make the file readable") from None
+        with opened(self.path, most=_LARGEST_ARCHIVE, mend="give a readable zip file") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_litter(name: str) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from leakysm.data.images import read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
+from leakysm.files import read_file
 
 SIZE = 84
 Rows = list[tuple[str, str]]  # file, class
@@ -73,10 +75,10 @@ def _find_images(root: Path, path: Path) -> Source:
 
 def _read_table(file: Path) -> Rows:
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            lines = [line for line in csv.reader(text) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: no readable table ({error}); expected lines `filename,label`") from None
+        text = read_file(file, mend="make it readable").decode("utf-8-sig")
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} is no readable table ({error}); expected lines `filename,label`") from None
     if not lines or lines[0] != ["filename", "label"]:
         raise UserError(f"{file} begins with {lines[0] if lines else 'nothing'}; expected the line filename,label")
     if len(lines) == 1:

@@ -14,7 +14,7 @@ from leakysm.backends import backend
 from leakysm.errors import UserError
 from leakysm.exchange import safetensors
 from leakysm.exchange.torch_layout import from_torch
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 from leakysm.nets import Conv4
 from leakysm.runs import Restored
 from leakysm.strict_json import json_text
@@ -99,10 +99,7 @@ def require_suffix(path: Path) -> None:
 
 
 def _read(path: Path) -> State:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a readable file") from None
+    content = read_file(path, mend="name a file of weights")
     if path.suffix == ".safetensors":
         return safetensors.load(content, str(path))[0]
     try:

@@ -17,7 +17,7 @@ import numpy as np
 
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 
 Arrays = dict[str, np.ndarray]
 BLOCK = 512
@@ -67,10 +67,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """UserError, in one line, if the file is missing, cut short, altered, or no checkpoint."""
-    try:
-        whole = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a run that holds this checkpoint") from None
+    whole = read_file(path, mend="name a run that holds this checkpoint")
     if whole[:BLOCK] != _block(whole[BLOCK:]):
         raise UserError(
             f"{path} is damaged or no checkpoint: its {len(whole)} bytes do not have the checksum that it states; "

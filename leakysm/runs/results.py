@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.evaluation import TestResult
 
@@ -54,10 +54,10 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[TestResult]]:
     from leakysm.runs.summary_schema import tests_of
 
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_file(path, mend="make it readable").decode())
         return content, tests_of(content)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; see to it that it can be read") from None
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); train again into another folder") from None
 

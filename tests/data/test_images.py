@@ -150,7 +150,7 @@ def test_own_images_become_what_the_net_was_trained_on(tmp_path: Path) -> None:
 
 
 def test_own_images_that_are_missing_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no\.png: No such file"):
+    with pytest.raises(UserError, match=r"no\.png does not exist; check its name"):
         read_for_net([tmp_path / "no.png"], InputFormat.unscaled((28, 28, 1), ink=True))
 
 

@@ -142,7 +142,7 @@ def test_vinyals_lists_must_be_there_and_fit(zips: Path) -> None:
     with pytest.raises(UserError, match=r"test\.txt lists Cyd/character03/rot000, which val\.txt has already"):
         load("omniglot", zips, split="vinyals")
     (zips / "vinyals" / "val.txt").unlink()
-    with pytest.raises(UserError, match=r"val\.txt: no readable text file"):
+    with pytest.raises(UserError, match=r"val\.txt does not exist; the Vinyals split needs"):
         load("omniglot", zips, split="vinyals")
 
 

@@ -140,7 +140,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert query.read_bytes() == before
     (tmp_path / "folder.png").mkdir()
     assert "folder.png is a folder, and a file is expected" in refused(*over, tmp_path / "folder.png")
-    assert "missing.png: No such file" in told(tmp_path / "missing.png")
+    assert "missing.png does not exist; check its name" in told(tmp_path / "missing.png")
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")
     assert "holds no run" in told(query, net=support)

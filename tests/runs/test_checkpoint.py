@@ -101,7 +101,7 @@ def test_a_longer_file_is_noticed(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.h5: No such file"):
+    with pytest.raises(UserError, match=r"gone\.h5 does not exist"):
         load_checkpoint(tmp_path / "gone.h5")
 
 

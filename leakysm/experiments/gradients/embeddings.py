@@ -13,6 +13,9 @@ from leakysm.data.dataset import starts_of
 from leakysm.episodes import sample
 from leakysm.errors import UserError
 from leakysm.experiments.gradients.suggest import Embedded
+from leakysm.files import opened
+
+LARGEST = 1 << 34  # bytes of a file of embeddings
 
 
 def read_embeddings(path: Path, labels: Path | None = None) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
@@ -66,10 +69,9 @@ def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDA
 
 def _load(path: Path) -> NDArray[np.generic]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or 'cannot be read'}; name a readable .npy file") from None
-    except MemoryError:
+        with opened(path, most=LARGEST, mend="name an .npy file") as file:
+            array = np.load(file, allow_pickle=False)
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
         reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
