@@ -18,16 +18,15 @@ USUAL_SPLITS = ("train", "val", "test")
 
 
 def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path], mend: str = "") -> None:
-    """UserError if two splits have a class, or an image (`kind`), of one name. files: what tells of each split."""
-    seen: dict[str, str] = {}
+    """UserError if two splits share a name. kind: "class" or "image", what has the names. files: each split's list."""
+    split_of: dict[str, str] = {}
     for split, names in by_split.items():
-        for name in (own := dict.fromkeys(names, split)):
-            if name in seen:
+        for name in names:
+            if split_of.setdefault(name, split) != split:
                 raise UserError(
-                    f"{files[split]} has the {kind} {name}, which {files[seen[name]].name} has too; "
+                    f"{files[split]} has the {kind} {name}, which {files[split_of[name]].name} has too; "
                     f"few-shot splits share no {kind}{mend}"
                 )
-        seen |= own
 
 
 def starts_of(counts: Iterable[int]) -> NDArray[np.int64]:

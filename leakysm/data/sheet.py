@@ -1,4 +1,4 @@
-"""Contact sheets: what a data set looks like, and what one episode asks of a net."""
+"""Pictures of a data set: some images of each class, and one episode."""
 
 from __future__ import annotations
 

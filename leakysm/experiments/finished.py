@@ -11,8 +11,8 @@ from leakysm.runs.results import read_summary, with_episodes
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run's folder, configuration, data's digest and tests."""
+class FinishedRun:
+    """A finished run: its folder, its configuration, the digest of its data, and its tests with their episodes."""
 
     path: Path
     config: TrainConfig
@@ -27,8 +27,8 @@ def is_finished(path: Path, config: TrainConfig) -> bool:
     return stored is not None and replace(stored, threads=config.threads) == config
 
 
-def read_run(path: Path | str) -> Finished:
-    """UserError, in one line, if there is no run, it is not finished, or a file of it is damaged."""
+def read_run(path: Path | str) -> FinishedRun:
+    """The run in this folder. UserError if there is none, if it is not finished, or if a file of it is damaged."""
     folder = RunFolder(path)
     config = folder.require_config()
     if not folder.summary.exists():
@@ -38,4 +38,4 @@ def read_run(path: Path | str) -> Finished:
     without_weights = stated and not folder.tested().exists()  # as a published run may be
     digest = stated if without_weights else folder.checkpoint(folder.tested(), config).data_digest
     tests = [with_episodes(folder.test_episodes, test) for test in tests]
-    return Finished(folder.path, config, digest, tuple(tests))
+    return FinishedRun(folder.path, config, digest, tuple(tests))

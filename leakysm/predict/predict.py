@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from leakysm.data.images import SUFFIXES, to_input_format
+from leakysm.data.images import is_image_name, to_input_format
 from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import FolderSource
 from leakysm.errors import CheckFailed, UserError
@@ -30,25 +30,35 @@ class Ranked:
 
 
 def read_support(inputs: InputFormat, folder: Path) -> dict[str, Images]:
-    """Classes by name, (shots, H, W, C) each, from `folder`/<class>/<image>. UserError unless there are two or more."""
+    """Images (shots, H, W, C) by class, from `folder`/<class>/<image>.
+
+    UserError unless there are two classes or more, and nothing else.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; expected one folder a class, with its examples: <class>/<image>")
     source = FolderSource(folder)
     for empty in source.empty_folders:
         raise UserError(f"{folder / empty} is an empty folder; put examples in it, or remove it")
+    if source.names and all("/" not in name and is_image_name(name) for name in source.names):
+        raise UserError(f"{folder} holds images, not class folders; did you mean --support {folder.parent}?")
     classes: dict[str, list[Images]] = {}
     for name in source.names:
-        *folders, file = name.split("/")
-        if len(folders) != 1 or not file.lower().endswith(SUFFIXES):
-            raise UserError(f"{folder}: {name} is no example of a class; expected <class>/<image> and nothing else")
-        classes.setdefault(folders[0], []).append(to_input_format(source.read(name), str(folder / name), inputs))
+        label, _, file = name.partition("/")
+        if "/" in file or not is_image_name(file):
+            raise UserError(
+                f"{folder}: {name} is no example of a class; expected <class>/<image> and nothing else: move it away"
+            )
+        classes.setdefault(label, []).append(to_input_format(source.read(name), str(folder / name), inputs))
     if len(classes) < 2:
         raise UserError(f"{folder} holds {len(classes)} class; expected two or more, a folder each")
     return {name: np.stack(images) for name, images in classes.items()}
 
 
 def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm: str) -> list[list[Ranked]]:
-    """For each query all classes, the nearest first. norm "episode": support and queries are normalised together.
+    """For each query all classes, the nearest first.
+
+    support: images (shots, H, W, C) by class. queries (n, H, W, C). norm: whether batch norm uses its "running"
+    statistics, or those of this "episode", support and queries together.
 
     CheckFailed if an embedding is not finite.
     """

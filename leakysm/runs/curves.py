@@ -62,13 +62,13 @@ def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def smoothed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean of y over a moving window, a fiftieth of all, at the x of the window's end."""
+    """The mean of y over a moving window of a fiftieth of the points, placed at the x where the window ends."""
     window = max(1, len(y) // 50)
     return x[window - 1 :], np.convolve(y, np.full(window, 1 / window), "valid")
 
 
 def _line(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], label: str) -> None:
-    """Every step faintly, and the mean of a window over it."""
+    """Every step as a pale line, and the moving mean over it."""
     axes.plot(x, y, alpha=0.3)
     axes.plot(*smoothed(x, y), color="C0")
     axes.set(xlabel="episode", ylabel=label)

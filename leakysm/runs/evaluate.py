@@ -30,9 +30,9 @@ def evaluate_run(
 ) -> TestResult:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
-    settings: by TrainConfig's names: test_way (its first is used), test_shot, test_query, test_episodes, seed, norm,
-    data. What is None or missing is the run's own. keep: add the test to those of the run. UserError if run,
-    checkpoint, data or settings do not serve.
+    settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
+    seed, norm, data. For those that are None or missing, the run's own hold. keep: add the test to those of the run.
+    UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
     restored = restore(run, engine_for(device, name, threads))
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Tests added to a finished run, so that runs can be compared by tests that they were not trained with."""
+"""Tests added to a finished run, so that runs can be compared by other tests than those at their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leakysm.training.evaluation import TestResult
 
 
 def require_keepable(restored: Restored, config: TrainConfig) -> None:
-    """UserError unless the run is finished and the test's seed and norm are the run's: else tests form no pairs."""
+    """UserError unless the run is finished and the test has the run's seed and norm; others could not be compared."""
     if not restored.finished:
         raise UserError(f"{restored.path.parent} is not finished; --keep adds to the tests of a finished run")
     for key in ("seed", "norm"):
@@ -39,6 +39,6 @@ def keep_test(folder: RunFolder, new: TestResult, data_digest: str) -> None:
                     "episodes; test by those, or leave --keep out"
                 )
         kept.append(new)
-        write_test_episodes(folder.test_episodes, kept)  # first: what the summary names must be there
+        write_test_episodes(folder.test_episodes, kept)  # before the summary, which must not name what is missing
         content = {"data_digest": data_digest, "tests": [test.to_json() for test in kept]}
         folder.write_json(folder.summary, summary | content)

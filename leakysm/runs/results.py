@@ -1,4 +1,4 @@
-"""What a run's test says: summary.json, and each episode's accuracy for paired comparisons."""
+"""The results of a run: summary.json, and test-episodes.h5 with each test episode's accuracy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ AGREEMENT = 0.01  # percent: how far a test's mean in its two files may differ
 
 @dataclass(frozen=True)
 class Summary:
-    """The end of a run. checkpoint: the tested one's file name, after checkpoint_episode episodes; validation_accuracy
-    in percent, None where the data has no validation split and the last checkpoint counts as the best. data_digest:
-    the data's checksum."""
+    """What a run came to.
+
+    checkpoint: the file of the net that was tested, after checkpoint_episode training episodes. validation_accuracy: in
+    percent; None where the data have no validation split, so that the last checkpoint counts as the best. data_digest:
+    the data set's digest.
+    """
 
     config: TrainConfig
     checkpoint: str

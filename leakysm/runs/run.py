@@ -31,7 +31,11 @@ VALIDATION_EPISODES = 200
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells as it goes on. phase: "train", "validate" or "test"; loss, accuracy (percent): of training."""
+    """How far a run is.
+
+    phase: "train", "validate" or "test". done, total: episodes of the phase. loss, accuracy (percent): of the training
+    episode just done.
+    """
 
     phase: str
     done: int
@@ -51,12 +55,13 @@ def train(
     resume: bool = False,
     report: Report = lambda progress: None,
 ) -> Summary:
-    """Train and test by `config`, everything written to the folder `out`.
+    """Train and test by `config`, and write everything to the folder `out`.
 
-    With `resume` a run that was cut off in `out` goes on from its last checkpoint, to the same bits as if it had never
-    been cut off; where there is none yet, it begins. Threads and the data's place may be others than the run began
-    with. UserError if `out` holds a run that is not to be resumed, one of another configuration or other data, or one
-    that another process is at. CheckFailed if loss or gradient is not finite: the checkpoints stay.
+    resume: go on with the run in `out` from its last checkpoint; it ends with the same bits as a run that was never
+    interrupted. Without a checkpoint it begins anew. Only the number of threads and the place of the data may differ
+    from what the run began with. report is called after every episode.
+    UserError if `out` holds a run and `resume` is false, a run of other settings or data, or a run that another process
+    trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
     run = _Run(config, data, engine_of(config), RunFolder(out), report)
     with ExitStack() as stack:
@@ -79,9 +84,9 @@ class _Run:
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
 
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
-        """Take the folder, and the state that is in it; open the journals."""
+        """Take possession of the folder, restore the state in it, and open the journals."""
         folder = self.folder
-        self.config = folder.begin(self.config, resume=resume)  # what is written is what the run began with
+        self.config = folder.begin(self.config, resume=resume)  # a resumed run keeps the settings that it began with
         stack.enter_context(folder.alone())
         last = self._restore()
         size, digest = 0, ""
@@ -106,18 +111,18 @@ class _Run:
         return EpisodeForm(way, self.config.test_shot, self.config.test_query)
 
     def _restore(self) -> Checkpoint | None:
-        """The last checkpoint, taken over; or the first one, written."""
+        """Restore the last checkpoint, and return it. Without one, write the first, and return None."""
         if not self.folder.last.exists():
             self._save(self.folder.last, metrics=(0, ""))
             return None
         last = self._load(self.folder.last)
         if last.best_episode >= 0:
-            self._load(self.folder.best)  # one that does not serve is told now, not after all the training
+            self._load(self.folder.best)  # report a bad one now, not after all the training
         self.trainer.load_state(last.net, last.optimizer, last.episode)
         return last
 
     def _load(self, path: Path) -> Checkpoint:
-        """UserError if the checkpoint is not of this run and these data."""
+        """The checkpoint. UserError if it belongs to another run or to other data."""
         checkpoint = self.folder.checkpoint(path, self.config)
         if checkpoint.data_digest != self.data.digest:
             raise UserError(
@@ -127,7 +132,7 @@ class _Run:
         return checkpoint
 
     def step(self) -> None:
-        """One episode; a row in each journal; where it is due, validation and a checkpoint."""
+        """Train on one episode and write a row to each journal; when due, validate and write a checkpoint."""
         started = time.perf_counter()
         step = self.trainer.step()
         episode = self.trainer.episode
@@ -153,7 +158,7 @@ class _Run:
         ).accuracy
 
     def _checkpoint(self, accuracy: float | None) -> None:
-        """The journals first, then the best, then the last: a kill between any two leaves what resumption needs."""
+        """Write the journals first, then the best, then the last: a kill between any two leaves what resuming needs."""
         self.metrics.sync()
         self.timing.sync()
         position = (self.metrics.size, self.metrics.digest)
@@ -177,7 +182,7 @@ class _Run:
         save_checkpoint(path, checkpoint)
 
     def finish(self) -> Summary:
-        """Test the best checkpoint by every test setting; write the results and the picture."""
+        """Test the best checkpoint with every test way; write the results and the picture."""
         best = self._load(self.folder.best)
         if (best.episode, best.best_episode) != (self.best[0], self.best[0]):
             raise UserError(

@@ -26,8 +26,9 @@ def evaluate_within_alphabet(
 ) -> TestResult:
     """The error rate of a run's best checkpoint over the 20 tasks.
 
-    data: all_runs.zip, what it unpacks to, or the folder that holds either; None is where the run's own data lies.
-    UserError if those files, the run or its checkpoint do not serve, or the net was made for images of another kind.
+    data: all_runs.zip, the folder that it unpacks to, or the folder that holds one of them; None is the place of the
+    run's own data. UserError if those files, the run or its checkpoint cannot be used, or if the net takes other images
+    than drawings of 28x28.
     """
     restored = restore(run, engine_for(device, name, threads))
     inputs, place = restored.checkpoint.inputs, data or restored.config.data

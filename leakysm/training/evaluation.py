@@ -18,8 +18,8 @@ from leakysm.ops.metrics import Metric
 from leakysm.training.images import SplitImages
 
 Array = Any
-Report = Callable[[int, int], None]  # episodes done, of how many
-CHUNK_PIXELS = 200_000  # embedded at a time: bounds memory
+Report = Callable[[int, int], None]  # episodes done, episodes in all
+CHUNK_PIXELS = 200_000  # pixels that are embedded at a time, so that memory stays bounded
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TestResult:
 
     @property
     def name(self) -> str:
-        """What tells the result from a run's others: 5-way 1-shot."""
+        """What distinguishes the result among a run's: "5-way 1-shot"."""
         return f"{self.way}-way {self.shot}-shot"
 
     @property

@@ -1,4 +1,4 @@
-"""One training step after another, and the state from which they go on exactly."""
+"""Training step by step, from a state that can be saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEP_COLUMNS = ("loss", "accuracy", *FIGURES)
 
 @dataclass(frozen=True)
 class Step:
-    """What one step showed, before its update: loss, accuracy (0 to 1) and the sparsity FIGURES."""
+    """Loss, accuracy (0 to 1) and the sparsity FIGURES of one step, before its update."""
 
     loss: float
     accuracy: float
@@ -29,7 +29,7 @@ class Step:
 
     @property
     def row(self) -> tuple[float, ...]:
-        """In the order of STEP_COLUMNS."""
+        """The values of STEP_COLUMNS, in their order."""
         return (self.loss, self.accuracy, *self.figures)
 
 
@@ -78,14 +78,17 @@ class Trainer:
         self._whole_step = self.engine.training_step(net, optimizer, metric, images.on_device, **form._asdict())
 
     def step(self) -> Step:
-        """Train on the next episode. CheckFailed if loss or gradient is not finite, with everything left as it was, or
-        if the gradient overflows the optimizer's state (of which an engine's whole step tells after its update)."""
+        """Train on the next episode.
+
+        CheckFailed if loss or gradient is not finite; then nothing has changed. CheckFailed also if the gradient would
+        overflow the optimizer's state; a whole step in one call notices that only after its update.
+        """
         row = self._step_on_device() if self._whole_step else self._step()
         self.episode += 1
         return Step(row[0], row[1], row[2:])
 
     def _step(self) -> tuple[float, ...]:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at here
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
             saved, result = self.forward()
             figures = sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :])
             numbers = [result.loss, result.accuracy, *figures]
@@ -108,7 +111,7 @@ class Trainer:
         return tuple(row)
 
     def forward(self) -> tuple[Any, EpisodeLoss]:
-        """What the net keeps for its backward pass, and the loss of the next episode. Changes nothing."""
+        """What the net saves for its backward pass, and the loss of the next episode. Changes nothing."""
         episode = self._next_episode()
         z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
         support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
@@ -119,7 +122,7 @@ class Trainer:
         return sample(images.starts, *self.form, seed=self.seed, split=images.split, episode=self.episode)
 
     def require_finite_state(self) -> None:
-        """CheckFailed unless net and optimizer are finite: such a state is worth keeping."""
+        """CheckFailed unless all numbers of net and optimizer are finite."""
         net, optimizer = self.state()
         for name, array in (net | optimizer).items():
             if not np.isfinite(array).all():
@@ -144,12 +147,12 @@ class Trainer:
             )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The net's and the optimizer's, on the host."""
+        """The state of the net and that of the optimizer, as NumPy arrays."""
         optimizer = {name: self.engine.to_host(a) for name, a in self.optimizer.state().items()}
         return self.net.state(), optimizer
 
     def load_state(self, net: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], episode: int) -> None:
-        """Take over what `state` gave after `episode` steps."""
+        """Restore what `state` gave after `episode` steps."""
         self.net.load_state(net)
         self.optimizer.load_state({name: self.engine.asarray(a) for name, a in optimizer.items()})
         self.episode = episode

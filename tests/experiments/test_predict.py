@@ -148,7 +148,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     save(tmp_path / "one" / "a" / "0.png", drawing(0, 0))
     assert "holds 1 class; expected two or more" in told(query, of=tmp_path / "one")
     save(tmp_path / "flat" / "0.png", drawing(0, 0))
-    assert "0.png is no example of a class" in told(query, of=tmp_path / "flat")
+    assert f"holds images, not class folders; did you mean --support {tmp_path}?" in told(query, of=tmp_path / "flat")
     (support / "class9").mkdir()
     assert "class9 is an empty folder" in told(query)
     (support / "class9" / "notes.txt").write_text("")

@@ -11,7 +11,7 @@ import numpy as np
 
 from leakysm.errors import UserError
 from leakysm.experiments import plots
-from leakysm.experiments.finished import Finished, read_run
+from leakysm.experiments.finished import FinishedRun, read_run
 from leakysm.experiments.student import Paired, paired
 from leakysm.experiments.sweep.file import Point
 from leakysm.experiments.sweep.sweep import FAILED, FINISHED, State
@@ -25,7 +25,7 @@ class Found:
     """A sweep's runs: states of all, tests of the finished ones."""
 
     states: Mapping[Point, State]
-    finished: dict[Point, Finished]
+    finished: dict[Point, FinishedRun]
 
     def forms(self) -> list[Form]:
         """Way and shot, queries, episodes of each kind of test, as they come."""
