@@ -1,4 +1,4 @@
-"""`load`: one name, one data set."""
+"""Every data set by its name."""
 
 from __future__ import annotations
 

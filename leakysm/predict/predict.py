@@ -1,4 +1,4 @@
-"""Classify one's own images with a trained net, from a few examples a class."""
+"""Classify a user's own images with a trained net, from a few examples of each class."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A class as an image's candidate. probability: softmax over the negative distances to all prototypes."""
+class Candidate:
+    """A class that an image may belong to. probability: softmax over the negative distances to all prototypes."""
 
     name: str
     probability: float
@@ -54,7 +54,7 @@ def read_support(inputs: InputFormat, folder: Path) -> dict[str, Images]:
     return {name: np.stack(images) for name, images in classes.items()}
 
 
-def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm: str) -> list[list[Ranked]]:
+def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm: str) -> list[list[Candidate]]:
     """For each query all classes, the nearest first.
 
     support: images (shots, H, W, C) by class. queries (n, H, W, C). norm: whether batch norm uses its "running"
@@ -70,6 +70,6 @@ def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm:
     probabilities = np.exp(log_softmax(-distances))
     names = list(support)
     return [
-        [Ranked(names[k], float(p[k]), float(d[k])) for k in np.argsort(d, kind="stable")]
+        [Candidate(names[k], float(p[k]), float(d[k])) for k in np.argsort(d, kind="stable")]
         for d, p in zip(distances, probabilities, strict=True)
     ]

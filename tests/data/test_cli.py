@@ -126,7 +126,7 @@ def test_show_refuses_more_than_there_is(tmp_path: Path, option: str, most: int,
 
 def test_show_draws_nothing_among_the_data(tmp_path: Path) -> None:
     for out in (tmp_path, tmp_path / "below"):
-        with pytest.raises(UserError, match=r"among the data in .*; draw elsewhere"):
+        with pytest.raises(UserError, match=r"among the data in .*; choose another folder"):
             run("show", "--dataset", "folder", "--data", tmp_path, "--out", out)
 
 
