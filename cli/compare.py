@@ -13,7 +13,7 @@ from leakysm_cli.train import new_folder, refuse_a_runs_folder, refuse_what_is_t
 
 if TYPE_CHECKING:
     from leakysm.experiments.compare.comparison import Comparison
-    from leakysm.experiments.finished import Finished
+    from leakysm.experiments.finished import FinishedRun
     from leakysm.runs import Progress
 
 SEEDS = 3
@@ -117,13 +117,13 @@ def _shown(title: str) -> Iterator[Callable[[Progress], None]]:
         yield report
 
 
-def _read(paths: list[Path]) -> list[Finished]:
+def _read(paths: list[Path]) -> list[FinishedRun]:
     from leakysm.experiments.finished import read_run
 
     return [read_run(path) for path in paths]
 
 
-def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
+def _report(runs: list[FinishedRun], out: Path | None, as_json: bool) -> None:
     """Print the comparison; with `out`, leave it there too."""
     from leakysm.experiments.compare.comparison import compare, to_json
     from leakysm.experiments.compare.report import learning_curves, markdown, without_metrics

@@ -12,7 +12,7 @@ from leakysm_cli.train import new_folder, refuse_what_is_there
 if TYPE_CHECKING:
     from leakysm.backends import Engine
     from leakysm.experiments.gradients.measure import Traces
-    from leakysm.experiments.gradients.suggest import Embedded
+    from leakysm.experiments.gradients.suggest import EmbeddedEpisode
     from leakysm.ops.metrics import Metric
 
 OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
@@ -183,7 +183,7 @@ def _suggest(
     print(f"\n{command}")
 
 
-def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
+def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[EmbeddedEpisode]]:
     from leakysm.experiments.gradients.embeddings import episodes_of, read_embeddings
     from leakysm.runs.device import engine_for
     from leakysm.runs.settings import checked
@@ -199,7 +199,7 @@ def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> 
     return engine, list(episodes_of(z, starts, **form, seed=given["seed"], episodes=EPISODES))
 
 
-def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded]]:
+def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[EmbeddedEpisode]]:
     from dataclasses import replace
 
     from leakysm_cli.progress import shown_count

@@ -16,16 +16,16 @@ def info(json: o.Json = False) -> None:
     from leakysm.runs.environment import data_found, environment
     from leakysm.strict_json import json_text
 
-    found = environment() | {"data": data_found()}
+    description = environment() | {"data": data_found()}
     if json:
-        typer.echo(json_text(found))
+        typer.echo(json_text(description))
     else:
-        for line in _lines(found):
+        for line in _lines(description):
             typer.echo(line)
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    return [f"{name.replace('_', ' '):16}{_text(value)}" for name, value in found.items()]
+def _lines(description: dict[str, Any]) -> list[str]:
+    return [f"{name.replace('_', ' '):16}{_text(value)}" for name, value in description.items()]
 
 
 def _text(value: Any) -> str:

@@ -109,7 +109,7 @@ def omniglot_images(path):
     from leakysm.data import load
 
     data = load("omniglot", path)
-    return data.to_float(data.splits["test"].images[np.arange(0, 20 * 12, 4)])
+    return data.inputs.to_float(data.splits["test"].images[np.arange(0, 20 * 12, 4)])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
-from leakysm.experiments.finished import Finished, is_finished, read_run
+from leakysm.experiments.finished import FinishedRun, is_finished, read_run
 from leakysm.runs import Progress, TrainConfig, train
 
 Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # a run's title -> where it reports to
@@ -17,7 +17,7 @@ Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # a
 
 def train_all(
     configs: Mapping[str, TrainConfig], seeds: Sequence[int], data: Dataset, out: Path, shown: Shown
-) -> list[Finished]:
+) -> list[FinishedRun]:
     """One run a setting and seed, seed by seed; a run that was cut off goes on.
 
     UserError if a folder holds another run. CheckFailed, naming setting and seed, if a loss is not finite.

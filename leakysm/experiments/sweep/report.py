@@ -11,7 +11,7 @@ import numpy as np
 
 from leakysm import plots
 from leakysm.errors import UserError
-from leakysm.experiments.finished import Finished, read_run
+from leakysm.experiments.finished import FinishedRun, read_run
 from leakysm.experiments.student import Paired, paired
 from leakysm.experiments.sweep.file import Point
 from leakysm.experiments.sweep.sweep import FAILED, FINISHED, State
@@ -25,7 +25,7 @@ class Found:
     """A sweep's runs: states of all, tests of the finished ones."""
 
     states: Mapping[Point, State]
-    finished: dict[Point, Finished]
+    finished: dict[Point, FinishedRun]
 
     def forms(self) -> list[Form]:
         """Way and shot, queries, episodes of each kind of test, as they come."""
@@ -38,7 +38,7 @@ class Found:
     def accuracies(self, setting: str, form: Form) -> list[float]:
         """In percent, one a finished seed."""
         runs = [run for point, run in self.finished.items() if point.setting == setting]
-        return [test.tested.accuracy for run in runs for test in run.tests if test.form == form]
+        return [test.accuracy for run in runs for test in run.tests if test.form == form]
 
 
 def found(states: Mapping[Point, State], out: Path) -> Found:
@@ -60,10 +60,9 @@ def to_json(sweep: Found) -> dict[str, Any]:
         entry: dict[str, Any] = {"setting": point.setting, "seed": point.config.seed, "folder": point.folder}
         entry |= {"status": state.status, "error": state.error}
         if point in sweep.finished:
-            tested = [test.tested for test in sweep.finished[point].tests]
             entry["tests"] = [
                 {"way": t.way, "shot": t.shot, "accuracy": t.accuracy, "interval": t.interval, "episodes": t.episodes}
-                for t in tested
+                for t in sweep.finished[point].tests
             ]
         runs.append(entry)
     settings = [
@@ -123,7 +122,7 @@ def _means(
     for point in leaky:
         place = thresholds.index(point.config.threshold or 0.0), slopes.index(point.config.slope or 0.0)
         tests = sweep.finished[point].tests if point in sweep.finished else ()
-        values.setdefault(place, []).extend(test.tested.accuracy for test in tests if test.form == form)
+        values.setdefault(place, []).extend(test.accuracy for test in tests if test.form == form)
     means = np.full((len(thresholds), len(slopes)), np.nan)
     for place, accuracies in values.items():
         if accuracies:

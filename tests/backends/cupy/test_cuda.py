@@ -17,7 +17,7 @@ from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import SGD, Adam
 from leakysm.runs import train
-from leakysm.training import Trainer
+from leakysm.runs.build import build_trainer
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
@@ -202,7 +202,7 @@ def test_steps_are_those_of_the_cpu(engine):
     """The trainer on both, float32: records of the first steps agree to what the two orders of sums allow."""
     data = _make_data()
     settings = config(optimizer="sgd", learning_rate=0.01)
-    ours, theirs = Trainer(settings, data, engine), Trainer(settings, data, lk.backend("numpy"))
+    ours, theirs = build_trainer(settings, data, engine), build_trainer(settings, data, lk.backend("numpy"))
     for _ in range(4):
         row, expected = np.array(ours.step().row, "float32"), np.array(theirs.step().row)
         assert_close(row, expected, 1 + abs(expected), 256, "row")
@@ -211,7 +211,7 @@ def test_steps_are_those_of_the_cpu(engine):
 
 
 def test_steps_after_the_first_take_no_more_memory(engine):
-    trainer = Trainer(config(), _make_data(), engine)
+    trainer = build_trainer(config(), _make_data(), engine)
     trainer.step()
     pool = engine.xp.get_default_memory_pool()
     used = pool.used_bytes()
@@ -224,7 +224,7 @@ def test_others_may_use_the_device_between_steps(engine):
     """The graph's own memory, labels and all, is given to nobody."""
 
     def records(disturbed):
-        trainer = Trainer(config(), _make_data(), engine)
+        trainer = build_trainer(config(), _make_data(), engine)
         found = []
         for _ in range(4):
             found.append(trainer.step().row)
@@ -236,7 +236,7 @@ def test_others_may_use_the_device_between_steps(engine):
 
 
 def test_a_loss_that_is_not_finite_changes_nothing(engine):
-    trainer = Trainer(config(), _make_data(), engine)
+    trainer = build_trainer(config(), _make_data(), engine)
     trainer.step()
     trainer.net.parameters["block4.shift"][:] = float("nan")
     before = {name: array.copy() for part in trainer.state() for name, array in part.items()}

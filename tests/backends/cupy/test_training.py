@@ -8,8 +8,8 @@ import pytest
 import leakysm as lk
 from leakysm.errors import CheckFailed
 from leakysm.runs import TrainConfig, run, train
+from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import load_checkpoint
-from leakysm.training import Trainer
 from tests.backends.cupy.block_cases import assert_close
 from tests.backends.cupy.host_kernels import HostEngine
 from tests.tiny_run import SETTINGS, _make_data
@@ -27,7 +27,10 @@ def data():
 def test_steps_are_those_of_the_reference(host_kernels, data):
     """float32, the same operations in another grouping; the scale of each is its largest value."""
     settings = config(optimizer="sgd", learning_rate=0.01)
-    ours, theirs = Trainer(settings, data, HostEngine(host_kernels)), Trainer(settings, data, lk.backend("reference"))
+    ours, theirs = (
+        build_trainer(settings, data, HostEngine(host_kernels)),
+        build_trainer(settings, data, lk.backend("reference")),
+    )
     for _ in range(2):
         row, expected = np.array(ours.step().row, "float32"), np.array(theirs.step().row)
         assert_close(row, expected, 1 + abs(expected), 64, "row")
@@ -38,7 +41,7 @@ def test_steps_are_those_of_the_reference(host_kernels, data):
 
 
 def test_a_loss_that_is_not_finite_changes_nothing(host_kernels, data):
-    trainer = Trainer(config(), data, HostEngine(host_kernels))
+    trainer = build_trainer(config(), data, HostEngine(host_kernels))
     trainer.step()
     trainer.net.parameters["block4.shift"][:] = np.nan
     before = {name: array.copy() for part in trainer.state() for name, array in part.items()}
