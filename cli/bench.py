@@ -56,8 +56,7 @@ def bench(
             raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
         o.refuse("is a GPU's; add --device cuda, or leave it out", tf32=tf32 or None)
-    if threads is not None:
-        checked("threads", threads)
+    checked({"threads": threads})
     with shown_status() as progress:
         if device == "cpu":
             found = _on_cpu(which or BENCHMARKS, vs, threads, rounds, progress)

@@ -64,11 +64,11 @@ def evaluate(
 
 
 def _require_form(**form: int | None) -> None:
+    from leakysm.choices import SETTINGS
     from leakysm.errors import UserError
-    from leakysm.runs.settings import LEAST
 
     for name, value in form.items():
-        if value is not None and value < (least := LEAST[f"test_{name}"]):
+        if value is not None and value < (least := SETTINGS[f"test_{name}"].limits["ge"]):
             raise UserError(f"--{name} is {value}: give {least} or more")
 
 
