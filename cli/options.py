@@ -24,10 +24,13 @@ from leakysm.errors import UserError, suggestion
 DATA, NET, TEST, MACHINE = "Data", "Training", "Test", "Machine"
 
 
-def _setting(key: str, panel: str) -> Any:
-    """The option that gives the setting `key`: its name, help and default, as leakysm/choices.py states them."""
+def _setting(key: str, panel: str, default: str = "") -> Any:
+    """The option that gives the setting `key`: its name, help and default as leakysm/choices.py states them.
+
+    default: another default in words, where a command has its own.
+    """
     name = "--" + key.replace("_", "-")
-    return typer.Option(name, help=SETTINGS[key].help, show_default=_default(key), rich_help_panel=panel)
+    return typer.Option(name, help=SETTINGS[key].help, show_default=default or _default(key), rich_help_panel=panel)
 
 
 def _default(key: str) -> str | bool:
@@ -61,6 +64,7 @@ TestShot = Annotated[int | None, _setting("test_shot", TEST)]
 TestQuery = Annotated[int | None, _setting("test_query", TEST)]
 TestEpisodes = Annotated[int | None, _setting("test_episodes", TEST)]
 Norm = Annotated[NormName | None, _setting("norm", TEST)]
+NormOfRun = Annotated[NormName | None, _setting("norm", TEST, default="the run's")]
 Backend = Annotated[BackendName | None, _setting("backend", MACHINE)]
 Device = Annotated[str | None, _setting("device", MACHINE)]
 Threads = Annotated[int | None, _setting("threads", MACHINE)]

@@ -73,7 +73,9 @@ def test_every_help_has_an_example(leakysm: Leakysm, words: tuple[str, ...]) -> 
     [
         (["train", "--wya", "5"], "No such option: --wya"),
         (["trian"], "No such command 'trian'"),
-        (["train", "--way", "five"], "Invalid value for '--way'"),
+        (["train", "--way", "five"], "--way is 'five': give a whole number; see leakysm train --help"),
+        (["train", "--slope", "steep"], "--slope is 'steep': give a number"),
+        (["compare", "--seeds", "0"], "--seeds is '0': give 1 or more"),
         (["train", "--dataset", "omnigot"], "'omnigot' is not one of 'strokes', 'omniglot'"),
         (["train", "--distance", "manhattan"], "'manhattan' is not one of"),
         (["train", "extra"], "unexpected extra argument"),
