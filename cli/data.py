@@ -39,9 +39,9 @@ def info(
     """
     loaded = _load(dataset, data, split)
     if json:
-        from leakysm.strict_json import json_text
+        from leakysm_cli.output import print_json
 
-        typer.echo(json_text(_description(loaded), indent=2))
+        print_json(_description(loaded), indent=2)
         return
     typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
     typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")

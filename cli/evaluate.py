@@ -26,7 +26,7 @@ def evaluate(
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Number of test episodes.", show_default="the run's")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed for the test episodes.", show_default="the run's")] = None,
-    norm: o.Norm = None,
+    norm: o.NormOfRun = None,
     data: o.Data = None,
     backend: o.Backend = None,
     device: o.Device = None,
@@ -44,7 +44,7 @@ def evaluate(
 
     Example: leakysm evaluate runs/20260101-120000-omniglot --way 20 --shot 5 --episodes 1000
     """
-    from leakysm.strict_json import json_text
+    from leakysm_cli.output import print_json
 
     _require_form(way=way, shot=shot, query=query, episodes=episodes)
     settings: dict[str, Any] = {
@@ -59,7 +59,7 @@ def evaluate(
     test = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = test(run, settings, machine, keep)
     if json:
-        typer.echo(json_text(result.to_json()))
+        print_json(result.to_json())
         return
     if result.checkpoint_episode == 0:
         typer.echo(f"{run} holds imported weights: tested {result.checkpoint}")
@@ -69,11 +69,11 @@ def evaluate(
 
 
 def _require_form(**form: int | None) -> None:
+    from leakysm.choices import SETTINGS
     from leakysm.errors import UserError
-    from leakysm.runs.settings import LEAST
 
     for name, value in form.items():
-        if value is not None and value < (least := LEAST[f"test_{name}"]):
+        if value is not None and value < (least := SETTINGS[f"test_{name}"].limits["ge"]):
             raise UserError(f"--{name} is {value}: give {least} or more")
 
 

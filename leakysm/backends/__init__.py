@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from leakysm.backends.protocol import Engine, Pair
+from leakysm.choices import BACKENDS
 from leakysm.errors import UserError
-
-BACKENDS = ("numpy", "cupy", "reference")
 
 
 def backend(name: str, *, threads: int | None = None, device: str | int | None = None, tf32: bool = False) -> Engine:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from leakysm.choices import DATASETS, SPLITS
 from leakysm.data.dataset import Dataset, Report
 from leakysm.errors import UserError
-
-DATASETS = ("strokes", "omniglot", "miniimagenet", "caltech101", "folder")
-SPLITS = ("lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2")
 
 
 def load(

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from leakysm import plots
 from leakysm.data.sheet import mosaic
 from leakysm.files import printable
 from leakysm.predict.predict import Candidate, Images

@@ -3,7 +3,7 @@
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.evaluate import evaluate_run
 from leakysm.runs.folder import RunFolder
-from leakysm.runs.resolve import prepare, to_resume, under_options
+from leakysm.runs.resolve import Loader, resolve, to_resume, under_options
 from leakysm.runs.restore import Restored, restore
 from leakysm.runs.results import Summary
 from leakysm.runs.run import Progress, train
@@ -13,6 +13,7 @@ from leakysm.training.evaluation import TestResult
 
 __all__ = [
     "Checkpoint",
+    "Loader",
     "Progress",
     "Restored",
     "RunFolder",
@@ -22,7 +23,7 @@ __all__ = [
     "evaluate_run",
     "evaluate_within_alphabet",
     "load_checkpoint",
-    "prepare",
+    "resolve",
     "restore",
     "to_resume",
     "train",

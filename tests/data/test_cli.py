@@ -19,7 +19,7 @@ from leakysm.data.fetch import ARCHIVES
 from leakysm.episodes import Episode, sample
 from leakysm.errors import UserError
 from leakysm.runs.build import build_trainer
-from leakysm.runs.resolve import prepare
+from leakysm.runs.resolve import resolve
 from tests.data.conftest import noise, png, write_files
 from tests.data.test_fetch import Server, server
 
@@ -89,7 +89,7 @@ def test_what_is_shown_of_a_seed_is_what_that_seed_trains_on(
     ((shown, support, query),) = sheets
 
     given = {"dataset": kind, "data": str(data[-1]) if data else None, "seed": seed, "device": "cpu"}
-    config, trained = prepare({**given, "way": 3, "shot": 1, "query": 2, "test_way": (2,), "test_query": 2})
+    config, trained = resolve({**given, "way": 3, "shot": 1, "query": 2, "test_way": (2,), "test_query": 2})
     assert shown.digest == trained.digest
     for split, one in trained.splits.items():
         assert shown.splits[split].names == one.names

@@ -21,9 +21,11 @@ import pytest
 
 from leakysm.data import load
 from leakysm.experiments.finished import is_finished
-from leakysm.experiments.sweep.file import Point, SweepFile, points, read_sweep
-from leakysm.experiments.sweep.report import found, heat_map, markdown, to_json
-from leakysm.experiments.sweep.sweep import ATTEMPTS, Pool, dask_pool, run_all
+from leakysm.experiments.sweep.file import SweepFile, read_sweep
+from leakysm.experiments.sweep.points import Point, points
+from leakysm.experiments.sweep.pools import Pool, dask_pool
+from leakysm.experiments.sweep.report import heat_map, markdown, read_results, to_json
+from leakysm.experiments.sweep.run_all import ATTEMPTS, run_all
 from leakysm.experiments.sweep.worker import FAILURE, run_one
 from leakysm.locks import locked
 from leakysm.runs import RunFolder, train
@@ -133,7 +135,7 @@ def test_a_damaged_run_is_told_and_takes_no_other_with_it(out: Path, tmp_path: P
         shutil.copytree(out / point.folder, tmp_path / point.folder)
     (tmp_path / first.folder / "summary.json").write_text("{")
     (tmp_path / second.folder / "config.toml").write_text("way = ")
-    report = found(run_all([first, second, third], tmp_path, Pool(Here, 1), lambda states: None), tmp_path)
+    report = read_results(run_all([first, second, third], tmp_path, Pool(Here, 1), lambda states: None), tmp_path)
     assert [state.status for state in report.states.values()] == ["failed", "failed", "finished"]
     assert "summary.json is damaged" in str(report.states[first].error)
     assert "config.toml" in str(report.states[second].error)
@@ -208,13 +210,13 @@ def test_a_scheduler_that_goes_away_is_told(tmp_path: Path) -> None:
 
     states = run_all(runs()[:2], tmp_path, Pool(lambda: Here(spoilt), None), lambda states: None)
     assert {state.error for state in states.values()} == {
-        "its scheduler is gone; start one, then the same command goes on"
+        "its scheduler is gone; start one, then the same command continues"
     }
 
 
 def test_the_report_ranks_settings_and_draws_the_map(out: Path) -> None:
     work = runs()
-    result = found(run_all(work, out, Pool(Here, 1), lambda states: None), out)
+    result = read_results(run_all(work, out, Pool(Here, 1), lambda states: None), out)
     table = to_json(result)
     assert [(run["setting"], run["seed"]) for run in table["runs"]] == [(p.setting, p.config.seed) for p in work]
     assert {run["status"] for run in table["runs"]} == {"finished"}
@@ -229,7 +231,7 @@ def test_the_report_ranks_settings_and_draws_the_map(out: Path) -> None:
     assert listed == [f"{mean:.2f}" for mean in sorted(means, reverse=True)]
     assert (heat_map(result) or b"").startswith(b"\x89PNG")
     alone = {point: state for point, state in result.states.items() if point.config.distance == "euclidean"}
-    assert heat_map(found(alone, out)) is None
+    assert heat_map(read_results(alone, out)) is None
 
 
 FILE = """
@@ -262,8 +264,8 @@ def test_the_command_on_local_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[grid]\nthreshhold = [1]\n", "did you mean threshold?"),
-        ("[grid]\nslope = [2]\n", "slope is 2"),
+        ("[grid]\nthreshhold = [1]\n", "did you mean 'threshold'?"),
+        ("[grid]\nslope = [2]\n", "slope holds 2"),
         ("way = 999\n[grid]\nseed = [1]\n", "999"),
     ],
 )

@@ -60,7 +60,7 @@ def test_omniglot_follows_the_published_protocol() -> None:
         ({"test_shot": 15, "test_query": 6}, "the smallest class of the test split has 20"),
         ({"distance": "euclidean", "slope": 0.5}, "slope is given, but the distance is euclidean"),
         ({"split": "lake"}, "split is given, but strokes has no choice of splits"),
-        ({"dataset": "strocks"}, "dataset is 'strocks': did you mean strokes"),
+        ({"dataset": "strocks"}, "dataset is 'strocks': did you mean 'strokes'"),
     ],
 )
 def test_what_does_not_fit_is_refused(given: dict[str, object], message: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 import leakysm as lk
 from leakysm.errors import UserError
 from leakysm.ops import registry as operations
+from leakysm.tables import columns
 from leakysm.verify import registry
 from leakysm.verify.adapters import ModuleImplementation, arrays_named
 from leakysm.verify.bounds import Bound, Exact
@@ -27,7 +28,6 @@ from leakysm.verify.report import (
     SUMMARY_HEADER,
     Row,
     as_json,
-    columns,
     error_rows,
     problems,
     summary_rows,

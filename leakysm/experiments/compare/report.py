@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from leakysm import plots
 from leakysm.experiments.compare.comparison import Comparison, Form
+from leakysm.experiments.intervals import with_interval
 from leakysm.experiments.student import LEAST
-from leakysm.experiments.tables import markdown_table, with_interval
 from leakysm.runs import RunFolder
 from leakysm.runs.curves import read_metrics, smoothed
+from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from leakysm.experiments.gradients.measure import Traces
 from leakysm.experiments.gradients.plots import histogram_figure, traces_figure
 from leakysm.experiments.outputs import write_files
 from leakysm.experiments.settings import METRIC_KEYS
-from leakysm.experiments.tables import csv_table
 from leakysm.runs.settings import TrainConfig
 from leakysm.strict_json import json_text
+from leakysm.tables import csv_table
 from leakysm.training.trainer import STEP_COLUMNS
 
 # What a configuration has that these first steps depend on.

@@ -7,7 +7,6 @@ lie within their bound. A case may be added (a minor version), none may change o
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import CheckFailed
+from leakysm.strict_json import json_text
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.bounds import Exact, Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
@@ -41,7 +41,7 @@ def case_group(truth: Truth) -> Group:
     case, entry = truth.case, truth.entry
     group = Group(
         contents={
-            "parameters": json.dumps({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True),
+            "parameters": json_text({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True),
             "one_way": ",".join(case.one_way),
         },
         description={

@@ -8,7 +8,6 @@ way through four blocks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean, Metric, SquaredEuclidean
 from leakysm.ops.prototypes import prototypes
 from leakysm.ops.prototypical_loss import prototypical_loss, prototypical_loss_vjp
+from leakysm.strict_json import json_text
 from leakysm.verify.bounds import Floats
 from leakysm.verify.cases.numbers import cyclic, noise, single
 from leakysm.verify.oracle.net import training_pass
@@ -109,7 +109,7 @@ def groups(shipped: Mapping[str, Group]) -> tuple[dict[str, Group], list[str]]:
 def _group(case: Net, metric: Metric, results: Results, size: str, more: dict[str, str]) -> Group:
     exact = size == "small"
     group = Group(
-        contents={"parameters": json.dumps({"distance": plain(metric)}, sort_keys=True), "one_way": ""},
+        contents={"parameters": json_text({"distance": plain(metric)}, sort_keys=True), "one_way": ""},
         description={
             "arithmetic": "50 digits" if exact else "float64",
             "flags": "plain",

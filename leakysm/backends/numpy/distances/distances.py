@@ -19,8 +19,9 @@ from leakysm.backends.numpy.distances.pair_sums import PairSums, Place
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Pair, reference_pair
+from leakysm.choices import Per
 from leakysm.ops.arrays import quiet, require_same_width, require_shape, working
-from leakysm.ops.leaky_squared_euclidean import Per, require_per
+from leakysm.ops.leaky_squared_euclidean import require_per
 from leakysm.ops.restriction import Leak
 
 Gradients = tuple[np.ndarray, np.ndarray]
