@@ -79,7 +79,7 @@ def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, 
     if shot + query > counts.min():
         raise UserError(
             f"shot + query is {shot} + {query} = {shot + query}, but the smallest class of the {split} split has "
-            f"{counts.min()} image{'s' * (counts.min() != 1)}; lower shot or query, or add images"
+            f"{counts.min()} image{'s' * int(counts.min() != 1)}; lower shot or query, or add images"
         )
 
 
