@@ -1,4 +1,4 @@
-"""The engines: the same operations as `forward -> (y, saved)`, `backward(saved, dy)`, by name."""
+"""The engines: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy)`, by name."""
 
 from __future__ import annotations
 

@@ -1,16 +1,28 @@
-"""What an engine is: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy) -> gradients`."""
+"""What an engine is: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy) -> gradients`.
+
+One convention holds for every engine and every operation:
+
+    y, saved = pair.forward(*arguments, **parameters)
+    gradients = pair.backward(saved, dy)
+
+`saved` is a named tuple or a frozen dataclass that says what it holds. A fast forward pass that does not serve its
+arguments returns what the reference's returns, a `ReferenceSaved`; `Engine.operation` sees to the backward pass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from leakysm.ops.arrays import dtype_name
 from leakysm.ops.registry import OPERATIONS
 
 Array = Any  # an array of the engine's own namespace
+
+CONVOLUTIONS = ("conv2d", "conv_block", "conv_block_inference")
 
 
 @dataclass(frozen=True)
@@ -25,16 +37,22 @@ class Pair:
     backward: Callable[..., Any]
 
 
+class ReferenceSaved(NamedTuple):
+    """What the reference keeps of a forward pass: the call itself."""
+
+    arguments: tuple[Any, ...]
+    parameters: dict[str, Any]
+
+
 def reference_pair(name: str) -> Pair:
     """The pair that a registered operation makes without any tuning: keep the arguments, call the vjp on them."""
     operation = OPERATIONS[name]
 
-    def forward(*arguments: Any, **parameters: Any) -> tuple[Any, Any]:
-        return operation.value(*arguments, **parameters), (arguments, parameters)
+    def forward(*arguments: Any, **parameters: Any) -> tuple[Any, ReferenceSaved]:
+        return operation.value(*arguments, **parameters), ReferenceSaved(arguments, parameters)
 
-    def backward(saved: Any, dy: Any = 1.0, **options: Any) -> Any:
-        arguments, parameters = saved
-        return operation.vjp(*arguments, dy, **parameters, **options)
+    def backward(saved: ReferenceSaved, dy: Any = 1.0, **options: Any) -> Any:
+        return operation.vjp(*saved.arguments, dy, **saved.parameters, **options)
 
     return Pair(forward, backward)
 
@@ -51,8 +69,25 @@ class Engine:
     pairs: dict[str, Pair]
 
     def operation(self, name: str) -> Pair:
-        """The pair of the registered operation `name` (KeyError if there is none)."""
-        return self.pairs[name] if name in self.pairs else reference_pair(name)
+        """The pair of the registered operation `name` (KeyError if there is none).
+
+        A fast pair sees arguments that `_served` lets through. All others go to the reference, which computes float16
+        in float32 and rounds once, and which says what is wrong with wrong arguments.
+        """
+        reference = reference_pair(name)
+        if name not in self.pairs:
+            return reference
+        fast = self.pairs[name]
+
+        def forward(*arguments: Any, **parameters: Any) -> tuple[Any, Any]:
+            pair = fast if _served(name, arguments) else reference
+            return pair.forward(*arguments, **parameters)
+
+        def backward(saved: Any, *dy: Any, **options: Any) -> Any:
+            pair = reference if isinstance(saved, ReferenceSaved) else fast
+            return pair.backward(saved, *dy, **options)
+
+        return Pair(forward, backward)
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:
         """A host array on the engine's device, in `dtype` if given."""
@@ -83,3 +118,10 @@ class Engine:
 
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it; nothing to do where work is synchronous."""
+
+
+def _served(name: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether a fast pair takes these arguments: float32 or float64; of a convolution, some channel and some filter."""
+    if not hasattr(arguments[0], "dtype") or dtype_name(arguments[0]) not in ("float32", "float64"):
+        return False
+    return not (name in CONVOLUTIONS and 0 in getattr(arguments[1], "shape", ()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
+from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent
 from leakysm.backends.cupy.convolution import (
     COLUMNS,
     SMALL_ROWS,
@@ -206,9 +206,8 @@ def conv_block_inference_pair(kernels: Kernels) -> Pair:
 
 def block_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation."""
-    pairs = {
+    return {
         "conv2d": conv2d_pair(kernels),
         "conv_block": conv_block_pair(kernels),
         "conv_block_inference": conv_block_inference_pair(kernels),
     }
-    return {name: single_or_double(name, pair) for name, pair in pairs.items()}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.backends.checks import check_cotangent, single_or_double
+from leakysm.backends.checks import check_cotangent
 from leakysm.backends.cupy.convolution import ceil_div, contiguous
 from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.protocol import Pair
@@ -127,4 +127,4 @@ OPERATIONS = (*KINDS, "leaky_squared_euclidean")
 
 def distance_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation."""
-    return {name: single_or_double(name, distance_pair(kernels, name)) for name in OPERATIONS}
+    return {name: distance_pair(kernels, name) for name in OPERATIONS}

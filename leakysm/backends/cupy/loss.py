@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from leakysm.backends.checks import check_cotangent, single_or_double
+from leakysm.backends.checks import check_cotangent
 from leakysm.backends.cupy.convolution import ceil_div, contiguous
 from leakysm.backends.cupy.kernels import Kernels
 from leakysm.backends.protocol import Pair
@@ -130,5 +130,4 @@ def cross_entropy_pair(kernels: Kernels) -> Pair:
 
 def loss_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation."""
-    pairs = {"prototypes": prototypes_pair(kernels), "cross_entropy": cross_entropy_pair(kernels)}
-    return {name: single_or_double(name, pair) for name, pair in pairs.items()}
+    return {"prototypes": prototypes_pair(kernels), "cross_entropy": cross_entropy_pair(kernels)}

@@ -10,7 +10,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
+from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array, quiet
 from leakysm.ops.batch_norm import EPS, normalised
@@ -113,5 +113,4 @@ def conv_block_pair(xp: Any) -> Pair:
 
 def plain_pairs(xp: Any) -> dict[str, Pair]:
     """The pairs of this file, by operation. What is missing falls back to the reference operation."""
-    pairs = {"conv2d": conv2d_pair(xp), "conv_block": conv_block_pair(xp)}
-    return {name: single_or_double(name, pair) for name, pair in pairs.items()}
+    return {"conv2d": conv2d_pair(xp), "conv_block": conv_block_pair(xp)}
