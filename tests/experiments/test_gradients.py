@@ -74,9 +74,9 @@ def test_the_effect_shows() -> None:
 
 
 def test_the_effect_shows_on_omniglot(
-    omniglot_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    omniglot_path: Path, omniglot_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LEAKYSM_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("LEAKYSM_CACHE", str(omniglot_cache))
     given = {"dataset": "omniglot", "data": str(omniglot_path), "way": 30, "device": "cpu"}
     images = load("omniglot", omniglot_path)
     configs, _ = resolve_each(given, parse_settings(["squared-euclidean", "leaky"]), lambda _: images)
