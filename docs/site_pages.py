@@ -22,13 +22,28 @@ PAGES = {
 API = {
     "operations": (
         "Operations",
-        "Every operation is a value `f` and its vector-Jacobian product `f_vjp`. All are names of `import leakysm as lk`. "
-        "They take the arrays of NumPy, CuPy, PyTorch, JAX and other array-API libraries, and return the same kind.",
-        [f"leakysm.ops.{name}" for name in (
-            "squared_euclidean", "leaky_squared_euclidean", "euclidean", "cosine_distance", "prototypes", "log_softmax",
-            "cross_entropy", "prototypical_loss", "conv2d", "batch_norm", "batch_norm_inference", "relu", "max_pool2d",
-            "conv_block",
-        )],
+        "Every operation is a value `f` and its vector-Jacobian product `f_vjp`. All are names of "
+        "`import leakysm as lk`. They take the arrays of NumPy, CuPy, PyTorch, JAX and other array-API libraries, "
+        "and return the same kind.",
+        [
+            f"leakysm.ops.{name}"
+            for name in (
+                "squared_euclidean",
+                "leaky_squared_euclidean",
+                "euclidean",
+                "cosine_distance",
+                "prototypes",
+                "log_softmax",
+                "cross_entropy",
+                "prototypical_loss",
+                "conv2d",
+                "batch_norm",
+                "batch_norm_inference",
+                "relu",
+                "max_pool2d",
+                "conv_block",
+            )
+        ],
     ),
     "metrics": (
         "Metrics",
@@ -70,8 +85,13 @@ API = {
     "verify": (
         "Verification",
         "The error bounds, and the checks that hold an implementation to them.",
-        ["leakysm.verify.conformance", "leakysm.verify.bounds", "leakysm.verify.gradients", "leakysm.verify.search",
-         "leakysm.verify.vectors"],
+        [
+            "leakysm.verify.conformance",
+            "leakysm.verify.bounds",
+            "leakysm.verify.gradients",
+            "leakysm.verify.search",
+            "leakysm.verify.vectors",
+        ],
     ),
     "errors": ("Errors", "Every error that a user can cause.", ["leakysm.errors"]),
 }
