@@ -14,6 +14,7 @@ from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import OPTIMIZERS
 from leakysm.runs.settings import TrainConfig
+from leakysm.training.device_step import device_step
 from leakysm.training.images import SplitImages
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
@@ -51,11 +52,11 @@ class Trainer:
         self.episode = 0
         form = {"way": config.way, "shot": config.shot, "query": config.query}
         device_images = self.images.on_device
-        self._whole_step = engine.training_step(self.net, self.optimizer, self.metric, device_images, **form)
+        self._whole_step = device_step(engine, self.net, self.optimizer, self.metric, device_images, **form)
 
     def step(self) -> Step:
         """Train on the next episode. CheckFailed if loss or gradient is not finite, with everything left as it was, or
-        if the gradient overflows the optimizer's state (of which an engine's whole step tells after its update)."""
+        if the gradient overflows the optimizer's state (of which a device's whole step tells after its update)."""
         row = self._step_on_device() if self._whole_step else self._step()
         self.episode += 1
         return Step(row[0], row[1], row[2:])
@@ -74,7 +75,7 @@ class Trainer:
         return row
 
     def _step_on_device(self) -> tuple[float, ...]:
-        """The same in one call of the engine, with one transfer to and from its device."""
+        """`_step` in one call, with one transfer to and from the device."""
         assert self._whole_step
         episode = self._next_episode()
         record = self._whole_step(np.concatenate([episode.support, episode.query]))
