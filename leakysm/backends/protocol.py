@@ -97,25 +97,6 @@ class Engine:
         """An engine's array as a NumPy array."""
         raise NotImplementedError
 
-    def training_step(
-        self,
-        net: Any,
-        optimizer: Any,
-        metric: Any,
-        images: tuple[Array, Array, Array],
-        *,
-        way: int,
-        shot: int,
-        query: int,
-    ) -> Callable[[np.ndarray], np.ndarray] | None:
-        """A whole training step in one call, for an engine that has one; else None.
-
-        images: a split's bytes (n, H, W, C), mean and deviation (C,), on the device. The call takes the indices of an
-        episode's images, support first, and gives (8,): loss, accuracy, the five figures of sparsity, and the
-        gradient's largest magnitude. It updates net and optimizer, unless loss or gradient is not finite.
-        """
-        return None
-
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it; nothing to do where work is synchronous."""
 

@@ -12,6 +12,7 @@ from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import Metric
 from leakysm.optim import Optimizer
+from leakysm.training.device_step import device_step
 from leakysm.training.images import SplitImages
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
@@ -75,7 +76,7 @@ class Trainer:
         self.form, self.seed = form, seed
         self.engine = net.engine
         self.episode = 0
-        self._whole_step = self.engine.training_step(net, optimizer, metric, images.on_device, **form._asdict())
+        self._whole_step = device_step(self.engine, net, optimizer, metric, images.on_device, **form._asdict())
 
     def step(self) -> Step:
         """Train on the next episode.

@@ -17,6 +17,7 @@
 #define __launch_bounds__(...)
 #define SHARED(name, ...) auto& name = host::shared<__VA_ARGS__>()
 #define __syncthreads() host::barrier(__LINE__)
+#define __syncwarp() static_cast<void>(0)
 #define __syncthreads_or(condition) host::any(condition, __LINE__)
 
 struct dim3 {

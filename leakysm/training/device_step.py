@@ -1,17 +1,18 @@
 """A whole training step on the device: from an episode's index vector to updated parameters, with one host round trip.
 
-The same operations as the pairs', by the same kernels, recorded once as a program: images from the data set's bytes,
-the net forward, prototypes, distances, cross-entropy, the way back, the optimizer's update and the running statistics.
-Where loss or gradient is not finite the device changes nothing.
+It is built from the CuPy engine's kernels and recorded once as a program: images from the data set's bytes, the net
+forward, prototypes, distances, cross-entropy, the way back, the optimizer's update and the running statistics. Where
+loss or gradient is not finite the device changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from leakysm.backends import Engine
 from leakysm.backends.cupy import distances, loss
 from leakysm.backends.cupy.blocks import (
     Saved,
@@ -20,22 +21,19 @@ from leakysm.backends.cupy.blocks import (
     convolution_gradient,
     first_weight_gradient,
 )
-from leakysm.backends.cupy.convolution import ceil_div, image_gradient, turn, weight_gradient
-from leakysm.backends.cupy.kernels import Kernels
+from leakysm.backends.cupy.convolution import image_gradient, turn, weight_gradient
+from leakysm.backends.cupy.kernels import FIGURES, THREADS, Kernels, ceil_div
 from leakysm.backends.cupy.program import Recorder
+from leakysm.nets import Conv4
+from leakysm.nets.conv4 import KEEP
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS
+from leakysm.ops.metrics import Metric
+from leakysm.optim import Optimizer
+from leakysm.training.sparsity import FAINT, VANISHED
 
-if TYPE_CHECKING:
-    from leakysm.nets import Conv4
-    from leakysm.ops.metrics import Metric
-    from leakysm.optim import Optimizer
-
-THREADS = 256  # as in sums.cuh
 JUDGES = 64  # blocks that look for the gradient's largest magnitude
 RECORD = 8  # loss, accuracy, five figures of sparsity, the gradient's largest magnitude
-VANISHED, FAINT = 1e-3, 1e-2  # as the specification has them
-KEEP = 0.9  # running = 0.9 running + 0.1 batch
 
 
 class Images(NamedTuple):
@@ -47,7 +45,7 @@ class Images(NamedTuple):
 
 
 class TrainingStep:
-    """The step of one net, optimizer and metric, for episodes of one form on one split.
+    """The step of one float32 net, optimizer and metric, for episodes of one form on one split.
 
     step(indices) trains on the images with these indices, support first, class by class, and returns the record (8,):
     loss, accuracy, the five figures of sparsity, the gradient's largest magnitude. If loss or magnitude is not finite,
@@ -106,47 +104,59 @@ class TrainingStep:
 
     def _trace(self, kernels: Recorder, indices: Array, rates: Array, record: Array) -> None:
         """Every launch of a step, in order."""
+        first, *others = self._blocks()
         with kernels.beside():
-            turned = [turn(kernels, b.parameters(self.net.parameters)[0]) for b in self._blocks()[1:]]
+            turned = {b: turn(kernels, b.parameters(self.net.parameters)[0]) for b in others}
         x = gather(kernels, self.images, indices)
-        blocks, statistics = [], []
-        for b in self._blocks():
-            (x, mean, variance), saved = block_forward(kernels, x, *b.parameters(self.net.parameters), eps=EPS)
-            blocks.append((b, saved))
-            statistics.append((b, mean, variance))
+        forward = {}
+        for b in (first, *others):
+            outputs, saved = block_forward(kernels, x, *b.parameters(self.net.parameters), eps=EPS)
+            forward[b] = Forward(*outputs, saved)
+            x = outputs[0]
+        kernels.join()
         dz = self._loss(kernels, x.reshape(x.shape[0], -1), record)
 
         gradient = kernels.xp.empty_like(self.net.vector)
         parts = self.net.parts(gradient)
         dy = dz.reshape(x.shape)
-        kernels.join()
-        for (b, saved), back in reversed(list(zip(blocks, [None, *turned], strict=True))):
-            dy = block_backward(kernels, saved, dy, b.parameters(parts), back)
+        for b in reversed(others):
+            dy = block_backward(kernels, forward[b].saved, dy, b.parameters(parts), turned[b])
+        first_block_backward(kernels, forward[first].saved, dy, first.parameters(parts))
         kernels.join()
         ready = judge(kernels, gradient, record)
         with kernels.beside():
-            for (b, mean, variance), (_, saved) in zip(statistics, blocks, strict=True):
-                update_running(kernels, b, self.net.running, mean, variance, ready, saved.z.size // saved.z.shape[3])
+            for b, went in forward.items():
+                update_running(kernels, b.statistics(self.net.running), went, ready)
         update(kernels, self.optimizer, self.net.vector, gradient, rates, ready)
 
-    def _loss(self, kernels: Kernels, z: Array, record: Array) -> Array:
+    def _loss(self, kernels: Recorder, z: Array, record: Array) -> Array:
         """dz of embeddings z (support, then queries; D); the first seven values of the record."""
         xp, way, (n, D) = kernels.xp, self.way, z.shape
         S, Q = way * self.shot, way * self.query
         labels = [xp.asarray(np.repeat(np.arange(way, dtype=np.int64), k)) for k in (self.shot, self.query)]
-        kind, leak = distances.kind_of(self.metric.operation, **self.metric.parameters)
-        found = loss.prototypes(kernels, z[:S], labels[0], way)
-        d, saved = distances.forward(kernels, kind, leak, z[S:], found.centres)
-        figures, dd = xp.empty((loss.FIGURES, Q), z.dtype), xp.empty_like(d)
+        kind, restriction = distances.kind_of(self.metric.operation, **self.metric.parameters)
+        prototypes = loss.prototypes(kernels, z[:S], labels[0], way)
+        d, saved = distances.forward(kernels, kind, restriction, z[S:], prototypes.centres)
+        figures, dd = xp.empty((len(FIGURES), Q), z.dtype), xp.empty_like(d)
         loss.cross_entropy(kernels, d, labels[1], sign=-1, figures=figures, gradient=dd, vanished=VANISHED)
-        dz, dcentres = xp.empty((n, D), z.dtype), xp.empty_like(found.centres)
+        dz, dcentres = xp.empty((n, D), z.dtype), xp.empty_like(prototypes.centres)
         distances.backward(kernels, saved, dd, dz[S:], dcentres)
-        loss.prototypes_gradient(kernels, found, dcentres, dz[:S])
-        loss.summarise(kernels, figures, dz[S:], record, way, FAINT)
+        loss.prototypes_gradient(kernels, prototypes, dcentres, dz[:S])
+        with kernels.beside():  # nothing but the record waits for it
+            summarise(kernels, figures, dz[S:], record, way)
         return dz
 
     def _blocks(self) -> list[Block]:
         return [Block(b) for b in range(1, len(self.net.running) // 2 + 1)]
+
+
+class Forward(NamedTuple):
+    """What a block's forward pass gave: y (N, H // 2, W // 2, F), the batch's mean and biased variance (F,)."""
+
+    y: Array
+    mean: Array
+    variance: Array
+    saved: Saved
 
 
 class Block(NamedTuple):
@@ -168,36 +178,47 @@ def gather(kernels: Kernels, images: Images, indices: Array) -> Array:
     """Those images, (N, H, W, C), scaled as the data set says."""
     _, H, W, C = images.pixels.shape
     x = kernels.xp.empty((indices.size, H, W, C), images.mean.dtype)
-    name = f"gather<{kernels.c_type(x)}>"
     grid = (ceil_div(x.size, THREADS),)
-    kernels.launch(name, grid, THREADS, images.pixels, indices, images.mean, images.deviation, x, len(x), H * W, C)
+    kernels.launch("gather", grid, THREADS, images.pixels, indices, images.mean, images.deviation, x, len(x), H * W, C)
     return x
 
 
 def block_backward(
-    kernels: Recorder, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array], turned: Array | None
-) -> Array | None:
-    """dx of a block, unless `turned`, its kernel turned, is None; dw, dscale, dshift into `gradients`.
-
-    Nothing on the way down waits for dw.
-    """
+    kernels: Recorder, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array], turned: Array
+) -> Array:
+    """dx of a block, whose kernel is given turned; dw, dscale, dshift into `gradients`. No dx waits for a dw."""
     dw, dscale, dshift = gradients
     channel_gradients(kernels, saved, dy, dscale, dshift)
-    if turned is None:
-        first_weight_gradient(kernels, saved, dy, dw, dscale, dshift)
-        return None
     dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
     with kernels.beside():
         weight_gradient(kernels, saved.x, dz, dw)
     return image_gradient(kernels, turned, dz)
 
 
+def first_block_backward(kernels: Kernels, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array]) -> None:
+    """dw, dscale, dshift of the first block into `gradients`: nobody wants the gradient of the images."""
+    dw, dscale, dshift = gradients
+    channel_gradients(kernels, saved, dy, dscale, dshift)
+    first_weight_gradient(kernels, saved, dy, dw, dscale, dshift)
+
+
+def summarise(kernels: Kernels, figures: Array, dquery: Array, record: Array, M: int) -> None:
+    """Into record (7 or more,): loss, accuracy, and the five figures of early-gradient sparsity.
+
+    figures (len(FIGURES), N): of `loss.cross_entropy` on N x M distances; dquery (N, D): the mean loss's gradient,
+    contiguous.
+    """
+    N, D = dquery.shape
+    lengths = kernels.xp.empty(N, dquery.dtype)
+    kernels.launch("row_lengths", (N,), THREADS, dquery, lengths, D, float(N))
+    kernels.launch("summarise", (1,), THREADS, figures, lengths, record, N, M, FAINT)
+
+
 def judge(kernels: Kernels, gradient: Array, record: Array) -> Array:
     """() int32: 1 if loss and gradient are finite; the gradient's largest magnitude goes into the record."""
     largest, ready = kernels.xp.empty(JUDGES, gradient.dtype), kernels.xp.empty((), np.int32)
-    c = kernels.c_type(gradient)
-    kernels.launch(f"largest_magnitude<{c}>", (JUDGES,), THREADS, gradient, largest, gradient.size)
-    kernels.launch(f"judge<{c}>", (1,), THREADS, largest, record, record[-1:], ready, JUDGES)
+    kernels.launch("largest_magnitude", (JUDGES,), THREADS, gradient, largest, gradient.size)
+    kernels.launch("judge", (1,), THREADS, largest, record, record[-1:], ready, JUDGES)
     return ready
 
 
@@ -211,22 +232,45 @@ def rates(optimizer: Any) -> tuple[float, float]:
 
 def update(kernels: Kernels, optimizer: Any, vector: Array, gradient: Array, rates: Array, ready: Array) -> None:
     """The optimizer's update of vector and slots, if `ready`."""
-    c, t, P = kernels.c_type(vector), vector.dtype.type, vector.size
     slots = [optimizer.slots[name] for name in optimizer.slot_names]
     if "velocity" in optimizer.slot_names:
-        name, constants = f"momentum<{c}>", (t(optimizer.momentum),)
+        name, constants = "momentum", (optimizer.momentum,)
     else:
-        gains = (t(1 - decay) for decay in optimizer.decays)
-        name, constants = f"adam<{c}>", (*gains, t(optimizer.epsilon))
-    kernels.launch(name, (ceil_div(P, THREADS),), THREADS, vector, gradient, *slots, rates, ready, P, *constants)
+        name, constants = "adam", (*(1 - decay for decay in optimizer.decays), optimizer.epsilon)
+    P = vector.size
+    numbers = map(float, constants)
+    kernels.launch(name, (ceil_div(P, THREADS),), THREADS, vector, gradient, *slots, rates, ready, P, *numbers)
 
 
-def update_running(
-    kernels: Kernels, block: Block, running: dict[str, Array], mean: Array, variance: Array, ready: Array, n: int
-) -> None:
-    """running = 0.9 running + 0.1 batch, for the mean and the unbiased variance over n values, if `ready`."""
-    t, F = mean.dtype.type, mean.size
-    gains = (t(KEEP), t(1 - KEEP), t((1 - KEEP) * (n / (n - 1))))
-    name = f"update_running<{kernels.c_type(mean)}>"
+def update_running(kernels: Kernels, running: tuple[Array, Array], went: Forward, ready: Array) -> None:
+    """running = KEEP running + (1 - KEEP) batch, for a block's mean and its unbiased variance, if `ready`."""
+    F = went.mean.size
+    n = went.saved.z.size // F
+    gains = (KEEP, 1 - KEEP, (1 - KEEP) * (n / (n - 1)))
     grid = (ceil_div(F, THREADS),)
-    kernels.launch(name, grid, THREADS, *block.statistics(running), mean, variance, ready, F, *gains)
+    kernels.launch("update_running", grid, THREADS, *running, went.mean, went.variance, ready, F, *gains)
+
+
+def device_step(
+    engine: Engine,
+    net: Conv4,
+    optimizer: Optimizer,
+    metric: Metric,
+    images: tuple[Array, Array, Array],
+    *,
+    way: int,
+    shot: int,
+    query: int,
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """A whole training step in one call, for the CuPy engine; None for another, whose operations the trainer calls.
+
+    images: a split's bytes (n, H, W, C), mean and deviation (C,), on the device. The call takes the indices of an
+    episode's images, support first, and gives (8,): loss, accuracy, the five figures of sparsity, and the gradient's
+    largest magnitude. It updates net and optimizer, unless loss or gradient is not finite.
+    """
+    kernels = getattr(engine, "kernels", None)
+    if not isinstance(kernels, Kernels):
+        return None
+    step = TrainingStep(kernels, net, optimizer, metric, Images(*images), way=way, shot=shot, query=query)
+    call: Callable[[np.ndarray], np.ndarray] = kernels.told(step.__call__)
+    return call
