@@ -125,7 +125,7 @@ def test_the_net_comes_back(finished: RunFolder, data: Dataset) -> None:
 
 def test_a_folder_with_a_run_is_left_alone(finished: RunFolder, data: Dataset, config: Make) -> None:
     before = contents(finished.path)
-    with pytest.raises(UserError, match=r"already holds a run \(config.toml\); choose another --out, or go on with"):
+    with pytest.raises(UserError, match=r"already holds a run \(config.toml\); choose another --out, or continue it with"):
         train(config(), data=data, out=finished.path)
     assert contents(finished.path) == before
 
