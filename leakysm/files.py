@@ -93,11 +93,12 @@ def _write(path: Path, content: bytes, take_name: Callable[[Path, Path], None]) 
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
     finally:
-        with suppress(OSError):  # what was wrong is told already
+        with suppress(OSError):  # an error is already on its way
             temporary.unlink(missing_ok=True)
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:
+    """Name the file `path` unless that name is taken. FileExistsError if it is."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -109,7 +110,7 @@ def _take_free_name(temporary: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk when its folder is; systems that cannot open a folder (Windows) do it by themselves."""
+    """Write a rename to the disk, which is part of the folder. Windows cannot open folders, and does it by itself."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

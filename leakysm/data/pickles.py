@@ -19,7 +19,7 @@ from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
 from leakysm.files import opened
 
-LARGEST_CACHE = 1 << 32  # bytes; the largest of the three has 0.8 of 2^30
+LARGEST_CACHE = 1 << 32  # bytes; the published files have up to 0.8 GB
 
 
 def has_caches(folder: Path) -> bool:
@@ -45,7 +45,10 @@ def pickle_dataset(root: Path) -> Dataset:
 
 
 def read_cache(file: Path) -> ClassSet:
-    """One split: `image_data` uint8 (n, 84, 84, 3), `class_dict` name -> the indices of its images."""
+    """One split from its file: a dict of `image_data` uint8 (n, 84, 84, 3) and `class_dict`, name -> indices of images.
+
+    UserError if it holds anything else, or names anything but arrays and plain containers.
+    """
     data = _load(file)
     expected = "expected a dict of image_data, uint8 (n, 84, 84, 3), and class_dict, class -> indices"
     try:

@@ -76,10 +76,11 @@ def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, 
         raise UserError(
             f"way is {way}, but the {split} split has {len(counts)} classes; give a way of {len(counts)} or less"
         )
-    if shot + query > counts.min():
+    fewest = int(counts.min())
+    if shot + query > fewest:
         raise UserError(
             f"shot + query is {shot} + {query} = {shot + query}, but the smallest class of the {split} split has "
-            f"{counts.min()} image{'s' * int(counts.min() != 1)}; lower shot or query, or add images"
+            f"{fewest} image{'s' * (fewest != 1)}; lower shot or query, or add images"
         )
 
 
