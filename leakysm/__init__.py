@@ -1,26 +1,82 @@
 """leakysm: the reference implementation of leaky squared Euclidean distance for one-shot classification.
 
-A name is imported when it is first used, so that `import leakysm.errors` needs no NumPy.
+Names are imported at their first use, so that `import leakysm` alone, or `leakysm.errors`, does not load NumPy.
 """
 
-from importlib import import_module
+from __future__ import annotations
+
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leakysm import ops as ops
-    from leakysm.backends import backend
+    from leakysm import ops
+    from leakysm.backends import Engine, backend
+    from leakysm.data import Dataset
+    from leakysm.data import load as load_dataset
+    from leakysm.errors import ArrayError, CheckFailed, LeakysmError, UserError
     from leakysm.nets import Conv4
-    from leakysm.ops import *  # noqa: F403
+    from leakysm.ops import (
+        Cosine,
+        Euclidean,
+        LeakySquaredEuclidean,
+        Metric,
+        SquaredEuclidean,
+        batch_norm,
+        batch_norm_inference,
+        batch_norm_inference_vjp,
+        batch_norm_vjp,
+        conv2d,
+        conv2d_vjp,
+        conv_block,
+        conv_block_inference,
+        conv_block_inference_vjp,
+        conv_block_vjp,
+        cosine_distance,
+        cosine_distance_vjp,
+        cross_entropy,
+        cross_entropy_vjp,
+        euclidean,
+        euclidean_vjp,
+        leaky_squared_euclidean,
+        leaky_squared_euclidean_vjp,
+        log_softmax,
+        log_softmax_vjp,
+        max_pool2d,
+        max_pool2d_vjp,
+        metric_named,
+        prototypes,
+        prototypes_vjp,
+        prototypical_loss,
+        prototypical_loss_vjp,
+        relu,
+        relu_vjp,
+        squared_euclidean,
+        squared_euclidean_vjp,
+    )
+    from leakysm.optim import SGD, Adam, Optimizer
+    from leakysm.runs import TrainConfig, evaluate_run, train
+    from leakysm.training import Trainer
 
     __version__: str
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "ArrayError",
+    "CheckFailed",
     "Conv4",
     "Cosine",
+    "Dataset",
+    "Engine",
     "Euclidean",
     "LeakySquaredEuclidean",
+    "LeakysmError",
     "Metric",
+    "Optimizer",
     "SquaredEuclidean",
+    "TrainConfig",
+    "Trainer",
+    "UserError",
     "__version__",
     "backend",
     "batch_norm",
@@ -39,13 +95,16 @@ __all__ = [
     "cross_entropy_vjp",
     "euclidean",
     "euclidean_vjp",
+    "evaluate_run",
     "leaky_squared_euclidean",
     "leaky_squared_euclidean_vjp",
+    "load_dataset",
     "log_softmax",
     "log_softmax_vjp",
     "max_pool2d",
     "max_pool2d_vjp",
     "metric_named",
+    "ops",
     "prototypes",
     "prototypes_vjp",
     "prototypical_loss",
@@ -54,22 +113,37 @@ __all__ = [
     "relu_vjp",
     "squared_euclidean",
     "squared_euclidean_vjp",
+    "train",
 ]
 
-_ELSEWHERE = {"Conv4": "leakysm.nets", "backend": "leakysm.backends"}  # all others stand in leakysm.ops
+# Where each name is at home; whatever is not listed here is an operation or a metric, from leakysm.ops.
+_HOMES = {
+    "leakysm.backends": ("Engine", "backend"),
+    "leakysm.data": ("Dataset",),
+    "leakysm.errors": ("ArrayError", "CheckFailed", "LeakysmError", "UserError"),
+    "leakysm.nets": ("Conv4",),
+    "leakysm.optim": ("SGD", "Adam", "Optimizer"),
+    "leakysm.runs": ("TrainConfig", "evaluate_run", "train"),
+    "leakysm.training": ("Trainer",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name at its first use. AttributeError for any other name."""
+    if name not in __all__:
+        raise AttributeError(f"module 'leakysm' has no attribute {name!r}")
+    value: Any
     if name == "__version__":
         from importlib.metadata import version
 
-        value: Any = version("leakysm")
-    elif name in __all__:
-        value = getattr(import_module(_ELSEWHERE.get(name, "leakysm.ops")), name)
-    elif name in ("ops", "nets", "backends"):
-        value = import_module(f"leakysm.{name}")
+        value = version("leakysm")
+    elif name == "ops":
+        value = importlib.import_module("leakysm.ops")
+    elif name == "load_dataset":
+        value = importlib.import_module("leakysm.data").load
     else:
-        raise AttributeError(f"module 'leakysm' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOME_OF.get(name, "leakysm.ops")), name)
     globals()[name] = value
     return value
 

@@ -17,6 +17,8 @@ def look(_: Path) -> Looked:
 
 
 def _told(thing: Any) -> Any:
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return [base.__name__ for base in thing.__mro__]
     if inspect.isclass(thing):
         members = {name: value for name, value in inspect.getmembers(thing) if not name.startswith("_")}
         called = (

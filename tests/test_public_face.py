@@ -1,0 +1,32 @@
+"""What `import leakysm` offers, and what it leaves alone until it is used. Signatures: see tests/unchanged/names.py."""
+
+import subprocess
+import sys
+
+import pytest
+
+import leakysm as lk
+
+LIGHT = ("leakysm", "leakysm.errors", "leakysm.files", "leakysm.strict_json")
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_load_no_numpy(module):
+    code = f"import sys, {module}; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_is_there():
+    for name in lk.__all__:
+        assert getattr(lk, name) is not None
+        assert name in dir(lk)
+    assert len(set(lk.__all__)) == len(lk.__all__)
+
+
+def test_another_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'leakysm' has no attribute 'leeky'"):
+        _ = lk.leeky
+
+
+def test_every_operation_and_metric_is_public():
+    assert set(lk.ops.__all__) <= set(lk.__all__)
