@@ -49,7 +49,7 @@ def compare(
     test_shot: o.TestShot = None,
     test_query: o.TestQuery = None,
     test_episodes: o.TestEpisodes = None,
-    norm: o.TrainNorm = None,
+    norm: o.Norm = None,
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,

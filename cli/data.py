@@ -32,9 +32,9 @@ def info(
     """
     loaded = _load(dataset, data, split)
     if json:
-        from leakysm.strict_json import json_text
+        from leakysm_cli.output import print_json
 
-        typer.echo(json_text(_description(loaded), indent=2))
+        print_json(_description(loaded), indent=2)
         return
     typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
     typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
@@ -69,18 +69,18 @@ def show(
     dataset: o.Dataset = None,
     data: o.Data = None,
     split: o.Split = None,
-    part: Annotated[str, typer.Option(help="Which split's images: train, val or test.")] = "test",
+    part: Annotated[str, typer.Option(help="The split to show: train, val or test.")] = "test",
     classes: Annotated[
-        int | None, typer.Option(min=1, help="Classes on the sheet.", show_default="10, or all if fewer")
+        int | None, typer.Option(min=1, help="Number of classes on the sheet.", show_default="10, or all if fewer")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Images of each class.", show_default="10, or all if fewer")
+        int | None, typer.Option(min=1, help="Number of images of each class.", show_default="10, or all if fewer")
     ] = None,
-    way: Annotated[int, typer.Option(min=2, help="Classes of the episode.")] = 5,
-    shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 1,
-    query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 5,
+    way: Annotated[int, typer.Option(min=2, help="Number of classes in the episode.")] = 5,
+    shot: Annotated[int, typer.Option(min=1, help="Number of support images of each class.")] = 1,
+    query: Annotated[int, typer.Option(min=1, help="Number of query images of each class.")] = 5,
     episode: Annotated[int, typer.Option(min=0, max=LAST, help="Number of the episode.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST, help="Of the episode, as in training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST, help="Seed of the episode, as in training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for classes.png and episode.png.")] = Path(),
 ) -> None:
     """Draw two pictures: a contact sheet of classes, and one episode with its support and queries.

@@ -19,7 +19,7 @@ def evaluate(
     query: Annotated[int | None, typer.Option(help="Query images of a class.", show_default="the run's")] = None,
     episodes: Annotated[int | None, typer.Option(help="Test episodes.", show_default="the run's")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the test episodes.", show_default="the run's")] = None,
-    norm: o.Norm = None,
+    norm: o.NormOfRun = None,
     data: o.Data = None,
     backend: o.Backend = None,
     device: o.Device = None,
@@ -39,7 +39,7 @@ def evaluate(
     """
     from dataclasses import asdict
 
-    from leakysm.strict_json import json_text
+    from leakysm_cli.output import print_json
 
     _require_form(way=way, shot=shot, query=query, episodes=episodes)
     settings: dict[str, Any] = {
@@ -54,7 +54,7 @@ def evaluate(
     run_it = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = run_it(run, settings, machine, keep)
     if json:
-        typer.echo(json_text(asdict(result)))
+        print_json(asdict(result))
         return
     if result.checkpoint_episode == 0:
         typer.echo(f"{run} holds weights from elsewhere: tested {result.checkpoint}")

@@ -13,12 +13,13 @@ def info(json: o.Json = False) -> None:
 
     Example: leakysm info --json
     """
+    from leakysm_cli.output import print_json
+
     from leakysm.runs.environment import data_found, environment
-    from leakysm.strict_json import json_text
 
     found = environment() | {"data": data_found()}
     if json:
-        typer.echo(json_text(found))
+        print_json(found)
     else:
         for line in _lines(found):
             typer.echo(line)

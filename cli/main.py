@@ -32,11 +32,13 @@ from leakysm_cli import (
 )
 from typer.core import TyperGroup
 
+from leakysm.errors import LeakysmError
+
 FULL = (ENOSPC, EDQUOT)
 
 
 class OneLineErrors(TyperGroup):
-    """Whatever goes wrong in a user's hands is told in one line on standard error, with its exit status."""
+    """A group of commands that reports a user's error in one line on standard error, with its exit status."""
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **keywords: Any) -> Any:
         args = (sys.argv[1:] if args is None else list(args)) or ["--help"]
@@ -76,8 +78,6 @@ def told(error: Exception) -> tuple[str, int]:
         where = f"; see {context.command_path} --help" if context else ""
         message = wrong_value(error) or " ".join(error.format_message().replace("Value error, ", "").split())
         return message.rstrip(".") + where, error.exit_code
-    from leakysm.errors import LeakysmError
-
     if isinstance(error, LeakysmError):
         return " ".join(str(error).split()), error.exit_code
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses

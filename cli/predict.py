@@ -20,7 +20,7 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="PNG file to draw: each image beside its nearest class's examples.")
     ] = None,
-    norm: o.Norm = None,
+    norm: o.NormOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
@@ -75,13 +75,13 @@ def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> N
 def _print_json(names: list[str], ranked: list[list[Ranked]]) -> None:
     from dataclasses import asdict
 
-    from leakysm.strict_json import json_text
+    from leakysm_cli.output import print_json
 
     found = [
         {"image": name, "classes": [asdict(one) for one in classes]}
         for name, classes in zip(names, ranked, strict=True)
     ]
-    print(json_text({"predictions": found}, indent=2))
+    print_json({"predictions": found}, indent=2)
 
 
 def _print_table(names: list[str], ranked: list[list[Ranked]], top: int) -> None:
