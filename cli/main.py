@@ -112,6 +112,7 @@ def fail(message: str, code: int) -> None:
 
 
 app = typer.Typer(
+    name="leakysm",
     cls=OneLineErrors,
     help="Few-shot classification with leaky squared Euclidean distance: train, test, check, compare.\n\n"
     "Example: leakysm train --way 5 --episodes 500",
