@@ -11,8 +11,6 @@ from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_what_is_there
 from leakysm_cli.output import print_json, print_lines
 
-from leakysm.tables import columns
-
 if TYPE_CHECKING:
     from leakysm.backends import Engine
     from leakysm.experiments.gradients.measure import Traces
@@ -224,6 +222,8 @@ def _command(given: dict[str, Any], metric: Metric) -> str:
 
 def _figures(title: str, labels: Sequence[str], figures: Mapping[str, Iterable[float]]) -> list[str]:
     """A table of figures: a row for each name of FIGURE_NAMES, a column for each label."""
+    from leakysm.tables import columns
+
     rows = [[words, *(_shown(name, value) for value in figures[name])] for name, words in FIGURE_NAMES.items()]
     return columns((title, *labels), rows, rule=False, right=range(1, 1 + len(labels)))
 

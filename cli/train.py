@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -88,5 +87,7 @@ def _stopped(folder: RunFolder) -> str:
     """At which episode the run stopped, and how to continue it."""
     if not folder.config.exists():
         return "stopped before training began; give the same command again"
+    from shlex import join
+
     command = join(["leakysm", "train", "--out", str(folder.path), "--resume"])
     return f"stopped at episode {folder.episodes()}; continue with: {command}"

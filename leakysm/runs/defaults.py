@@ -1,4 +1,4 @@
-"""The settings of a run that nobody gave: by data set, and by what its classes allow."""
+"""The settings that a user left out: the defaults of the data set, lowered to what its classes allow."""
 
 from __future__ import annotations
 

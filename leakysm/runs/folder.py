@@ -26,10 +26,8 @@ FILES = {
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
 }
-FREE = (
-    "threads",
-    "data",
-)  # a resumed run may change them: no bit depends on threads, and the data's checksum is checked
+# What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
+FREE = ("threads", "data")
 
 
 class RunFolder:

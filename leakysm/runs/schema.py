@@ -42,12 +42,12 @@ def settings_table() -> type[BaseModel]:
 
 
 def validated(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content, each value in its setting's own type, in the order given.
+    """The content, each value in the type of its key, in the order given.
 
-    UserError for the first key that is unknown, or whose value is not one that it takes.
+    UserError if a key is unknown, or its value is not one that it takes.
     """
     try:
-        checked = model.model_validate(content, strict=True)
+        checked = model.model_validate(content)
     except ValidationError as error:
         raise UserError(_one_line(error, model.model_fields)) from None
     return {key: getattr(checked, key) for key in content}
@@ -90,7 +90,7 @@ def _refuse_unwritable(text: str) -> str:
 
 
 def unknown(key: str, known: Collection[str]) -> str:
-    """What to say of a key that is none of the known ones."""
+    """What to tell a user whose key is not known: the key that was probably meant, or all of them."""
     usual = ALSO_CALLED.get(key, "")
     return f"unknown setting {key!r}; " + suggestion(key, [usual] if usual in known else known)
 

@@ -1,4 +1,4 @@
-"""What decides a training run: one frozen object, and its form as a flat TOML file."""
+"""The settings of a run as one frozen object, and as a flat TOML file."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TrainConfig:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     def to_toml(self) -> str:
-        """One line a setting; `read_settings` and `TrainConfig(**...)` give the same object back."""
+        """One line for each setting; `read_settings` and `TrainConfig(**...)` give the same object back."""
         return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items())
 
 
@@ -107,7 +107,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(stored: TrainConfig, given: Mapping[str, Any]) -> str | None:
-    """The first key whose given value is not the stored one."""
+    """The first setting whose given value differs from the stored one; None if there is none."""
     return next((key for key in KEYS if key in given and given[key] != getattr(stored, key)), None)
 
 

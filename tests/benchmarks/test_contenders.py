@@ -139,8 +139,8 @@ def test_the_command_prints_one_json_object():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["bench", "speed"], "benchmark is 'speed'; one of train-step, evaluation"),
-        (["bench", "--vs", "jax"], "--vs is 'jax'; one of torch, scipy, sklearn"),
+        (["bench", "speed"], "benchmark is 'speed'; choose one of train-step, evaluation"),
+        (["bench", "--vs", "jax"], "--vs is 'jax'; choose one of torch, scipy, sklearn"),
         (["bench", "loading", "--device", "cuda"], "on a GPU train-step alone is measured, not loading"),
     ],
 )

@@ -125,7 +125,9 @@ def test_the_net_comes_back(finished: RunFolder, data: Dataset) -> None:
 
 def test_a_folder_with_a_run_is_left_alone(finished: RunFolder, data: Dataset, config: Make) -> None:
     before = contents(finished.path)
-    with pytest.raises(UserError, match=r"already holds a run \(config.toml\); choose another --out, or continue it with"):
+    with pytest.raises(
+        UserError, match=r"already holds a run \(config.toml\); choose another --out, or continue it with"
+    ):
         train(config(), data=data, out=finished.path)
     assert contents(finished.path) == before
 
@@ -275,7 +277,7 @@ def test_a_run_that_another_is_at_is_left_alone(data: Dataset, config: Make, tmp
     (tmp_path / "config.toml").write_text(config().to_toml())
     with (tmp_path / "config.toml").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process is at this run"):
+        with pytest.raises(UserError, match="another process is training this run"):
             train(config(), data=data, out=tmp_path, resume=True)
     assert set(contents(tmp_path)) == {"config.toml"}
 
