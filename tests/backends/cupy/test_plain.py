@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from leakysm import ops
 from leakysm.backends.cupy.plain import plain_pairs
+from leakysm.backends.reference import ReferenceEngine
 from leakysm.errors import UserError
 from tests.backends.cupy.block_cases import FAR, SHAPES, assert_close, assert_scaled, block, block_scales
 
@@ -49,10 +50,13 @@ def test_convolution_matches_the_reference(seed, shape, dtype):
 
 def test_half_precision_is_the_reference():
     case = block(0, (2, 7, 7, 3, 5), "float16", exact=False)
-    outputs, saved = PAIRS["conv_block"].forward(*case.arguments)
+    engine = ReferenceEngine()
+    engine.pairs = PAIRS
+    pair = engine.operation("conv_block")
+    outputs, saved = pair.forward(*case.arguments)
     for ours, theirs in zip(outputs, ops.conv_block(*case.arguments), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(PAIRS["conv_block"].backward(saved, case.dy), ops.conv_block_vjp(*case), strict=True):
+    for ours, theirs in zip(pair.backward(saved, case.dy), ops.conv_block_vjp(*case), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
