@@ -8,6 +8,8 @@ from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, require_shape, working
 from leakysm.ops.batch_norm import checked_eps
 
+CONVOLUTIONS = ("conv2d", "conv_block", "conv_block_inference")
+
 
 def check_convolution(x: Array, w: Array) -> None:
     """One float dtype; x (N, H, W, C), w (3, 3, C, F)."""

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leakysm.backends.checks import CONVOLUTIONS
 from leakysm.ops.arrays import dtype_name
 from leakysm.ops.registry import OPERATIONS
 
 Array = Any  # an array of the engine's own namespace
-
-CONVOLUTIONS = ("conv2d", "conv_block", "conv_block_inference")
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class Engine:
     def operation(self, name: str) -> Pair:
         """The pair of the registered operation `name` (KeyError if there is none).
 
-        A fast pair sees arguments that `_served` lets through. All others go to the reference, which computes float16
-        in float32 and rounds once, and which says what is wrong with wrong arguments.
+        A fast pair sees the arguments that `serves` lets through. All others go to the reference, which computes
+        float16 in float32 and rounds once, and which says what is wrong with wrong arguments.
         """
         reference = reference_pair(name)
         if name not in self.pairs:
@@ -80,7 +79,7 @@ class Engine:
         fast = self.pairs[name]
 
         def forward(*arguments: Any, **parameters: Any) -> tuple[Any, Any]:
-            pair = fast if _served(name, arguments) else reference
+            pair = fast if self.serves(name, arguments) else reference
             return pair.forward(*arguments, **parameters)
 
         def backward(saved: Any, *dy: Any, **options: Any) -> Any:
@@ -88,6 +87,12 @@ class Engine:
             return pair.backward(saved, *dy, **options)
 
         return Pair(forward, backward)
+
+    def serves(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        """Whether the fast pair takes these arguments: float32, float64; a convolution with some channel and filter."""
+        if not hasattr(arguments[0], "dtype") or dtype_name(arguments[0]) not in ("float32", "float64"):
+            return False
+        return not (name in CONVOLUTIONS and 0 in getattr(arguments[1], "shape", ()))
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:
         """A host array on the engine's device, in `dtype` if given."""
@@ -99,10 +104,3 @@ class Engine:
 
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it; nothing to do where work is synchronous."""
-
-
-def _served(name: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether a fast pair takes these arguments: float32 or float64; of a convolution, some channel and some filter."""
-    if not hasattr(arguments[0], "dtype") or dtype_name(arguments[0]) not in ("float32", "float64"):
-        return False
-    return not (name in CONVOLUTIONS and 0 in getattr(arguments[1], "shape", ()))

@@ -17,9 +17,9 @@ from leakysm.backends.numpy.sums import pairwise_sum
 SMALL = 1_000_000  # multiplications of a product that OpenBLAS makes without copying
 COLUMNS = (32, 64)  # the fewest and the most columns of one small product a^T b,
 RESULTS = 2048  # which is to have about so many results
-LANES = 8  # a small product's number of rows is a multiple of this, if that can be
+LANES = 8  # values that the processor computes at once: numbers of rows are multiples of it, if that can be
 IN_ORDER = 8_000  # values of a right operand up to which copying it into rows costs next to nothing
-LONG = 64  # rows of a small product for which an odd number of them costs less than rows left over
+LONG = 64  # rows of a small product that is long: it need not be a multiple of LANES
 LONGEST = 256  # rows of a product that is summed over them
 STACKED = 1 << 14  # results of a stack of such products
 FEWEST = 16  # rows of a small product that is worth its call
@@ -49,10 +49,11 @@ def add_product(a: Floats, b: Floats, total: Floats, product: Floats) -> None:
 
 @lru_cache(maxsize=256)
 def _rows(m: int, most: int) -> int:
-    """The rows of each small product in a stack that makes up a product of m > most rows: above most / 2, at most most.
+    """How many rows each small product of a stack has, of m > most rows in all: above most / 2, at most `most`.
 
-    The largest divisor of m leaves no rows over for a product of their own. A multiple of LANES goes before others:
-    in a short product a row beside the lanes costs more than rows left over do, so there no other divisor is taken.
+    1. The largest divisor of m that is a multiple of LANES: then no rows are left over, and all lanes are full.
+    2. Else the largest divisor of m, if products are so long (LONG rows) that lanes that stay empty cost little.
+    3. Else `most`, and the rows that are left over make a product of their own.
     """
     divisors = [rows for rows in range(most, most // 2, -1) if m % rows == 0]
     for rows in divisors:

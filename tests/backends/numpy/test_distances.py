@@ -10,8 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm import ops
+from leakysm.backends.numpy.distances.cosine import cosine_distances, cosine_gradient
 from leakysm.backends.numpy.distances.tiling import CoordinateTiling, GradientTiling, SumTiling, Tiling
 from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.backends.numpy.threads import Workers
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 
@@ -177,3 +179,14 @@ def test_a_gradient_by_coordinates_keeps_its_bound_where_every_term_rounds_upwar
     _, saved = pair.forward(x, c, threshold=9.0, slope=0.1, per="coordinate")
     dx, _ = pair.backward(saved, dy)
     assert abs(dx[0, 0] - 1 - dy[0, 1:].sum()) <= (np.log2(M) + 6) * 2.0**-52
+
+
+def test_cosine_in_small_tiles_is_as_in_one():
+    x, c, dy = points(4, (7, 5, 6), "float32")
+    workers = Workers(2)
+    calls = (
+        lambda most: cosine_distances(x, c, workers, points=most),
+        lambda most: cosine_gradient(x, c, dy, workers, points=most),
+    )
+    for call in calls:
+        np.testing.assert_allclose(call(2), call(100), rtol=0, atol=4 * np.finfo("float32").eps)

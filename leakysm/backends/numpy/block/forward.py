@@ -28,7 +28,7 @@ from leakysm.backends.numpy.threads import Workers
 FAR = 16  # the square of the mean that outputs are left with, over their variance, at most
 USUAL = {np.dtype(np.float32): 2.0**80, np.dtype(np.float64): 2.0**800}  # variances up to this, and down to 1 / this
 
-Statistics = tuple[Floats, Floats, Floats]  # y (N, h, w, F), mean and biased variance (F,)
+Normalised = tuple[Floats, Floats, Floats]  # y (N, h, w, F), mean and biased variance (F,)
 
 
 class ForwardPass:
@@ -38,7 +38,7 @@ class ForwardPass:
         self._workers, self._memory, self._tiling = workers, memory, tiling
         self._scratch = Scratch()
 
-    def run(self, x: Floats, w: Floats, scale: Floats, shift: Floats, eps: float) -> tuple[Statistics, Block]:
+    def run(self, x: Floats, w: Floats, scale: Floats, shift: Floats, eps: float) -> tuple[Normalised, Block]:
         """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> (y (N, h, w, F), mean, variance (F,)), saved."""
         (N, H, W, _), F, dtype = x.shape, w.shape[3], x.dtype
         block = self._new_block(np.ascontiguousarray(x), w, scale)
@@ -177,7 +177,11 @@ class _Normalisation:
 
 
 def _power(x: Floats, w: Floats, eps: float) -> Doubles:
-    """For each channel, (F,): a power of two that brings outputs below about sqrt(USUAL), and as near to 1 if small."""
+    """For each channel, (F,): the power of two by which its weights are multiplied, so that its outputs can be squared.
+
+    No output is larger than max |x| max |w| 9 C < 2^size. Large ones are brought below 2^room, the root of USUAL, small
+    ones to about 1; but not where they are small beside sqrt(eps), which takes part in sigma.
+    """
     C, F = w.shape[2:]
     exponents = [np.frexp(a)[1] for a in (np.abs(x).max(), np.abs(w).reshape(-1, F).max(axis=0), w.dtype.type(9 * C))]
     size = np.maximum(sum(exponents), math.frexp(math.sqrt(eps))[1] if eps else -9999)

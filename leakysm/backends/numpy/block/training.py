@@ -6,7 +6,7 @@ from leakysm.backends.checks import check_batch, check_block, check_cotangent
 from leakysm.backends.numpy.arrays import Floats
 from leakysm.backends.numpy.block.backward import BackwardPass, Gradients
 from leakysm.backends.numpy.block.chunks import Tiling
-from leakysm.backends.numpy.block.forward import ForwardPass, Statistics
+from leakysm.backends.numpy.block.forward import ForwardPass, Normalised
 from leakysm.backends.numpy.block.saved import Block
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
@@ -24,7 +24,7 @@ class ConvBlock:
     @quiet
     def forward(
         self, x: Floats, w: Floats, scale: Floats, shift: Floats, *, eps: float = EPS
-    ) -> tuple[Statistics, Block]:
+    ) -> tuple[Normalised, Block]:
         """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, H // 2, W // 2, F), mean, biased variance (F,)."""
         check_block(eps, x, w, scale=scale, shift=shift)
         check_batch(x)

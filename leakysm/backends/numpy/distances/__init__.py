@@ -36,11 +36,11 @@ The first bracket is exact, the second smaller by 2^bits.
 
 Tiles (`tiling`). The result is cut both ways into tiles, of some 320 points each way at most, so that points, products
 and distances stay in cache; long coordinates are cut into runs whose products are added up. Threads take tile after
-tile. Beyond arguments and results this needs some 12 MB a thread at any size, and never N M D values. The cuts do not
+tile. Beyond arguments and results this needs some 12 MB a thread, never N M D values. The cuts do not
 depend on the number of threads, and every result is made in one task: so no bit depends on it either.
 
-What products cannot do goes to the reference: float64 numbers that cannot be scaled or are not finite, and Euclidean
-distances whose squares underflow.
+What products cannot do goes to the reference: float64 numbers that are not finite or too far from 1 to be split, and
+Euclidean distances that are too small to divide by.
 
 The leaky distance restricts the finished distance of a pair (`operations`). Where it restricts every coordinate there
 is no product: `coordinates` sums differences tile by tile. For the cosine distance (`cosine`) what cancels belongs to

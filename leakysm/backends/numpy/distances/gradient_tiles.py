@@ -22,9 +22,9 @@ from leakysm.backends.numpy.runs import Runs, cut
 from leakysm.backends.numpy.scratch import Scratch
 
 SIDE_BY_SIDE = 1024  # values of rows that are compared at a time, so that loops are long
-EXACT = 51  # bits of a product of sums that is twice this, and exact
+EXACT = 51  # bits of x1 and of sum w1 together: the difference of two such products is exact
 EXPONENT = 0x7FF << 52  # of a float64: all other bits are 0 in a power of two
-ALIKE = 4  # steps that differ by no more are replaced by the largest: loops over all rows at once are twice as fast
+ALIKE = 4  # grid steps within this factor are replaced by the largest: one step for all makes loops twice as fast
 
 Weights = Callable[[Any, Any], Floats]  # (i, j), slices or index arrays -> w_ij, in float64 or as they are
 Place = tuple[slice, slice]  # of a tile, points by coordinates; or of weights, points by the other side's points
@@ -156,13 +156,14 @@ class SplitTiles(GradientTiles[Doubles]):
         W = exact - rest        exact = x1 sum w1 - sum w1 c1
                                 rest = sum w1 c2 + sum w2 c - x sum w2 - x2 sum w1
 
-    The first is exact, and the second smaller by 2^bits: the step p is made for sum_j |w_ij|, so that no more than
-    EXACT bits are needed.
+    The first is exact, and the second smaller by 2^bits: the step p is made for sum_j |w_ij|, so that no product of
+    x1 or c1 and a sum of w1 needs more than EXACT bits.
     """
 
     def __init__(self, scratch: Scratch, points: int) -> None:
         super().__init__(scratch, points)
-        self._bits = (EXACT - points.bit_length()) // 2  # of points: what these and the weights leave is about the same
+        # Of x1; sum w1 has the others. It adds up `points` weights, so w2 is about as small beside w as x2 beside x.
+        self._bits = (EXACT - points.bit_length()) // 2
 
     def _scale(self, x: Floats, c: Floats) -> Doubles | None:
         low, high = _extremes_of_columns(x, c)
@@ -248,7 +249,7 @@ def _add_exactly(total: Doubles, part: Doubles, rest: Doubles, spare: Doubles) -
 def _extremes_of_columns(*sides: Floats) -> tuple[Doubles, Doubles]:
     """Least and largest of every column of all these, each (w,); NaN if there is one.
 
-    Contiguous rows are taken several for one, and the columns' extremes found of what that leaves.
+    Where rows are contiguous, several of them are compared as one long row first, so that loops are long.
     """
     folded = [a.reshape(-1, _fold(*a.shape) * a.shape[1]) if a.flags.c_contiguous else a for a in sides]
     w = sides[0].shape[1]

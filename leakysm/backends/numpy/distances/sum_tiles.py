@@ -110,7 +110,10 @@ class SplitSums:
         return TileSums(exact, self._least(squares[:n], squares[n:].max(), D))
 
     def _least(self, squares_x: Doubles, largest_c: float, D: int) -> Doubles:
-        """Of every row, (n,). The error of R, this many units of what R is at most, is to be four of the distance."""
+        """`least` of every row, (n,): from there on the error of R is at most four units of the distance.
+
+        R errs by at most so many units of the most that it can be.
+        """
         units = 3 * min(D, self.depth) + D / self.depth + 16
         most = 2 * np.sqrt(D * squares_x) + (2 * math.sqrt(D * largest_c) + 4 * D * self._q)  # of R, over q
         return units / 4 * self._q * most
