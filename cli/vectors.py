@@ -81,8 +81,8 @@ def check(
     if operation and backend == "none":
         raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
-    counts = check_files(where)
     groups = _groups(where, operation)
+    counts = check_files(where)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return

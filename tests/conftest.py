@@ -32,7 +32,7 @@ def omniglot_path() -> Path:
 
 @pytest.fixture(scope="session")
 def omniglot_cache(omniglot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that holds the real Omniglot, prepared once for all workers of a test run. Not to be written to."""
+    """A cache that holds the real Omniglot, prepared once for all workers of a test run. Not to be written to."""
     from leakysm.data import load
     from leakysm.locks import locked
 

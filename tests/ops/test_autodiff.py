@@ -92,10 +92,10 @@ def test_torch_conforms():
     _conforms("tests.ops.reexported_torch", most_numbers=2000)
 
 
-@pytest.mark.slow
-def test_jax_conforms():
+@pytest.mark.parametrize("most_numbers", [24, pytest.param(float("inf"), marks=pytest.mark.slow)])
+def test_jax_conforms(most_numbers):
     pytest.importorskip("jax")
-    _conforms("tests.ops.reexported_jax")
+    _conforms("tests.ops.reexported_jax", most_numbers=most_numbers)
 
 
 def _conforms(module, **chosen):
