@@ -87,7 +87,7 @@ def check(
     if backend == "none":
         return
     with shown_count("checking") as bar:
-        checked = check_engine(lk.backend(backend), groups, progress=bar)
+        checked = check_engine(lk.backend(backend), groups, lk.Conv4, progress=bar)
     print_lines(checked.failures)
     verdict = (
         f"{len(checked.failures)} results out of bounds" if checked.failures else "every result is within its bound"
@@ -144,10 +144,11 @@ def make(
     from leakysm_cli.progress import shown_count
     from leakysm_cli.verify import print_lines
 
+    import leakysm as lk
     from leakysm.verify.vectors.make import make as work_out
 
     with shown_count("making") as bar:
-        remade = work_out(out, shipped=data, major=major, progress=bar)
+        remade = work_out(out, lk.backend("reference"), lk.Conv4, shipped=data, major=major, progress=bar)
     exactly = len(set(remade.same) - set(remade.within_bound))
     print_lines(
         [

@@ -43,7 +43,7 @@ def test_the_nets_are_remade_exactly_or_within_their_bound() -> None:
     shipped = stored.read_manifest(SHIPPED)
     shipped["files"] = {NETS: shipped["files"][NETS]}
     before = {case: upgraded(group) for case, group in stored.read(SHIPPED / NETS).items()}
-    made, within = nets.groups(before)
+    made, within = nets.groups(before, lk.backend("reference"), lk.Conv4)
     remade = compare(shipped, {NETS: made}, within)
     assert (remade.changed, remade.missing, remade.added) == ([], [], [])
     assert remade.within_bound == ["conv4/full-squared", "conv4/full-leaky"]
@@ -51,7 +51,7 @@ def test_the_nets_are_remade_exactly_or_within_their_bound() -> None:
 
 @pytest.mark.slow
 def test_all_are_remade_and_the_float64_nets_within_their_bound(tmp_path: Path) -> None:
-    remade = make(tmp_path)
+    remade = make(tmp_path, lk.backend("reference"), lk.Conv4)
     assert (remade.changed, remade.missing, remade.added) == ([], [], [])
     assert remade.within_bound == ["conv4/full-squared", "conv4/full-leaky"]
     assert check_files(tmp_path) == check_files(SHIPPED)
@@ -60,7 +60,7 @@ def test_all_are_remade_and_the_float64_nets_within_their_bound(tmp_path: Path) 
 
 def test_the_numpy_engine_is_within_every_bound_of_the_vectors(groups: dict[str, stored.Group]) -> None:
     every = groups | stored.read(SHIPPED / NETS)
-    checked = check_engine(lk.backend("numpy"), every)
+    checked = check_engine(lk.backend("numpy"), every, lk.Conv4)
     assert checked.failures == []
     files = stored.read_manifest(SHIPPED)["files"]
     assert checked.cases == sum(len(file["cases"]) for file in files.values())
@@ -212,7 +212,7 @@ def test_a_number_read_from_a_parameter_is_that_number() -> None:
 def test_a_net_that_is_wrong_in_one_parameter_is_found() -> None:
     group = upgraded(stored.read(SHIPPED / NETS)["conv4/small-leaky"])
     case = nets.net("small")
-    results = nets.computed_results(case, nets.METRICS["leaky"], lk.backend("numpy"), "float64")
+    results = nets.computed_results(case, nets.METRICS["leaky"], lk.backend("numpy"), "float64", lk.Conv4)
     assert rule.failures(group, "value", results, "float64") == []
     results["gradients/block2.shift"] = results["gradients/block2.shift"] * (1 + 1e-9)
     assert len(rule.failures(group, "value", results, "float64")) == 1
@@ -225,7 +225,7 @@ def test_old_files_are_read_and_checked() -> None:
     counts = check_files(OLD, fewest={OPERATIONS: 11, NETS: 1})
     every = stored.read(OLD / OPERATIONS) | stored.read(OLD / NETS)
     assert {group.format for group in every.values()} == {1}
-    checked = check_engine(lk.backend("numpy"), every)
+    checked = check_engine(lk.backend("numpy"), every, lk.Conv4)
     assert (checked.failures, checked.cases) == ([], sum(counts.values()))
 
 
@@ -242,7 +242,7 @@ def test_an_old_case_means_in_todays_format_what_it_meant() -> None:
 def test_a_changed_result_of_an_old_file_is_found() -> None:
     every = stored.read(OLD / OPERATIONS)
     every["relu/zero"].arrays["value/y/expected"] = every["relu/zero"].arrays["value/y/expected"] + 1
-    checked = check_engine(lk.backend("numpy"), every)
+    checked = check_engine(lk.backend("numpy"), every, lk.Conv4)
     assert {text.partition(":")[0] for text in checked.failures} == {"relu/zero"}
 
 
