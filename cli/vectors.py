@@ -84,13 +84,13 @@ def check(
     if operation and backend == "none":
         raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
-    counts = check_files(where)
     groups = _groups(where, operation)
+    counts = check_files(where)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return
     with shown_count("checking") as bar:
-        checked = check_engine(lk.backend(backend), groups, progress=bar)
+        checked = check_engine(lk.backend(backend), groups, lk.Conv4, progress=bar)
     print_lines(checked.failures)
     verdict = (
         f"{len(checked.failures)} results out of bounds" if checked.failures else "every result is within its bound"
@@ -147,10 +147,11 @@ def make(
     from leakysm_cli.output import print_lines
     from leakysm_cli.progress import shown_count
 
+    import leakysm as lk
     from leakysm.verify.vectors.make import make as work_out
 
     with shown_count("making") as bar:
-        remade = work_out(out, shipped=data, major=major, progress=bar)
+        remade = work_out(out, lk.backend("reference"), lk.Conv4, shipped=data, major=major, progress=bar)
     exactly = len(set(remade.same) - set(remade.within_bound))
     print_lines(
         [

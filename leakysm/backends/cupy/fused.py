@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from leakysm.backends.checks import CONVOLUTIONS
 from leakysm.backends.cupy.blocks import block_pairs
 from leakysm.backends.cupy.distances import distance_pairs
 from leakysm.backends.cupy.kernels import PACK, Kernels
 from leakysm.backends.cupy.loss import loss_pairs
-from leakysm.backends.protocol import CONVOLUTIONS, Pair, reference_pair
+from leakysm.backends.protocol import Pair, reference_pair
 from leakysm.ops.arrays import dtype_name
 
 
