@@ -54,12 +54,12 @@ API = {
         "Net and engines",
         "The embedding net, and the engines that compute it. An engine has every operation as "
         "`forward(...) -> (y, saved)` and `backward(saved, dy)`.",
-        ["leakysm.nets", "leakysm.backends", "leakysm.backends.protocol"],
+        ["leakysm.nets", "leakysm.backends"],
     ),
     "data": (
         "Data and episodes",
         "Images sorted by class, and which of them are in which episode.",
-        ["leakysm.data.registry", "leakysm.data.dataset", "leakysm.episodes"],
+        ["leakysm.data", "leakysm.episodes"],
     ),
     "training": (
         "Training",
@@ -110,14 +110,11 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def _modules(home: str) -> list[str]:
-    """A module's name; for a package, those of all public modules in it."""
+    """The name of a module, or of a package that says what it offers; else those of all public modules in it."""
     path = ROOT / home.replace(".", "/")
-    if not path.is_dir():
+    if not path.is_dir() or "__all__" in (path / "__init__.py").read_text("utf-8"):
         return [home]
-    own = [home] if re.search(r"^def [a-z]", (path / "__init__.py").read_text("utf-8"), re.MULTILINE) else []
-    if home == "leakysm.backends":
-        return own
-    return own + [
+    return [
         module
         for entry in sorted(path.iterdir())
         if not entry.name.startswith("_") and (entry.suffix == ".py" or (entry / "__init__.py").exists())
