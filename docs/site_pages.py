@@ -6,6 +6,7 @@ A fence's first word is its language; the comment behind it is for tests/docs, a
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,25 +26,7 @@ API = {
         "Every operation is a value `f` and its vector-Jacobian product `f_vjp`. All are names of "
         "`import leakysm as lk`. They take the arrays of NumPy, CuPy, PyTorch, JAX and other array-API libraries, "
         "and return the same kind.",
-        [
-            f"leakysm.ops.{name}"
-            for name in (
-                "squared_euclidean",
-                "leaky_squared_euclidean",
-                "euclidean",
-                "cosine_distance",
-                "prototypes",
-                "log_softmax",
-                "cross_entropy",
-                "prototypical_loss",
-                "conv2d",
-                "batch_norm",
-                "batch_norm_inference",
-                "relu",
-                "max_pool2d",
-                "conv_block",
-            )
-        ],
+        ["leakysm.ops"],
     ),
     "metrics": (
         "Metrics",
@@ -104,21 +87,33 @@ def on_files(files: Any, config: Any) -> Any:
     for page, source in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     for name, (title, purpose, homes) in API.items():
-        modules = "\n\n".join(f"::: {module}" for home in homes for module in _modules(home))
+        modules = "\n\n".join(part for home in homes for part in _parts(home))
         files.append(File.generated(config, f"api/{name}.md", content=f"# {title}\n\n{purpose}\n\n{modules}\n"))
     return files
 
 
-def _modules(home: str) -> list[str]:
-    """The name of a module, or of a package that says what it offers; else those of all public modules in it."""
+def _parts(home: str) -> list[str]:
+    """The lines from which mkdocstrings makes the reference of a module, or of a package.
+
+    Of the operations: each module, for its formulas, with the names that leakysm.ops takes from it. Of another package
+    that says what it offers, that; else all its public modules.
+    """
     path = ROOT / home.replace(".", "/")
+    if home == "leakysm.ops":
+        found = ast.parse((path / "__init__.py").read_text("utf-8")).body
+        taken = {s.module: [n.name for n in s.names] for s in found if isinstance(s, ast.ImportFrom) and s.module}
+        return [
+            f"::: {module}\n    options:\n      members: [{', '.join(names)}]"
+            for module, names in taken.items()
+            if not module.endswith(".metrics")
+        ]
     if not path.is_dir() or "__all__" in (path / "__init__.py").read_text("utf-8"):
-        return [home]
+        return [f"::: {home}"]
     return [
-        module
+        part
         for entry in sorted(path.iterdir())
         if not entry.name.startswith("_") and (entry.suffix == ".py" or (entry / "__init__.py").exists())
-        for module in _modules(f"{home}.{entry.stem}")
+        for part in _parts(f"{home}.{entry.stem}")
     ]
 
 
