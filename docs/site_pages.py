@@ -58,7 +58,7 @@ API = {
     "experiments": (
         "Experiments",
         "What `leakysm compare`, `leakysm gradients` and `leakysm sweep` compute.",
-        ["leakysm.experiments.compare", "leakysm.experiments.gradients", "leakysm.experiments.sweep.sweep"],
+        ["leakysm.experiments"],
     ),
     "exchange": (
         "Prediction and exchange",
@@ -78,6 +78,7 @@ API = {
     ),
     "errors": ("Errors", "Every error that a user can cause.", ["leakysm.errors"]),
 }
+INNER = {"file", "files", "outputs", "plots", "report", "worker"}  # modules that no user calls
 FENCE_COMMENT = re.compile(r"^(\s*```[\w-]+[^#\n]*?) +#.*$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)]*)?\)")
 
@@ -112,7 +113,9 @@ def _parts(home: str) -> list[str]:
     return [
         part
         for entry in sorted(path.iterdir())
-        if not entry.name.startswith("_") and (entry.suffix == ".py" or (entry / "__init__.py").exists())
+        if not entry.name.startswith("_")
+        and entry.stem not in INNER
+        and (entry.suffix == ".py" or (entry / "__init__.py").exists())
         for part in _parts(f"{home}.{entry.stem}")
     ]
 
