@@ -6,6 +6,7 @@ A fence's first word is its language; the comment behind it is for tests/docs, a
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,25 +26,7 @@ API = {
         "Every operation is a value `f` and its vector-Jacobian product `f_vjp`. All are names of "
         "`import leakysm as lk`. They take the arrays of NumPy, CuPy, PyTorch, JAX and other array-API libraries, "
         "and return the same kind.",
-        [
-            f"leakysm.ops.{name}"
-            for name in (
-                "squared_euclidean",
-                "leaky_squared_euclidean",
-                "euclidean",
-                "cosine_distance",
-                "prototypes",
-                "log_softmax",
-                "cross_entropy",
-                "prototypical_loss",
-                "conv2d",
-                "batch_norm",
-                "batch_norm_inference",
-                "relu",
-                "max_pool2d",
-                "conv_block",
-            )
-        ],
+        ["leakysm.ops"],
     ),
     "metrics": (
         "Metrics",
@@ -54,12 +37,12 @@ API = {
         "Net and engines",
         "The embedding net, and the engines that compute it. An engine has every operation as "
         "`forward(...) -> (y, saved)` and `backward(saved, dy)`.",
-        ["leakysm.nets", "leakysm.backends", "leakysm.backends.protocol"],
+        ["leakysm.nets", "leakysm.backends"],
     ),
     "data": (
         "Data and episodes",
         "Images sorted by class, and which of them are in which episode.",
-        ["leakysm.data.registry", "leakysm.data.dataset", "leakysm.episodes"],
+        ["leakysm.data", "leakysm.episodes"],
     ),
     "training": (
         "Training",
@@ -75,7 +58,7 @@ API = {
     "experiments": (
         "Experiments",
         "What `leakysm compare`, `leakysm gradients` and `leakysm sweep` compute.",
-        ["leakysm.experiments.compare", "leakysm.experiments.gradients", "leakysm.experiments.sweep.sweep"],
+        ["leakysm.experiments"],
     ),
     "exchange": (
         "Prediction and exchange",
@@ -95,6 +78,7 @@ API = {
     ),
     "errors": ("Errors", "Every error that a user can cause.", ["leakysm.errors"]),
 }
+INNER = {"file", "files", "outputs", "plots", "report", "worker"}  # modules that no user calls
 FENCE_COMMENT = re.compile(r"^(\s*```[\w-]+[^#\n]*?) +#.*$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)]*)?\)")
 
@@ -104,24 +88,35 @@ def on_files(files: Any, config: Any) -> Any:
     for page, source in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     for name, (title, purpose, homes) in API.items():
-        modules = "\n\n".join(f"::: {module}" for home in homes for module in _modules(home))
+        modules = "\n\n".join(part for home in homes for part in _parts(home))
         files.append(File.generated(config, f"api/{name}.md", content=f"# {title}\n\n{purpose}\n\n{modules}\n"))
     return files
 
 
-def _modules(home: str) -> list[str]:
-    """A module's name; for a package, those of all public modules in it."""
+def _parts(home: str) -> list[str]:
+    """The lines from which mkdocstrings makes the reference of a module, or of a package.
+
+    Of the operations: each module, for its formulas, with the names that leakysm.ops takes from it. Of another package
+    that says what it offers, that; else all its public modules.
+    """
     path = ROOT / home.replace(".", "/")
-    if not path.is_dir():
-        return [home]
-    own = [home] if re.search(r"^def [a-z]", (path / "__init__.py").read_text("utf-8"), re.MULTILINE) else []
-    if home == "leakysm.backends":
-        return own
-    return own + [
-        module
+    if home == "leakysm.ops":
+        found = ast.parse((path / "__init__.py").read_text("utf-8")).body
+        taken = {s.module: [n.name for n in s.names] for s in found if isinstance(s, ast.ImportFrom) and s.module}
+        return [
+            f"::: {module}\n    options:\n      members: [{', '.join(names)}]"
+            for module, names in taken.items()
+            if not module.endswith(".metrics")
+        ]
+    if not path.is_dir() or "__all__" in (path / "__init__.py").read_text("utf-8"):
+        return [f"::: {home}"]
+    return [
+        part
         for entry in sorted(path.iterdir())
-        if not entry.name.startswith("_") and (entry.suffix == ".py" or (entry / "__init__.py").exists())
-        for module in _modules(f"{home}.{entry.stem}")
+        if not entry.name.startswith("_")
+        and entry.stem not in INNER
+        and (entry.suffix == ".py" or (entry / "__init__.py").exists())
+        for part in _parts(f"{home}.{entry.stem}")
     ]
 
 

@@ -40,6 +40,7 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
         "LEAKYSM_CACHE": str(folder / "cache"),
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": "1",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles faster
     }
     return subprocess.run(
         [*words, block.code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
