@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from leakysm.episodes import Episode, sample
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import OPTIMIZERS
-from leakysm.runs.settings import TrainConfig
 from leakysm.training.device_step import device_step
 from leakysm.training.images import SplitImages
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
+
+if TYPE_CHECKING:  # runs imports training
+    from leakysm.runs.settings import TrainConfig
 
 STEP_COLUMNS = ("loss", "accuracy", *FIGURES)
 

@@ -208,9 +208,10 @@ def conv_block_inference_backward(kernels: Kernels, saved: Saved, dy: Array) -> 
 
 def block_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation: for float32, and filters that are a multiple of PACK."""
-    functions = {
-        "conv2d": (conv2d_forward, conv2d_backward),
-        "conv_block": (conv_block_forward, conv_block_backward),
-        "conv_block_inference": (conv_block_inference_forward, conv_block_inference_backward),
+    return {
+        "conv2d": Pair(partial(conv2d_forward, kernels), partial(conv2d_backward, kernels)),
+        "conv_block": Pair(partial(conv_block_forward, kernels), partial(conv_block_backward, kernels)),
+        "conv_block_inference": Pair(
+            partial(conv_block_inference_forward, kernels), partial(conv_block_inference_backward, kernels)
+        ),
     }
-    return {name: Pair(partial(f, kernels), partial(b, kernels)) for name, (f, b) in functions.items()}

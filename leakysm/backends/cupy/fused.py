@@ -20,8 +20,8 @@ def fits(operation: str, arguments: tuple[Any, ...]) -> bool:
         return False
     if operation not in CONVOLUTIONS:
         return True
-    w = getattr(arguments[1], "shape", ())
-    return 0 not in w and len(w) == 4 and w[3] % PACK == 0
+    w: tuple[int, ...] = getattr(arguments[1], "shape", ())
+    return len(w) == 4 and 0 not in w and w[-1] % PACK == 0
 
 
 class Chosen(NamedTuple):

@@ -79,7 +79,8 @@ def prototypes_forward(kernels: Kernels, z: Array, labels: Any, n_classes: int) 
     require_shape("z", z, ("N", "D"))
     xp = kernels.xp
     labels = integer_labels(array_api_compat.array_namespace(z), labels, z, z.shape[0], n_classes)
-    saved = prototypes(kernels, *kernels.contiguous(z, labels.astype(xp.int64)), n_classes)
+    z, labels = kernels.contiguous(z, labels.astype(xp.int64))
+    saved = prototypes(kernels, z, labels, n_classes)
     if n_classes and float(saved.shots.min()) == 0:
         refuse_empty(int(saved.shots.argmin()), n_classes)
     return saved.centres, saved
@@ -89,7 +90,8 @@ def prototypes_backward(kernels: Kernels, saved: Prototypes, dy: Array) -> Array
     """dz (S, D) of `prototypes_forward`."""
     check_cotangent(dy, saved.centres, saved.centres.shape)
     dz = kernels.xp.empty((saved.labels.size, dy.shape[1]), dy.dtype)
-    prototypes_gradient(kernels, saved, *kernels.contiguous(dy), dz)
+    (dy,) = kernels.contiguous(dy)
+    prototypes_gradient(kernels, saved, dy, dz)
     return dz
 
 
@@ -117,8 +119,7 @@ def cross_entropy_backward(kernels: Kernels, saved: Logits, dy: Any = 1.0) -> Ar
 
 def loss_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation, for float32."""
-    functions = {
-        "prototypes": (prototypes_forward, prototypes_backward),
-        "cross_entropy": (cross_entropy_forward, cross_entropy_backward),
+    return {
+        "prototypes": Pair(partial(prototypes_forward, kernels), partial(prototypes_backward, kernels)),
+        "cross_entropy": Pair(partial(cross_entropy_forward, kernels), partial(cross_entropy_backward, kernels)),
     }
-    return {name: Pair(partial(f, kernels), partial(b, kernels)) for name, (f, b) in functions.items()}
