@@ -8,9 +8,8 @@ first layer, where only the weights want that gradient, it is never written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from leakysm import ops
 from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent
@@ -209,9 +208,10 @@ def conv_block_inference_backward(kernels: Kernels, saved: Saved, dy: Array) -> 
 
 def block_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation: for float32, and filters that are a multiple of PACK."""
-    functions: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        "conv2d": (conv2d_forward, conv2d_backward),
-        "conv_block": (conv_block_forward, conv_block_backward),
-        "conv_block_inference": (conv_block_inference_forward, conv_block_inference_backward),
+    return {
+        "conv2d": Pair(partial(conv2d_forward, kernels), partial(conv2d_backward, kernels)),
+        "conv_block": Pair(partial(conv_block_forward, kernels), partial(conv_block_backward, kernels)),
+        "conv_block_inference": Pair(
+            partial(conv_block_inference_forward, kernels), partial(conv_block_inference_backward, kernels)
+        ),
     }
-    return {name: Pair(partial(f, kernels), partial(b, kernels)) for name, (f, b) in functions.items()}

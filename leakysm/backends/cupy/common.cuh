@@ -29,6 +29,7 @@ __device__ inline void store(T* to, const Pack<T, N>& pack) {
 struct Divider {
     unsigned divisor, magic, shift;
 
+    Divider() = default;  // in shared memory, to be set by one thread
     __device__ explicit Divider(int d) : divisor(d), shift(0) {
         while ((1ull << shift) < divisor) ++shift;
         magic = static_cast<unsigned>(((1ull << 32) * ((1ull << shift) - divisor)) / divisor + 1);

@@ -7,7 +7,8 @@
 constexpr int TILE_THREADS = LEAKYSM_TILE_THREADS;  // of a convolution's tile
 
 // Which of the nine taps of a pixel's window lie inside the image: bit t for tap t. 0 for a pixel beyond the last.
-__device__ inline unsigned taps_inside(int pixel, int last, int H, int W, const Divider& by_height, const Divider& by_width) {
+__device__ inline unsigned taps_inside(int pixel, int last, int H, int W, const Divider& by_height,
+                                       const Divider& by_width) {
     if (pixel >= last) return 0;
     const int w = by_width.split(pixel), h = by_height.split(pixel);
     const unsigned columns = (w > 0 ? 1 : 0) | 2 | (w + 1 < W ? 4 : 0);
@@ -109,10 +110,11 @@ template <int BM>
 struct WeightGradientShared {
     GemmShared<BM, false> gemm;
     unsigned taps[STAGES][BK];
+    Divider by_width, by_height;  // not in each thread's registers, which are short here
 };
 
 // partial[slice] = sum over the slice's pixels of window(x)' dz: (slices, 9 C, F), to be added up by sum_slices. dz
-// (N, H, W, F) is brought by fetch_dz(to, pixel, last): its rows [pixel, pixel + BK) as far as `last`. F is a multiple of V.
+// (N, H, W, F) is brought by fetch_dz(to, pixel, last): its rows [pixel, pixel + BK) as far as `last`. V divides F.
 // Grid: for each slice of `length` pixels the tiles of BM rows (tap, channel), one after another; tiles of 64 F.
 template <int BM, int THREADS, int VA, Products P, class FetchDz>
 __device__ inline void weight_gradient_tile(const float* x, float* partial, int N, int H, int W, int C, int F,
@@ -121,13 +123,18 @@ __device__ inline void weight_gradient_tile(const float* x, float* partial, int 
     const int tid = threadIdx.x, K = 9 * C, tiles = (K + BM - 1) / BM, part = blockIdx.x / tiles;
     const int k0 = (blockIdx.x - part * tiles) * BM, f0 = blockIdx.y * BN;
     const int first = part * length, last = first + min(N * H * W - first, length);
-    const Divider by_width(W), by_height(H), by_channels(C);
+    const Divider by_channels(C);
     // The taps of slice i's pixels are found while slice i - 1 is fetched, and before that for the first ones.
     auto find_taps = [&](int slice) {
         if (tid < BK)
-            s.taps[slice % STAGES][tid] = taps_inside(first + slice * BK + tid, last, H, W, by_height, by_width);
+            s.taps[slice % STAGES][tid] = taps_inside(first + slice * BK + tid, last, H, W, s.by_height, s.by_width);
     };
     auto begin = [&] {
+        if (tid == 0) {
+            s.by_width = Divider(W);
+            s.by_height = Divider(H);
+        }
+        __syncthreads();
         for (int i = 0; i < STAGES; ++i) find_taps(i);
     };
 
@@ -150,15 +157,13 @@ __device__ inline void weight_gradient_tile(const float* x, float* partial, int 
         fetch_dz(stage.b, first + slice * BK, last);
     };
     const int slices = (last - first + BK - 1) / BK;
-    multiply_in_chains<P, BM, THREADS, false>(s.gemm, slices, begin, fetch, [&](auto& tile, bool add) {
-        float* out = partial + (static_cast<long long>(part) * K + k0) * F + f0;
-        move_tile(tile, out, min(BM, K - k0), min(BN, F - f0), F, add);
-    });
+    float* out = partial + (static_cast<long long>(part) * K + k0) * F + f0;
+    multiply_in_chains<P, BM, THREADS, false>(s.gemm, slices, begin, fetch, out, min(BM, K - k0), min(BN, F - f0), F);
 }
 
 // The above with dz from memory. VA: values an access of x.
 template <int BM, int THREADS, int VA, Products P>
-__global__ void __launch_bounds__(THREADS, (P == ORDINARY ? 512 : P == TF32 ? 448 : 288) / THREADS)
+__global__ void __launch_bounds__(THREADS, (P == ORDINARY ? 512 : P == TF32 ? 448 : 384) / THREADS)
     weight_gradient(const float* x, const float* dz, float* partial, int N, int H, int W, int C, int F, int length) {
     const int f0 = blockIdx.y * BN;
     auto fetch_dz = [&](float* to, int pixel, int last) { fetch_rows<THREADS>(to, dz, pixel, last, f0, F); };

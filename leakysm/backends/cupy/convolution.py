@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from leakysm.backends.cupy.kernels import (
+    CHAIN,
     COLUMNS,
     DEPTH,
     GROUP,
@@ -25,6 +26,9 @@ from leakysm.backends.cupy.kernels import (
 from leakysm.ops.arrays import Array
 
 LONGEST = 8192  # pixels of a slice: 64 inner sums of CHAIN, so that no sum over pixels is deeper than the bound allows
+LONGEST_SPLIT = (
+    CHAIN * DEPTH
+)  # of split products: each DEPTH pixels are a sum of their own, and CHAIN of those one more
 
 
 class Statistics(NamedTuple):
@@ -80,8 +84,8 @@ class Slices(NamedTuple):
     def of(cls, kernels: Kernels, x: Array, F: int, wanted: int) -> Slices:
         """About `wanted` slices of all pixels of x (N, H, W, C)."""
         N, H, W, C = x.shape
-        pixels = N * H * W
-        length = min(max(kernels.tiling.shortest, ceil_div(ceil_div(pixels, wanted), DEPTH) * DEPTH), LONGEST)
+        pixels, longest = N * H * W, LONGEST_SPLIT if kernels.products == "SPLIT" else LONGEST
+        length = min(max(kernels.tiling.shortest, ceil_div(ceil_div(pixels, wanted), DEPTH) * DEPTH), longest)
         number = ceil_div(pixels, length)
         return cls(kernels.xp.empty((number, 9 * C, F), x.dtype), length, number)
 

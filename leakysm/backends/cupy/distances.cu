@@ -6,11 +6,12 @@ enum Kind { LEAKYSM_KINDS };
 
 // The restriction of a squared distance. Not `active`: the identity, bit for bit.
 struct Leak {
-    float threshold, slope;
+    float threshold, slope, shrink;  // the slope is slope times shrink, 1 or a power of two: a subnormal one has no digits
     bool active;
 
-    __device__ float value(float d) const { return !active || d <= threshold ? d : threshold + slope * (d - threshold); }
-    __device__ float derivative(float d) const { return !active || d <= threshold ? 1.0f : slope; }
+    __device__ float sloped(float v) const { return v * shrink * slope; }
+    __device__ float value(float d) const { return !active || d <= threshold ? d : threshold + sloped(d - threshold); }
+    __device__ float chain(float d, float g) const { return !active || d <= threshold ? g : sloped(g); }
 };
 
 constexpr int SIDE = LEAKYSM_SIDE;              // a block computes SIDE x SIDE pairs,
@@ -62,14 +63,15 @@ __device__ inline float over_parts(float value, PairTile& tile, Combine combine)
 // unit rows. Grid: tiles of N, of M.
 template <int KIND>
 __global__ void distances(const float* x, const float* c, float* y, float* plain, float* scale, float* norm, int N, int M,
-                          int D, float threshold, float slope, int active) {
+                          int D, float threshold, float slope, float shrink, int active) {
     SHARED(tile, PairTile);
-    const Leak leak{threshold, slope, active != 0};
+    const Leak leak{threshold, slope, shrink, active != 0};
     float s = 1, part[4] = {};
     Sum own;
     if (KIND == EUCLIDEAN) {
         float largest = 0;
-        over_coordinates(x, c, N, M, D, tile, [&](float a, float b, int) { largest = larger(largest, fabs(a - b)); }, [] {});
+        auto see = [&](float a, float b, int) { largest = larger(largest, fabs(a - b)); };
+        over_coordinates(x, c, N, M, D, tile, see, [] {});
         s = power_of_two_scale(over_parts(largest, tile, [](float a, float b) { return larger(a, b); }));
     }
     over_coordinates(
@@ -111,9 +113,9 @@ constexpr int SHARES = THREADS / WIDTH;  // and the shares into which the other 
 template <int KIND>
 __global__ void distances_gradient(const float* a, const float* b, const float* dy, const float* plain, const float* scale,
                                    const float* norm, const float* factor, float* da, int B, int D, int stride_i,
-                                   int stride_j, float threshold, float slope, int active) {
+                                   int stride_j, float threshold, float slope, float shrink, int active) {
     SHARED(shared, PerThread);
-    const Leak leak{threshold, slope, active != 0};
+    const Leak leak{threshold, slope, shrink, active != 0};
     const int i = blockIdx.x, lane = threadIdx.x % WIDTH, k = blockIdx.y * WIDTH + lane;
     Sum sum;
     if (k < D) {
@@ -123,9 +125,9 @@ __global__ void distances_gradient(const float* a, const float* b, const float* 
             const long long at = static_cast<long long>(i) * stride_i + static_cast<long long>(j) * stride_j;
             const float other = b[static_cast<long long>(j) * D + k], d = own - other, g = dy[at];
             if (KIND == SQUARED)
-                sum.add(2 * (plain ? g * leak.derivative(plain[at]) : g) * d);
+                sum.add(2 * (plain ? leak.chain(plain[at], g) : g) * d);
             else if (KIND == COORDINATE)
-                sum.add(2 * (g * leak.derivative(d * d)) * d);
+                sum.add(2 * leak.chain(d * d, g) * d);
             else if (KIND == EUCLIDEAN)
                 sum.add(g * (d * scale[at] / norm[at]));
             else

@@ -15,21 +15,23 @@ from leakysm.ops.arrays import Array, require_same_width, working
 from leakysm.ops.leaky_squared_euclidean import require_per
 from leakysm.ops.restriction import Leak
 
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST, SMALLEST_NORMAL = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)
 
 
 class Restriction(NamedTuple):
     """What a kernel is told of the restriction, after its other arguments. Not active: squared Euclidean."""
 
     threshold: float
-    slope: float
+    slope: float  # times `shrink`: a slope below the smallest normal number would lose its digits
+    shrink: float
     active: int
 
     @classmethod
     def of(cls, leak: Leak) -> Restriction:
         """A threshold beyond float32 restricts nothing, nor does slope 1."""
         active = leak.slope != 1 and leak.threshold <= LARGEST
-        return cls(float(min(leak.threshold, LARGEST)), float(leak.slope), int(active))
+        shrink = 1.0 if leak.slope >= SMALLEST_NORMAL else 2.0**-126
+        return cls(float(min(leak.threshold, LARGEST)), float(leak.slope) / shrink, shrink, int(active))
 
 
 class Saved(NamedTuple):

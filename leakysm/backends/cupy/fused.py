@@ -21,7 +21,7 @@ def fits(operation: str, arguments: tuple[Any, ...]) -> bool:
     if operation not in CONVOLUTIONS:
         return True
     w: tuple[int, ...] = getattr(arguments[1], "shape", ())
-    return 0 not in w and len(w) == 4 and w[3] % PACK == 0
+    return len(w) == 4 and 0 not in w and w[-1] % PACK == 0
 
 
 class Chosen(NamedTuple):

@@ -202,7 +202,7 @@ struct SplitCores : TensorCores<BM, THREADS, A_BY_ROW> {
     using Base = TensorCores<BM, THREADS, A_BY_ROW>;
     using Slice = typename Base::Slice;
     static constexpr int STEPS = BK / 8;
-    unsigned least = ~0u;  // see Parts; 0 once a sum is not finite
+    unsigned least = ~0u;  // see Parts
 
     __device__ void add(const Slice& slice) {
         __syncwarp();
@@ -241,7 +241,8 @@ struct SplitCores : TensorCores<BM, THREADS, A_BY_ROW> {
         }
     }
 
-    __device__ bool sums_are_finite() const {
+    // Whether all that this thread has read could be split.
+    __device__ bool holds() const {
         float zero = 0;
 #pragma unroll
         for (int i = 0; i < 2; ++i)
@@ -249,16 +250,8 @@ struct SplitCores : TensorCores<BM, THREADS, A_BY_ROW> {
             for (int j = 0; j < Base::NI; ++j)
 #pragma unroll
                 for (int q = 0; q < 4; ++q) zero += this->sum[i][j][q] - this->sum[i][j][q];
-        return !not_finite(zero);
+        return !not_finite(zero) && least >= Parts<4>::SMALLEST;
     }
-
-    __device__ void clear() {
-        if (!sums_are_finite()) least = 0;
-        Base::clear();
-    }
-
-    // Whether all that this thread has read could be split.
-    __device__ bool holds() const { return sums_are_finite() && least >= Parts<4>::SMALLEST; }
 };
 
 template <Products P, int BM, int THREADS, bool A_BY_ROW>
@@ -301,6 +294,15 @@ __device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin 
     __syncthreads();
 }
 
+// The tile to shared memory, ready to be read by all.
+template <class Tile>
+__device__ inline void write_tile(const Tile& tile, float* c) {
+    tile.each([&](int row, int column, auto values) {
+        store<sizeof(values) / sizeof(float)>(c + row * C_STRIDE + column, values);
+    });
+    __syncthreads();
+}
+
 // Call run(tile) with a tile that is 0, and, if that could not be split, again with one of the ordinary units.
 template <Products P, int BM, int THREADS, bool A_BY_ROW, class Run>
 __device__ inline void with_tile(Run run) {
@@ -319,10 +321,7 @@ template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Be
 __device__ inline void multiply(Shared& shared, int slices, Begin begin, Fetch fetch) {
     with_tile<P, BM, THREADS, A_BY_ROW>([&](auto& tile) {
         add_slices(tile, shared, slices, begin, fetch, [](int) {});
-        tile.each([&](int row, int column, auto values) {
-            store<sizeof(values) / sizeof(float)>(shared.c + row * C_STRIDE + column, values);
-        });
-        __syncthreads();
+        write_tile(tile, shared.c);
     });
 }
 
@@ -343,23 +342,33 @@ __device__ inline void move_tile(Tile& tile, float* out, int rows, int columns, 
     tile.clear();
 }
 
-// The product as a sum of sums, each over CHAIN values of k: one long sum would drift where all terms are alike. The outer
-// sum needs no registers: move(tile, add) moves the tile to global memory, or adds it to what stands there.
-template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch, class Move>
-__device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begin, Fetch fetch, Move move) {
-    constexpr int LENGTH = LEAKYSM_CHAIN / BK;
-    static_assert(LENGTH * BK == LEAKYSM_CHAIN, "a chain is whole slices");
-    with_tile<P, BM, THREADS, A_BY_ROW>([&](auto& tile) {
-        add_slices(tile, shared, slices, begin, fetch, [&](int i) {
-            if (i % LENGTH == LENGTH - 1 || i == slices - 1) move(tile, i >= LENGTH);
-        });
-    });
-}
-
 // Rows of the tile in shared memory to out (leading dimension ld); columns beyond `columns` are left.
 __device__ inline void store_tile(const float* c, float* out, int rows, int columns, int ld, int threads) {
     for (int i = threadIdx.x * V; i < rows * BN; i += threads * V) {
         const int r = i / BN, f = i % BN;
         if (f < columns) store<V>(out + static_cast<long long>(r) * ld + f, load<V>(c + r * C_STRIDE + f));
     }
+}
+
+// The product as a sum of sums, to out (leading dimension ld), as far as there are rows and columns: one long sum would drift
+// where all terms are alike. The outer sum needs no registers: it stands in out. Split products have none to spare for that
+// in their loop: each slice is a sum of its own there, and the host gives them no more slices than one sum may take.
+template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
+__device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begin, Fetch fetch, float* out, int rows,
+                                          int columns, int ld) {
+    constexpr int CHAIN = LEAKYSM_CHAIN / BK;
+    static_assert(CHAIN * BK == LEAKYSM_CHAIN, "a chain is whole slices");
+    if constexpr (P == SPLIT) {
+        SplitCores<BM, THREADS, A_BY_ROW> tile;
+        add_slices(tile, shared, slices, begin, fetch, [](int) {});
+        if (!__syncthreads_or(!tile.holds())) {
+            write_tile(tile, shared.c);
+            store_tile(shared.c, out, rows, columns, ld, THREADS);
+            return;
+        }
+    }
+    typename TileOf<P == SPLIT ? ORDINARY : P, BM, THREADS, A_BY_ROW>::type tile;
+    add_slices(tile, shared, slices, begin, fetch, [&](int i) {
+        if (i % CHAIN == CHAIN - 1 || i == slices - 1) move_tile(tile, out, rows, columns, ld, i >= CHAIN);
+    });
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -120,8 +119,7 @@ def cross_entropy_backward(kernels: Kernels, saved: Logits, dy: Any = 1.0) -> Ar
 
 def loss_pairs(kernels: Kernels) -> dict[str, Pair]:
     """The pairs of this file, by operation, for float32."""
-    functions: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        "prototypes": (prototypes_forward, prototypes_backward),
-        "cross_entropy": (cross_entropy_forward, cross_entropy_backward),
+    return {
+        "prototypes": Pair(partial(prototypes_forward, kernels), partial(prototypes_backward, kernels)),
+        "cross_entropy": Pair(partial(cross_entropy_forward, kernels), partial(cross_entropy_backward, kernels)),
     }
-    return {name: Pair(partial(f, kernels), partial(b, kernels)) for name, (f, b) in functions.items()}
