@@ -34,8 +34,9 @@ def test_nvcc_compiles(tmp_path, file, architecture):
     command = [NVCC, *compile_options(), f"-arch={architecture}", "-cubin", "-Werror", "all-warnings", "-Xptxas", "-v"]
     done = subprocess.run([*command, "-o", tmp_path / "unit.cubin", unit], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("Compiling entry function") == len(names)
-    assert done.stderr.count(" 0 bytes spill stores") == len(names), done.stderr
+    compiled = done.stderr.count("Compiling entry function")
+    assert compiled >= len(names)  # what is no template is always compiled
+    assert done.stderr.count(" 0 bytes spill stores") == compiled, done.stderr
 
 
 @pytest.mark.parametrize("products", PRODUCTS)
@@ -60,4 +61,6 @@ def test_nvrtc_compiles(file, products):
     assert nvrtc.getCUBIN(program)
     assert all(nvrtc.getLoweredName(program, name) for name in names)
     log = nvrtc.getProgramLog(program)
-    assert log.count(" 0 bytes spill stores") == len(names), log
+    compiled = log.count("Compiling entry function")
+    assert compiled >= len(names)
+    assert log.count(" 0 bytes spill stores") == compiled, log

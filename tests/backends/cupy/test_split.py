@@ -27,13 +27,13 @@ CONVOLVE = {"large": "convolve<128, 4, SPLIT>", "small": "convolve<32, 4, SPLIT>
 WEIGHT_GRADIENT = "weight_gradient<96, 96, 4, SPLIT>"
 
 
-@pytest.fixture(params=["large", "small"])
+@pytest.fixture(scope="module", params=["large", "small"])
 def tiles(request):
     """The tiles of large and of small batches."""
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kernels(kernel_folder, tiles):
     """With these tiles, and many slices of the sum over pixels."""
     tiling = Tiling(large={"large": 0, "small": 1 << 30}[tiles], slices=176, shortest=16)
