@@ -17,9 +17,6 @@ from leakysm.training.images import SplitImages
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
 
-if TYPE_CHECKING:  # runs imports training
-    pass
-
 STEP_COLUMNS = ("loss", "accuracy", *FIGURES)
 
 

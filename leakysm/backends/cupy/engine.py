@@ -9,8 +9,8 @@ import numpy as np
 
 from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.failures import one_line
-from leakysm.backends.cupy.fused import fused_pairs
-from leakysm.backends.protocol import Array, Engine, Pair
+from leakysm.backends.cupy.kernel_engine import KernelEngine
+from leakysm.backends.protocol import Array, Pair
 from leakysm.errors import UserError
 
 OLDEST = (7, 5)  # the oldest compute capability that the compilers of both CUDA 12 and CUDA 13 build for
@@ -73,7 +73,7 @@ def open_device(cupy: Any, number: int, oldest: tuple[int, int] = OLDEST) -> Non
     cupy.cuda.Device(number).use()
 
 
-class CupyEngine(Engine):
+class CupyEngine(KernelEngine):
     """The operations on one CUDA device.
 
     device: None, "cuda", "cuda:N" or N. tf32: matrix products may round their factors to TF32 (off: strict float32);
@@ -84,18 +84,14 @@ class CupyEngine(Engine):
     UserError, in one line: no CuPy, no device, a device that is too old, no memory left.
     """
 
-    name = "cupy"
-
     def __init__(self, device: str | int | None = None, *, tf32: bool = False, split: bool = False) -> None:
         number = device_number(device)
         os.environ["CUPY_TF32"] = str(int(tf32))
         cupy = import_cupy()
         open_device(cupy, number, oldest=OLDEST_TENSOR_CORES if tf32 or split else OLDEST)
-        self.xp = cupy
         self.device = number
         self.tf32 = tf32
-        self.kernels = CudaKernels(cupy, number, products="TF32" if tf32 else "SPLIT" if split else "ORDINARY")
-        self.pairs = fused_pairs(self.kernels)
+        super().__init__(CudaKernels(cupy, number, products="TF32" if tf32 else "SPLIT" if split else "ORDINARY"))
 
     def operation(self, name: str) -> Pair:
         pair = super().operation(name)

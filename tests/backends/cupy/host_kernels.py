@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.cupy.fused import fused_pairs
+from leakysm.backends.cupy.kernel_engine import KernelEngine
 from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, Tiling, compile_options, instances, source
-from leakysm.backends.protocol import Engine
 
 HEADER = Path(__file__).with_name("host_cuda.h")
 FLAGS = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
@@ -130,15 +129,8 @@ def _c_value(argument: Any) -> Any:
     return C_TYPES[argument.dtype.name](argument)
 
 
-class HostEngine(Engine):
+class HostEngine(KernelEngine):
     """The CuPy engine's operations on NumPy arrays."""
-
-    name = "cupy"
-    xp = np
-
-    def __init__(self, kernels: HostKernels) -> None:
-        self.kernels = kernels
-        self.pairs = fused_pairs(kernels)
 
     def asarray(self, host: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(host, dtype)

@@ -8,18 +8,17 @@ import pytest
 from leakysm import ops
 from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
-from leakysm.backends.cupy.fused import fused_pairs
 from leakysm.backends.cupy.kernels import PRODUCTS, Tiling
 from leakysm.errors import UserError
 from tests.backends.cupy.block_cases import FAR, SHAPES, assert_close, assert_scaled, block, block_scales
-from tests.backends.cupy.host_kernels import HostKernels
+from tests.backends.cupy.host_kernels import HostEngine, HostKernels
 
 FLOATS = ["float32", "float64"]
 BATCHES = [s for s in SHAPES if s[0] * s[1] * s[2] > 1]
 
 
 def run_block(kernels, case):
-    pair = fused_pairs(kernels)["conv_block"]
+    pair = HostEngine(kernels).operation("conv_block")
     outputs, saved = pair.forward(*case.arguments)
     return (*outputs, *pair.backward(saved, case.dy))
 
@@ -46,7 +45,7 @@ def test_a_constant_channel_has_no_variance(host_kernels, images, value, dtype):
     w = np.zeros((3, 3, 2, 3), dtype)
     w[1, 1, 0] = 1
     ones = np.ones(3, dtype)
-    (_, mean, variance), _ = fused_pairs(host_kernels)["conv_block"].forward(x, w, ones, ones)
+    (_, mean, variance), _ = HostEngine(host_kernels).operation("conv_block").forward(x, w, ones, ones)
     np.testing.assert_array_equal(mean, x[0, 0, 0, 0])
     np.testing.assert_array_equal(variance, 0)
 
@@ -56,7 +55,7 @@ def test_a_constant_channel_has_no_variance(host_kernels, images, value, dtype):
 def test_convolution_matches_the_reference(host_kernels, shape, dtype):
     case = block(2, shape, dtype, exact=False)
     dy = np.random.default_rng(3).normal(size=(*shape[:3], shape[4])).astype(dtype)
-    pair = fused_pairs(host_kernels)["conv2d"]
+    pair = HostEngine(host_kernels).operation("conv2d")
     y, saved = pair.forward(case.x, case.w)
     dx, dw = pair.backward(saved, dy)
     x, w, g = case.x.astype("float64"), case.w.astype("float64"), dy.astype("float64")
@@ -156,7 +155,7 @@ def test_block_with_given_statistics(host_kernels, shape, dtype):
     case = block(9, shape, dtype)
     random = np.random.default_rng(10)
     mean, variance = random.normal(size=shape[4]).astype(dtype), random.uniform(0.5, 40, shape[4]).astype(dtype)
-    pair = fused_pairs(host_kernels)["conv_block_inference"]
+    pair = HostEngine(host_kernels).operation("conv_block_inference")
     y, saved = pair.forward(*case.arguments, mean, variance)
     computed = (y, *pair.backward(saved, case.dy))
     exact = [a.astype("float64") for a in (*case.arguments, mean, variance)]
@@ -175,7 +174,7 @@ def test_ties_go_to_the_first_place_of_the_window(host_kernels):
     """A constant image away from the border: all four places of a window tie, and the gradient takes the first."""
     x, w = np.ones((1, 6, 6, 4), "float32"), np.ones((3, 3, 4, 4), "float32")
     scale, shift = np.array([1, -1, 0, 2], "float32"), np.full(4, 3, "float32")
-    pair = fused_pairs(host_kernels)["conv_block"]
+    pair = HostEngine(host_kernels).operation("conv_block")
     (y, _, _), saved = pair.forward(x, w, scale, shift)
     expected = ops.conv_block_vjp(*(a.astype("float64") for a in (x, w, scale, shift, np.ones_like(y))))
     for result, value in zip(pair.backward(saved, np.ones_like(y)), expected, strict=True):
@@ -188,7 +187,9 @@ def test_nan_and_inf_spread_as_in_the_reference(host_kernels):
     for bad in (np.nan, np.inf, -np.inf):
         x = case.x.copy()
         x[0, 2, 3, 1] = bad
-        y, _ = fused_pairs(host_kernels)["conv_block_inference"].forward(x, *case.arguments[1:], mean, variance)
+        y, _ = (
+            HostEngine(host_kernels).operation("conv_block_inference").forward(x, *case.arguments[1:], mean, variance)
+        )
         with np.errstate(all="ignore"):
             expected = ops.conv_block_inference(x, *case.arguments[1:], mean, variance)
         np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
@@ -215,7 +216,7 @@ def test_arrays_may_be_strided_unaligned_and_read_only(host_kernels):
 @pytest.mark.parametrize("name", ["conv_block", "conv2d"])
 def test_wrong_shapes_are_refused(host_kernels, name):
     case = block(13, (2, 7, 7, 4, 8))
-    pair = fused_pairs(host_kernels)[name]
+    pair = HostEngine(host_kernels).operation(name)
     arguments = case.arguments if name == "conv_block" else case.arguments[:2]
     with pytest.raises(UserError, match="w has shape"):
         pair.forward(arguments[0], arguments[1][:, :, :3], *arguments[2:])
@@ -227,4 +228,4 @@ def test_wrong_shapes_are_refused(host_kernels, name):
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize(("dtype", "exponent"), FAR)
 def test_outputs_whose_squares_leave_the_dtype(host_kernels, channels, dtype, exponent):
-    assert_scaled(fused_pairs(host_kernels)["conv_block"], channels, dtype, exponent)
+    assert_scaled(HostEngine(host_kernels).operation("conv_block"), channels, dtype, exponent)

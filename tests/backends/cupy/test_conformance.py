@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leakysm.backends.cupy.fused import fused_pairs
 from leakysm.backends.cupy.kernels import compile_options
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
@@ -18,7 +17,7 @@ from tests.backends.cupy.host_kernels import HostEngine, HostKernels
 STRICT = Settings(dtypes=OWN_DTYPES, strict=True, examples=4, most_numbers=700)  # emulated threads are slow
 
 
-OPERATIONS = sorted(fused_pairs(HostKernels.nowhere()))
+OPERATIONS = sorted(HostEngine(HostKernels.nowhere()).pairs)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
