@@ -95,7 +95,7 @@ def test_torch_conforms():
 def test_jax_conforms_on_a_plain_case():
     """JAX compiles for every shape and dtype, and the loss step by step, since its labels cannot be traced."""
     pytest.importorskip("jax")
-    _conforms("tests.ops.reexported_jax", most_numbers=200, most_cases=1, purity=False)
+    _conforms("tests.ops.reexported_jax", most_numbers=400, most_cases=1, purity=False)
 
 
 @pytest.mark.slow
