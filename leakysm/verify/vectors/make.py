@@ -103,8 +103,7 @@ def make(
     """Work all vectors out and publish them to a folder.
 
     reference, net_class: the reference engine and leakysm.Conv4, which compute the large nets. shipped: the vectors to
-    compare with (default: the installed ones, if any), which must be whole. major: let cases
-    change.
+    compare with (default: the installed ones, if any), which must be whole. major: let cases change.
     """
     named, shipped = shipped is not None, shipped or stored.folder()
     if named or (shipped / stored.MANIFEST).is_file():
