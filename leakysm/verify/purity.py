@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import kept
-from leakysm.verify.adapters.implementation import HostArray, as_tuple
+from leakysm.verify.adapters.arrays import HostArray, as_tuple, kept
 from leakysm.verify.calls import Call, floats_of
 
 

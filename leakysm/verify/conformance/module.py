@@ -9,8 +9,8 @@ from functools import lru_cache, partial
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.verify.adapters.arrays import arrays_named
 from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.adapters.libraries import arrays_named
 from leakysm.verify.adapters.loading import cannot_be_imported, load
 from leakysm.verify.adapters.module import ModuleImplementation, array_kind
 from leakysm.verify.adapters.signatures import Names
