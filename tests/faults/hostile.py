@@ -242,6 +242,8 @@ HOSTILE = (
     Hostile("a data set in an operation's place", "vectors, signed anew", _replaced("relu", "a number"), "attributes are taken as they are"),
     Hostile("contents in bad UTF-8", "vectors, signed anew", _attribute("contents", b"\xff\xfe", "relu/equal-x")),
     Hostile("lists 2,000 deep", "manifest.json", lambda content: DEEP, NO_BOUND),
+    Hostile("a digest of 100,000 letters", "manifest.json", _json(lambda whole: whole["files"]["operations.h5"]["cases"].update({"relu/equal-x": "x" * 100_000})),
+            "a refusal quotes what the file holds, at any length"),
     Hostile("files that is a list", "manifest.json", _json(lambda whole: whole.update(files=[]))),
     Hostile("cases of a number", "manifest.json", _json(lambda whole: whole["files"]["operations.h5"].update(cases=1))),
     Hostile("19 bytes that ask for 3 GB", "pickle", lambda content: b"\x80\x04\x8e" + struct.pack("<q", 3 << 30) + b"12345678", "no bound on what the unpickler may allocate"),

@@ -65,6 +65,8 @@ def test_a_stopped_run_keeps_its_steps(commands: Commands, kind: str, status: in
 INTERRUPTED = """
 import os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
+
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == "numpy":
@@ -78,7 +80,8 @@ main()
 """
 
 
-def test_stopped_while_it_imports_it_says_so_in_one_line() -> None:
+def test_stopped_while_it_imports_it_leaves_no_traceback() -> None:
     ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=300)
-    assert ended.returncode in (1, 130)
-    assert len(ended.stderr.splitlines()) == 1
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 1

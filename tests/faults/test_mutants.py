@@ -30,7 +30,7 @@ KNOWN = {
     },
     "weights .safetensors": {"out of memory MemoryError", "not one line"},
     "vectors, signed anew": {f"traceback {kind}Error" for kind in ("Attribute", "Type", "Value")},
-    "manifest.json": {"traceback RecursionError"},
+    "manifest.json": {"traceback RecursionError", "not one line"},
     "sweep .toml": PARSERS,
     "pickle": {"out of memory UserError", "hang"},
 }

@@ -232,6 +232,9 @@ def _run(task: Task, files: tuple[IO[bytes], IO[bytes], IO[bytes]]) -> None:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.environ.update(task.environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     if task.memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + task.memory
