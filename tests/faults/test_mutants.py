@@ -13,7 +13,13 @@ from tests.faults.warm import Warm
 
 # What is broken today, by format; test_hostile.py has the smallest input of each mechanism. Mend one, take it out.
 CHECKPOINT = {f"traceback {kind}Error" for kind in ("Attribute", "Index", "Key", "OS", "Overflow", "Type", "Value")}
-PARSERS = {"traceback RecursionError", "traceback ValueError", "out of memory MemoryError", "hang"}
+PARSERS = {
+    "traceback OverflowError",
+    "traceback RecursionError",
+    "traceback ValueError",
+    "out of memory MemoryError",
+    "hang",
+}
 KNOWN = {
     "config.toml": PARSERS,
     "summary.json": {"traceback RecursionError"},
@@ -32,6 +38,7 @@ KNOWN = {
     "vectors, signed anew": {f"traceback {kind}Error" for kind in ("Attribute", "Type", "Value")},
     "manifest.json": {"traceback RecursionError", "not one line"},
     "sweep .toml": PARSERS,
+    "label table": {"traceback ValueError"},
     "pickle": {"out of memory UserError", "hang"},
 }
 
