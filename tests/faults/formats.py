@@ -263,16 +263,14 @@ def _within(folder: Path) -> Any:
 # Weights, embeddings
 
 
-def _begin_weights(suffix: str) -> Callable[[Path], None]:
-    def begin(folder: Path) -> None:
-        from leakysm.backends import backend
-        from leakysm.exchange.weights import write_weights
-        from leakysm.nets import Conv4
+def _begin_weights(folder: Path) -> None:
+    from leakysm.backends import backend
+    from leakysm.exchange.weights import SUFFIXES, write_weights
+    from leakysm.nets import Conv4
 
-        state = Conv4(1, channels=2, seed=0, engine=backend("reference")).state()
+    state = Conv4(1, channels=2, seed=0, engine=backend("reference")).state()
+    for suffix in SUFFIXES:
         write_weights(folder / f"weights{suffix}", state, {"format": "np"})
-
-    return begin
 
 
 def _weights(suffix: str) -> Callable[[Path], Any]:
@@ -400,11 +398,11 @@ FORMATS = {
         Format("embeddings .npy", "embeddings.npy", _begin_npy, _npy, (*m.BYTES, *[m.npy_header] * 6)),
         Format("labels .npy", "labels.npy", _begin_npy, _npy, (*m.BYTES, *[m.npy_header] * 6)),
         Format("embeddings .h5", "embeddings.h5", _begin_npy, _embeddings_h5, m.HDF5),
-        Format("weights .npz", "weights.npz", _begin_weights(".npz"), _weights(".npz"), (*_ZIP, *[m.npz_header] * 6)),
+        Format("weights .npz", "weights.npz", _begin_weights, _weights(".npz"), (*_ZIP, *[m.npz_header] * 6)),
         Format(
             "weights .safetensors",
             "weights.safetensors",
-            _begin_weights(".safetensors"),
+            _begin_weights,
             _weights(".safetensors"),
             (*m.BYTES, *[m.safetensors_header] * 6),
         ),
@@ -432,7 +430,7 @@ FORMATS = {
 
 
 def begin(name: str, folder: str) -> None:
-    """In a child: fill the format's folder."""
+    """In a child: make and fill a folder for the format."""
     Path(folder).mkdir(parents=True)
     FORMATS[name].begin(Path(folder))
 
@@ -442,16 +440,15 @@ class Place:
 
     def __init__(self, form: Format, root: Path) -> None:
         self.form, self.folder = form, root / "".join(letter for letter in form.name if letter.isalnum())
-        self.kept = self.folder.with_name(f"{self.folder.name}.kept")
+        self.kept = root / "kept" / form.begin.__name__  # formats that begin alike share it
 
-    def keep(self) -> bytes:
-        """A copy of the folder, from which it is made anew before each mutant; the undamaged content."""
-        shutil.copytree(self.folder, self.kept)
-        return (self.folder / self.form.file).read_bytes()
+    def content(self) -> bytes:
+        """The undamaged file's."""
+        return (self.kept / self.form.file).read_bytes()
 
     def renew(self) -> None:
         """The folder without any damage."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.kept, self.folder)
 
     def put(self, content: bytes) -> None:

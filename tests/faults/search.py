@@ -35,9 +35,10 @@ class Reader:
 
     def __init__(self, warm: Warm, form: Format, root: Path) -> None:
         self.warm, self.form, self.place = warm, form, Place(form, root)
-        made = warm.run(Task("tests.faults.formats:begin", (form.name, str(self.place.folder)), quick=True))
-        assert made.status == 0, made.err
-        self.content = self.place.keep()
+        if not self.place.kept.exists():
+            made = warm.run(Task("tests.faults.formats:begin", (form.name, str(self.place.kept)), quick=True))
+            assert made.status == 0, made.err
+        self.content = self.place.content()
         self.place.put(self.content)
         undamaged = read_apart(warm, form.name, self.place.folder)
         assert undamaged.kind == SAME, f"{form.name}: {undamaged}"

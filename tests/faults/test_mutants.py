@@ -65,7 +65,8 @@ def surprising(reader: Reader, numbers: range) -> list[Tried]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_mutants(reader_of: Callable[[str], Reader], name: str) -> None:
-    assert surprising(reader_of(name), range(12)) == []
+    """A few of each; fewer where reading is training."""
+    assert surprising(reader_of(name), range(4 if name.endswith("resumed") else 12)) == []
 
 
 @pytest.mark.slow
