@@ -113,6 +113,12 @@ def _bomb(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def _claims(content: bytes) -> bytes:
+    """The last member's packed size is 2 GiB, by the archive's own list."""
+    at = content.rfind(b"PK\x01\x02") + 20
+    return content[:at] + struct.pack("<I", 2**31 - 1) + content[at + 4 :]
+
+
 def _lzma(content: bytes) -> bytes:
     """A damaged member that is packed by LZMA."""
     packed = bytearray(m._archive(m._members(content), zipfile.ZIP_LZMA))
@@ -249,6 +255,7 @@ HOSTILE = (
     Hostile("a bytearray of 3 GB", "pickle", lambda content: b"\x80\x05\x96" + struct.pack("<q", 3 << 30) + b".", "no bound on what the unpickler may allocate"),
     Hostile("lists doubled through the memo", "pickle", _doubling, "no bound on counts"),
     Hostile("20,000 colliding keys", "pickle", _colliding, "keys are hashed before they are counted"),
+    Hostile("a member that claims 2 GiB", "Omniglot zip", _claims, "zipfile allocates what the archive's list says, before it reads"),
     Hostile("not UTF-8", "expected failures", lambda content: b"\xff\xfe"),
     Hostile("a field of 200,000 letters", "label table", lambda content: content + b"\n" + b"x" * 200_000 + b",cat"),
     Hostile("a label with a NUL", "label table", _text(b",cat", b",c\0t"), "HDF5's texts take no NUL, and h5py says so by a ValueError"),

@@ -41,6 +41,7 @@ KNOWN = {
     },
     "manifest.json": {"traceback RecursionError"},
     "sweep .toml": PARSERS,
+    **{name: {"out of memory MemoryError"} for name in ("Omniglot zip", "within-alphabet zip", "images.zip")},
     "label table": {"traceback ValueError"},
     "pickle": {"out of memory UserError", "hang"},
 }
