@@ -108,7 +108,7 @@ def peers(vs: Sequence[str], gradients: bool, threads: int) -> list[tuple[str, M
         if "sklearn" in vs and not gradients:
             found.append(("sklearn euclidean_distances", _sklearn()))
     except ImportError as error:
-        raise UserError(f"a peer cannot be imported ({error}): pip install 'leakysm[peers]'") from None
+        raise UserError(f"a peer cannot be imported ({error}): pip install '.[peers]'") from None
     return found
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 try:
     import torch as torch  # for the other files of PyTorch too
 except ImportError as error:
-    raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install 'leakysm[peers]'") from None
+    raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install '.[peers]'") from None
 
 FORMS = ("NCHW", "channels_last", "torch.compile")
 LEARNING_RATE, LEAKY = 1e-3, LeakySquaredEuclidean()

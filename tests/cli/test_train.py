@@ -260,8 +260,8 @@ def test_an_unknown_key_is_named_with_the_nearest(fails: Fails, tiny: list[str])
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed here")
 def test_without_cupy_the_extra_is_named(fails: Fails, tiny: list[str]) -> None:
     told = fails("train", *tiny, "--device", "cuda")
-    assert "leakysm[cuda13]" in told
-    assert "leakysm[cuda12]" in told
+    assert "[cuda13]" in told
+    assert "[cuda12]" in told
 
 
 def test_training_that_goes_wrong_says_at_which_episode(fails: Fails, tiny: list[str], tmp_path: Path) -> None:

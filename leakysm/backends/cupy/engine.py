@@ -24,8 +24,8 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         raise UserError(
-            f"device cuda: CuPy cannot be imported ({error}); the GPU needs it: pip install 'leakysm[cuda13]', or "
-            "'leakysm[cuda12]' for a driver of CUDA 12, or use --device cpu"
+            f"device cuda: CuPy cannot be imported ({error}); the GPU needs it: run pip install '.[cuda13]', or "
+            "'.[cuda12]' for a driver of CUDA 12, in leakysm's folder; or use --device cpu"
         ) from None
     return cupy
 

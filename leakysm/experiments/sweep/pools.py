@@ -37,7 +37,7 @@ def dask_pool(address: str) -> Iterator[Pool]:
     try:
         from distributed import Client
     except ImportError:
-        raise UserError("--scheduler needs Dask; install it with: pip install 'leakysm[dask]'") from None
+        raise UserError("--scheduler needs Dask; install it with: pip install '.[dask]'") from None
     _require_listener(address)
     try:
         client = Client(address, timeout=f"{SILENCE}s", set_as_default=False)
