@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,10 +94,16 @@ def on_outputs(
     return replaced(operation, part, function)
 
 
+@functools.lru_cache(maxsize=256)
+def right_outputs(witness: Witness) -> list[Any]:
+    """What the right functions give on a witness."""
+    return witness.outputs(right(witness.operation))
+
+
 @quiet
 def clearly(functions: SimpleNamespace, witness: Witness) -> bool:
     """A first look, by floats alone, whether a mistake shows. `exact` decides."""
-    correct = witness.outputs(right(witness.operation))
+    correct = right_outputs(witness)
     margin = 1e-3 if witness.dtype == "float32" else 1e-9
     for a, b in zip(witness.outputs(functions), correct, strict=True):
         if np.shape(a) != np.shape(b) or not np.isfinite(a).all():
@@ -108,12 +114,21 @@ def clearly(functions: SimpleNamespace, witness: Witness) -> bool:
 
 
 def planted(family: str, name: str, witness: Witness, functions: SimpleNamespace, **marks: Any) -> Iterator[Mutant]:
-    """The mutant, if its mistake shows on the witness in the witness's dtype or in float64; else none."""
-    full = f"{witness.operation} {witness.part}: {name}"
-    if marks.get("small") or marks.get("impure") or clearly(functions, witness):
-        yield Mutant(full, witness.operation, functions, witness, family, **marks)
-    elif witness.dtype == "float32" and clearly(functions, doubled := in_float64(witness)):
-        yield Mutant(full, witness.operation, functions, doubled, family, **marks)
+    """The mutant, of which `shown` tells whether its mistake shows."""
+    yield Mutant(f"{witness.operation} {witness.part}: {name}", witness.operation, functions, witness, family, **marks)
+
+
+@functools.cache
+def shown(mutant: Mutant) -> Mutant | None:
+    """The mutant if its mistake shows on the witness in the witness's dtype, or with that in float64; else None."""
+    unseen = (
+        mutant.small or mutant.impure or mutant.array != "numpy"
+    )
+    if unseen or clearly(mutant.functions, mutant.witness):
+        return mutant
+    if mutant.witness.dtype == "float32" and clearly(mutant.functions, doubled := in_float64(mutant.witness)):
+        return replace(mutant, witness=doubled)
+    return None
 
 
 @functools.cache

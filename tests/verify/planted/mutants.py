@@ -5,17 +5,25 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 
 from . import corners, formulas, precision, purity, sizes
 from .exact import excess
-from .mutant import Mutant
+from .mutant import Mutant, shown
 
 KINDS = ("size", "bits", "small", "corner", "cotangent", "structure", "conditioning", "side", "purity")
 
 
 @cache
-def mutants() -> tuple[Mutant, ...]:
+def candidates() -> tuple[Mutant, ...]:
+    """Every combination, those included whose mistake shows nowhere."""
     return tuple(m for kind in (sizes, precision, corners, formulas, purity) for m in kind.mutants())
+
+
+@cache
+def mutants() -> tuple[Mutant, ...]:
+    """Those whose mistake shows: to find them all takes half a minute."""
+    return tuple(m for candidate in candidates() if (m := shown(candidate)))
 
 
 def counts(mutant: Mutant) -> bool:
@@ -24,11 +32,12 @@ def counts(mutant: Mutant) -> bool:
 
 
 def sample(of: Iterable[Mutant], each: int = 1) -> list[Mutant]:
-    """Some of every family, operation and part: the same ones every time, dealt by their names."""
+    """Some that show of every family, operation and part: the same ones every time, dealt by their names."""
     strata: dict[tuple[str, str, str], list[Mutant]] = {}
     for mutant in of:
         strata.setdefault((mutant.family, mutant.operation, mutant.witness.part), []).append(mutant)
-    return [m for one in strata.values() for m in sorted(one, key=lambda m: zlib.crc32(m.name.encode()))[:each]]
+    dealt = (sorted(one, key=lambda m: zlib.crc32(m.name.encode())) for one in strata.values())
+    return [m for one in dealt for m in islice(filter(None, map(shown, one)), each)]
 
 
 def quick(of: Iterable[Mutant]) -> list[Mutant]:
