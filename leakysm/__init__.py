@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leakysm.backends import Engine, backend
     from leakysm.data import Dataset
     from leakysm.data import load as load_dataset
+    from leakysm.episodes import EpisodeForm
     from leakysm.errors import ArrayError, CheckFailed, LeakysmError, UserError
     from leakysm.nets import Conv4
     from leakysm.ops import (
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
         squared_euclidean_vjp,
     )
     from leakysm.optim import SGD, Adam, Optimizer
-    from leakysm.runs import TrainConfig, evaluate_run, train
-    from leakysm.training import Trainer
+    from leakysm.runs import TrainConfig, evaluate_run, resolve, train
+    from leakysm.training import SplitImages, Trainer, embed_split, evaluate
 
     __version__: str
 
@@ -68,11 +69,13 @@ __all__ = [
     "Cosine",
     "Dataset",
     "Engine",
+    "EpisodeForm",
     "Euclidean",
     "LeakySquaredEuclidean",
     "LeakysmError",
     "Metric",
     "Optimizer",
+    "SplitImages",
     "SquaredEuclidean",
     "TrainConfig",
     "Trainer",
@@ -93,8 +96,10 @@ __all__ = [
     "cosine_distance_vjp",
     "cross_entropy",
     "cross_entropy_vjp",
+    "embed_split",
     "euclidean",
     "euclidean_vjp",
+    "evaluate",
     "evaluate_run",
     "leaky_squared_euclidean",
     "leaky_squared_euclidean_vjp",
@@ -111,6 +116,7 @@ __all__ = [
     "prototypical_loss_vjp",
     "relu",
     "relu_vjp",
+    "resolve",
     "squared_euclidean",
     "squared_euclidean_vjp",
     "train",
@@ -120,11 +126,12 @@ __all__ = [
 _HOMES = {
     "leakysm.backends": ("Engine", "backend"),
     "leakysm.data": ("Dataset",),
+    "leakysm.episodes": ("EpisodeForm",),
     "leakysm.errors": ("ArrayError", "CheckFailed", "LeakysmError", "UserError"),
     "leakysm.nets": ("Conv4",),
     "leakysm.optim": ("SGD", "Adam", "Optimizer"),
-    "leakysm.runs": ("TrainConfig", "evaluate_run", "train"),
-    "leakysm.training": ("Trainer",),
+    "leakysm.runs": ("TrainConfig", "evaluate_run", "resolve", "train"),
+    "leakysm.training": ("SplitImages", "Trainer", "embed_split", "evaluate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

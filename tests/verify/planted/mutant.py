@@ -121,9 +121,7 @@ def planted(family: str, name: str, witness: Witness, functions: SimpleNamespace
 @functools.cache
 def shown(mutant: Mutant) -> Mutant | None:
     """The mutant if its mistake shows on the witness in the witness's dtype, or with that in float64; else None."""
-    unseen = (
-        mutant.small or mutant.impure or mutant.array != "numpy"
-    )
+    unseen = mutant.small or mutant.impure or mutant.array != "numpy"
     if unseen or clearly(mutant.functions, mutant.witness):
         return mutant
     if mutant.witness.dtype == "float32" and clearly(mutant.functions, doubled := in_float64(mutant.witness)):
