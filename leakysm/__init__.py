@@ -55,7 +55,8 @@ if TYPE_CHECKING:
         squared_euclidean_vjp,
     )
     from leakysm.optim import SGD, Adam, Optimizer
-    from leakysm.runs import TrainConfig, evaluate_run, resolve, train
+    from leakysm.runs import TrainConfig, evaluate_run, train
+    from leakysm.runs.resolve import resolve
     from leakysm.training import SplitImages, Trainer, embed_split, evaluate
 
     __version__: str
