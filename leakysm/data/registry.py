@@ -53,7 +53,7 @@ def load(
 
 
 def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Report | None) -> Dataset:
-    from leakysm.data.pickles import has_caches, pickle_dataset
+    from leakysm.data.miniimagenet_pickles import has_caches, pickle_dataset
     from leakysm.data.tables import table_dataset
 
     root = path.parent if path.is_file() else path
