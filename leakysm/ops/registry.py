@@ -46,11 +46,6 @@ def register(operation: Operation) -> Operation:
     return operation
 
 
-def unregister(name: str) -> None:
-    """Take an operation out again (KeyError if it is not there)."""
-    del OPERATIONS[name]
-
-
 def arrays(*names: str) -> tuple[Argument, ...]:
     """Differentiable arguments by name."""
     return tuple(Argument(name) for name in names)

@@ -12,7 +12,7 @@ import numpy as np
 
 from leakysm.verify.adapters.arrays import EXPANDED, HostArray
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.registry import Case
+from leakysm.verify.case import Case
 
 PARTS = ("value", "vjp")
 

@@ -14,9 +14,10 @@ from leakysm.verify.adapters.arrays import HostArray, WrongResult
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.calls import Call, Manner, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.judging import judged
 from leakysm.verify.purity import Impurity, observed
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from leakysm.verify import registry
 from leakysm.verify.bounds import Exact, Sizes
+from leakysm.verify.case import Case
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import cotangents as cotangent_cases
 from leakysm.verify.cases import distances as pair_cases
@@ -21,7 +22,7 @@ from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import sizes as size_cases
 from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization
 from leakysm.verify.oracle.choices import Doubt, Open
-from leakysm.verify.registry import Case, Entry
+from leakysm.verify.registry import Entry
 from leakysm.verify.table import BOUNDS, CHOICES
 
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Precision, tolerance
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import noise
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 STEPS = (1e-3, 1e-4, 1e-5)
 MOST_JACOBIAN_NUMBERS = 200

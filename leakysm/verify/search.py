@@ -17,8 +17,9 @@ import numpy as np
 from leakysm.ops.metrics import LeakySquaredEuclidean
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Precision
+from leakysm.verify.case import DTYPES, Case
 from leakysm.verify.judging import judged
-from leakysm.verify.registry import DTYPES, Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 DTYPES_SEARCHED = ("float32", "float64")
 MOST_NUMBERS = 500  # of a parent: small cases are judged a hundred times a second

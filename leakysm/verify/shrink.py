@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.verify.registry import Case, Sample
+from leakysm.verify.case import Case, Sample
 
 MOST_SHARED_AXES = 6
 MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one by one

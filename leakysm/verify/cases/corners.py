@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
-from leakysm.verify.registry import Case
 
 INF = float("inf")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import Floats, cotangent, half, noise, single, whole
-from leakysm.verify.registry import Case
 
 # Long sums of squares of short numbers: in these dtypes the squares are exact, and their sums all round one way.
 SHORT_AND_LONG = {"wide": ("float64",), "wider": ("float64",), "wide-half": ("float16", "float32", "float64")}

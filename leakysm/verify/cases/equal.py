@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from leakysm.verify.registry import DTYPES, Case
+from leakysm.verify.case import DTYPES, Case
 
 
 def plain_case(cases: Sequence[Case]) -> Case:

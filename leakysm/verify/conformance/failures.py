@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
 from leakysm.verify.calls import Manner, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge
 from leakysm.verify.conformance.rows import Shown
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.counterexample import shown as counterexample
-from leakysm.verify.registry import Case, Truth
+from leakysm.verify.registry import Truth
 from leakysm.verify.shrink import shrink
 from leakysm.verify.telling import rank
 

@@ -8,12 +8,13 @@ from functools import partial
 from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.case import Case
 from leakysm.verify.conformance.expected import Expected
 from leakysm.verify.conformance.rows import Report, Row
 from leakysm.verify.conformance.run import check_operation
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.processes import mapped
-from leakysm.verify.registry import ENTRIES, Case
+from leakysm.verify.registry import ENTRIES
 
 
 def conform(

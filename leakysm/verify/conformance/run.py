@@ -11,13 +11,14 @@ from dataclasses import replace
 from leakysm.verify.adapters.arrays import kept
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, draw
 from leakysm.verify.conformance.expected import Expected
 from leakysm.verify.conformance.failures import Failure, judged, shown
 from leakysm.verify.conformance.rows import Row, Worst
 from leakysm.verify.conformance.selection import chosen_dtypes, planned
 from leakysm.verify.conformance.settings import Settings
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 SHAPES_TO_COMPILE = 4  # of random cases, for each operation, where a library compiles for each shape
 SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same exception is given up

@@ -12,8 +12,9 @@ import numpy as np
 from leakysm.verify.adapters.arrays import EXPANDED
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.calls import Manner, in_turn
+from leakysm.verify.case import Case
 from leakysm.verify.conformance.settings import Settings
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 from leakysm.verify.telling import rank
 
 BOTH_DTYPES = {"plain"}  # flags whose cases run in every dtype, where a library compiles for each

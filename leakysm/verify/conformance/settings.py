@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leakysm.verify.registry import DTYPES
+from leakysm.verify.case import DTYPES
 
 OTHERS_DTYPES = ("float32", "float64")
 OWN_DTYPES = DTYPES  # of this package
