@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import leakysm as lk
+from leakysm.choices import BACKENDS
 from leakysm.errors import UserError
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters import EngineImplementation, ModuleImplementation, arrays_named
@@ -21,7 +22,12 @@ from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.report import problems
 from leakysm.verify.table import BOUNDS
 
-ENGINES = ("reference", "numpy")
+ENGINES = tuple(name for name in BACKENDS if name != "cupy")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_is_made_by_its_name(name: str) -> None:
+    assert lk.backend(name).name == name
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
