@@ -98,18 +98,18 @@ def _sklearn() -> Make:
 
 def peers(vs: Sequence[str], gradients: bool, threads: int) -> list[tuple[str, Make]]:
     """What is asked for, as (name, make). UserError where it is not installed."""
-    found: list[tuple[str, Make]] = [("numpy broadcast", broadcast(gradients))]
+    makers: list[tuple[str, Make]] = [("numpy broadcast", broadcast(gradients))]
     try:
         if "torch" in vs:
             for mode in ("donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"):
-                found.append((f"torch.cdist {mode}", torch_cdist(mode, gradients, threads)))
+                makers.append((f"torch.cdist {mode}", torch_cdist(mode, gradients, threads)))
         if "scipy" in vs and not gradients:
-            found.append(("scipy cdist", _scipy()))
+            makers.append(("scipy cdist", _scipy()))
         if "sklearn" in vs and not gradients:
-            found.append(("sklearn euclidean_distances", _sklearn()))
+            makers.append(("sklearn euclidean_distances", _sklearn()))
     except ImportError as error:
         raise UserError(f"a peer cannot be imported ({error}): pip install 'leakysm[peers]'") from None
-    return found
+    return makers
 
 
 def keeps_small_distances(make: Make, dtype: str) -> bool:
@@ -141,7 +141,7 @@ def compare(
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries with `keeps_small_distances`: each size and dtype, without and with gradients."""
     engine = NumpyEngine(threads)
-    found = []
+    results = []
     for size in sizes:
         for dtype in DTYPES:
             for gradients in (False, True):
@@ -153,5 +153,5 @@ def compare(
                 times = take_turns_of_short_steps(players, rounds=rounds)
                 kept = [keeps_small_distances(make, dtype) for _, make in makes[1:]]
                 for comparison, keeps in zip(comparisons(players, times, label), kept, strict=True):
-                    found.append(asdict(comparison) | {"keeps_small_distances": keeps})
-    return found
+                    results.append(asdict(comparison) | {"keeps_small_distances": keeps})
+    return results

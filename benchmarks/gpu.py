@@ -25,7 +25,7 @@ LEARNING_RATE = 1e-3
 Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
-class Ours:
+class OurStep:
     """The CuPy engine's whole step."""
 
     def __init__(
@@ -97,9 +97,9 @@ def contenders(size: Size, *, tf32: bool, device: str | int | None, metric: Dist
     name = f"cuda:{engine.device}"
     variants = []
     if not tf32:
-        variants = [Ours(CupyEngine(device, split=True), size, metric, "leakysm, split products", "variant")]
+        variants = [OurStep(CupyEngine(device, split=True), size, metric, "leakysm, split products", "variant")]
     peers = [TorchStep(size, metric, pixels(size), compiled=c, tf32=tf32, device=name) for c in (False, True)]
-    return [Ours(engine, size, metric), *variants, *peers, Products(engine, size), Traffic(engine, size)]
+    return [OurStep(engine, size, metric), *variants, *peers, Products(engine, size), Traffic(engine, size)]
 
 
 def compare_training_steps(
@@ -118,10 +118,10 @@ def compare_training_steps(
     One process measures one of the two: CuPy reads its flag once. UserError without CuPy or a GPU; without PyTorch too.
     """
     metric = metric or LeakySquaredEuclidean()
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for size in sizes:
         progress(str(size))
         players = contenders(size, tf32=tf32, device=device, metric=metric)
         times = take_turns(players, episodes(size, steps), rounds=rounds, warm_up=warm_up)
-        found += [asdict(comparison) | {"tf32": tf32} for comparison in comparisons(players, times, str(size))]
-    return found
+        results += [asdict(comparison) | {"tf32": tf32} for comparison in comparisons(players, times, str(size))]
+    return results

@@ -40,7 +40,7 @@ def compare(
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries: the second time that a folder is loaded."""
-    found = []
+    results = []
     for side in sides:
         size = f"{CLASSES * PER_CLASS} PNG files {side}x{side}x3"
         progress(f"loading, {size}")
@@ -52,5 +52,5 @@ def compare(
                 Call("Pillow, every file again", "peer", partial(decode, root)),
             ]
             times = take_turns(players, [None], rounds=rounds, warm_up=1)
-        found += [asdict(comparison) for comparison in comparisons(players, times, size)]
-    return found
+        results += [asdict(comparison) for comparison in comparisons(players, times, size)]
+    return results

@@ -16,10 +16,10 @@ UNRELIABLE = "loses small distances"
 
 def kernels_line() -> str:
     """The libraries of NumPy's matrix products, and the kernels that they took: a training step hangs on them."""
-    found = ", ".join(f"{one['name']} {one['version']}, kernels {one['kernels']}" for one in linear_algebra())
+    libraries = ", ".join(f"{one['name']} {one['version']}, kernels {one['kernels']}" for one in linear_algebra())
     chosen = os.environ.get(CORETYPE)
     hint = f" ({CORETYPE} is set to that: unset it for those of this processor)" if chosen else ""
-    return f"NumPy's matrix products: {found or 'unknown'}{hint}\n"
+    return f"NumPy's matrix products: {libraries or 'unknown'}{hint}\n"
 
 
 def lines(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -30,13 +30,13 @@ def lines(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def verdicts(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line a size: its fastest peer that does the same work as accurately."""
-    found = []
+    texts = []
     for size in dict.fromkeys(c["size"] for c in comparisons):
         rivals = [c for c in comparisons if c["size"] == size and c["kind"] == "peer" and _counts(c)]
         if rivals:
             best = min(rivals, key=lambda c: c["ratio"])
-            found.append(f"{size}: the fastest peer, {best['peer']}, takes {best['ratio']:.2f} times our time")
-    return found
+            texts.append(f"{size}: the fastest peer, {best['peer']}, takes {best['ratio']:.2f} times our time")
+    return texts
 
 
 def memory_lines(peaks: Iterable[Mapping[str, Any]]) -> list[str]:

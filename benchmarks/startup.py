@@ -35,10 +35,10 @@ def compare(
     others = [Call("import numpy", "floor", run("import numpy"))]
     if "torch" in vs and importlib.util.find_spec("torch"):
         others.append(Call("import torch", "peer", run("import torch")))
-    found = []
+    results = []
     for name, code in commands.items():
         progress(f"start-up, {name}")
         players = [Call("leakysm", "ours", run(code)), *others]
         times = take_turns(players, [None], rounds=rounds, warm_up=1)
-        found += [asdict(comparison) for comparison in comparisons(players, times, name)]
-    return found
+        results += [asdict(comparison) for comparison in comparisons(players, times, name)]
+    return results

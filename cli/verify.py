@@ -63,8 +63,8 @@ def verify(
     rows, checks = [], []
     check = partial(checked, backend, threads, device, settings)
     workers = 1 if backend == "cupy" else usable_cores()
-    with shown_count("checking") as bar, mapped(check, names, workers) as found:
-        for done, (row, gradients) in enumerate(found):
+    with shown_count("checking") as bar, mapped(check, names, workers) as results:
+        for done, (row, gradients) in enumerate(results):
             bar(done, len(names))
             rows.append(row)
             checks.append(gradients)

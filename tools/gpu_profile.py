@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from leakysm_benchmarks.gpu import Ours
+from leakysm_benchmarks.gpu import OurStep
 from leakysm_benchmarks.sizes import SIZES, Size, episodes
 
 from leakysm.backends.cupy.device import CudaKernels
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     size: int
 
 
-def profile(ours: Ours, size: Size, seconds: Callable[[Launch], float]) -> list[Row]:
+def profile(ours: OurStep, size: Size, seconds: Callable[[Launch], float]) -> list[Row]:
     """A row for each launch of a step, in order. seconds(launch): how long it takes."""
     launches: list[Launch] = []
     kernels: Any = ours.engine.kernels
@@ -76,15 +76,15 @@ def seconds_on(kernels: CudaKernels) -> Callable[[Launch], float]:
             for _ in range(REPEATS):
                 kernels.start(*launch[:4])
         graph = stream.end_capture()
-        found = []
+        times = []
         for _ in range(ROUNDS):
             begin, end = cuda.Event(), cuda.Event()
             begin.record(stream)
             graph.launch(stream)
             end.record(stream)
             end.synchronize()
-            found.append(1e-3 * float(cuda.get_elapsed_time(begin, end)) / REPEATS)
-        return min(found)
+            times.append(1e-3 * float(cuda.get_elapsed_time(begin, end)) / REPEATS)
+        return min(times)
 
     return seconds
 
@@ -103,7 +103,7 @@ def main() -> None:
     for products, options in PRODUCTS.items():
         engine = CupyEngine("cuda", **options)
         for size in SIZES:
-            ours = Ours(engine, size, LeakySquaredEuclidean())
+            ours = OurStep(engine, size, LeakySquaredEuclidean())
             print(
                 f"{size}, products: {products}", *lines(profile(ours, size, seconds_on(engine.kernels))), "", sep="\n"
             )

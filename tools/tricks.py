@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 from leakysm_benchmarks.report import lines
 from leakysm_benchmarks.sizes import SIZES, Size
-from leakysm_benchmarks.train_step import Ours, compare_steps
+from leakysm_benchmarks.train_step import OurStep, compare_steps
 from leakysm_benchmarks.turns import Contender
 
 from leakysm.backends.numpy import memory, products, scratch
@@ -86,7 +86,7 @@ def engines(threads: int | None) -> dict[str, NumpyEngine]:
 class Step:
     """Training steps with something taken away. kind: "without", or "ours" with nothing."""
 
-    def __init__(self, name: str, ours: Ours, without: Without) -> None:
+    def __init__(self, name: str, ours: OurStep, without: Without) -> None:
         self.name, self.kind = name, "ours" if without is nullcontext else "without"
         self._ours, self._without = ours, without
 
@@ -101,10 +101,10 @@ class Step:
 
 def contenders(size: Size, threads: int | None) -> list[Contender]:
     """All tricks first, then one taken away at a time."""
-    ours = Ours(NumpyEngine(threads), size)
+    ours = OurStep(NumpyEngine(threads), size)
     return [
         Step("leakysm", ours, nullcontext),
-        *(Step(name, Ours(engine, size), _patched()) for name, engine in engines(threads).items()),
+        *(Step(name, OurStep(engine, size), _patched()) for name, engine in engines(threads).items()),
         *(Step(name, ours, without) for name, without in tricks().items()),
     ]
 
@@ -114,8 +114,8 @@ def compare(*, threads: int | None = None, sizes: Sequence[Size] = SIZES, **opti
 
     options: rounds and progress of `compare_steps`.
     """
-    found: list[dict[str, Any]] = compare_steps("tricks", lambda size: contenders(size, threads), sizes, **options)
-    return found
+    results: list[dict[str, Any]] = compare_steps("tricks", lambda size: contenders(size, threads), sizes, **options)
+    return results
 
 
 def main() -> None:

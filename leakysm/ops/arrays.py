@@ -68,11 +68,11 @@ def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]
 
 def require_shape(name: str, array: Array, shape: tuple[int | str, ...]) -> None:
     """UserError unless `array` has this shape; a string in `shape` names an axis of any length."""
-    found = tuple(array.shape)
-    if len(found) == len(shape) and all(isinstance(s, str) or s == f for s, f in zip(shape, found, strict=True)):
+    actual = tuple(array.shape)
+    if len(actual) == len(shape) and all(isinstance(s, str) or s == a for s, a in zip(shape, actual, strict=True)):
         return
     expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
-    raise UserError(f"{name} has shape {found}; {expected} is expected: reshape or select before the call")
+    raise UserError(f"{name} has shape {actual}; {expected} is expected: reshape or select before the call")
 
 
 def require_same_width(x: Array, c: Array) -> None:

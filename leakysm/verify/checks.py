@@ -83,14 +83,14 @@ def judge(
         kind: Literal["result", "raised"] = "result" if wrong else "raised"
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text, kind=kind, manner=manner)
         return
-    results, found = seen.results, seen.impurity
+    results, impurity = seen.results, seen.impurity
     outcomes = list(judge_numbers(truth, dtype, part, results, strict=strict, manner=manner))
     for at, outcome in enumerate(outcomes):
         promised = strict and not outcome.failed
         broken = _own_promise(results[at], again[at], (twin or results)[at]) if promised else None
         yield outcome if broken is None else replace(outcome, problem=broken, kind="promise")
-    if found is not None:
-        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, found.problem, 0, "impure", manner, found)
+    if impurity is not None:
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, impurity.problem, 0, "impure", manner, impurity)
 
 
 def judge_numbers(
@@ -105,8 +105,8 @@ def judge_numbers(
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, misshapen, kind="result", manner=manner)
         return
     verdicts = judged(truth, part, precision, results, "ours" if strict else "any", left=strict)
-    for name, found, verdict in zip(names, results, verdicts, strict=True):
-        wrong = _problem(found, verdict.exact, verdict.ratio) or (_not_zero(found, verdict.exact) if strict else None)
+    for name, result, verdict in zip(names, results, verdicts, strict=True):
+        wrong = _problem(result, verdict.exact, verdict.ratio) or (_not_zero(result, verdict.exact) if strict else None)
         worst, units = float(verdict.ratio.max(initial=0)), float(verdict.roundings.max(initial=0))
         yield Outcome(
             case, dtype, part, name, worst, units, wrong, verdict.not_judged, manner=manner, flushed=verdict.flushed
@@ -130,18 +130,18 @@ def raised(problem: BaseException) -> str:
     return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
 
 
-def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
+def _problem(result: HostArray, exact: Exact, ratio: Any) -> str | None:
     if not ratio.size or ratio.max() <= 1:
         return None
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
     place = f"[{', '.join(str(int(i)) for i in exact.place(at))}]" if at else ""
-    found = exact.pick(found)
+    result = exact.pick(result)
     size = f"{ratio[at]:.3g} times the bound" if np.isfinite(ratio[at]) else "beyond any bound"
-    return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
+    return f"{place} is {float(result[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
 
 
-def _not_zero(found: HostArray, exact: Exact) -> str | None:
-    if np.any(exact.zero & (exact.pick(found) != 0)):
+def _not_zero(result: HostArray, exact: Exact) -> str | None:
+    if np.any(exact.zero & (exact.pick(result) != 0)):
         return "is not exactly 0 where every term is 0"
     return None
 
@@ -157,10 +157,10 @@ def _twin(
     return Call(implementation, twin, dtype, part, manner).results()
 
 
-def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray) -> str | None:
-    if found.tobytes() != repeat.tobytes():
+def _own_promise(result: HostArray, repeat: HostArray, twin: HostArray) -> str | None:
+    if result.tobytes() != repeat.tobytes():
         return "the same call gave other bits the second time"
-    if found.tobytes() != twin.tobytes():
+    if result.tobytes() != twin.tobytes():
         return "has other bits than the distance without a restriction"
     return None
 

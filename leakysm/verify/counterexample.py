@@ -26,10 +26,10 @@ def shown(implementation: Implementation, truth: Truth, outcome: Outcome, *, str
     for manner in _manners(truth, outcome):
         candidate = replace(outcome, manner=manner)
         snippet, lines = _lines(implementation, truth, candidate)
-        found = _run(implementation, truth, candidate, snippet, lines, strict)
+        failure = _run(implementation, truth, candidate, snippet, lines, strict)
         text = "\n".join([*snippet.imports, snippet.load, *lines])
-        if found is not None:
-            return found, f"{text}\n{_comment(found)}"
+        if failure is not None:
+            return failure, f"{text}\n{_comment(failure)}"
     return outcome, f"{text}\n{_comment(outcome)}\n{UNSHOWN}"
 
 

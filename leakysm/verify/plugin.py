@@ -91,8 +91,8 @@ def _loaded(config: pytest.Config) -> Any:
 
     if LOADED not in config.stash:
         names = config.getoption("leakysm_map") or ()
-        found = loaded(config.getoption("leakysm_conform"), config.getoption("leakysm_array"), names)
-        config.stash[LOADED] = found
+        implementation = loaded(config.getoption("leakysm_conform"), config.getoption("leakysm_array"), names)
+        config.stash[LOADED] = implementation
     return config.stash[LOADED]
 
 
@@ -102,11 +102,11 @@ class Conformance(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         from leakysm.verify.registry import ENTRIES
 
-        yield Offered.from_parent(self, name="offers an operation")
+        yield OfferTest.from_parent(self, name="offers an operation")
         for operation in ENTRIES:
-            yield Operation.from_parent(self, name=operation)
+            yield OperationTest.from_parent(self, name=operation)
         if self.config.getoption("leakysm_expected"):
-            yield ExpectedFailures.from_parent(self, name="expected failures")
+            yield ExpectedFailuresTest.from_parent(self, name="expected failures")
 
 
 class _Item(pytest.Item):
@@ -128,7 +128,7 @@ class _Item(pytest.Item):
         return self.path, None, f"{self.config.getoption('leakysm_conform')}: {self.name}"
 
 
-class Offered(_Item):
+class OfferTest(_Item):
     """The module can be imported, and offers something under a public name."""
 
     def runtest(self) -> None:
@@ -140,7 +140,7 @@ class Offered(_Item):
             pytest.fail(broken, pytrace=False)
 
 
-class Operation(_Item):
+class OperationTest(_Item):
     """One operation, value and gradient."""
 
     def runtest(self) -> None:
@@ -159,7 +159,7 @@ class Operation(_Item):
             self.config.stash[UNCHECKED].append(f"{self.name}: {words}")
 
 
-class ExpectedFailures(_Item):
+class ExpectedFailuresTest(_Item):
     """Every entry of the expected failures matches a failure."""
 
     def runtest(self) -> None:

@@ -56,10 +56,10 @@ def observed(call: Call) -> Observation:
             results = arrays.hosted(raw)
         except (Exception, SystemExit) as problem:
             return Observation(raised=problem)
-        found = _changed(call, given, marks) or _view(call, given, raw)
-        if found is None and call.manner.purity:
-            found = _set(call, function) or _repeated(call, function, given, raw)
-    return Observation(results, None, found)
+        impurity = _changed(call, given, marks) or _view(call, given, raw)
+        if impurity is None and call.manner.purity:
+            impurity = _set(call, function) or _repeated(call, function, given, raw)
+    return Observation(results, None, impurity)
 
 
 def _changed(call: Call, given: dict[str, Any], marks: dict[tuple[str, str], Any]) -> Impurity | None:

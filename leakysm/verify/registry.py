@@ -17,7 +17,7 @@ import numpy as np
 from leakysm.ops.registry import OPERATIONS, Operation
 from leakysm.verify.bounds import Bound, Exact, Order, Precision, Severity, Sizes
 from leakysm.verify.case import Case, Sample
-from leakysm.verify.oracle.choices import Doubt, Open
+from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.precise import arithmetic
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Entry:
     cases: Callable[[], Sequence[Case]]
     strategy: Callable[[], SearchStrategy[Case]]
     choice: Bound | None = None
-    open_gradients: Callable[..., Sequence[Open | None] | None] | None = None
+    open_gradients: Callable[..., Sequence[OpenGradient | None] | None] | None = None
     twin: Callable[..., str | None] = lambda **_: None
 
     @property
@@ -67,7 +67,7 @@ class Truth:
 
     def __init__(self, entry: Entry, case: Case):
         self.entry, self.case = entry, case
-        self._open: dict[tuple[str, Order], Sequence[Open | None] | None] = {}
+        self._open: dict[tuple[str, Order], Sequence[OpenGradient | None] | None] = {}
         self._other: dict[tuple[str, str], Truth] = {}
 
     @cached_property
@@ -112,7 +112,7 @@ class Truth:
             replace(dc, index=(sample.second,), whole=c.shape),
         )
 
-    def open_gradients(self, precision: Precision, order: Order) -> Sequence[Open | None] | None:
+    def open_gradients(self, precision: Precision, order: Order) -> Sequence[OpenGradient | None] | None:
         """What discrete choices leave open of each gradient in this precision; None if it is too much to be judged."""
         if self.entry.open_gradients is None or self.entry.choice is None:
             return (None,) * len(self.entry.gradients)

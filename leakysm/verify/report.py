@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from leakysm.verify.conformance import Report, Row, Worst
+from leakysm.verify.conformance import Report, Row, WorstError
 from leakysm.verify.flags import FLAGS
 from leakysm.verify.gradients import Checks
 from leakysm.verify.registry import ENTRIES
@@ -66,12 +66,12 @@ def error_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-def _by_part(row: Row) -> dict[tuple[str, str], Worst]:
-    found: dict[tuple[str, str], Worst] = {}
+def _by_part(row: Row) -> dict[tuple[str, str], WorstError]:
+    worst_of: dict[tuple[str, str], WorstError] = {}
     for worst in row.worst:
-        if (worst.dtype, worst.part) not in found or worst.ratio > found[worst.dtype, worst.part].ratio:
-            found[worst.dtype, worst.part] = worst
-    return found
+        if (worst.dtype, worst.part) not in worst_of or worst.ratio > worst_of[worst.dtype, worst.part].ratio:
+            worst_of[worst.dtype, worst.part] = worst
+    return worst_of
 
 
 GRADIENT_HEADER = (
@@ -104,11 +104,11 @@ def row_problems(row: Row) -> list[str]:
     """What went wrong with one operation, and, where it was asked for, one failure of each other flag."""
     if row.problem is None:
         return []
-    found = [(row.operation, row.problem, row.counterexample or "")]
-    found += [(f"{row.operation}, {other.flag}", other.problem, other.counterexample) for other in row.others]
+    failures = [(row.operation, row.problem, row.counterexample or "")]
+    failures += [(f"{row.operation}, {other.flag}", other.problem, other.counterexample) for other in row.others]
     return [
         line
-        for title, problem, code in found
+        for title, problem, code in failures
         for line in ("", f"{title}: {problem}", *(f"    {text}" for text in code.splitlines()))
     ]
 
@@ -151,11 +151,11 @@ def search_rows(peaks: Sequence[Peak]) -> list[list[str]]:
         [
             operation,
             output,
-            f"{max(peak.ratio for peak in found.values()):.3f}",
-            *(f"{found[dtype].ratio:.3f}" if dtype in found else "" for dtype in ("float32", "float64")),
-            str(sum(peak.tried for peak in found.values())),
+            f"{max(peak.ratio for peak in by_dtype.values()):.3f}",
+            *(f"{by_dtype[dtype].ratio:.3f}" if dtype in by_dtype else "" for dtype in ("float32", "float64")),
+            str(sum(peak.tried for peak in by_dtype.values())),
         ]
-        for (operation, output), found in rows.items()
+        for (operation, output), by_dtype in rows.items()
     ]
 
 

@@ -20,7 +20,7 @@ from leakysm.verify.adapters import ModuleImplementation, arrays_named
 from leakysm.verify.bounds import Bound, Exact
 from leakysm.verify.case import Case
 from leakysm.verify.checks import judge
-from leakysm.verify.conformance import Expected, Settings, conform, conform_module, fixed_case, read_expected
+from leakysm.verify.conformance import ExpectedFailure, Settings, conform, conform_module, fixed_case, read_expected
 from leakysm.verify.gradients import check_gradients
 from leakysm.verify.precise import exact
 from leakysm.verify.registry import Entry, Truth
@@ -181,14 +181,14 @@ ZERO = "def relu(x):\n    return x * (x > 1e-3)\n"
 def test_an_expected_failure_is_not_a_failure_and_shows_its_reason(tmp_path: Path) -> None:
     target = module(tmp_path, ZERO)
     assert not conform_module(target, operations=["relu"], settings=QUICK).ok
-    everything = [Expected("relu/*", "rounds small numbers to 0")]
+    everything = [ExpectedFailure("relu/*", "rounds small numbers to 0")]
     report = conform_module(target, operations=["relu"], settings=QUICK, expected=everything)
     assert report.ok
     assert "rounds small numbers to 0" in summary_rows(report)[0][-1]
 
 
 def test_an_expected_failure_that_does_not_happen_is_an_error(tmp_path: Path) -> None:
-    idle = [Expected("relu/plain/*", "was wrong once")]
+    idle = [ExpectedFailure("relu/plain/*", "was wrong once")]
     report = conform_module(module(tmp_path, GOOD), operations=["relu"], settings=QUICK, expected=idle)
     assert not report.ok
     assert "did not happen" in "\n".join(problems(report))
@@ -196,7 +196,7 @@ def test_an_expected_failure_that_does_not_happen_is_an_error(tmp_path: Path) ->
 
 def test_expected_failures_are_read_with_their_reasons() -> None:
     text = "# a comment\n\nrelu/zero/*/dx  # gradient 1 at 0\n"
-    assert read_expected(text) == [Expected("relu/zero/*/dx", "gradient 1 at 0")]
+    assert read_expected(text) == [ExpectedFailure("relu/zero/*/dx", "gradient 1 at 0")]
 
 
 @pytest.mark.parametrize("line", ["relu/zero", "relu/zero #", "relu/zero  #   "])

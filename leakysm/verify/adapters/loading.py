@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 _companions: set[str] = set()  # what earlier targets imported from their own folders
 
 
-class _Fresh(SourceFileLoader):
+class _FreshLoader(SourceFileLoader):
     """The file's text as it is now: never bytecode of an older one."""
 
     def get_code(self, fullname: str) -> Any:
@@ -42,18 +42,18 @@ def load(target: str) -> tuple[Any, ModuleType]:
     """
     name, _, attribute = target.partition(":")
     module = _module(name)
-    found: Any = module
+    value: Any = module
     for part in filter(None, attribute.split(".")):
-        if not hasattr(found, part):
-            raise UserError(_missing(found, part, name))
-        found = getattr(found, part)
-    if inspect.isclass(found) and _wants_instance(found):
-        instance = found.__name__.lower()
+        if not hasattr(value, part):
+            raise UserError(_missing(value, part, name))
+        value = getattr(value, part)
+    if inspect.isclass(value) and _wants_instance(value):
+        instance = value.__name__.lower()
         raise UserError(
             f"{attribute} is a class; an instance is expected: add a line such as "
-            f"`{instance} = {found.__name__}(...)` to the module and name that, {name}:{instance}"
+            f"`{instance} = {value.__name__}(...)` to the module and name that, {name}:{instance}"
         )
-    return found, module
+    return value, module
 
 
 def _module(name: str) -> ModuleType:
@@ -86,7 +86,7 @@ def package_of(path: Path) -> tuple[Path, str]:
 
 
 def _fresh(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -127,19 +127,19 @@ def _lies_in(module: Any, folder: Path) -> bool:
     return file is not None and folder in Path(file).parents and "site-packages" not in Path(file).parts
 
 
-def _missing(found: Any, part: str, name: str) -> str:
-    offered = [n for n in dir(found) if not n.startswith("_")]
+def _missing(target: Any, part: str, name: str) -> str:
+    offered = [n for n in dir(target) if not n.startswith("_")]
     near = difflib.get_close_matches(part, offered, 1)
-    holds = [n for n in offered if any(hasattr(getattr(found, n, None), o) for o in OPERATIONS)]
+    holds = [n for n in offered if any(hasattr(getattr(target, n, None), o) for o in OPERATIONS)]
     known = near or holds[:3] or offered[:3]
     mend = f"did you mean {' or '.join(known)}?" if known else "define it there"
     return f"{name} has no attribute {part!r}; {mend}"
 
 
-def _wants_instance(found: type) -> bool:
+def _wants_instance(target: type) -> bool:
     """Whether one of the class's operations is a method, which wants `self`."""
     names = [n + end for n in OPERATIONS for end in ("", "_vjp")]
-    functions = [f for n in names if inspect.isfunction(f := inspect.getattr_static(found, n, None))]
+    functions = [f for n in names if inspect.isfunction(f := inspect.getattr_static(target, n, None))]
     return any(next(iter(inspect.signature(f).parameters), None) == "self" for f in functions)
 
 

@@ -32,8 +32,8 @@ def _versions(offered: Any) -> dict[str, str]:
     """The versions of the packages that the module, or the object's module, imports."""
     module = offered if isinstance(offered, ModuleType) else sys.modules.get(getattr(offered, "__module__", ""))
     roots = sorted(_roots(module)) if module else []
-    found = {root: getattr(sys.modules.get(root), "__version__", None) for root in roots}
-    return {root: str(version) for root, version in found.items() if version is not None}
+    versions = {root: getattr(sys.modules.get(root), "__version__", None) for root in roots}
+    return {root: str(version) for root, version in versions.items() if version is not None}
 
 
 def _roots(module: ModuleType) -> set[str]:
@@ -71,8 +71,8 @@ class ModuleImplementation(Implementation):
 
     def misfit(self, operation: str) -> str | None:
         functions = {part: self._function(operation, part) for part in ("value", "vjp")}
-        found = [signatures.misfit(f, operation, part, self.names) for part, f in functions.items() if f is not None]
-        return next(filter(None, found), None)
+        misfits = [signatures.misfit(f, operation, part, self.names) for part, f in functions.items() if f is not None]
+        return next(filter(None, misfits), None)
 
     def notes(self, operation: str) -> list[str]:
         function = self._function(operation) or self._function(operation, "vjp")

@@ -53,14 +53,14 @@ def keywords(
     needed = [p.name for p in signature.parameters.values() if p.default is p.empty] if signature else []
     own = {p: default(operation, p) for p in OPERATIONS[operation].parameters if names.theirs(operation, p) in needed}
     parameters = {**{p: value for p, value in own.items() if value is not inspect.Parameter.empty}, **parameters}
-    found = {}
+    chosen = {}
     for ours, value in parameters.items():
         theirs = names.theirs(operation, ours)
         if taken is None or theirs in taken:
-            found[theirs] = value
+            chosen[theirs] = value
         elif value != default(operation, ours):
             raise NotOffered(f"{operation} does not take {ours}")
-    return found
+    return chosen
 
 
 def misfit(function: Callable[..., Any], operation: str, part: str, names: Names) -> str | None:

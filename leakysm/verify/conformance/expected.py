@@ -11,7 +11,7 @@ from leakysm.verify.checks import Outcome
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedFailure:
     """An expected failure: outcomes whose id, operation/case/dtype/output, matches a shell pattern; and the reason."""
 
     pattern: str
@@ -21,7 +21,7 @@ class Expected:
         return fnmatchcase(outcome.id, self.pattern)
 
 
-def read_expected(text: str) -> list[Expected]:
+def read_expected(text: str) -> list[ExpectedFailure]:
     """Lines `PATTERN  # reason`; empty lines and lines of comment are skipped. UserError for a line without reason."""
     failures = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -32,11 +32,11 @@ def read_expected(text: str) -> list[Expected]:
             raise UserError(
                 f"expected failures, line {number}: {line.strip()!r} gives no reason; add it: PATTERN # REASON"
             )
-        failures.append(Expected(pattern.strip(), reason.strip()))
+        failures.append(ExpectedFailure(pattern.strip(), reason.strip()))
     return failures
 
 
-def read_expected_file(path: Path) -> list[Expected]:
+def read_expected_file(path: Path) -> list[ExpectedFailure]:
     """The expected failures that a file lists. UserError if it cannot be read, or for a line without reason."""
     try:
         return read_expected(path.read_text("utf-8-sig"))

@@ -10,7 +10,7 @@ from leakysm.verify.adapters.implementation import Implementation, NotOffered
 from leakysm.verify.calls import Manner, plainly
 from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge
-from leakysm.verify.conformance.rows import Shown
+from leakysm.verify.conformance.rows import ShownFailure
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.counterexample import shown as counterexample
 from leakysm.verify.registry import Truth
@@ -33,11 +33,11 @@ class Failure:
 
 def shown(
     implementation: Implementation, flag: str, failure: Failure, settings: Settings, wanted: Callable[[Outcome], bool]
-) -> Shown:
+) -> ShownFailure:
     """A failure in words and as code, made small. wanted: whether an outcome is a failure that nobody expected."""
     truth, outcome = _shrunk(implementation, failure, settings, wanted)
     outcome, text = counterexample(implementation, truth, outcome, strict=settings.strict)
-    return Shown(flag, f"{outcome.id}: {outcome.problem}", text)
+    return ShownFailure(flag, f"{outcome.id}: {outcome.problem}", text)
 
 
 def _shrunk(

@@ -9,7 +9,7 @@ from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.case import Case
-from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.rows import Report, Row
 from leakysm.verify.conformance.run import check_operation
 from leakysm.verify.conformance.settings import Settings
@@ -22,11 +22,11 @@ def conform(
     *,
     operations: Sequence[str] | None = None,
     settings: Settings | None = None,
-    expected: Sequence[Expected] = (),
+    expected: Sequence[ExpectedFailure] = (),
     require: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     finished: Callable[[Row], None] = lambda row: None,
-    check: Callable[[str], tuple[Row, set[Expected]]] | None = None,
+    check: Callable[[str], tuple[Row, set[ExpectedFailure]]] | None = None,
     processes: int = 1,
 ) -> Report:
     """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
@@ -51,8 +51,8 @@ def conform(
 
 
 def check_named(
-    implementation: Implementation, settings: Settings, expected: Sequence[Expected], name: str
-) -> tuple[Row, set[Expected]]:
+    implementation: Implementation, settings: Settings, expected: Sequence[ExpectedFailure], name: str
+) -> tuple[Row, set[ExpectedFailure]]:
     """One operation, by its name, as another process can be told to check it."""
     return check_operation(implementation, ENTRIES[name], settings, expected)
 

@@ -15,7 +15,7 @@ from leakysm.verify.adapters.loading import cannot_be_imported, load
 from leakysm.verify.adapters.module import ModuleImplementation, array_kind
 from leakysm.verify.adapters.signatures import Names
 from leakysm.verify.calls import PARTS
-from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.implementation import check_named, conform
 from leakysm.verify.conformance.rows import Report, Row
 from leakysm.verify.conformance.settings import Settings
@@ -30,7 +30,7 @@ def conform_module(
     operations: Sequence[str] | None = None,
     processes: int = 1,
     settings: Settings | None = None,
-    expected: Sequence[Expected] = (),
+    expected: Sequence[ExpectedFailure] = (),
     **others: Any,
 ) -> Report:
     """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report.
@@ -60,8 +60,13 @@ def conform_module(
 
 
 def _check_module(
-    target: str, array: str | None, names: Sequence[str], settings: Settings, expected: Sequence[Expected], name: str
-) -> tuple[Row, set[Expected]]:
+    target: str,
+    array: str | None,
+    names: Sequence[str],
+    settings: Settings,
+    expected: Sequence[ExpectedFailure],
+    name: str,
+) -> tuple[Row, set[ExpectedFailure]]:
     """One operation of a module, in a process of its own: what the module prints is no report."""
     with contextlib.redirect_stdout(sys.stderr):
         implementation = _loaded_once(target, array, tuple(names))
@@ -91,11 +96,11 @@ def loaded(target: str, array: str | None = None, names: Sequence[str] = ()) -> 
         arrays_named(array)  # a wrong name is bad use, whatever the module is
     table = Names.read(names)
     try:
-        found, module = load(target)
+        offered, module = load(target)
     except KeyboardInterrupt:
         raise
     except UserError as problem:
         return str(problem)
     except BaseException as problem:
         return cannot_be_imported(target, problem)
-    return ModuleImplementation(found, arrays_named(array or array_kind(module, target)), target, table)
+    return ModuleImplementation(offered, arrays_named(array or array_kind(module, target)), target, table)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstError:
     """The largest error of one dtype and output: error / bound, error / (eps scale), and in which case."""
 
     dtype: str
@@ -19,7 +19,7 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownFailure:
     """A failure in words and as code: of the flag that it stands for."""
 
     flag: str
@@ -41,12 +41,12 @@ class Row:
     not_offered: tuple[str, ...] = ()
     failures: dict[str, int] = field(default_factory=dict)
     expected: dict[str, str] = field(default_factory=dict)
-    worst: list[Worst] = field(default_factory=list)
+    worst: list[WorstError] = field(default_factory=list)
     problem: str | None = None
     counterexample: str | None = None
     not_judged: int = 0
     notes: list[str] = field(default_factory=list)
-    others: list[Shown] = field(default_factory=list)
+    others: list[ShownFailure] = field(default_factory=list)
 
 
 @dataclass

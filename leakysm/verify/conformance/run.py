@@ -13,9 +13,9 @@ from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
 from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, draw
-from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.failures import Failure, judged, shown
-from leakysm.verify.conformance.rows import Row, Worst
+from leakysm.verify.conformance.rows import Row, WorstError
 from leakysm.verify.conformance.selection import chosen_dtypes, planned
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.registry import Entry, Truth
@@ -25,8 +25,8 @@ SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same
 
 
 def check_operation(
-    implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[Expected] = ()
-) -> tuple[Row, set[Expected]]:
+    implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[ExpectedFailure] = ()
+) -> tuple[Row, set[ExpectedFailure]]:
     """The operation's row, and which of the expected failures happened."""
     row = Row(entry.operation)
     row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
@@ -51,17 +51,17 @@ class OperationRun:
         entry: Entry,
         settings: Settings,
         parts: Sequence[str],
-        expected: Sequence[Expected],
+        expected: Sequence[ExpectedFailure],
     ):
         self.implementation, self.entry, self.settings = implementation, entry, settings
         self.parts, self.expected = list(parts), expected
         self.not_judged = 0
         self.flushed: set[str] = set()
         self.seen: set[Truth] = set()
-        self.met: set[Expected] = set()
+        self.met: set[ExpectedFailure] = set()
         self.reasons: dict[str, str] = {}
         self.failures: Counter[str] = Counter()
-        self.worst: dict[tuple[str, str], Worst] = {}
+        self.worst: dict[tuple[str, str], WorstError] = {}
         self.best: dict[str, Failure] = {}  # for each flag, the failure to show
         self.raised: dict[str, list[set[str]]] = {part: [] for part in parts}  # what each case raised, "" for nothing
         self.notes: list[str] = []
@@ -178,7 +178,7 @@ class OperationRun:
         key = outcome.dtype, outcome.output
         if key not in self.worst or outcome.ratio > self.worst[key].ratio:
             errors = outcome.ratio, outcome.roundings, outcome.case.id
-            self.worst[key] = Worst(outcome.dtype, outcome.part, outcome.output, *errors)
+            self.worst[key] = WorstError(outcome.dtype, outcome.part, outcome.output, *errors)
 
     def fill(self, row: Row) -> None:
         """Write what the calls came to into the operation's row."""

@@ -32,7 +32,7 @@ class Doubt:
 
 
 @dataclass(frozen=True, eq=False)
-class Open:
+class OpenGradient:
     """What open choices leave a gradient: candidates for the elements of `few`, else an interval; and the scale then.
 
     high + low: the candidates (A, ...). An element that no choice touches has its exact value in all of them.
@@ -54,7 +54,7 @@ class Open:
 
 
 @precisely
-def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> Open:
+def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> OpenGradient:
     """base (...) plus one option of every group (P, ...): the changes that its options make, the first of them 0."""
     sizes = [abs(group) for group in groups]
     least = base + sum((np.minimum.reduce(group, axis=0) for group in groups), start=0 * base)
@@ -64,7 +64,7 @@ def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> Open:
     count = np.sum(touched, axis=0) if touched else np.zeros(base.shape, dtype=int)
     candidates = base[None] + _combinations(groups, touched, count)
     high, low = split(candidates)
-    return Open(count <= LISTED, high, low, rounded(least), rounded(most), rounded(wider))
+    return OpenGradient(count <= LISTED, high, low, rounded(least), rounded(most), rounded(wider))
 
 
 def _combinations(groups: Sequence[Array], touched: Sequence[Any], count: Any) -> Array:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.oracle.choices import Doubt, Open, spanned
+from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqrt, total, where
 
 
@@ -281,7 +281,7 @@ def _summed(metric: Any, weight: Array, axis: int, derivative: Array, scale: Arr
     return Exact.of(total(weight * derivative, axis), total(size * scale, axis), total(lost, axis), reach)
 
 
-def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
+def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
     """What the choices that are open to a computation leave of dx and dc; None where they leave nothing open."""
     change = metric.open_jacobian(doubt)
     if change is None:

@@ -40,10 +40,10 @@ class Alternatives:
         if not self.values and self.interval is None:
             return {}
         stacked = np.stack(self.values) if self.values else np.zeros((0, *self.exact.shape))
-        found = {f"{at}/expected": stacked, f"{at}/scale": coarse(self.scale), f"{at}/under": coarse(self.under)}
+        by_path = {f"{at}/expected": stacked, f"{at}/scale": coarse(self.scale), f"{at}/under": coarse(self.under)}
         if self.interval is not None:
-            found |= {f"{at}/least": self.interval[0], f"{at}/most": self.interval[1]}
-        return found
+            by_path |= {f"{at}/least": self.interval[0], f"{at}/most": self.interval[1]}
+        return by_path
 
 
 def results(truth: Truth) -> Iterator[tuple[str, str, Exact]]:
@@ -57,39 +57,42 @@ def results(truth: Truth) -> Iterator[tuple[str, str, Exact]]:
 
 def of(truth: Truth, precision: Precision) -> dict[str, Alternatives]:
     """The alternatives of every output and gradient of a case in a dtype, for somebody who adds in any order."""
-    found = {name: Alternatives(exact, exact.scale, exact.under) for _, name, exact in results(truth)}
+    alternatives = {name: Alternatives(exact, exact.scale, exact.under) for _, name, exact in results(truth)}
     rounded = truth.with_rounded_parameters(precision)
     for _, name, exact in results(rounded):
-        _add_rounded(found[name], exact, precision)
+        _add_rounded(alternatives[name], exact, precision)
     flushed = truth.with_subnormals_flushed(precision)
     for _, name, exact in () if flushed is None else results(flushed):
-        found[name].add(exact.high, exact.scale, exact.under)
+        alternatives[name].add(exact.high, exact.scale, exact.under)
     opens = rounded.open_gradients(precision, "any")
     if opens is None:
         raise CheckFailed(f"{truth.case.id} leaves too many choices open to be stored; give it stored=False")
     for name, choices in zip(truth.entry.gradients, opens, strict=True):
         if choices is not None:
-            _add_open(found[name], choices)
-    return found
+            _add_open(alternatives[name], choices)
+    return alternatives
 
 
-def _add_rounded(found: Alternatives, exact: Exact, precision: Precision) -> None:
-    base = found.exact
+def _add_rounded(alternatives: Alternatives, exact: Exact, precision: Precision) -> None:
+    base = alternatives.exact
     with np.errstate(all="ignore"):
         moved = np.abs((exact.high - base.high) + (exact.low - base.low)) / (precision.eps * base.scale)
     shift = float(np.nan_to_num(moved, nan=0.0, posinf=np.inf).max(initial=0.0))
     if shift <= 1:
-        found.shift = shift
+        alternatives.shift = shift
     else:
-        found.add(exact.high, exact.scale, exact.under)
+        alternatives.add(exact.high, exact.scale, exact.under)
 
 
-def _add_open(found: Alternatives, choices: Any) -> None:
+def _add_open(alternatives: Alternatives, choices: Any) -> None:
     for values in choices.high:
-        found.add(values, choices.scale, found.under)
+        alternatives.add(values, choices.scale, alternatives.under)
     if not choices.few.all():
-        listed = found.exact.high
-        found.interval = np.where(choices.few, listed, choices.least), np.where(choices.few, listed, choices.most)
+        listed = alternatives.exact.high
+        alternatives.interval = (
+            np.where(choices.few, listed, choices.least),
+            np.where(choices.few, listed, choices.most),
+        )
 
 
 def short(array: Floats) -> Floats:

@@ -48,9 +48,9 @@ def check_files(where: Path, fewest: Mapping[str, int] = FEWEST) -> dict[str, in
     return counts
 
 
-def _require(what: str, kind: str, found: Any, expected: Any) -> None:
-    if found != expected:
-        raise CheckFailed(f"{what}: the {kind} is {found}; the manifest says {expected}: {stored.MEND}")
+def _require(what: str, kind: str, actual: Any, expected: Any) -> None:
+    if actual != expected:
+        raise CheckFailed(f"{what}: the {kind} is {actual}; the manifest says {expected}: {stored.MEND}")
 
 
 @dataclass

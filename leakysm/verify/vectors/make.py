@@ -60,8 +60,8 @@ def case_group(truth: Truth) -> Group:
     others = {dtype: alternatives.of(truth, Precision(dtype)) for dtype in FILES if dtype in case.dtypes}
     for part, name, exact in alternatives.results(truth):
         _add_result(group, f"{part}/{name}", exact, truth, max((o[name].shift for o in others.values()), default=0.0))
-        for dtype, found in others.items():
-            group.arrays |= found[name].arrays(f"alternatives/{dtype}/{name}")
+        for dtype, by_name in others.items():
+            group.arrays |= by_name[name].arrays(f"alternatives/{dtype}/{name}")
     return group
 
 
@@ -78,7 +78,7 @@ def _add_result(group: Group, at: str, exact: Exact, truth: Truth, shift: float)
 
 
 @dataclass
-class Remade:
+class MakeResult:
     """What making the vectors came to, against those that were there before."""
 
     same: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ def make(
     shipped: Path | None = None,
     major: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Remade:
+) -> MakeResult:
     """Work all vectors out and publish them to a folder.
 
     reference, net_class: the reference engine and leakysm.Conv4, which compute the large nets. shipped: the vectors to
@@ -115,7 +115,7 @@ def make(
     return publish(out, {OPERATIONS: operations, NETS: whole_nets}, within, shipped=shipped, major=major)
 
 
-def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major: bool = False) -> Remade:
+def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major: bool = False) -> MakeResult:
     """Write the files and a manifest with the next version. CheckFailed if a case would change or disappear."""
     there = (shipped / stored.MANIFEST).is_file()
     before = stored.read_manifest(shipped) if there else {"version": "0.0.0", "files": {}}
@@ -142,9 +142,9 @@ def _read_if_there(path: Path) -> dict[str, Group]:
     return {case: upgraded(group) for case, group in stored.read(path).items()} if path.is_file() else {}
 
 
-def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> Remade:
+def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> MakeResult:
     """Which cases are the same by content digest, new, changed, or gone."""
-    remade = Remade(within_bound=within)
+    remade = MakeResult(within_bound=within)
     for name, groups in files.items():
         known: dict[str, str] = before["files"].get(name, {}).get("cases", {})
         remade.missing += sorted(set(known) - set(groups))
@@ -156,7 +156,7 @@ def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> Remad
     return remade
 
 
-def _next_version(version: str, remade: Remade) -> str:
+def _next_version(version: str, remade: MakeResult) -> str:
     major, minor, _ = map(int, version.split("."))
     if remade.changed or remade.missing or major == 0:
         return f"{major + 1}.0.0"

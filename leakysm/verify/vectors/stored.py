@@ -123,10 +123,10 @@ def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> di
         raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: {MEND}") from None
 
 
-def _require_known(path: Path, found: Any) -> None:
-    if found not in (*OLDER, FORMAT):
+def _require_known(path: Path, version: Any) -> None:
+    if version not in (*OLDER, FORMAT):
         known = f"{', '.join(map(str, OLDER))} or {FORMAT}"
-        raise UserError(f"{path} has format {found}; {known} is expected: update leakysm")
+        raise UserError(f"{path} has format {version}; {known} is expected: update leakysm")
 
 
 def _groups(file: Any, operation: str | None, arrays: bool) -> Iterator[tuple[str, Group]]:
@@ -157,14 +157,16 @@ def read_manifest(where: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: {MEND}")
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        whole = isinstance(found["version"], str) and all(isinstance(f["cases"], dict) for f in found["files"].values())
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        whole = isinstance(manifest["version"], str) and all(
+            isinstance(f["cases"], dict) for f in manifest["files"].values()
+        )
         if not whole:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
-    _require_known(path, found.get("format"))
-    return found
+    _require_known(path, manifest.get("format"))
+    return manifest
 
 
 def write_manifest(where: Path, manifest: Mapping[str, Any]) -> None:
