@@ -1,7 +1,8 @@
 """Squared Euclidean distances, and distances with both gradients, beside what others offer.
 
-Whether a peer keeps small distances is found out here, on neighbours a few units in the last place apart, and told with
-its times: a product expansion that loses them is quicker, and no rival. float64 blocks do not save a float32 one.
+A test with neighbours a few units in the last place apart shows whether a peer keeps small distances; the report says
+so beside its times. A product expansion loses them: it is faster, but does not do the same work. This holds in float32
+even if it computes its blocks in float64.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def ours(engine: NumpyEngine, gradients: bool) -> Make:
 
 
 def broadcast(gradients: bool) -> Make:
-    """sum((x - c)^2) as it is written, rows of x block by block."""
+    """sum((x - c)^2) by broadcasting, for one block of rows of x after another."""
 
     def make(x: np.ndarray, c: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
         rows = max(1, BLOCK // c.nbytes)
@@ -97,7 +98,7 @@ def _sklearn() -> Make:
 
 
 def peers(vs: Sequence[str], gradients: bool, threads: int) -> list[tuple[str, Make]]:
-    """What is asked for, as (name, make). UserError where it is not installed."""
+    """The peers that are asked for, as (name, make). UserError for one that is not installed."""
     makers: list[tuple[str, Make]] = [("numpy broadcast", broadcast(gradients))]
     try:
         if "torch" in vs:

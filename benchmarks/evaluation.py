@@ -1,4 +1,4 @@
-"""Evaluation on the CPU: every test image embedded once with running statistics, then episodes by look-up."""
+"""Evaluation on the CPU: every test image is embedded once, with running statistics; episodes look them up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A training step on a GPU: ours beside PyTorch's, and beside its matrix products and its memory traffic alone.
 
 Both sides start from an episode's indices on the host and end with updated parameters. The contenders take turns (A B C
-A B C), several steps a turn, and a turn ends when the device has finished; ours also brings loss and figures to the
-host at every step, PyTorch nothing. `compare_training_steps` is what `leakysm bench --device cuda` calls.
+A B C), with several steps a turn, and a turn ends when the device has finished. Our step also brings loss and figures
+to the host; PyTorch's brings nothing. `compare_training_steps` is what `leakysm bench --device cuda` calls.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ def compare_training_steps(
     metric: Distance | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """A list of `Comparison`s as dictionaries with `tf32`, size by size: allowed on all sides, or on none.
+    """`Comparison`s as dictionaries with `tf32`, size by size. TF32 is allowed for all contenders or for none.
 
-    One process measures one of the two: CuPy reads its flag once. UserError without CuPy or a GPU; without PyTorch too.
+    A process can measure only one of the two, since CuPy reads its flag once. UserError without CuPy, PyTorch or a GPU.
     """
     metric = metric or LeakySquaredEuclidean()
     results: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ OURS = "leakysm"
 
 
 def peak_of_this_process() -> float:
-    """MB. A process that was started by a larger one inherits that one's `ru_maxrss`, but not its high-water mark."""
+    """The high-water mark in MB. `ru_maxrss` does not do: a process inherits it from the process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
         match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
@@ -26,7 +26,7 @@ def peak_of_this_process() -> float:
 
 
 def one_step(size: Size, name: str) -> float:
-    """MB at most, of the whole process, after two steps. name: OURS, or one of torch_cpu's forms."""
+    """The peak of the whole process in MB after two steps. name: OURS, or one of torch_cpu's forms."""
     from leakysm.backends.numpy.engine import NumpyEngine
     from leakysm.cores import usable_cores
 

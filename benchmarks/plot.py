@@ -1,4 +1,4 @@
-"""What a training step costs, by the number of classes and by the images' size: ours and PyTorch's best layout."""
+"""Plot the time of a training step over the number of classes and the size of images: ours, PyTorch's best layout."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def costs(
 
 
 def draw(picture: Path, **settings: Any) -> None:
-    """Measure, and write the picture. settings: those of `costs`."""
+    """Measure, and write the picture. settings: the keywords of `costs`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")

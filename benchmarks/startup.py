@@ -1,4 +1,4 @@
-"""Start-up: how long a command or an import keeps one waiting, in processes of their own."""
+"""Start-up: the time of a command or an import, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compare(
     rounds: int = 9,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries: against importing PyTorch, and against what is below us, importing NumPy."""
+    """`Comparison`s as dictionaries: with importing PyTorch, and with the floor, importing NumPy."""
     commands = {
         "leakysm --help": "import sys; sys.argv = ['leakysm', '--help']; from leakysm_cli.main import main; main()",
         "import leakysm": "import leakysm",

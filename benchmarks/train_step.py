@@ -1,6 +1,7 @@
 """A training step on the CPU: ours beside PyTorch's, and beside its matrix products and its memory traffic alone.
 
-All start from an episode's indices into images of bytes and end with updated parameters: forward, loss, backward, Adam.
+Each step starts from an episode's indices into images of bytes, and ends with updated parameters: forward, loss,
+backward, Adam.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LEARNING_RATE = 1e-3
 
 
 class OurStep:
-    """The NumPy engine, by the parts that the trainer uses."""
+    """A step of the NumPy engine, made of the parts that the trainer uses."""
 
     name, kind = "leakysm", "ours"
 
@@ -132,7 +133,7 @@ def compare_steps(
     rounds: int = 9,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries of those who make training steps, size by size, on the same episodes."""
+    """`Comparison`s of training steps as dictionaries, size by size, on equal episodes."""
     results: list[Comparison] = []
     for size in sizes:
         progress(f"{what}, {size}")

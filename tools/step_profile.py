@@ -14,7 +14,7 @@ STEPS, SHOWN = 20, 12
 
 
 def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
-    """(file:function, milliseconds a step in it and in NumPy's calls from it), the longest first."""
+    """(file:function, milliseconds a step in it and in the NumPy functions that it calls), the longest first."""
     ours, drawn = OurStep(NumpyEngine(1), size), episodes(size, 2)
     for indices in drawn:
         ours.step(indices)
@@ -26,7 +26,7 @@ def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
     rows = [
         (f"{Path(entry.code.co_filename).name}:{entry.code.co_name}", 1e3 * entry.inlinetime / steps)
         for entry in profiler.getstats()
-        if not isinstance(entry.code, str)  # a built-in function, which is not looked at
+        if not isinstance(entry.code, str)  # built-in functions are left out
     ]
     return sorted(rows, key=lambda entry: -entry[1])
 

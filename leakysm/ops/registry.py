@@ -20,7 +20,7 @@ class Operation:
     """One operation: a value and its vector-Jacobian product.
 
     value(*arguments, **parameters) -> the outputs; vjp(*arguments, dy, **parameters) -> one gradient for each array
-    argument, in order, a bare array where there is one; dy is the cotangent of the first output: finite, its entries
+    argument, in order, a bare array if there is only one; dy is the cotangent of the first output: finite, its entries
     0 or normal numbers, such that no product of factors of one term leaves the dtype's normal range on the way.
     kinks takes what `value` takes and returns the discrete choices made (masks, argmax): None for a smooth operation.
     """

@@ -63,7 +63,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Severity:
-    """Which k holds: for sums in whose order, and for any data (worst) or data whose roundings go both ways (usual)."""
+    """Which k holds: the order of sums (ours or any), and whether for any data (worst) or for usual data only."""
 
     order: Order
     usual: bool
@@ -77,7 +77,7 @@ class Severity:
         return self._long(n, n)
 
     def blocks(self, n: float) -> float:
-        """Roundings of a matrix product over n terms, which we add in blocks of BLOCK, and the blocks by halving.
+        """Roundings of a matrix product over n terms. We add it in blocks of BLOCK, and then the blocks by halving.
 
         Blocks are added in groups, which may cost up to 5 additions more.
         """

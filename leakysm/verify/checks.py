@@ -1,4 +1,4 @@
-"""One case against one implementation in one dtype: every output and gradient judged by its bound, and its purity."""
+"""Check one case of an implementation in one dtype: judge every output and gradient by its bound, and the purity."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from leakysm.verify.registry import Entry, Truth
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one output of one call came to. ratio: largest error / bound, inf for what has no error (NaN, an exception).
+    """The outcome of one output of one call. ratio: largest error / bound; inf for NaN or an exception.
 
     `roundings`: the same error in units of eps * scale. `not_judged`: how many elements could not be judged. `flushed`:
-    it is right for a platform that takes subnormal inputs for 0, and only for such a one.
+    whether it is right only for a platform that reads subnormal inputs as 0.
     `problem`: None if all holds, else what is wrong; `kind`: what kind of thing the problem is.
     """
 
@@ -149,7 +149,7 @@ def _not_zero(result: HostArray, exact: Exact) -> str | None:
 def _twin(
     implementation: Implementation, truth: Truth, dtype: str, part: str, manner: Manner
 ) -> tuple[HostArray, ...] | None:
-    """What the operation gives whose bits the parameters promise; None if there is none, or it is not offered."""
+    """The results of the operation whose bits these parameters promise; None if there is none, or it is not offered."""
     name = truth.entry.twin(**truth.case.parameters)
     if name is None or not implementation.offers(name, part):
         return None
@@ -166,9 +166,9 @@ def _own_promise(result: HostArray, repeat: HostArray, twin: HostArray) -> str |
 
 
 def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int = 0, calls: int | None = None) -> None:
-    """Cases of the entry's strategy, until `ends` of one; a case that was drawn before is not tried again.
+    """Draw cases by the entry's strategy until `ends(case)` is true. No case is tried twice.
 
-    calls: of so many different shapes and parameters only, for a library that compiles for each of them.
+    calls: the number of different shapes and parameters, for a library that compiles for each of them; None: any.
     """
     import hypothesis
     from hypothesis.errors import NoSuchExample
@@ -186,7 +186,7 @@ def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int
             tried.add(key)
             kinds.add(kind)
             ended = ends(case)
-        return False  # it is we who keep and shrink what failed
+        return False  # failures are kept and shrunk elsewhere
 
     settings = hypothesis.settings(
         # Hypothesis repeats itself about as often as not, and with `calls` draws many shapes that are not wanted.

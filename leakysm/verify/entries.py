@@ -53,7 +53,7 @@ def _module(module: Any, operation: str) -> tuple[Any, Any]:
 
 
 class _LastCall:
-    """Calls `build`, and gives its result again while the arguments stay the same objects, with equal parameters.
+    """Calls `build`, and returns the last result again if the arguments are the same objects and parameters are equal.
 
     A case's value, gradients and open choices are asked for one after the other and share these steps.
     """

@@ -30,7 +30,7 @@ _Kinks = dict[str, Any]
 
 @dataclass
 class Checks:
-    """What was checked of one operation, how many directions crossed a kink, the largest error / bound, problems."""
+    """How much was checked of one operation, what crossed a kink, the largest error / bound, and the problems."""
 
     operation: str
     directions: int = 0

@@ -1,4 +1,4 @@
-"""Results against the truth: every element of every output judged by its bound, open choices for themselves."""
+"""Judge results: every element of every output by its bound, and by its own open choices."""
 
 from __future__ import annotations
 
@@ -106,6 +106,6 @@ def _with_flushed_inputs(
 
 
 def _flushed(verdict: Verdict, other: Verdict) -> Verdict:
-    """Right if every element is right for the one or the other; else what it was."""
+    """Right if each element is right with or without flushed inputs; otherwise the verdict stays."""
     either = Verdict(other.exact, np.minimum(verdict.ratio, other.ratio), other.roundings, flushed=True)
     return verdict if _fails(either) else either

@@ -1,6 +1,6 @@
-"""Loading what MODULE[:NAME] names: the file that is meant, as it is now, under a module name of its own.
+"""Load what MODULE[:NAME] names: from the file in its present state, under a module name of its own.
 
-A file is never taken from `sys.modules`, where another of the same name may stand, or its older text.
+A file is never taken from `sys.modules`, which may hold another module of that name, or an older state of the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _companions: set[str] = set()  # what earlier targets imported from their own fo
 
 
 class _FreshLoader(SourceFileLoader):
-    """The file's text as it is now: never bytecode of an older one."""
+    """Loads the present text of a file, never bytecode of an older text."""
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
@@ -77,7 +77,7 @@ def _module(name: str) -> ModuleType:
 
 
 def package_of(path: Path) -> tuple[Path, str]:
-    """The folder that a file's outermost package lies in, and that package's dotted name; "" for a plain file."""
+    """The folder of a file's outermost package, and the dotted name of the file's package; "" for a plain file."""
     folder, parts = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
@@ -101,7 +101,7 @@ def _fresh(name: str, path: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _imports_from(folder: Path, package: str) -> Iterator[None]:
-    """Imports look in this folder first, and take nothing from `sys.modules` that an earlier target left there."""
+    """A context in which imports look in this folder first, and ignore modules that earlier targets imported."""
     for name in _companions:
         sys.modules.pop(name, None)
     _companions.clear()
@@ -114,7 +114,7 @@ def _imports_from(folder: Path, package: str) -> Iterator[None]:
         sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     before, writes = set(sys.modules), sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # a file mended within the second would be taken for its old self
+    sys.dont_write_bytecode = True  # so that a file that is edited within the same second is read again
     try:
         yield
     finally:
@@ -144,7 +144,7 @@ def _wants_instance(target: type) -> bool:
 
 
 def cannot_be_imported(target: str, problem: BaseException) -> str:
-    """One line on what importing it raised, with the mend where we know one."""
+    """One line that says what the import raised, and how to mend it if we know."""
     text = " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
     path = Path(target.partition(":")[0])
     if isinstance(problem, ImportError) and "relative import" in str(problem) and path.suffix == ".py":
@@ -154,7 +154,7 @@ def cannot_be_imported(target: str, problem: BaseException) -> str:
 
 
 def as_code(target: str) -> tuple[str, str]:
-    """The line of code that loads MODULE[:NAME], and the name that it then has."""
+    """The line of code that loads MODULE[:NAME], and the name under which the code then knows it."""
     name, _, attribute = target.partition(":")
     path, (first, _, rest) = Path(name), attribute.partition(".")
     owner = re.sub(r"\W", "_", attribute.rpartition(".")[2] or path.stem.rpartition(".")[2])

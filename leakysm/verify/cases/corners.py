@@ -152,7 +152,7 @@ def _normalisation(operation: str) -> Iterator[Case]:
 
 
 def _narrow(operation: str) -> Iterator[Case]:
-    """eps of the variance's own size, and eps = 0, which others may refuse. Not in the reference vectors."""
+    """eps as large as the variance, and eps = 0, which others may refuse. Not in the reference vectors."""
     block = operation.startswith("conv")
     for eps in (0.0, 2.0**-40, 2.0**-27, 2.0**-17, 2.0**-10):
         size = np.sqrt(eps or 2.0**-20)

@@ -1,4 +1,4 @@
-"""Pairs of point sets for the distances, and the thresholds that lie in wait for them."""
+"""Pairs of point sets for the distances, and thresholds that are hard for them."""
 
 from __future__ import annotations
 

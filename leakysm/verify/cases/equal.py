@@ -1,4 +1,4 @@
-"""Arguments of equal rows or numbers, which arrive as one of them with strides of 0, as an expanded array has them."""
+"""Cases with arguments of equal rows or numbers. They are passed as expanded arrays, with strides of 0."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from leakysm.verify.cases.size_tables import (
     edges,
 )
 
-MOST_TERMS = 10_000  # of N M D: beyond that a sample is looked at
+MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
 def of(operation: str) -> list[Case]:

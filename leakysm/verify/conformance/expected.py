@@ -1,4 +1,4 @@
-"""Failures that are expected: which outcomes they name, and how they are read from a file."""
+"""Expected failures: the outcomes that they name, and their file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leakysm.verify.checks import Outcome
 
 @dataclass(frozen=True)
 class ExpectedFailure:
-    """An expected failure: outcomes whose id, operation/case/dtype/output, matches a shell pattern; and the reason."""
+    """A shell pattern for outcomes (operation/case/dtype/output) that are expected to fail, and the reason."""
 
     pattern: str
     reason: str
@@ -22,7 +22,7 @@ class ExpectedFailure:
 
 
 def read_expected(text: str) -> list[ExpectedFailure]:
-    """Lines `PATTERN  # reason`; empty lines and lines of comment are skipped. UserError for a line without reason."""
+    """Read lines `PATTERN  # reason`. Empty and comment lines are skipped. UserError for a line without a reason."""
     failures = []
     for number, line in enumerate(text.splitlines(), 1):
         pattern, mark, reason = line.partition("#")

@@ -1,4 +1,4 @@
-"""Checking an implementation: each of its operations, and the report."""
+"""Check the operations of an implementation, and make the report."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def conform(
     check: Callable[[str], tuple[Row, set[ExpectedFailure]]] | None = None,
     processes: int = 1,
 ) -> Report:
-    """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
+    """Check some operations of an implementation (default: all). UserError for an unknown operation.
 
     require: operations that must be offered. progress is called at the start and after each operation, finished after
-    each. check: what checks an operation in the implementation's place; processes share the operations, if it is
-    picklable.
+    each. check: a function that checks an operation in place of this implementation; if it is picklable, several
+    processes share the operations.
     """
     require_known((*(operations or ()), *require))
     check = check or partial(check_named, implementation, settings or Settings(), expected)
@@ -53,12 +53,12 @@ def conform(
 def check_named(
     implementation: Implementation, settings: Settings, expected: Sequence[ExpectedFailure], name: str
 ) -> tuple[Row, set[ExpectedFailure]]:
-    """One operation, by its name, as another process can be told to check it."""
+    """Check one operation by its name: a function that can be sent to another process."""
     return check_operation(implementation, ENTRIES[name], settings, expected)
 
 
 def require_known(operations: Sequence[str]) -> None:
-    """UserError for an operation that nobody knows."""
+    """UserError for an unknown operation."""
     for name in operations:
         if name not in ENTRIES:
             raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")

@@ -1,4 +1,4 @@
-"""Checking a module by its name: loading it, in this process or in several, and the rows for what cannot be loaded."""
+"""Check a module by its name, in one process or in several. A module that cannot be loaded becomes a row."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def conform_module(
     expected: Sequence[ExpectedFailure] = (),
     **others: Any,
 ) -> Report:
-    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report.
+    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, becomes a row of the report.
 
-    names: what the module calls the operations' parameters, THEIRS=OURS or OPERATION.THEIRS=OURS. processes: if more
-    than one, so many load the module and share its operations. others: further options of `conform`.
+    names: the module's own names of parameters, THEIRS=OURS or OPERATION.THEIRS=OURS. processes: if more than one,
+    that many processes load the module and share its operations. others: further options of `conform`.
     """
     implementation = loaded(target, array, names)
     if isinstance(implementation, str):
@@ -67,7 +67,7 @@ def _check_module(
     expected: Sequence[ExpectedFailure],
     name: str,
 ) -> tuple[Row, set[ExpectedFailure]]:
-    """One operation of a module, in a process of its own: what the module prints is no report."""
+    """Check one operation of a module in a process of its own. What the module prints is kept out of the report."""
     with contextlib.redirect_stdout(sys.stderr):
         implementation = _loaded_once(target, array, tuple(names))
         if isinstance(implementation, str):
@@ -81,7 +81,7 @@ def _loaded_once(target: str, array: str | None, names: tuple[str, ...]) -> Modu
 
 
 def offers_nothing(implementation: Implementation) -> str | None:
-    """What is wrong with an implementation that offers no operation; None if it offers one."""
+    """Why an implementation offers no operation; None if it offers one."""
     some = any(implementation.offers(operation, part) for operation in ENTRIES for part in PARTS)
     return None if some else _nothing(tuple(ENTRIES))
 
@@ -91,9 +91,9 @@ def _nothing(operations: Sequence[str]) -> str:
 
 
 def loaded(target: str, array: str | None = None, names: Sequence[str] = ()) -> ModuleImplementation | str:
-    """The implementation, or why there is none: importing it may do anything. UserError for bad use of the others."""
+    """The implementation, or a line that says why the module cannot be loaded. UserError for wrong options."""
     if array is not None:
-        arrays_named(array)  # a wrong name is bad use, whatever the module is
+        arrays_named(array)  # before the import: a wrong --array is an error for every module
     table = Names.read(names)
     try:
         offered, module = load(target)

@@ -1,4 +1,4 @@
-"""What a conformance check found: a row for each operation, and the report that holds them."""
+"""The result of a conformance check: a report with a row for each operation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WorstError:
 
 @dataclass(frozen=True)
 class ShownFailure:
-    """A failure in words and as code: of the flag that it stands for."""
+    """A failure with one flag, in words and as code."""
 
     flag: str
     problem: str
@@ -32,7 +32,7 @@ class Row:
     """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked).
 
     not_judged: elements whose discrete choices were too many to judge. notes: what was left unchecked, and why.
-    problem and counterexample: of the failure that says most; others: of the other flags, if asked for.
+    problem and counterexample: those of the failure that says most. others: failures with other flags, if asked for.
     """
 
     operation: str
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """At least one operation is offered, none fails, all required ones are there, expected failures happened."""
+        """Whether one operation is offered or more, none fails or is missing, and every expected failure happened."""
         statuses = [row.status for row in self.rows]
         bad = {"failed", "broken"} & set(statuses) or self.unmatched or self.missing
         return "passed" in statuses and not bad

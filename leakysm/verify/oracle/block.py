@@ -21,9 +21,9 @@ MOST_OPTIONS = 200  # a gradient on which more options are open is not judged: e
 
 
 class Block:
-    """What both forms share: the convolution z (n, F) with its noise, and pooling of the normalised values.
+    """The block, for either kind of statistics: the convolution z (n, F) with its noise, and pooling.
 
-    normalised (n, F), with its scale and underflow, are set by the forms; scale (F,) is the normalisation's.
+    Subclasses set `normalised` (n, F), its scale and its underflow. scale (F,) is that of the normalisation.
     """
 
     scale: Array
@@ -145,7 +145,7 @@ class InferenceBlock(Block):
 
 
 def open_gradients(block: Block, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...] | None:
-    """What the open windows leave of each gradient; all None if none is open; None if too many are to be judged."""
+    """What open windows allow each gradient to be; all None if no window is open; None if too many are."""
     windows = block.open_windows(doubt)
     base = block.vjp(dy)
     if sum(len(options) - 1 for options in windows.values()) > MOST_OPTIONS:
@@ -158,7 +158,7 @@ def open_gradients(block: Block, dy: Any, doubt: Doubt) -> tuple[OpenGradient | 
 
 
 def _changes(block: Block, dy: Array, at: tuple[int, ...], options: list[int]) -> list[list[Array]]:
-    """How each option of a window changes the gradients: the backward pass of what moves."""
+    """How each option of a window changes the gradients: the backward pass of the change that it makes."""
     alone = np.full(dy.shape, ZERO, dtype=object)
     alone[at] = dy[at]
     first = block.routed(alone, np.full(dy.shape, options[0]))

@@ -1,4 +1,4 @@
-"""Discrete choices that a computation may make either way, and what they leave open of a gradient.
+"""Discrete choices that a computation may make either way, and the gradients that they allow.
 
 Which side of a threshold a distance lies, or which value of a window is the largest, may hang on less than a rounding
 error. A gradient is linear in such choices: the exact one plus, for each open choice, the change that another option
@@ -33,7 +33,7 @@ class Doubt:
 
 @dataclass(frozen=True, eq=False)
 class OpenGradient:
-    """What open choices leave a gradient: candidates for the elements of `few`, else an interval; and the scale then.
+    """The values that open choices allow a gradient: candidates where `few` is true, elsewhere an interval; its scale.
 
     high + low: the candidates (A, ...). An element that no choice touches has its exact value in all of them.
     """

@@ -113,7 +113,7 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
 
 
 def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
-    """What the metric's open choices leave of dsupport and dquery; None where they leave nothing open."""
+    """The values that the metric's open choices allow dsupport and dquery; None for one that they do not change."""
     change = episode.metric.open_jacobian(doubt, episode.spread / number(SHARE))
     if change is None:
         return None, None

@@ -1,6 +1,6 @@
 """The rule of FORMAT.md: what a result may be, in the order of that page.
 
-Written from the page, apart from `leakysm.verify.bounds`: this is how a reader in another language judges.
+It is written from the page and does not use `leakysm.verify.bounds`: readers in other languages judge like this.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from leakysm.verify.vectors.stored import Group
 
 
 def failures(group: Group, part: str, results: Mapping[str, Any], dtype: str) -> list[str]:
-    """What is out of its bound, in words. part: value or vjp; results: arrays by output or gradient."""
+    """Each result that breaks its bound, in words. part: value or vjp; results: arrays by output or gradient."""
     texts = []
     for name, computed in results.items():
         expected = group.arrays[f"{part}/{name}/expected"]
@@ -27,7 +27,7 @@ def failures(group: Group, part: str, results: Mapping[str, Any], dtype: str) ->
 
 
 def ratios(group: Group, part: str, name: str, computed: Any, dtype: str) -> Floats:
-    """error / bound of every element, against the nearest of expected and the alternatives; inf: wrong at any bound."""
+    """error / bound of every element, for the nearest right value, expected or alternative; inf: no bound allows it."""
     at, arrays = f"{part}/{name}", group.arrays
     severity = "worst" if dtype in group.contents["one_way"].split(",") else "usual"
     k = float(arrays[f"{at}/{severity}"])

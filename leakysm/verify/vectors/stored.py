@@ -1,4 +1,4 @@
-"""The files of reference vectors: a flat mapping of paths to arrays and attributes, read, written and digested.
+"""Read, write and digest the files of reference vectors: flat mappings of paths to arrays and attributes.
 
 A digest is taken over contents, not over the file: another version of HDF5 changes every byte of a file.
 """
@@ -21,7 +21,7 @@ from leakysm.files import write_atomically
 from leakysm.strict_json import json_text
 
 FORMAT = 2  # changes when a reader would have to
-OLDER = (1,)  # read for ever: `older.upgraded` says the same in today's format
+OLDER = (1,)  # read for ever: `older.upgraded` converts them
 MANIFEST = "manifest.json"
 SCALARS = ("worst", "usual", "k", "n")  # k and n: format 1
 OPERATIONS, NETS = "operations.h5", "nets.h5"
@@ -57,7 +57,7 @@ def folder() -> Path:
 
 
 def write(path: Path, groups: Mapping[str, Group]) -> None:
-    """All groups into one file, which appears whole or not at all."""
+    """Write all groups to one file, which appears whole or not at all."""
     import h5py
 
     buffer = io.BytesIO()
@@ -73,7 +73,7 @@ def write(path: Path, groups: Mapping[str, Group]) -> None:
 
 
 def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
-    """A factor is an attribute of its result's group, which takes a tenth of a dataset's room."""
+    """Write one array. A factor becomes an attribute of its group, which takes a tenth of a dataset's space."""
     parent, _, last = key.rpartition("/")
     if last in SCALARS:
         node.require_group(parent).attrs[last] = array
@@ -109,7 +109,7 @@ def _arrays(node: Any, at: str = "") -> Iterator[tuple[str, np.ndarray[Any, Any]
 def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> dict[str, Group]:
     """All groups of a file, or of one operation in it, in the order of their names, as they are stored.
 
-    arrays: False leaves them out, which is quicker.
+    arrays: False leaves the arrays out, which is faster.
     """
     import h5py
 
