@@ -1,1 +1,1 @@
-"""What `leakysm bench` measures, installed as leakysm_benchmarks: our code beside what is installed, in turns."""
+"""The measurements of `leakysm bench`, installed as leakysm_benchmarks: our code and installed libraries, in turns."""

@@ -1,7 +1,8 @@
 """Squared Euclidean distances, and distances with both gradients, beside what others offer.
 
-Whether a peer keeps small distances is found out here, on neighbours a few units in the last place apart, and told with
-its times: a product expansion that loses them is quicker, and no rival. float64 blocks do not save a float32 one.
+A test with neighbours a few units in the last place apart shows whether a peer keeps small distances; the report says
+so beside its times. A product expansion loses them: it is faster, but does not do the same work. This holds in float32
+even if it computes its blocks in float64.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def ours(engine: NumpyEngine, gradients: bool) -> Make:
 
 
 def broadcast(gradients: bool) -> Make:
-    """sum((x - c)^2) as it is written, rows of x block by block."""
+    """sum((x - c)^2) by broadcasting, for one block of rows of x after another."""
 
     def make(x: np.ndarray, c: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
         rows = max(1, BLOCK // c.nbytes)
@@ -97,19 +98,19 @@ def _sklearn() -> Make:
 
 
 def peers(vs: Sequence[str], gradients: bool, threads: int) -> list[tuple[str, Make]]:
-    """What is asked for, as (name, make). UserError where it is not installed."""
-    found: list[tuple[str, Make]] = [("numpy broadcast", broadcast(gradients))]
+    """The peers that are asked for, as (name, make). UserError for one that is not installed."""
+    makers: list[tuple[str, Make]] = [("numpy broadcast", broadcast(gradients))]
     try:
         if "torch" in vs:
             for mode in ("donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"):
-                found.append((f"torch.cdist {mode}", torch_cdist(mode, gradients, threads)))
+                makers.append((f"torch.cdist {mode}", torch_cdist(mode, gradients, threads)))
         if "scipy" in vs and not gradients:
-            found.append(("scipy cdist", _scipy()))
+            makers.append(("scipy cdist", _scipy()))
         if "sklearn" in vs and not gradients:
-            found.append(("sklearn euclidean_distances", _sklearn()))
+            makers.append(("sklearn euclidean_distances", _sklearn()))
     except ImportError as error:
         raise UserError(f"a peer cannot be imported ({error}): pip install '.[peers]'") from None
-    return found
+    return makers
 
 
 def keeps_small_distances(make: Make, dtype: str) -> bool:
@@ -141,7 +142,7 @@ def compare(
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries with `keeps_small_distances`: each size and dtype, without and with gradients."""
     engine = NumpyEngine(threads)
-    found = []
+    results = []
     for size in sizes:
         for dtype in DTYPES:
             for gradients in (False, True):
@@ -153,5 +154,5 @@ def compare(
                 times = take_turns_of_short_steps(players, rounds=rounds)
                 kept = [keeps_small_distances(make, dtype) for _, make in makes[1:]]
                 for comparison, keeps in zip(comparisons(players, times, label), kept, strict=True):
-                    found.append(asdict(comparison) | {"keeps_small_distances": keeps})
-    return found
+                    results.append(asdict(comparison) | {"keeps_small_distances": keeps})
+    return results

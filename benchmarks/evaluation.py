@@ -1,4 +1,4 @@
-"""Evaluation on the CPU: every test image embedded once with running statistics, then episodes by look-up."""
+"""Evaluation on the CPU: every test image is embedded once, with running statistics; episodes look them up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 250
 SIZES = ((2000, 28, 28, 1), (500, 84, 84, 3))
 
 
-class Ours:
+class OurEmbedding:
     """The NumPy engine's blocks with given statistics."""
 
     name, kind = "leakysm", "ours"
@@ -42,17 +42,17 @@ def compare(
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries; UserError where PyTorch is asked for and missing."""
-    found: list[Comparison] = []
+    results: list[Comparison] = []
     for shape in sizes:
         size = f"{shape[0]} images {'x'.join(map(str, shape[1:]))}"
         progress(f"embedding in evaluation, {size}")
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         engine = NumpyEngine(threads)
-        players: list[Contender] = [Ours(engine, images)]
+        players: list[Contender] = [OurEmbedding(engine, images)]
         if "torch" in vs:
             from leakysm_benchmarks.torch_cpu import FORMS, TorchEmbedding
 
             players += [TorchEmbedding(images, form, threads=engine.threads) for form in FORMS]
         runs = [(first, min(first + BATCH, shape[0])) for first in range(0, shape[0], BATCH)]
-        found += comparisons(players, take_turns(players, [runs], rounds=rounds, warm_up=2), size)
-    return [asdict(comparison) for comparison in found]
+        results += comparisons(players, take_turns(players, [runs], rounds=rounds, warm_up=2), size)
+    return [asdict(comparison) for comparison in results]

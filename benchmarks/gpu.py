@@ -1,8 +1,8 @@
 """A training step on a GPU: ours beside PyTorch's, and beside its matrix products and its memory traffic alone.
 
 Both sides start from an episode's indices on the host and end with updated parameters. The contenders take turns (A B C
-A B C), several steps a turn, and a turn ends when the device has finished; ours also brings loss and figures to the
-host at every step, PyTorch nothing. `compare_training_steps` is what `leakysm bench --device cuda` calls.
+A B C), with several steps a turn, and a turn ends when the device has finished. Our step also brings loss and figures
+to the host; PyTorch's brings nothing. `compare_training_steps` is what `leakysm bench --device cuda` calls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEARNING_RATE = 1e-3
 Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
-class Ours:
+class OurStep:
     """The CuPy engine's whole step."""
 
     def __init__(
@@ -97,9 +97,9 @@ def contenders(size: Size, *, tf32: bool, device: str | int | None, metric: Dist
     name = f"cuda:{engine.device}"
     variants = []
     if not tf32:
-        variants = [Ours(CupyEngine(device, split=True), size, metric, "leakysm, split products", "variant")]
+        variants = [OurStep(CupyEngine(device, split=True), size, metric, "leakysm, split products", "variant")]
     peers = [TorchStep(size, metric, pixels(size), compiled=c, tf32=tf32, device=name) for c in (False, True)]
-    return [Ours(engine, size, metric), *variants, *peers, Products(engine, size), Traffic(engine, size)]
+    return [OurStep(engine, size, metric), *variants, *peers, Products(engine, size), Traffic(engine, size)]
 
 
 def compare_training_steps(
@@ -113,15 +113,15 @@ def compare_training_steps(
     metric: Distance | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """A list of `Comparison`s as dictionaries with `tf32`, size by size: allowed on all sides, or on none.
+    """`Comparison`s as dictionaries with `tf32`, size by size. TF32 is allowed for all contenders or for none.
 
-    One process measures one of the two: CuPy reads its flag once. UserError without CuPy or a GPU; without PyTorch too.
+    A process can measure only one of the two, since CuPy reads its flag once. UserError without CuPy, PyTorch or a GPU.
     """
     metric = metric or LeakySquaredEuclidean()
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for size in sizes:
         progress(str(size))
         players = contenders(size, tf32=tf32, device=device, metric=metric)
         times = take_turns(players, episodes(size, steps), rounds=rounds, warm_up=warm_up)
-        found += [asdict(comparison) | {"tf32": tf32} for comparison in comparisons(players, times, str(size))]
-    return found
+        results += [asdict(comparison) | {"tf32": tf32} for comparison in comparisons(players, times, str(size))]
+    return results

@@ -1,6 +1,6 @@
-"""The same training step in PyTorch: channels last, cudnn.benchmark on, fused Adam; eager, or compiled.
+"""The training step in PyTorch on a GPU: channels last, cudnn.benchmark on, fused Adam; eager or compiled.
 
-Squared Euclidean distance, or leaky by pairs.
+The distance is squared Euclidean, or leaky for pairs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TorchStep:
         self._loss = self._compiled() if compiled else self.loss
 
     def _compiled(self) -> Any:
-        """For this size alone, which is not the default after another, and without a copy of the data set each step."""
+        """Compile for this size only, which is not the default after a second size, and copy no data set at a step."""
         torch._dynamo.mark_static_address(self.pixels)
         return torch.compile(self.loss, mode="max-autotune", dynamic=False)
 

@@ -1,4 +1,4 @@
-"""Loading a data set: our cache beside decoding every file again with Pillow, as a loader without a cache does."""
+"""Loading a data set: our cache, and decoding every file with Pillow as a loader without a cache does."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def compare(
     rounds: int = 9,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries: the second time that a folder is loaded."""
-    found = []
+    """`Comparison`s as dictionaries, for a folder that is loaded a second time."""
+    results = []
     for side in sides:
         size = f"{CLASSES * PER_CLASS} PNG files {side}x{side}x3"
         progress(f"loading, {size}")
@@ -52,5 +52,5 @@ def compare(
                 Call("Pillow, every file again", "peer", partial(decode, root)),
             ]
             times = take_turns(players, [None], rounds=rounds, warm_up=1)
-        found += [asdict(comparison) for comparison in comparisons(players, times, size)]
-    return found
+        results += [asdict(comparison) for comparison in comparisons(players, times, size)]
+    return results

@@ -16,25 +16,25 @@ OURS = "leakysm"
 
 
 def peak_of_this_process() -> float:
-    """MB. A process that was started by a larger one inherits that one's `ru_maxrss`, but not its high-water mark."""
+    """The high-water mark in MB. `ru_maxrss` does not do: a process inherits it from the process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) / 1e3
+        match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if match:
+            return int(match[1]) / 1e3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def one_step(size: Size, name: str) -> float:
-    """MB at most, of the whole process, after two steps. name: OURS, or one of torch_cpu's forms."""
+    """The peak of the whole process in MB after two steps. name: OURS, or one of torch_cpu's forms."""
     from leakysm.backends.numpy.engine import NumpyEngine
     from leakysm.cores import usable_cores
 
     player: Contender
     if name == OURS:
-        from leakysm_benchmarks.train_step import Ours
+        from leakysm_benchmarks.train_step import OurStep
 
-        player = Ours(NumpyEngine(), size)
+        player = OurStep(NumpyEngine(), size)
     else:
         from leakysm_benchmarks.torch_cpu import TorchStep
 
@@ -46,13 +46,13 @@ def one_step(size: Size, name: str) -> float:
 
 def peaks(names: Sequence[str], sizes: Sequence[Size] = SIZES) -> list[dict[str, str | float]]:
     """`{"size", "contender", "megabytes"}` of each; sizes are some of SIZES."""
-    found: list[dict[str, str | float]] = []
+    results: list[dict[str, str | float]] = []
     for size in sizes:
         for name in names:
             command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(SIZES.index(size)), name]
             answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found.append({"size": str(size), "contender": name, "megabytes": float(answer.split()[-1])})
-    return found
+            results.append({"size": str(size), "contender": name, "megabytes": float(answer.split()[-1])})
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a training step costs, by the number of classes and by the images' size: ours and PyTorch's best layout."""
+"""Plot the time of a training step over the number of classes and the size of images: ours, PyTorch's best layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from leakysm_benchmarks.sizes import Size, episodes, pixels
-from leakysm_benchmarks.train_step import Ours
+from leakysm_benchmarks.train_step import OurStep
 from leakysm_benchmarks.turns import Contender, take_turns
 
 from leakysm.backends.numpy.engine import NumpyEngine
@@ -22,23 +22,23 @@ def costs(
     sizes: Sequence[Size], *, threads: int | None, vs: Sequence[str], rounds: int, progress: Callable[[str], None]
 ) -> dict[str, list[float]]:
     """Median seconds a step of each contender, size by size."""
-    found: dict[str, list[float]] = {}
+    medians: dict[str, list[float]] = {}
     for size in sizes:
         progress(f"cost of a step, {size}")
         engine = NumpyEngine(threads)
-        players: list[Contender] = [Ours(engine, size)]
+        players: list[Contender] = [OurStep(engine, size)]
         if "torch" in vs:
             from leakysm_benchmarks.torch_cpu import TorchStep
 
             players.append(TorchStep(size, pixels(size), "channels_last", threads=engine.threads))
         times = take_turns(players, episodes(size, 1), rounds=rounds, warm_up=2)
         for player, seconds in zip(players, np.median(times, axis=0), strict=True):
-            found.setdefault(player.name, []).append(float(seconds))
-    return found
+            medians.setdefault(player.name, []).append(float(seconds))
+    return medians
 
 
 def draw(picture: Path, **settings: Any) -> None:
-    """Measure, and write the picture. settings: those of `costs`."""
+    """Measure, and write the picture. settings: the keywords of `costs`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")

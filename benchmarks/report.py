@@ -15,28 +15,28 @@ UNRELIABLE = "loses small distances"
 
 
 def kernels_line() -> str:
-    """The libraries of NumPy's matrix products, and the kernels that they took: a training step hangs on them."""
-    found = ", ".join(f"{one['name']} {one['version']}, kernels {one['kernels']}" for one in linear_algebra())
+    """The libraries of NumPy's matrix products, and their kernels, on which the speed of a training step depends."""
+    libraries = ", ".join(f"{one['name']} {one['version']}, kernels {one['kernels']}" for one in linear_algebra())
     chosen = os.environ.get(CORETYPE)
     hint = f" ({CORETYPE} is set to that: unset it for those of this processor)" if chosen else ""
-    return f"NumPy's matrix products: {found or 'unknown'}{hint}\n"
+    return f"NumPy's matrix products: {libraries or 'unknown'}{hint}\n"
 
 
 def lines(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table: median, quartiles and ratio of each; then, size by size, the rival that counts: the fastest."""
+    """A table of median, quartiles and ratio for each contender; then the fastest peer for each size."""
     table = columns(HEADER, [_row(c) for c in comparisons], rule=False)
     return [*table, "", *verdicts(comparisons)]
 
 
 def verdicts(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line a size: its fastest peer that does the same work as accurately."""
-    found = []
+    """One line for each size: the fastest peer that does the same work with the same accuracy."""
+    texts = []
     for size in dict.fromkeys(c["size"] for c in comparisons):
         rivals = [c for c in comparisons if c["size"] == size and c["kind"] == "peer" and _counts(c)]
         if rivals:
             best = min(rivals, key=lambda c: c["ratio"])
-            found.append(f"{size}: the fastest peer, {best['peer']}, takes {best['ratio']:.2f} times our time")
-    return found
+            texts.append(f"{size}: the fastest peer, {best['peer']}, takes {best['ratio']:.2f} times our time")
+    return texts
 
 
 def memory_lines(peaks: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -32,7 +32,7 @@ SIZES = (Size(60, 1, 5, (28, 28, 1)), Size(20, 5, 15, (28, 28, 1)), Size(20, 1, 
 
 
 def pixels(size: Size, seed: int = 0) -> np.ndarray:
-    """Random images of CLASSES classes, class by class, bytes."""
+    """Random images of bytes, of CLASSES classes, class by class."""
     random = np.random.default_rng(seed)
     return random.integers(0, 256, (CLASSES * PER_CLASS, *size.image), dtype=np.uint8)
 
@@ -45,6 +45,6 @@ def episodes(size: Size, count: int) -> list[np.ndarray]:
 
 
 def layers(size: Size) -> list[tuple[int, int]]:
-    """Of each convolution: pixels of all images, and channels of its input."""
+    """For each convolution: the number of pixels of all images, and of channels of its input."""
     H, W, C = size.image
     return [(size.images * (H >> b) * (W >> b), C if b == 0 else 64) for b in range(4)]

@@ -1,4 +1,4 @@
-"""Start-up: how long a command or an import keeps one waiting, in processes of their own."""
+"""Start-up: the time of a command or an import, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compare(
     rounds: int = 9,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries: against importing PyTorch, and against what is below us, importing NumPy."""
+    """`Comparison`s as dictionaries: with importing PyTorch, and with the floor, importing NumPy."""
     commands = {
         "leakysm --help": "import sys; sys.argv = ['leakysm', '--help']; from leakysm_cli.main import main; main()",
         "import leakysm": "import leakysm",
@@ -35,10 +35,10 @@ def compare(
     others = [Call("import numpy", "floor", run("import numpy"))]
     if "torch" in vs and importlib.util.find_spec("torch"):
         others.append(Call("import torch", "peer", run("import torch")))
-    found = []
+    results = []
     for name, code in commands.items():
         progress(f"start-up, {name}")
         players = [Call("leakysm", "ours", run(code)), *others]
         times = take_turns(players, [None], rounds=rounds, warm_up=1)
-        found += [asdict(comparison) for comparison in comparisons(players, times, name)]
-    return found
+        results += [asdict(comparison) for comparison in comparisons(players, times, name)]
+    return results

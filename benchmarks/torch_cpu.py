@@ -1,4 +1,4 @@
-"""Conv4 in PyTorch; its training step and embedding on the CPU, in the layouts and modes that it is run in."""
+"""Conv4 in PyTorch: its training step and embedding on the CPU, in the usual layouts and modes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEARNING_RATE, LEAKY = 1e-3, LeakySquaredEuclidean()
 
 
 def conv4(channels: int) -> Any:
-    """Conv4 as it is written in PyTorch."""
+    """Conv4 as it is usually written in PyTorch."""
     layers: list[Any] = []
     for c in (channels, 64, 64, 64):
         layers += [

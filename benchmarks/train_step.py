@@ -1,6 +1,7 @@
 """A training step on the CPU: ours beside PyTorch's, and beside its matrix products and its memory traffic alone.
 
-All start from an episode's indices into images of bytes and end with updated parameters: forward, loss, backward, Adam.
+Each step starts from an episode's indices into images of bytes, and ends with updated parameters: forward, loss,
+backward, Adam.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ CHUNK = 1200  # rows of a product that is in cache
 LEARNING_RATE = 1e-3
 
 
-class Ours:
-    """The NumPy engine, by the parts that the trainer uses."""
+class OurStep:
+    """A step of the NumPy engine, made of the parts that the trainer uses."""
 
     name, kind = "leakysm", "ours"
 
@@ -106,7 +107,7 @@ class Traffic:
 def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Contender]:
     """Ours first, then PyTorch in three forms, then the floors."""
     engine, workers = NumpyEngine(threads), Workers(threads)
-    players: list[Contender] = [Ours(engine, size)]
+    players: list[Contender] = [OurStep(engine, size)]
     if "torch" in vs:
         from leakysm_benchmarks.torch_cpu import FORMS, TorchStep
 
@@ -132,10 +133,10 @@ def compare_steps(
     rounds: int = 9,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries of those who make training steps, size by size, on the same episodes."""
-    found: list[Comparison] = []
+    """`Comparison`s of training steps as dictionaries, size by size, on equal episodes."""
+    results: list[Comparison] = []
     for size in sizes:
         progress(f"{what}, {size}")
         players, drawn = players_of(size), episodes(size, 2 if size.image[0] < 40 else 1)
-        found += comparisons(players, take_turns(players, drawn, rounds=rounds, warm_up=2), str(size))
-    return [asdict(comparison) for comparison in found]
+        results += comparisons(players, take_turns(players, drawn, rounds=rounds, warm_up=2), str(size))
+    return [asdict(comparison) for comparison in results]

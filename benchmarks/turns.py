@@ -1,6 +1,6 @@
-"""Contenders take turns, A B C A B C: whatever else the machine does falls on all of them alike.
+"""Contenders take turns, A B C A B C, so that other work on the machine slows all of them alike.
 
-A ratio is taken between turns that stand beside one another, and the median of the ratios is told.
+A ratio compares two neighbouring turns; the result is the median of the ratios.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 TURN = 0.1  # seconds that a turn of short steps lasts, about
-PAUSE = 0.03  # seconds before a turn: an OpenMP's threads keep the cores busy for a while after their work
+PAUSE = 0.03  # seconds before a turn: OpenMP threads keep the cores busy for a while after their work
 
 
 class Contender(Protocol):
@@ -56,7 +56,7 @@ class Comparison:
 
 
 def turn(contender: Contender, given: Sequence[Any], run_in: Sequence[Any] = ()) -> float:
-    """Seconds a step, those for `run_in` not counted."""
+    """Seconds a step; the time of `run_in` is not counted."""
     contender.finish()
     time.sleep(PAUSE)
     for each in run_in:
@@ -70,16 +70,16 @@ def turn(contender: Contender, given: Sequence[Any], run_in: Sequence[Any] = ())
 
 
 def take_turns(players: Sequence[Contender], given: Sequence[Any], *, rounds: int, warm_up: int) -> np.ndarray:
-    """(rounds, players) seconds a step, after `warm_up` turns of each that are not counted."""
+    """Seconds a step, (rounds, players). `warm_up` turns of each player before them are not counted."""
     times = [[turn(player, given) for player in players] for _ in range(warm_up + rounds)]
     return np.array(times[warm_up:])
 
 
 def take_turns_of_short_steps(players: Sequence[Contender], *, rounds: int) -> np.ndarray:
-    """The same for steps that are given nothing, as many of each as last for TURN.
+    """Seconds a step of players whose steps take no argument: a turn has as many steps as fit into TURN.
 
-    About as many before these are not counted: BLAS threads of the player before may still be spinning, and cores that
-    were idle are slow at first.
+    About as many steps before them are not counted: BLAS threads of the last player may still be spinning, and cores
+    that were idle are slow at first.
     """
     turns = [(player, [None] * _steps_of_a_turn(player)) for player in players]
     return np.array([[turn(player, steps, run_in=steps[1:]) for player, steps in turns] for _ in range(rounds)])
@@ -91,7 +91,7 @@ def _steps_of_a_turn(player: Contender) -> int:
 
 
 def comparisons(players: Sequence[Contender], times: np.ndarray, size: str) -> list[Comparison]:
-    """Every player after the first against the first."""
+    """Compare every further player with the first."""
     quartiles = [_median_and_quartiles(column) for column in times.T]
     ratios = np.median(times / times[:, :1], axis=0)
     return [

@@ -15,7 +15,7 @@ def conform(
         str | None,
         typer.Argument(
             metavar="MODULE[:NAME]",
-            help="What offers the functions: a module's name, a .py file, or an object in either. Its code is run.",
+            help="The functions to check: a module's name, a .py file, or an object in either. Its code is run.",
             show_default=False,
         ),
     ] = None,
@@ -46,7 +46,7 @@ def conform(
         ),
     ] = None,
     expected: Annotated[
-        Path | None, typer.Option(help="File of the failures that are expected, a line PATTERN  # REASON for each.")
+        Path | None, typer.Option(help="File of expected failures, with a line PATTERN  # REASON for each.")
     ] = None,
     strict: Annotated[
         bool,
@@ -64,7 +64,7 @@ def conform(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Time limit of each operation, kept between its cases. What was found by then is reported.",
+            help="Time limit in seconds for each operation, checked between cases. Results up to then are reported.",
         ),
     ] = None,
     every_flag: Annotated[
@@ -76,7 +76,7 @@ def conform(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Hold the functions of a module to leakysm's error bounds: those that it offers under their public names.
+    """Check a module's functions against leakysm's error bounds. They are found by their public names.
 
     Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
     if at least one operation is offered and none fails. A failure is shown with its smallest counterexample as code.
@@ -108,7 +108,7 @@ def conform(
     keep_compiled_programs()
     dtypes = tuple(dict.fromkeys(dtype)) if dtype else OWN_DTYPES if strict else OTHERS_DTYPES
     settings = Settings(dtypes, strict, examples, seed=seed, seconds=time_limit, every_flag=every_flag)
-    with shown_steps("checking") as steps, redirect_stdout(sys.stderr):  # what the module prints is no report
+    with shown_steps("checking") as steps, redirect_stdout(sys.stderr):  # keep what the module prints out of the report
 
         def finished(row: Row) -> None:
             if row.status != "not offered":
@@ -141,7 +141,7 @@ def _text(report: Any, target: str) -> list[str]:
 
     rows = reports.summary_rows(report)
     lines = columns(reports.SUMMARY_HEADER, rows) if rows else []
-    known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that is of no use has a row too
+    known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that cannot be checked has a row too
     offered = [row for row in known if row.status in ("passed", "failed")]
     failed = [row for row in offered if row.status == "failed"]
     verdict = (

@@ -62,10 +62,10 @@ def list_(
 @app.command(cls=SectionedCommand)
 def check(
     backend: Annotated[
-        str, typer.Option(help="The engine to hold to the vectors: reference, numpy, cupy, or none.")
+        str, typer.Option(help="The engine to check against the vectors: reference, numpy, cupy, or none.")
     ] = "numpy",
     operation: Annotated[
-        str | None, typer.Option(help="The engine's results of this operation, or conv4, alone.")
+        str | None, typer.Option(help="Check the engine's results only for this operation, or conv4.")
     ] = None,
     data: _Folder = None,
 ) -> None:
@@ -106,13 +106,13 @@ def export(
         Path,
         typer.Argument(
             metavar="OUTPUT",
-            help="A folder, for one file an operation; or a file that ends in .json, .json.gz, .txt or .npz.",
+            help="A folder, for a file of each operation; or one file, which ends in .json, .json.gz, .txt or .npz.",
         ),
     ],
     operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
     format: Annotated[
         Literal["json", "text"] | None,
-        typer.Option(help="Of the files in a folder: json is gzipped.", show_default="json"),
+        typer.Option(help="Format of the files in a folder; json is gzipped.", show_default="json"),
     ] = None,
     data: _Folder = None,
 ) -> None:
@@ -138,9 +138,11 @@ def export(
 def make(
     out: Annotated[Path, typer.Option(help="Folder to write the files and the manifest to.")],
     data: _Folder = None,
-    major: Annotated[bool, typer.Option("--major", help="Let cases change or disappear: a new major version.")] = False,
+    major: Annotated[
+        bool, typer.Option("--major", help="Allow cases to change or disappear; this makes a new major version.")
+    ] = False,
 ) -> None:
-    """Work the vectors out anew, and compare with those that are there: exit 1 if a case changed or disappeared.
+    """Make the vectors again, and compare them with the present ones. Exit 1 if a case changed or disappeared.
 
     Example: leakysm vectors make --out /tmp/vectors
     """
@@ -169,7 +171,7 @@ def _cases(data: Path | None) -> int:
 
 
 def _groups(data: Path | None, operation: str | None, *, arrays: bool = True) -> dict[str, Group]:
-    """The stored cases, or those of an operation, from files that are the manifest's."""
+    """The stored cases, or those of an operation, from files that agree with the manifest."""
     from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.checks import check_bytes
 

@@ -15,7 +15,7 @@ def verify(
         list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
     ] = None,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Check 500 random cases of each operation; takes minutes.")
+        bool, typer.Option("--thorough", help="Check 500 random cases of each operation. This takes minutes.")
     ] = False,
     search: Annotated[
         float | None,
@@ -31,9 +31,9 @@ def verify(
 ) -> None:
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
-    Prints the largest error of each operation and dtype against its bound, then what numerical differentiation and
-    the laws of gradients found. Exit 1, with the smallest failing example as code, if a bound breaks. With --search it
-    looks for the inputs with the largest errors instead, and holds them to the bound for any data.
+    Prints the largest error of each operation and dtype and its bound, then the checks by numerical differentiation
+    and the laws of gradients. Exit 1, with the smallest failing example as code, if a bound breaks. With --search it
+    looks for the inputs with the largest errors instead, and checks them against the bound for any data.
 
     Example: leakysm verify --backend numpy --operation conv_block
     """
@@ -63,8 +63,8 @@ def verify(
     rows, checks = [], []
     check = partial(checked, backend, threads, device, settings)
     workers = 1 if backend == "cupy" else usable_cores()
-    with shown_count("checking") as bar, mapped(check, names, workers) as found:
-        for done, (row, gradients) in enumerate(found):
+    with shown_count("checking") as bar, mapped(check, names, workers) as results:
+        for done, (row, gradients) in enumerate(results):
             bar(done, len(names))
             rows.append(row)
             checks.append(gradients)
@@ -88,7 +88,7 @@ def verify(
 
 
 def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, Any]:
-    """One operation: its row of the report, and what numerical derivatives and laws found."""
+    """Check one operation: its row of the report, and its checks by numerical derivatives and laws."""
     import numpy as np
 
     import leakysm as lk

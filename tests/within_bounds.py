@@ -5,8 +5,9 @@ from typing import Any
 
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.bounds import Order, Precision
+from leakysm.verify.case import Case
 from leakysm.verify.judging import judged
-from leakysm.verify.registry import ENTRIES, Case, Truth
+from leakysm.verify.registry import ENTRIES, Truth
 
 
 def assert_within_bounds(case: Case, part: str, dtype: str, results: Sequence[Any], order: Order = "ours") -> None:

@@ -1,8 +1,8 @@
 """Where a training step's time goes on a GPU, kernel by kernel: `python -m tools.gpu_profile`.
 
-Each of a step's launches is repeated as a CUDA graph of its own: nothing that the host does is timed, and what fits
-into the cache is found there. Beside the time stand the rate of its matrix product, and that of memory if every array
-is moved once.
+Each launch of a step is repeated as a CUDA graph of its own. So no work of the host is timed, and arrays that fit into
+the cache are read from it. The table gives for each launch its time, the rate of its matrix product, and the rate of
+memory if every array is moved once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from leakysm_benchmarks.gpu import Ours
+from leakysm_benchmarks.gpu import OurStep
 from leakysm_benchmarks.sizes import SIZES, Size, episodes
 
 from leakysm.backends.cupy.device import CudaKernels
@@ -34,8 +34,8 @@ class Row(NamedTuple):
     size: int
 
 
-def profile(ours: Ours, size: Size, seconds: Callable[[Launch], float]) -> list[Row]:
-    """A row for each launch of a step, in order. seconds(launch): how long it takes."""
+def profile(ours: OurStep, size: Size, seconds: Callable[[Launch], float]) -> list[Row]:
+    """A row for each launch of a step, in order. seconds(launch): the time that it takes."""
     launches: list[Launch] = []
     kernels: Any = ours.engine.kernels
     program = kernels.program
@@ -66,7 +66,7 @@ def moved(launch: Launch) -> int:
 
 
 def seconds_on(kernels: CudaKernels) -> Callable[[Launch], float]:
-    """A stopwatch for launches: the shortest of ROUNDS graphs of REPEATS launches, by CUDA events."""
+    """A function that times a launch by CUDA events: the shortest of ROUNDS graphs of REPEATS launches."""
     cuda = kernels.xp.cuda
     stream = cuda.Stream(non_blocking=True)
 
@@ -76,15 +76,15 @@ def seconds_on(kernels: CudaKernels) -> Callable[[Launch], float]:
             for _ in range(REPEATS):
                 kernels.start(*launch[:4])
         graph = stream.end_capture()
-        found = []
+        times = []
         for _ in range(ROUNDS):
             begin, end = cuda.Event(), cuda.Event()
             begin.record(stream)
             graph.launch(stream)
             end.record(stream)
             end.synchronize()
-            found.append(1e-3 * float(cuda.get_elapsed_time(begin, end)) / REPEATS)
-        return min(found)
+            times.append(1e-3 * float(cuda.get_elapsed_time(begin, end)) / REPEATS)
+        return min(times)
 
     return seconds
 
@@ -103,7 +103,7 @@ def main() -> None:
     for products, options in PRODUCTS.items():
         engine = CupyEngine("cuda", **options)
         for size in SIZES:
-            ours = Ours(engine, size, LeakySquaredEuclidean())
+            ours = OurStep(engine, size, LeakySquaredEuclidean())
             print(
                 f"{size}, products: {products}", *lines(profile(ours, size, seconds_on(engine.kernels))), "", sep="\n"
             )

@@ -6,7 +6,7 @@ import cProfile
 from pathlib import Path
 
 from leakysm_benchmarks.sizes import SIZES, Size, episodes
-from leakysm_benchmarks.train_step import Ours
+from leakysm_benchmarks.train_step import OurStep
 
 from leakysm.backends.numpy.engine import NumpyEngine
 
@@ -14,8 +14,8 @@ STEPS, SHOWN = 20, 12
 
 
 def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
-    """(file:function, milliseconds a step in it and in NumPy's calls from it), the longest first."""
-    ours, drawn = Ours(NumpyEngine(1), size), episodes(size, 2)
+    """(file:function, milliseconds a step in it and in the NumPy functions that it calls), the longest first."""
+    ours, drawn = OurStep(NumpyEngine(1), size), episodes(size, 2)
     for indices in drawn:
         ours.step(indices)
     profiler = cProfile.Profile(builtins=False)
@@ -23,21 +23,21 @@ def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
     for step in range(steps):
         ours.step(drawn[step % len(drawn)])
     profiler.disable()
-    found = [
+    rows = [
         (f"{Path(entry.code.co_filename).name}:{entry.code.co_name}", 1e3 * entry.inlinetime / steps)
         for entry in profiler.getstats()
-        if not isinstance(entry.code, str)  # a built-in function, which is not looked at
+        if not isinstance(entry.code, str)  # built-in functions are left out
     ]
-    return sorted(found, key=lambda entry: -entry[1])
+    return sorted(rows, key=lambda entry: -entry[1])
 
 
 def main() -> None:
     """Print the first size's profile."""
-    found = profile(SIZES[0])
-    print(f"{SIZES[0]}, one thread: {sum(ms for _, ms in found):.0f} ms a step")
-    for name, ms in found[:SHOWN]:
+    rows = profile(SIZES[0])
+    print(f"{SIZES[0]}, one thread: {sum(ms for _, ms in rows):.0f} ms a step")
+    for name, ms in rows[:SHOWN]:
         print(f"{ms:7.1f}  {name}")
-    print(f"{sum(ms for _, ms in found[SHOWN:]):7.1f}  all others")
+    print(f"{sum(ms for _, ms in rows[SHOWN:]):7.1f}  all others")
 
 
 if __name__ == "__main__":

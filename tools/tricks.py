@@ -1,4 +1,4 @@
-"""What each trick of the NumPy engine gains, one taken away at a time: `python -m tools.tricks`."""
+"""Measure each trick of the NumPy engine by a step without it: `python -m tools.tricks`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 from leakysm_benchmarks.report import lines
 from leakysm_benchmarks.sizes import SIZES, Size
-from leakysm_benchmarks.train_step import Ours, compare_steps
+from leakysm_benchmarks.train_step import OurStep, compare_steps
 from leakysm_benchmarks.turns import Contender
 
 from leakysm.backends.numpy import memory, products, scratch
@@ -55,7 +55,7 @@ UNCUT = {"small": ENDLESS}  # products as BLAS cuts them itself
 
 
 def tricks() -> dict[str, Without]:
-    """What takes each trick away for a while, by name; those that an engine is made without are `engines`."""
+    """A context for each trick, by name, in which the engine does without it. `engines` has the other tricks."""
     return {
         "matrix products uncut": _patched(
             (products.multiply, "__kwdefaults__", UNCUT),
@@ -84,9 +84,9 @@ def engines(threads: int | None) -> dict[str, NumpyEngine]:
 
 
 class Step:
-    """Training steps with something taken away. kind: "without", or "ours" with nothing."""
+    """A training step without a trick. kind: "without", or "ours" for the step with all tricks."""
 
-    def __init__(self, name: str, ours: Ours, without: Without) -> None:
+    def __init__(self, name: str, ours: OurStep, without: Without) -> None:
         self.name, self.kind = name, "ours" if without is nullcontext else "without"
         self._ours, self._without = ours, without
 
@@ -100,22 +100,22 @@ class Step:
 
 
 def contenders(size: Size, threads: int | None) -> list[Contender]:
-    """All tricks first, then one taken away at a time."""
-    ours = Ours(NumpyEngine(threads), size)
+    """The step with all tricks first, then a step without each."""
+    ours = OurStep(NumpyEngine(threads), size)
     return [
         Step("leakysm", ours, nullcontext),
-        *(Step(name, Ours(engine, size), _patched()) for name, engine in engines(threads).items()),
+        *(Step(name, OurStep(engine, size), _patched()) for name, engine in engines(threads).items()),
         *(Step(name, ours, without) for name, without in tricks().items()),
     ]
 
 
 def compare(*, threads: int | None = None, sizes: Sequence[Size] = SIZES, **options: Any) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries, size by size: the ratio is what the step takes without a trick over with all.
+    """`Comparison`s as dictionaries, size by size. The ratio is the time without a trick over that with all tricks.
 
     options: rounds and progress of `compare_steps`.
     """
-    found: list[dict[str, Any]] = compare_steps("tricks", lambda size: contenders(size, threads), sizes, **options)
-    return found
+    results: list[dict[str, Any]] = compare_steps("tricks", lambda size: contenders(size, threads), sizes, **options)
+    return results
 
 
 def main() -> None:

@@ -49,11 +49,13 @@ def load(
         from leakysm.data.folder import folder_dataset
 
         return folder_dataset(_existing(name, path), seed=seed, cache_dir=cache_dir, report=report)
-    return _photographs(name, _existing(name, path), cache_dir, report)
+    if name in ("miniimagenet", "caltech101"):
+        return _photographs(name, _existing(name, path), cache_dir, report)
+    raise NotImplementedError(f"leakysm/data/registry.py has no loader for {name}")
 
 
 def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Report | None) -> Dataset:
-    from leakysm.data.pickles import has_caches, pickle_dataset
+    from leakysm.data.miniimagenet_pickles import has_caches, pickle_dataset
     from leakysm.data.tables import table_dataset
 
     root = path.parent if path.is_file() else path

@@ -1,0 +1,1 @@
+"""Experiments made of several runs: `compare`, `sweep` and `gradients`, and what they share."""

@@ -1,4 +1,4 @@
-"""What all operations share: which arrays they take, exact helpers that give the same bits in every namespace."""
+"""What all operations share: checks of arrays, and exact helpers that give the same bits in every namespace."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _FLOATS = ("float16", "float32", "float64")
 
 
 def dtype_name(array: Array) -> str:
-    """'float32' for NumPy, 'torch.float32' and 'array_api_strict.float32' alike."""
+    """The plain name of a dtype of any namespace: 'float32' for NumPy's and for torch.float32."""
     dtype = array.dtype
     return _numpy_name(dtype) if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2]
 
 
 @lru_cache(maxsize=64)
 def _numpy_name(dtype: np.dtype) -> str:
-    """NumPy spells a dtype in the time of a thousand additions."""
+    """The name of a NumPy dtype. It is kept, because NumPy takes as long to make it as for a thousand additions."""
     return str(dtype)
 
 
@@ -42,7 +42,7 @@ def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]
     for name, a in arrays.items():
         if not array_api_compat.is_array_api_obj(a):
             raise ArrayError(f"{name} is a {type(a).__name__}; an array is expected: convert it, say by numpy.asarray")
-        if isinstance(a, np.ma.MaskedArray):  # its mask would be dropped in silence by some operations
+        if isinstance(a, np.ma.MaskedArray):  # some operations would drop its mask in silence
             raise ArrayError(f"{name} is a masked array; a plain one is expected: give {name}.filled(...)")
     try:
         xp = array_api_compat.array_namespace(*arrays.values())
@@ -68,11 +68,11 @@ def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]
 
 def require_shape(name: str, array: Array, shape: tuple[int | str, ...]) -> None:
     """UserError unless `array` has this shape; a string in `shape` names an axis of any length."""
-    found = tuple(array.shape)
-    if len(found) == len(shape) and all(isinstance(s, str) or s == f for s, f in zip(shape, found, strict=True)):
+    actual = tuple(array.shape)
+    if len(actual) == len(shape) and all(isinstance(s, str) or s == a for s, a in zip(shape, actual, strict=True)):
         return
     expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
-    raise UserError(f"{name} has shape {found}; {expected} is expected: reshape or select before the call")
+    raise UserError(f"{name} has shape {actual}; {expected} is expected: reshape or select before the call")
 
 
 def require_same_width(x: Array, c: Array) -> None:
@@ -82,7 +82,7 @@ def require_same_width(x: Array, c: Array) -> None:
 
 
 def number(name: str, value: Any, span: str) -> float:
-    """A parameter as a float, NaN if it is none; UserError for one that wants a gradient or has no value yet."""
+    """A parameter as a float, NaN if it is no number; UserError if it wants a gradient or has no value yet."""
     if getattr(value, "requires_grad", False) is True:
         raise UserError(
             f"{name} requires a gradient, which no operation gives for it; a number with {span} is expected"
@@ -90,7 +90,7 @@ def number(name: str, value: Any, span: str) -> float:
     try:
         return float(value) if not isinstance(value, str | bytes) else math.nan
     except (TypeError, ValueError, OverflowError):
-        if array_api_compat.is_array_api_obj(value) and value.ndim == 0:  # stands for a value while others trace
+        if array_api_compat.is_array_api_obj(value) and value.ndim == 0:  # not known while a compiler traces
             raise UserError(
                 f"{name} is traced, by autodiff or a compiler; a number with {span} is expected: make it a constant"
             ) from None
@@ -98,7 +98,7 @@ def number(name: str, value: Any, span: str) -> float:
 
 
 def whole(value: Array) -> int | None:
-    """A whole number's value; None while a compiler traces, when it has none yet."""
+    """The value of a whole number; None while a compiler traces and the value is not known."""
     try:
         return int(value)
     except TypeError:
@@ -106,7 +106,7 @@ def whole(value: Array) -> int | None:
 
 
 def known(labels: Any) -> np.ndarray | None:
-    """Labels on the host, while a compiler traces: constants and lists have values even then, others are None."""
+    """Labels as a host array; None while a compiler traces, unless they are constants or lists."""
     try:
         return np.asarray(labels)
     except TypeError:
@@ -114,7 +114,7 @@ def known(labels: Any) -> np.ndarray | None:
 
 
 def label_span(xp: Any, labels: Any) -> tuple[int, int] | None:
-    """The least and largest of at least one label; None if a compiler traces, and they are not known."""
+    """The least and the largest of at least one label; None if a compiler traces and they are not known."""
     if array_api_compat.is_array_api_obj(labels):
         least, largest = whole(xp.min(labels)), whole(xp.max(labels))
         if least is not None and largest is not None:
@@ -136,7 +136,8 @@ def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, na
     require_shape(name, labels, (n,))
     if not xp.isdtype(labels.dtype, "integral"):
         raise UserError(f"{name} has dtype {dtype_name(labels)}; integers are expected: number the classes from 0")
-    if dtype_name(labels) not in ("int32", "int64"):  # narrow ones cannot count the classes, unsigned ones not compare
+    # Narrow types cannot count the classes, and unsigned ones cannot be compared.
+    if dtype_name(labels) not in ("int32", "int64"):
         narrow = dtype_name(labels) in ("int8", "uint8", "int16", "uint16")
         labels = given = xp.astype(labels, xp.int32 if narrow else xp.int64)
     span = label_span(xp, given) if n else None
@@ -148,7 +149,7 @@ def integer_labels(xp: Any, labels: Any, like: Array, n: int, n_classes: int, na
 
 
 def _listed(xp: Any, labels: Any, like: Array, name: str) -> Array:
-    """Labels that are no array, a list say, as one."""
+    """Labels as an array, if they are something else, such as a list."""
     device = array_api_compat.device(like)
     try:
         return xp.asarray(labels, device=device) if len(labels) else xp.zeros(0, dtype=xp.int64, device=device)
@@ -194,7 +195,7 @@ def tree_sum(xp: Any, a: Array, axis: int) -> Array:
 
 
 def added(terms: Iterable[Array]) -> Array:
-    """The sum of at least one array, by halves as they come: ceil(log2 n) roundings deep, log2 n arrays in memory."""
+    """The sum of at least one array, added in a binary tree: ceil(log2 n) roundings deep, log2 n arrays in memory."""
     sums: list[tuple[int, Array]] = []  # of 2^k terms each, k falling
     for term in terms:
         count = 1
@@ -208,7 +209,7 @@ def added(terms: Iterable[Array]) -> Array:
 
 
 def constant(xp: Any, a: Array) -> Array:
-    """`a` bit for bit, without its gradient: made whole numbers and back, through which no autodiff goes.
+    """`a`, bit for bit, without its gradient: it is converted to integers and back, which stops autodiff.
 
     An infinity or NaN keeps its gradient. NumPy's and CuPy's arrays have none, and are returned as they are.
     """
@@ -242,7 +243,7 @@ def _powers_of_two(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def near_one(xp: Any, magnitude: Array) -> Array:
-    """`power_of_two_scale` of what is so far from 1 that squares, and sums of them, need it: for all else 1.
+    """`power_of_two_scale` for magnitudes so far from 1 that sums of their squares need it; 1 for all others.
 
     For 0 it is 1: the gradient of a large scale is a product with its small inverse, which a platform may flush to 0.
     """

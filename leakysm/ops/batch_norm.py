@@ -40,7 +40,7 @@ def checked_eps(eps: Any) -> float:
     return value
 
 
-class Normalised(NamedTuple):
+class NormalisedRows(NamedTuple):
     """Batch norm before scale and shift. x_hat (n, C), the others (C,). Deviation sigma is 1 / (inverse power)."""
 
     x_hat: Array
@@ -50,7 +50,7 @@ class Normalised(NamedTuple):
     variance: Array
 
 
-def normalised(xp: Any, rows: Array, eps: float) -> Normalised:
+def normalised(xp: Any, rows: Array, eps: float) -> NormalisedRows:
     """rows (n, C), normalised channel by channel."""
     n = rows.shape[0]
     if n < 2:
@@ -67,7 +67,7 @@ def normalised(xp: Any, rows: Array, eps: float) -> Normalised:
     centred, power = centred * second, first * second
     variance = tree_sum(xp, centred * centred, axis=0) / n
     inverse = 1 / xp.sqrt(variance + eps * power * power)
-    return Normalised(centred * inverse, inverse, power, mean / first, variance / power / power)
+    return NormalisedRows(centred * inverse, inverse, power, mean / first, variance / power / power)
 
 
 @quiet
@@ -78,9 +78,9 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
     """
     eps = checked_eps(eps)
     xp, (x, scale, shift), finish = working(x=x, scale=scale, shift=shift)
-    found = normalised(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
-    y = xp.reshape(found.x_hat * scale + shift, x.shape)
-    return finish(y), finish(found.mean), finish(found.variance)
+    batch = normalised(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)
+    y = xp.reshape(batch.x_hat * scale + shift, x.shape)
+    return finish(y), finish(batch.mean), finish(batch.variance)
 
 
 @quiet

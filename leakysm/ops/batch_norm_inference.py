@@ -30,13 +30,13 @@ def batch_norm_inference(
 
 
 def _part(xp: Any, mean: Array) -> Array:
-    """1, or 1 / 4 where a difference to the mean could overflow. (C,)"""
+    """A factor for x and mean (C,): 1, or 1 / 4 where a difference to the mean could overflow."""
     large = 2.0**100 if mean.dtype == xp.float32 else 2.0**960
     return xp.where(xp.abs(mean) < large, xp.ones_like(mean), xp.ones_like(mean) / 4)
 
 
 def _inverse(xp: Any, square: Array) -> Array:
-    """1 / sqrt(square), by way of numbers near 1: autodiff squares it."""
+    """1 / sqrt(square), computed from numbers near 1, because autodiff squares the result."""
     even = near_one(xp, square)  # 4^k
     return xp.sqrt(even) / xp.sqrt(square * even)
 

@@ -2,8 +2,8 @@
 
     y[n, h, w, f] = sum over i, j, c of x[n, h + i - 1, w + j - 1, c] k[i, j, c, f],      x = 0 outside the image
 
-Layout NHWC, kernels HWIO. The nine taps' products of C terms are added by halves; in the gradient of k, so are products
-over blocks of pixels: one long sum would drift where all terms are alike.
+Layout NHWC, kernels HWIO. The products of the nine taps, each a sum of C terms, are added by halves. In the
+gradient of k, products over blocks of pixels are added by halves too: one long sum would drift where terms are alike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PIXELS = 256  # of a block
 
 
 def _pad(xp: Any, x: Array) -> Array:
-    """(N, H, W, C) -> (N, H + 2, W + 2, C), zeros around."""
+    """Surround the images with zeros: (N, H, W, C) -> (N, H + 2, W + 2, C)."""
     N, H, _, C = x.shape
     side = zeros(xp, (N, H, 1, C), x)
     x = xp.concat([side, x, side], axis=2)
@@ -69,7 +69,7 @@ def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
     xp, (x, w, dy), finish = working(x=x, w=w, dy=dy)
     N, H, W, C, F = _require_kernel(x, w)
     require_shape("dy", dy, (N, H, W, F))
-    # The same sum, read backwards.
+    # y's sum, read backwards: dx is dy correlated with the turned kernel.
     dx = added(rows @ xp.matrix_transpose(w[2 - i, 2 - j, :, :]) for i, j, rows in _windows(xp, dy))
     dy = xp.reshape(dy, (N * H * W, F))
     dw = xp.stack([_over_pixels(xp, rows, dy) for _, _, rows in _windows(xp, x)])

@@ -1,6 +1,6 @@
 """A block of Conv4: y = max_pool2d(relu(batch_norm(conv2d(x, w), scale, shift))), in training and in evaluation.
 
-Nothing but the four operations, one after another: what the engines' fused blocks are held to.
+It is the four operations, one after another. The engines' fused blocks are checked against it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from leakysm.ops.registry import Operation, arrays, register
 
 
 class Softmax(NamedTuple):
-    """What log-softmax and cross-entropy share. All (N, M) but `others` (N, 1)."""
+    """The parts of a softmax. All are (N, M), except largest and others, (N, 1)."""
 
     largest: Array  # max z, (N, 1); NaN where the row has no softmax
     exponentials: Array  # exp(a_j); exactly 1 at the maximum
@@ -41,7 +41,7 @@ def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax
         at_label = xp.sum(xp.where(label, logits, xp.zeros_like(logits)), axis=-1, keepdims=True)
         largest = xp.where(xp.any(label, axis=-1, keepdims=True), at_label, largest)
         exponentials = xp.where(label, xp.ones_like(logits), xp.exp(logits - largest))
-    # At the maximum 0, whose derivative is that of its exponential.
+    # 0 at the maximum; the derivative of this 0 is that of its exponential.
     others = tree_sum(xp, xp.where(index == first, exponentials - 1, exponentials), axis=-1)
     return Softmax(largest, exponentials, others[:, None])
 

@@ -21,7 +21,7 @@ def over_pairs(xp: Any, x: Array, c: Array, f: Callable[[Array, Array], Array]) 
     N, D = x.shape
     M = c.shape[0]
     if 0 in (N, M, D):
-        return xp.sum(x[:, None, :] * c[None, :, :], axis=-1)  # zeros, which autodiff knows as the arguments'
+        return xp.sum(x[:, None, :] * c[None, :, :], axis=-1)  # zeros that depend on the arguments for autodiff
     columns = min(M, max(1, TILE // D))
     rows = max(1, TILE // (D * columns))
     bands = []

@@ -27,7 +27,7 @@ from leakysm.ops.registry import Argument, Operation, register
 
 
 def refuse_empty(m: int, n_classes: int) -> NoReturn:
-    """The UserError of class m, which has no shot."""
+    """Raise the UserError for class m, which has no shot."""
     raise UserError(f"class {m} of {n_classes} has no shot; at least 1 is expected: give it an example")
 
 
@@ -35,7 +35,7 @@ def _shots(xp: Any, z: Array, given: Any, n_classes: int) -> tuple[Array, Array]
     """Checked labels (N,), and the number of shots of each class (M, 1) in z's dtype; UserError for an empty class."""
     require_shape("z", z, ("N", "D"))
     labels = integer_labels(xp, given, z, z.shape[0], n_classes)
-    if n_classes > z.shape[0]:  # looked at first, since a wrong label may name any number of classes
+    if n_classes > z.shape[0]:  # checked first: a wrong label could ask for any number of classes
         present = {whole(labels[i]) for i in range(z.shape[0])}
         if None in present:
             raise UserError(f"{n_classes} classes have {z.shape[0]} shots; at least 1 each is expected")
@@ -47,7 +47,7 @@ def _shots(xp: Any, z: Array, given: Any, n_classes: int) -> tuple[Array, Array]
 
 
 def _empty_class(xp: Any, shots: Array, labels: Any) -> int | None:
-    """A class without a shot, if there is one that is known of: while a compiler traces, labels may be unknown."""
+    """A class without a shot, or None. While a compiler traces, labels may be unknown: then None too."""
     fewest = whole(xp.min(shots))
     if fewest is not None:
         return int(xp.argmin(shots)) if fewest == 0 else None

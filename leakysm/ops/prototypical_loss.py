@@ -74,7 +74,7 @@ def prototypical_loss_vjp(
 def _kinks(
     support: Array, support_labels: Any, query: Array, query_labels: Any, *, distance: Metric
 ) -> dict[str, Array]:
-    """The distance's own choices, at the distances from queries to prototypes."""
+    """The discrete choices of the distance, for the distances from queries to prototypes."""
     choices = OPERATIONS[distance.operation].kinks
     xp, (support, query), _ = working(support=support, query=query)
     n_classes = _classes(xp, support, support_labels)

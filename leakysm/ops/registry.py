@@ -20,7 +20,7 @@ class Operation:
     """One operation: a value and its vector-Jacobian product.
 
     value(*arguments, **parameters) -> the outputs; vjp(*arguments, dy, **parameters) -> one gradient for each array
-    argument, in order, a bare array where there is one; dy is the cotangent of the first output: finite, its entries
+    argument, in order, a bare array if there is only one; dy is the cotangent of the first output: finite, its entries
     0 or normal numbers, such that no product of factors of one term leaves the dtype's normal range on the way.
     kinks takes what `value` takes and returns the discrete choices made (masks, argmax): None for a smooth operation.
     """
@@ -44,11 +44,6 @@ def register(operation: Operation) -> Operation:
         raise ValueError(f"operation {operation.name} is registered already; a new name is expected")
     OPERATIONS[operation.name] = operation
     return operation
-
-
-def unregister(name: str) -> None:
-    """Take an operation out again (KeyError if it is not there)."""
-    del OPERATIONS[name]
 
 
 def arrays(*names: str) -> tuple[Argument, ...]:

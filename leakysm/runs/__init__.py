@@ -9,7 +9,7 @@ from leakysm.runs.results import Summary
 from leakysm.runs.run import Progress, train
 from leakysm.runs.settings import TrainConfig
 from leakysm.runs.within_alphabet import evaluate_within_alphabet
-from leakysm.training.evaluation import TestResult
+from leakysm.training.test_result import TestResult
 
 __all__ = [
     "Checkpoint",

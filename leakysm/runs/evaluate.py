@@ -14,8 +14,9 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
 from leakysm.runs.resolve import load_data
 from leakysm.runs.restore import restore
-from leakysm.training.evaluation import Report, TestResult, embed_split, evaluate
+from leakysm.training.evaluation import Report, embed_split, evaluate
 from leakysm.training.images import SplitImages
+from leakysm.training.test_result import TestResult
 
 
 def evaluate_run(

@@ -9,6 +9,10 @@ from pathlib import Path
 from types import TracebackType
 
 from leakysm.errors import UserError
+from leakysm.training.trainer import STEP_COLUMNS
+
+METRICS_COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # both accuracies are from 0 to 1
+TIMING_COLUMNS = ("episode", "seconds")
 
 
 class Journal:

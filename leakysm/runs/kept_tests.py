@@ -7,7 +7,7 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.restore import Restored
 from leakysm.runs.results import read_summary, with_episodes, write_test_episodes
 from leakysm.runs.settings import TrainConfig
-from leakysm.training.evaluation import TestResult
+from leakysm.training.test_result import TestResult
 
 
 def require_keepable(restored: Restored, config: TrainConfig) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset, load
 from leakysm.errors import UserError
-from leakysm.runs.defaults import absolute, fit, with_defaults
 from leakysm.runs.device import choose
+from leakysm.runs.fill_in import absolute, fit, with_defaults
 from leakysm.runs.folder import FREE, RunFolder
 from leakysm.runs.settings import TrainConfig, checked, metric_of
 

@@ -15,7 +15,7 @@ import numpy as np
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.runs.settings import TrainConfig
-from leakysm.training.evaluation import TestResult
+from leakysm.training.test_result import TestResult
 
 AGREEMENT = 0.01  # percent: how far a test's mean in its two files may differ
 

@@ -18,14 +18,13 @@ from leakysm.runs.curves import draw_curves
 from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder
-from leakysm.runs.journal import Journal, rows_up_to
+from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
 from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
-from leakysm.training.evaluation import SplitEmbeddings, TestResult, embed_split, evaluate
+from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
 from leakysm.training.images import SplitImages
-from leakysm.training.trainer import STEP_COLUMNS
+from leakysm.training.test_result import TestResult
 
-COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # of metrics.csv; both accuracies from 0 to 1
 VALIDATION_EPISODES = 200
 
 
@@ -93,9 +92,9 @@ class _Run:
         if last:
             size, digest = last.metrics_size, last.metrics_digest
             self.best = (last.best_episode, last.best_accuracy)
-        self.metrics = stack.enter_context(Journal(folder.metrics, COLUMNS, size=size, digest=digest))
+        self.metrics = stack.enter_context(Journal(folder.metrics, METRICS_COLUMNS, size=size, digest=digest))
         kept = rows_up_to(folder.timing, self.trainer.episode)
-        self.timing = stack.enter_context(Journal(folder.timing, ("episode", "seconds"), size=kept[0], digest=kept[1]))
+        self.timing = stack.enter_context(Journal(folder.timing, TIMING_COLUMNS, size=kept[0], digest=kept[1]))
         folder.write_json(folder.environment, environment())
 
     def _validation_images(self, engine: Engine) -> SplitImages | None:

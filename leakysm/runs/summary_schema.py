@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from leakysm.training.evaluation import TestResult
+from leakysm.training.test_result import TestResult
 
 Count = Annotated[int, Field(ge=1)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]

@@ -12,7 +12,8 @@ from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.runs.device import engine_for
 from leakysm.runs.restore import Restored, restore
-from leakysm.training.evaluation import TestResult, mean_and_interval, nearest_prototypes
+from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
+from leakysm.training.test_result import TestResult
 
 
 def evaluate_within_alphabet(

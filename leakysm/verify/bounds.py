@@ -63,7 +63,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Severity:
-    """Which k holds: for sums in whose order, and for any data (worst) or data whose roundings go both ways (usual)."""
+    """Which k holds: the order of sums (ours or any), and whether for any data (worst) or for usual data only."""
 
     order: Order
     usual: bool
@@ -77,7 +77,7 @@ class Severity:
         return self._long(n, n)
 
     def blocks(self, n: float) -> float:
-        """Roundings of a matrix product over n terms, which we add in blocks of BLOCK, and the blocks by halving.
+        """Roundings of a matrix product over n terms. We add it in blocks of BLOCK, and then the blocks by halving.
 
         Blocks are added in groups, which may cost up to 5 additions more.
         """
@@ -217,27 +217,27 @@ def errors(computed: Any, truth: Exact, k: float, precision: Precision, *, gradi
 
     computed: array of truth.shape, of the precision's dtype. Not judged (0): gradients that rest on an overflow.
     """
-    found = np.asarray(truth.pick(computed), dtype=np.float64)
+    values = np.asarray(truth.pick(computed), dtype=np.float64)
     bound = tolerance(truth, k, precision)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        distance = np.abs((found - truth.high) - truth.low)
+        distance = np.abs((values - truth.high) - truth.low)
         ratio = np.where(distance == 0, 0.0, distance / bound)
         beyond = np.abs(truth.high) + bound > float(precision.result.max)
-    ratio = np.where(np.isnan(ratio) | np.isnan(found), np.inf, ratio)
+    ratio = np.where(np.isnan(ratio) | np.isnan(values), np.inf, ratio)
     overflowed = truth.reach > precision.largest
-    same_infinity = np.isinf(found) & (np.sign(found) == np.sign(truth.high))
+    same_infinity = np.isinf(values) & (np.sign(values) == np.sign(truth.high))
     ratio = np.where(same_infinity & (beyond | overflowed), 0.0, ratio)
     if gradient:
         ratio = np.where(overflowed, 0.0, ratio)
-    ratio = np.where(np.isinf(truth.high) & (found == truth.high), 0.0, ratio)
-    return np.asarray(np.where(np.isnan(truth.high), np.where(np.isnan(found), 0.0, np.inf), ratio))
+    ratio = np.where(np.isinf(truth.high) & (values == truth.high), 0.0, ratio)
+    return np.asarray(np.where(np.isnan(truth.high), np.where(np.isnan(values), 0.0, np.inf), ratio))
 
 
 def roundings(computed: Any, truth: Exact, precision: Precision) -> Floats:
     """|computed - exact| in units of eps * scale, eps of the result's dtype; 0 where that is infinite or underflows."""
-    found = np.asarray(truth.pick(computed), dtype=np.float64)
+    values = np.asarray(truth.pick(computed), dtype=np.float64)
     with np.errstate(all="ignore"):
         unit = float(precision.result.eps) * truth.scale
-        ratio = np.abs((found - truth.high) - truth.low) / unit
+        ratio = np.abs((values - truth.high) - truth.low) / unit
     usual = np.isfinite(ratio) & (unit > precision.smallest_normal)
     return np.asarray(np.where(usual, ratio, 0.0))

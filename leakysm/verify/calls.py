@@ -12,7 +12,7 @@ import numpy as np
 
 from leakysm.verify.adapters.arrays import EXPANDED, HostArray
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.registry import Case
+from leakysm.verify.case import Case
 
 PARTS = ("value", "vjp")
 
@@ -35,12 +35,12 @@ class Manner:
 
 
 def plainly(case: Case) -> Manner:
-    """Contiguous arrays, nothing else."""
+    """The manner of a call with contiguous arrays, not compiled, not watched."""
     return Manner(("contiguous",) * (len(case.arguments) + 1))
 
 
 def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
-    """Layouts that change from turn to turn and from argument to argument: each meets each, beside many others."""
+    """Layouts that change from turn to turn and from argument to argument, so that all pairs of them occur."""
     names = tuple(implementation.arrays.layouts)
     block, at = divmod(turn, len(names))
     chosen = [names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1)]
@@ -74,7 +74,7 @@ class Call:
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:
-        """What is around the whole call: the dtype's mode, NumPy's own error state, no warnings."""
+        """The context of the whole call: the dtype's mode, NumPy's default error state, no warnings."""
         with self.arrays.mode(self.dtype), warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("ignore")
             yield
@@ -87,7 +87,7 @@ class Call:
         }
 
     def function(self) -> Callable[..., Any]:
-        """What is called with the arguments; NotOffered if it cannot be had."""
+        """The function to call with the arguments; NotOffered if there is none."""
         operation, parameters = self.case.operation, self.case.parameters
         function = self.implementation.function(operation, self.part, parameters)
         if not (self.manner.compiled and self.arrays.compiles):

@@ -1,4 +1,4 @@
-"""One case against one implementation in one dtype: every output and gradient judged by its bound, and its purity."""
+"""Check one case of an implementation in one dtype: judge every output and gradient by its bound, and the purity."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from leakysm.verify.adapters.arrays import HostArray, WrongResult
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.calls import Call, Manner, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.judging import judged
 from leakysm.verify.purity import Impurity, observed
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one output of one call came to. ratio: largest error / bound, inf for what has no error (NaN, an exception).
+    """The outcome of one output of one call. ratio: largest error / bound; inf for NaN or an exception.
 
     `roundings`: the same error in units of eps * scale. `not_judged`: how many elements could not be judged. `flushed`:
-    it is right for a platform that takes subnormal inputs for 0, and only for such a one.
+    whether it is right only for a platform that reads subnormal inputs as 0.
     `problem`: None if all holds, else what is wrong; `kind`: what kind of thing the problem is.
     """
 
@@ -82,14 +83,14 @@ def judge(
         kind: Literal["result", "raised"] = "result" if wrong else "raised"
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, text, kind=kind, manner=manner)
         return
-    results, found = seen.results, seen.impurity
+    results, impurity = seen.results, seen.impurity
     outcomes = list(judge_numbers(truth, dtype, part, results, strict=strict, manner=manner))
     for at, outcome in enumerate(outcomes):
         promised = strict and not outcome.failed
         broken = _own_promise(results[at], again[at], (twin or results)[at]) if promised else None
         yield outcome if broken is None else replace(outcome, problem=broken, kind="promise")
-    if found is not None:
-        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, found.problem, 0, "impure", manner, found)
+    if impurity is not None:
+        yield Outcome(case, dtype, part, names[0], np.inf, 0.0, impurity.problem, 0, "impure", manner, impurity)
 
 
 def judge_numbers(
@@ -104,8 +105,8 @@ def judge_numbers(
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, misshapen, kind="result", manner=manner)
         return
     verdicts = judged(truth, part, precision, results, "ours" if strict else "any", left=strict)
-    for name, found, verdict in zip(names, results, verdicts, strict=True):
-        wrong = _problem(found, verdict.exact, verdict.ratio) or (_not_zero(found, verdict.exact) if strict else None)
+    for name, result, verdict in zip(names, results, verdicts, strict=True):
+        wrong = _problem(result, verdict.exact, verdict.ratio) or (_not_zero(result, verdict.exact) if strict else None)
         worst, units = float(verdict.ratio.max(initial=0)), float(verdict.roundings.max(initial=0))
         yield Outcome(
             case, dtype, part, name, worst, units, wrong, verdict.not_judged, manner=manner, flushed=verdict.flushed
@@ -129,18 +130,18 @@ def raised(problem: BaseException) -> str:
     return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
 
 
-def _problem(found: HostArray, exact: Exact, ratio: Any) -> str | None:
+def _problem(result: HostArray, exact: Exact, ratio: Any) -> str | None:
     if not ratio.size or ratio.max() <= 1:
         return None
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
     place = f"[{', '.join(str(int(i)) for i in exact.place(at))}]" if at else ""
-    found = exact.pick(found)
+    result = exact.pick(result)
     size = f"{ratio[at]:.3g} times the bound" if np.isfinite(ratio[at]) else "beyond any bound"
-    return f"{place} is {float(found[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
+    return f"{place} is {float(result[at])!r}; {float(exact.high[at])!r} is exact: the error is {size}".lstrip()
 
 
-def _not_zero(found: HostArray, exact: Exact) -> str | None:
-    if np.any(exact.zero & (exact.pick(found) != 0)):
+def _not_zero(result: HostArray, exact: Exact) -> str | None:
+    if np.any(exact.zero & (exact.pick(result) != 0)):
         return "is not exactly 0 where every term is 0"
     return None
 
@@ -148,7 +149,7 @@ def _not_zero(found: HostArray, exact: Exact) -> str | None:
 def _twin(
     implementation: Implementation, truth: Truth, dtype: str, part: str, manner: Manner
 ) -> tuple[HostArray, ...] | None:
-    """What the operation gives whose bits the parameters promise; None if there is none, or it is not offered."""
+    """The results of the operation whose bits these parameters promise; None if there is none, or it is not offered."""
     name = truth.entry.twin(**truth.case.parameters)
     if name is None or not implementation.offers(name, part):
         return None
@@ -156,18 +157,18 @@ def _twin(
     return Call(implementation, twin, dtype, part, manner).results()
 
 
-def _own_promise(found: HostArray, repeat: HostArray, twin: HostArray) -> str | None:
-    if found.tobytes() != repeat.tobytes():
+def _own_promise(result: HostArray, repeat: HostArray, twin: HostArray) -> str | None:
+    if result.tobytes() != repeat.tobytes():
         return "the same call gave other bits the second time"
-    if found.tobytes() != twin.tobytes():
+    if result.tobytes() != twin.tobytes():
         return "has other bits than the distance without a restriction"
     return None
 
 
 def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int = 0, calls: int | None = None) -> None:
-    """Cases of the entry's strategy, until `ends` of one; a case that was drawn before is not tried again.
+    """Draw cases by the entry's strategy until `ends(case)` is true. No case is tried twice.
 
-    calls: of so many different shapes and parameters only, for a library that compiles for each of them.
+    calls: the number of different shapes and parameters, for a library that compiles for each of them; None: any.
     """
     import hypothesis
     from hypothesis.errors import NoSuchExample
@@ -185,7 +186,7 @@ def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int
             tried.add(key)
             kinds.add(kind)
             ended = ends(case)
-        return False  # it is we who keep and shrink what failed
+        return False  # failures are kept and shrunk elsewhere
 
     settings = hypothesis.settings(
         # Hypothesis repeats itself about as often as not, and with `calls` draws many shapes that are not wanted.

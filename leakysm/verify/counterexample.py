@@ -1,4 +1,4 @@
-"""A failing case as code that one can paste and run. It is run before it is shown."""
+"""Write a failing case as code that a user can paste and run. The code is run before it is shown."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def shown(implementation: Implementation, truth: Truth, outcome: Outcome, *, str
     for manner in _manners(truth, outcome):
         candidate = replace(outcome, manner=manner)
         snippet, lines = _lines(implementation, truth, candidate)
-        found = _run(implementation, truth, candidate, snippet, lines, strict)
+        failure = _run(implementation, truth, candidate, snippet, lines, strict)
         text = "\n".join([*snippet.imports, snippet.load, *lines])
-        if found is not None:
-            return found, f"{text}\n{_comment(found)}"
+        if failure is not None:
+            return failure, f"{text}\n{_comment(failure)}"
     return outcome, f"{text}\n{_comment(outcome)}\n{UNSHOWN}"
 
 
@@ -38,7 +38,7 @@ def _comment(outcome: Outcome) -> str:
 
 
 def _manners(truth: Truth, outcome: Outcome) -> Iterator[Manner]:
-    """The manner of the failure, and those that are plainer, plainest first."""
+    """The manners to try, the plainest first, that of the failure last."""
     manner, plain = outcome.manner or plainly(truth.case), plainly(truth.case)
     seen = []
     for layouts in (plain.layouts, manner.layouts):
@@ -48,7 +48,7 @@ def _manners(truth: Truth, outcome: Outcome) -> Iterator[Manner]:
 
 
 def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tuple[Snippet, list[str]]:
-    """The snippet, and all lines after the one that loads what is checked."""
+    """The snippet, and all lines after the one that loads the implementation."""
     manner = outcome.manner or plainly(truth.case)
     call = Call(implementation, truth.case, outcome.dtype, outcome.part, manner)
     snippet = implementation.snippet(truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype)
@@ -120,7 +120,7 @@ def _listed(host: Any) -> str:
 def _run(
     implementation: Implementation, truth: Truth, outcome: Outcome, snippet: Snippet, lines: list[str], strict: bool
 ) -> Outcome | None:
-    """The failure as the code shows it; None if it shows none."""
+    """Run the code. Returns the failure that it shows, or None."""
     scope: dict[str, Any] = {"__name__": "counterexample", snippet.owner: snippet.offered}
     text = "\n".join([*snippet.imports, *lines])
     arrays = implementation.arrays

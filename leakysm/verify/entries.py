@@ -11,6 +11,7 @@ import numpy as np
 
 from leakysm.verify import registry
 from leakysm.verify.bounds import Exact, Sizes
+from leakysm.verify.case import Case
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import cotangents as cotangent_cases
 from leakysm.verify.cases import distances as pair_cases
@@ -20,8 +21,8 @@ from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import sizes as size_cases
 from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization
-from leakysm.verify.oracle.choices import Doubt, Open
-from leakysm.verify.registry import Case, Entry
+from leakysm.verify.oracle.choices import Doubt, OpenGradient
+from leakysm.verify.registry import Entry
 from leakysm.verify.table import BOUNDS, CHOICES
 
 
@@ -52,7 +53,7 @@ def _module(module: Any, operation: str) -> tuple[Any, Any]:
 
 
 class _LastCall:
-    """Calls `build`, and gives its result again while the arguments stay the same objects, with equal parameters.
+    """Calls `build`, and returns the last result again if the arguments are the same objects and parameters are equal.
 
     A case's value, gradients and open choices are asked for one after the other and share these steps.
     """
@@ -88,7 +89,7 @@ def _metric(operation: str) -> _Oracle:
     def vjp(x: Any, c: Any, dy: Any, *, only: int | None = None, **parameters: Any) -> tuple[Exact, ...]:
         return distances.vjp(metric(x, c, **parameters), dy, only)
 
-    def open_gradients(doubt: Doubt, x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[Open | None, ...]:
+    def open_gradients(doubt: Doubt, x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[OpenGradient | None, ...]:
         return distances.open_gradients(metric(x, c, **parameters), dy, doubt)
 
     return value, vjp, open_gradients
@@ -103,7 +104,7 @@ def _episode() -> _Oracle:
     def vjp(s: Any, sl: Any, q: Any, ql: Any, dy: Any = 1.0, *, distance: Any) -> tuple[Exact, ...]:
         return episode.prototypical_loss_vjp(steps(s, sl, q, ql, distance=distance), dy)
 
-    def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[Open | None, ...]:
+    def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[OpenGradient | None, ...]:
         return episode.open_gradients(steps(*arguments[:-1], distance=distance), arguments[-1], doubt)
 
     return value, vjp, open_gradients
@@ -118,7 +119,7 @@ def _block(kind: Callable[..., block.Block]) -> _Oracle:
     def vjp(*arguments: Any, **parameters: Any) -> tuple[Exact, ...]:
         return cast("tuple[Exact, ...]", steps(*arguments[:-1], **parameters).vjp(arguments[-1]))
 
-    def open_gradients(doubt: Doubt, *arguments: Any, **parameters: Any) -> Sequence[Open | None] | None:
+    def open_gradients(doubt: Doubt, *arguments: Any, **parameters: Any) -> Sequence[OpenGradient | None] | None:
         return block.open_gradients(steps(*arguments[:-1], **parameters), arguments[-1], doubt)
 
     return value, vjp, open_gradients
@@ -198,8 +199,8 @@ for _operation, _cases in (
 ):
     _enter(_operation, *_module(normalization, _operation), _cases, _channel_sizes)
 for _operation, _kind, _cases in (
-    ("conv_block", block.Training, image_cases.conv_block_cases),
-    ("conv_block_inference", block.Inference, image_cases.conv_block_inference_cases),
+    ("conv_block", block.TrainingBlock, image_cases.conv_block_cases),
+    ("conv_block_inference", block.InferenceBlock, image_cases.conv_block_inference_cases),
 ):
     _value, _vjp, _open = _block(_kind)
     _enter(_operation, _value, _vjp, _cases, _convolution_sizes, open_gradients=_open)

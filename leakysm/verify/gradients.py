@@ -18,8 +18,9 @@ import numpy as np
 
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Precision, tolerance
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import noise
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 STEPS = (1e-3, 1e-4, 1e-5)
 MOST_JACOBIAN_NUMBERS = 200
@@ -29,7 +30,7 @@ _Kinks = dict[str, Any]
 
 @dataclass
 class Checks:
-    """What was checked of one operation, how many directions crossed a kink, the largest error / bound, problems."""
+    """How much was checked of one operation, what crossed a kink, the largest error / bound, and the problems."""
 
     operation: str
     directions: int = 0
@@ -47,18 +48,18 @@ class Checks:
 
 def check_gradients(implementation: Implementation, entry: Entry) -> Checks:
     """Directional derivatives of every plain or wide case, the full Jacobian of the smallest, and the laws of all."""
-    found = Checks(entry.operation)
+    checks = Checks(entry.operation)
     truths = [t for t in entry.truths if "float64" in t.case.dtypes and t.case.stored and not t.case.own]
     ordinary = [t for t in truths if {"plain", "wide"} & set(t.case.flags)]
     try:
         for truth in ordinary:
-            _check_directions(implementation, truth, found)
-        _check_jacobian(implementation, min(ordinary, key=lambda t: t.case.size, default=None), found)
+            _check_directions(implementation, truth, checks)
+        _check_jacobian(implementation, min(ordinary, key=lambda t: t.case.size, default=None), checks)
         for truth in truths:
-            _check_laws(implementation, truth, found)
+            _check_laws(implementation, truth, checks)
     except Exception as problem:  # whatever an implementation raises is a finding
-        found.problems.append(f"raised {type(problem).__name__}: {problem}")
-    return found
+        checks.problems.append(f"raised {type(problem).__name__}: {problem}")
+    return checks
 
 
 class _Call:
@@ -108,13 +109,13 @@ def _same(a: _Kinks, b: _Kinks) -> bool:
 
 def _first_smooth(call: _Call, directions: Sequence[Any]) -> tuple[Any, Any, float] | None:
     for h in STEPS:
-        found = _derivative(call, directions, h)
-        if found is not None:
-            return (*found, h)
+        derivative = _derivative(call, directions, h)
+        if derivative is not None:
+            return (*derivative, h)
     return None
 
 
-def _check_directions(implementation: Implementation, truth: Truth, found: Checks) -> None:
+def _check_directions(implementation: Implementation, truth: Truth, checks: Checks) -> None:
     """One random signed direction for each argument, and a joint one, against the vjp for the case's cotangent."""
     call = _Call(implementation, truth)
     gradients = call.vjp(truth.case.dy)
@@ -124,7 +125,7 @@ def _check_directions(implementation: Implementation, truth: Truth, found: Check
     for directions in (*single, randoms):
         derivative = _first_smooth(call, directions)
         if derivative is None:
-            found.crossed += 1
+            checks.crossed += 1
             continue
         slope, truncation, h = derivative
         weight = np.abs(truth.case.dy)
@@ -133,8 +134,8 @@ def _check_directions(implementation: Implementation, truth: Truth, found: Check
         bound += _total(*(np.abs(v) * s for v, s in zip(directions, slack, strict=True)))
         expected = _total(truth.case.dy * slope)
         got = _total(*(g * v for g, v in zip(gradients, directions, strict=True)))
-        found.directions += 1
-        _note(found, truth.case, "directional derivative", abs(got - expected), bound)
+        checks.directions += 1
+        _note(checks, truth.case, "directional derivative", abs(got - expected), bound)
 
 
 def _value_tolerance(truth: Truth) -> Any:
@@ -155,14 +156,14 @@ def _total(*parts: Any) -> float:
     return math.fsum(float(value) for part in parts for value in np.ravel(part))
 
 
-def _note(found: Checks, case: Case, what: str, error: float, bound: float) -> None:
+def _note(checks: Checks, case: Case, what: str, error: float, bound: float) -> None:
     ratio = error / bound if bound else math.inf * error if error else 0.0
-    found.worst = max(found.worst, ratio)
+    checks.worst = max(checks.worst, ratio)
     if not ratio <= 1:
-        found.problems.append(f"{case.id}: the {what} is off by {error:.3g}, {ratio:.3g} times its bound")
+        checks.problems.append(f"{case.id}: the {what} is off by {error:.3g}, {ratio:.3g} times its bound")
 
 
-def _check_jacobian(implementation: Implementation, truth: Truth | None, found: Checks) -> None:
+def _check_jacobian(implementation: Implementation, truth: Truth | None, checks: Checks) -> None:
     """Every entry of the Jacobian: rows by the vjp of unit cotangents, columns by numerical derivatives."""
     if truth is None or truth.case.size > MOST_JACOBIAN_NUMBERS:
         return
@@ -172,7 +173,7 @@ def _check_jacobian(implementation: Implementation, truth: Truth | None, found: 
         for k, unit in enumerate(_units(array.shape)):
             derivative = _first_smooth(call, [unit if i == j else 0 * a for j, a in enumerate(call.arrays)])
             if derivative is None:
-                found.crossed += 1
+                checks.crossed += 1
                 continue
             slope, truncation, h = (np.ravel(part) for part in derivative)
             column = np.array([row[0][i].ravel()[k] for row in rows])
@@ -181,9 +182,9 @@ def _check_jacobian(implementation: Implementation, truth: Truth | None, found: 
             bound = truncation + 1.5 / h * (value_slack.ravel() + moved) + slack
             error = np.abs(column - slope)
             worst = int(np.argmax(error / bound))
-            found.entries += len(column)
+            checks.entries += len(column)
             _note(
-                found,
+                checks,
                 truth.case,
                 f"Jacobian by {truth.entry.gradients[i][1:]}",
                 float(error[worst]),
@@ -204,7 +205,7 @@ def _unit_vjp(call: _Call, unit: Any) -> tuple[tuple[Any, ...], list[Any]]:
     return call.vjp(unit), [_vjp_tolerance(truth, i) for i in range(len(truth.vjp))]
 
 
-def _check_laws(implementation: Implementation, truth: Truth, found: Checks) -> None:
+def _check_laws(implementation: Implementation, truth: Truth, checks: Checks) -> None:
     """A vjp is linear: zero of zero, minus of minus, exactly; of a sum the sum, within the bounds of the three."""
     call, dy = _Call(implementation, truth), np.asarray(truth.case.dy, dtype=np.float64)
     other = noise(truth.case.id + " other", *dy.shape, bits=20)
@@ -218,8 +219,8 @@ def _check_laws(implementation: Implementation, truth: Truth, found: Checks) -> 
             "negated for a negated cotangent": np.array_equal(negative[i][good], -first[i][good]),
             "additive in the cotangent": _additive(truth, other, i, good, first[i] + second[i], both[i]),
         }
-        found.laws += len(laws)
-        found.problems += [f"{truth.case.id}: {name} is not {law}" for law, holds in laws.items() if not holds]
+        checks.laws += len(laws)
+        checks.problems += [f"{truth.case.id}: {name} is not {law}" for law, holds in laws.items() if not holds]
 
 
 def _additive(truth: Truth, other: Any, i: int, finite: Any, separate: Any, together: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Results against the truth: every element of every output judged by its bound, open choices for themselves."""
+"""Judge results: every element of every output by its bound, and by its own open choices."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _against(truth: Truth, part: str, precision: Precision, results: Sequence[An
     gradient = part == "vjp"
     rows = zip(results, truth.vjp if gradient else truth.value, _factors(truth, part, precision, order), strict=True)
     return [
-        Verdict(exact, errors(found, exact, k, precision, gradient=gradient), roundings(found, exact, precision))
-        for found, exact, k in rows
+        Verdict(exact, errors(result, exact, k, precision, gradient=gradient), roundings(result, exact, precision))
+        for result, exact, k in rows
     ]
 
 
@@ -74,8 +74,8 @@ def _with_choices(
     factors = _factors(truth, "vjp", precision, order)
     rows = zip(results, verdicts, opens, factors, strict=True)
     return [
-        verdict if choices is None else _nearest(found, verdict, choices, k, precision)
-        for found, verdict, choices, k in rows
+        verdict if choices is None else _nearest(result, verdict, choices, k, precision)
+        for result, verdict, choices, k in rows
     ]
 
 
@@ -84,8 +84,8 @@ def _not_judged(verdict: Verdict) -> Verdict:
     return Verdict(verdict.exact, np.where(beyond, 0.0, verdict.ratio), verdict.roundings, int(beyond.sum()))
 
 
-def _nearest(found: Any, verdict: Verdict, choices: Any, k: float, precision: Precision) -> Verdict:
-    values = np.asarray(verdict.exact.pick(found), dtype=np.float64)
+def _nearest(result: Any, verdict: Verdict, choices: Any, k: float, precision: Precision) -> Verdict:
+    values = np.asarray(verdict.exact.pick(result), dtype=np.float64)
     wider = Exact.of_floats(verdict.exact.high, choices.scale, verdict.exact.under, verdict.exact.reach)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         ratio = choices.distance(values) / tolerance(wider, k, precision)
@@ -106,6 +106,6 @@ def _with_flushed_inputs(
 
 
 def _flushed(verdict: Verdict, other: Verdict) -> Verdict:
-    """Right if every element is right for the one or the other; else what it was."""
+    """Right if each element is right with or without flushed inputs; otherwise the verdict stays."""
     either = Verdict(other.exact, np.minimum(verdict.ratio, other.ratio), other.roundings, flushed=True)
     return verdict if _fails(either) else either

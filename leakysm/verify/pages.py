@@ -9,11 +9,11 @@ from leakysm.verify.report import BOUND_HEADER, FLAG_HEADER, MEND_HEADER, bound_
 
 
 def part(page: str, name: str) -> str:
-    """What stands between a name's marks; ValueError if the page has no such marks."""
-    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", page, flags=re.DOTALL)
-    if found is None:
+    """The text between the marks of a name; ValueError if the page has no such marks."""
+    match = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", page, flags=re.DOTALL)
+    if match is None:
         raise ValueError(f"the page has no part {name}; the marks <!-- {name} --> and <!-- /{name} --> are expected")
-    return found[1]
+    return match[1]
 
 
 def filled(page: str, name: str, lines: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-ITEMS = Path(__file__).with_name("conformance_items.txt")  # a name to collect from; the tests come from the module
+ITEMS = Path(__file__).with_name("conformance_items.txt")  # pytest collects from a file; the tests come from the module
 
 LOADED = pytest.StashKey[Any]()
 UNCHECKED = pytest.StashKey[list[str]]()
@@ -60,7 +60,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The tests that passed and still left something unchecked: a dot alone would not say so."""
+    """List the tests that passed and left something unchecked, which the dot of a passed test does not say."""
     if lines := config.stash.get(UNCHECKED, []):
         terminalreporter.section("leakysm: not checked")
         for line in lines:
@@ -68,7 +68,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _checked(config: pytest.Config) -> list[Any]:
-    """The expected failures; none without a file of them. UsageError for options that cannot be meant."""
+    """Read the expected failures, if a file is given. UsageError for wrong options."""
     from leakysm.errors import UserError
     from leakysm.verify.adapters.signatures import Names
     from leakysm.verify.conformance import read_expected_file
@@ -86,32 +86,32 @@ def _checked(config: pytest.Config) -> list[Any]:
 
 
 def _loaded(config: pytest.Config) -> Any:
-    """The implementation, loaded once in a run, or what is wrong with it."""
+    """The implementation, loaded once a run, or the line that says why it cannot be loaded."""
     from leakysm.verify.conformance import loaded
 
     if LOADED not in config.stash:
         names = config.getoption("leakysm_map") or ()
-        found = loaded(config.getoption("leakysm_conform"), config.getoption("leakysm_array"), names)
-        config.stash[LOADED] = found
+        implementation = loaded(config.getoption("leakysm_conform"), config.getoption("leakysm_array"), names)
+        config.stash[LOADED] = implementation
     return config.stash[LOADED]
 
 
 class Conformance(pytest.File):
-    """A test for each registered operation, one that any is offered, one that the expected failures happened."""
+    """A test for each operation, one that any is offered, and one that the expected failures happened."""
 
     def collect(self) -> Iterator[pytest.Item]:
         from leakysm.verify.registry import ENTRIES
 
-        yield Offered.from_parent(self, name="offers an operation")
+        yield OfferTest.from_parent(self, name="offers an operation")
         for operation in ENTRIES:
-            yield Operation.from_parent(self, name=operation)
+            yield OperationTest.from_parent(self, name=operation)
         if self.config.getoption("leakysm_expected"):
-            yield ExpectedFailures.from_parent(self, name="expected failures")
+            yield ExpectedFailuresTest.from_parent(self, name="expected failures")
 
 
 class _Item(pytest.Item):
     def report(self, operations: Sequence[str]) -> Any:
-        """The conformance report of some operations; None for a module that is of no use."""
+        """The conformance report of some operations; None for a module that cannot be checked."""
         from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Settings, conform
 
         implementation = _loaded(self.config)
@@ -128,7 +128,7 @@ class _Item(pytest.Item):
         return self.path, None, f"{self.config.getoption('leakysm_conform')}: {self.name}"
 
 
-class Offered(_Item):
+class OfferTest(_Item):
     """The module can be imported, and offers something under a public name."""
 
     def runtest(self) -> None:
@@ -140,7 +140,7 @@ class Offered(_Item):
             pytest.fail(broken, pytrace=False)
 
 
-class Operation(_Item):
+class OperationTest(_Item):
     """One operation, value and gradient."""
 
     def runtest(self) -> None:
@@ -148,7 +148,7 @@ class Operation(_Item):
 
         report = self.report([self.name])
         row = report.rows[-1] if report is not None else None
-        if row is None or row.status == "not offered":  # a broken module fails once, as Offered
+        if row is None or row.status == "not offered":  # a broken module fails once, in OfferTest
             if self.name in (self.config.getoption("leakysm_require") or ()):
                 pytest.fail(f"{self.name} is required and not offered: define it", pytrace=False)
             pytest.skip(f"{self.name} is not offered")
@@ -159,7 +159,7 @@ class Operation(_Item):
             self.config.stash[UNCHECKED].append(f"{self.name}: {words}")
 
 
-class ExpectedFailures(_Item):
+class ExpectedFailuresTest(_Item):
     """Every entry of the expected failures matches a failure."""
 
     def runtest(self) -> None:

@@ -1,4 +1,4 @@
-"""50-digit arithmetic on NumPy object arrays: what the oracle is written in.
+"""50-digit arithmetic on NumPy object arrays, for the oracle.
 
 The numbers are gmpy2's `mpfr` of 170 bits (51 decimal digits) with an exponent range that nothing here leaves. Every
 float16, float32 and float64 is one such number exactly. gmpy2's operators take their precision from a context: whatever
@@ -56,7 +56,7 @@ def number(value: Any) -> Any:
 
 def elementwise(function: Callable[..., Any], *arrays: Any) -> Array:
     """function applied element by element, broadcasting; always an object array, 0-d and empty ones included."""
-    with np.errstate(all="ignore"):  # NaN and inf are numbers like others here
+    with np.errstate(all="ignore"):  # NaN and inf are computed with like other numbers
         result = np.frompyfunc(function, len(arrays), 1)(*arrays)
     return result if isinstance(result, np.ndarray) else boxed(result)
 

@@ -1,4 +1,4 @@
-"""The operations of a check on several cores: each in a process, their results in order as they come."""
+"""Check operations on several cores, each in a process, with results in the order of the operations."""
 
 from __future__ import annotations
 

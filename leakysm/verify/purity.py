@@ -1,7 +1,7 @@
-"""Purity, in the implementation's own arrays: what a call may not do beside giving its results.
+"""Purity, checked on the implementation's own arrays: a call gives its results and has no side effect.
 
-It may change no argument and no setting of the program, give no view of an argument, no memory that the next call
-uses again, and no other bits when it is called again.
+It changes no argument and no setting of the program. Its result is no view of an argument and no memory that the next
+call uses again. The same call gives the same bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from leakysm.verify.calls import Call, floats_of
 
 @dataclass(frozen=True)
 class Impurity:
-    """What a call did that it may not. As code: `before` is kept, the call made, then `again` if any; `pure` holds.
+    """A side effect. The check as code: keep `before`, make the call, then `again` if any; `pure` must be true.
 
     `again`: the expression for each argument of a second call, by name; None for no second call.
     """
@@ -34,7 +34,7 @@ class Impurity:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a call gave, as host arrays, or what it raised; and what it did that it may not."""
+    """A call's results as host arrays, or what it raised; and its side effect, if any."""
 
     results: tuple[HostArray, ...] = ()
     raised: BaseException | None = None
@@ -42,9 +42,9 @@ class Observation:
 
 
 def observed(call: Call) -> Observation:
-    """One call, its arguments and results watched; if its manner says so, settings and further calls as well.
+    """Make a call and watch its arguments and results; if its manner says so, settings and further calls as well.
 
-    NotOffered passes through, nothing else.
+    Only NotOffered passes through.
     """
     arrays = call.arrays
     with call.around():
@@ -56,10 +56,10 @@ def observed(call: Call) -> Observation:
             results = arrays.hosted(raw)
         except (Exception, SystemExit) as problem:
             return Observation(raised=problem)
-        found = _changed(call, given, marks) or _view(call, given, raw)
-        if found is None and call.manner.purity:
-            found = _set(call, function) or _repeated(call, function, given, raw)
-    return Observation(results, None, found)
+        impurity = _changed(call, given, marks) or _view(call, given, raw)
+        if impurity is None and call.manner.purity:
+            impurity = _set(call, function) or _repeated(call, function, given, raw)
+    return Observation(results, None, impurity)
 
 
 def _changed(call: Call, given: dict[str, Any], marks: dict[tuple[str, str], Any]) -> Impurity | None:

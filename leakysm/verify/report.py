@@ -1,4 +1,4 @@
-"""Reports as text and as JSON. Plain strings: who prints them, and in which colours, is not decided here."""
+"""Reports as plain strings and as JSON. The caller decides how to print them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from leakysm.verify.conformance import Report, Row, Worst
+from leakysm.verify.conformance import Report, Row, WorstError
 from leakysm.verify.flags import FLAGS
 from leakysm.verify.gradients import Checks
 from leakysm.verify.registry import ENTRIES
@@ -26,7 +26,7 @@ SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "fail
 
 
 def summary_rows(report: Report) -> list[list[str]]:
-    """An operation a row: what came of it. Those that are not offered have none: see `not_offered`."""
+    """A row for each operation that is offered: its result. `not_offered` names the others."""
     return [_summary(row) for row in report.rows if row.status != "not offered"]
 
 
@@ -37,7 +37,7 @@ def not_offered(report: Report) -> list[str]:
 
 
 def result(row: Row) -> str:
-    """What came of an operation, and what of it was not looked at."""
+    """The result of an operation, and what of it was not checked."""
     limits = ["value only"] if row.not_offered == ("vjp",) else []
     limits += ["gradient only"] if row.not_offered == ("value",) else []
     limits += [f"{row.not_judged} not judged"] if row.not_judged else []
@@ -66,12 +66,12 @@ def error_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-def _by_part(row: Row) -> dict[tuple[str, str], Worst]:
-    found: dict[tuple[str, str], Worst] = {}
+def _by_part(row: Row) -> dict[tuple[str, str], WorstError]:
+    worst_of: dict[tuple[str, str], WorstError] = {}
     for worst in row.worst:
-        if (worst.dtype, worst.part) not in found or worst.ratio > found[worst.dtype, worst.part].ratio:
-            found[worst.dtype, worst.part] = worst
-    return found
+        if (worst.dtype, worst.part) not in worst_of or worst.ratio > worst_of[worst.dtype, worst.part].ratio:
+            worst_of[worst.dtype, worst.part] = worst
+    return worst_of
 
 
 GRADIENT_HEADER = (
@@ -86,7 +86,7 @@ GRADIENT_HEADER = (
 
 
 def gradient_rows(checks: Sequence[Checks]) -> list[list[str]]:
-    """Numerical derivatives and laws: an operation a row."""
+    """The checks by numerical derivatives and laws: a row for each operation."""
     return [
         [c.operation, str(c.directions), str(c.entries), str(c.laws), str(c.crossed), f"{c.worst:.3f}", c.result]
         for c in checks
@@ -104,11 +104,11 @@ def row_problems(row: Row) -> list[str]:
     """What went wrong with one operation, and, where it was asked for, one failure of each other flag."""
     if row.problem is None:
         return []
-    found = [(row.operation, row.problem, row.counterexample or "")]
-    found += [(f"{row.operation}, {other.flag}", other.problem, other.counterexample) for other in row.others]
+    failures = [(row.operation, row.problem, row.counterexample or "")]
+    failures += [(f"{row.operation}, {other.flag}", other.problem, other.counterexample) for other in row.others]
     return [
         line
-        for title, problem, code in found
+        for title, problem, code in failures
         for line in ("", f"{title}: {problem}", *(f"    {text}" for text in code.splitlines()))
     ]
 
@@ -131,7 +131,7 @@ BOUND_HEADER = ("operation", "output", "r", "scale", "what is rounded")
 
 
 def bound_rows() -> list[list[str]]:
-    """The table of bounds, an output a row. k = r / 2."""
+    """The table of bounds: a row for each output. k = r / 2."""
     return [
         [operation, name, f"`{bound.roundings}`", f"`{bound.scale}`", bound.why]
         for operation, entry in ENTRIES.items()
@@ -143,7 +143,7 @@ SEARCH_HEADER = ("operation", "output", "largest error / worst bound", "float32"
 
 
 def search_rows(peaks: Sequence[Peak]) -> list[list[str]]:
-    """What the adversarial search found, an output a row."""
+    """The results of the adversarial search: a row for each output."""
     rows: dict[tuple[str, str], dict[str, Peak]] = {}
     for peak in peaks:
         rows.setdefault((peak.operation, peak.output), {})[peak.dtype] = peak
@@ -151,11 +151,11 @@ def search_rows(peaks: Sequence[Peak]) -> list[list[str]]:
         [
             operation,
             output,
-            f"{max(peak.ratio for peak in found.values()):.3f}",
-            *(f"{found[dtype].ratio:.3f}" if dtype in found else "" for dtype in ("float32", "float64")),
-            str(sum(peak.tried for peak in found.values())),
+            f"{max(peak.ratio for peak in by_dtype.values()):.3f}",
+            *(f"{by_dtype[dtype].ratio:.3f}" if dtype in by_dtype else "" for dtype in ("float32", "float64")),
+            str(sum(peak.tried for peak in by_dtype.values())),
         ]
-        for (operation, output), found in rows.items()
+        for (operation, output), by_dtype in rows.items()
     ]
 
 
@@ -163,7 +163,7 @@ FLAG_HEADER = ("flag", "what it is there to find")
 
 
 def flag_rows() -> list[list[str]]:
-    """The flags and what they are for."""
+    """A row for each flag: what its cases are there to show."""
     return [[f"`{flag}`", meaning] for flag, meaning in FLAGS.items()]
 
 
@@ -171,5 +171,5 @@ MEND_HEADER = ("flag", "what to do about its failures")
 
 
 def mend_rows() -> list[list[str]]:
-    """The flags and what to do about them."""
+    """A row for each flag: what to do about its failures."""
     return [[f"`{flag}`", mend(flag)] for flag in FLAGS]

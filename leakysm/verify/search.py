@@ -17,19 +17,20 @@ import numpy as np
 from leakysm.ops.metrics import LeakySquaredEuclidean
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Precision
+from leakysm.verify.case import DTYPES, Case
 from leakysm.verify.judging import judged
-from leakysm.verify.registry import DTYPES, Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
 DTYPES_SEARCHED = ("float32", "float64")
 MOST_NUMBERS = 500  # of a parent: small cases are judged a hundred times a second
 ELITE = 10
-LARGEST, SMALLEST = 2.0**24, 2.0**-24  # numbers stay where nothing overflows or underflows
+LARGEST, SMALLEST = 2.0**24, 2.0**-24  # the range of numbers, within which nothing overflows or underflows
 _LEFT_OUT = {"overflow", "half-overflow", "subnormal", "undefined", "infinite-logit", "empty", "large", "size"}
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The largest error that the search found of one output: error / worst bound, and the call."""
+    """The largest error of one output in a search: error / worst bound, and the call."""
 
     operation: str
     output: str
@@ -78,7 +79,7 @@ class _Evolution:
                 yield replace(case, one_way=DTYPES)
 
     def step(self) -> None:
-        """Judge one more case: of the first generation, then a child for each output in turn."""
+        """Judge one more case: first those of the first generation, then a child for each output in turn."""
         if self.waiting:
             case = self.waiting.pop()
             for part in ("value", "vjp"):
@@ -93,7 +94,7 @@ class _Evolution:
             self._judge(_child(parents[rank][1], other, self.dtype, self.random), part)
 
     def _judge(self, case: Case, part: str) -> None:
-        """The errors of a case's outputs; it is kept where it is among the worst."""
+        """Compute the errors of a case's outputs. It is kept for each output of which it is among the worst."""
         self.tried += 1
         precision = Precision(self.dtype)
         arguments = [
@@ -107,7 +108,7 @@ class _Evolution:
                 else:
                     dy = np.asarray(case.dy, dtype=self.dtype)
                     results = self.implementation.vjp(case.operation, arguments, dy, case.parameters)
-        except ValueError:  # a child that is no call
+        except ValueError:  # the child's arguments do not fit the operation
             return
         if not all(np.all(np.isfinite(result)) for result in results):
             return

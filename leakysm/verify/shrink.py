@@ -1,7 +1,6 @@
-"""Making a failing case small: fewer rows and columns, then simpler numbers, as long as it still fails.
+"""Make a failing case small: first fewer rows and columns, then simpler numbers, as long as it still fails.
 
-Works on any operation's cases, fixed or drawn, knowing nothing of it: whether a smaller call makes sense, the reference
-operation says by taking it.
+It works on cases of any operation, fixed or drawn. A smaller call makes sense if the reference operation accepts it.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.verify.registry import Case, Sample
+from leakysm.verify.case import Case, Sample
 
 MOST_SHARED_AXES = 6
 MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one by one
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
-    """The smallest case found in about so many seconds for which `fails` holds, as it does for the given one."""
+    """The smallest case for which `fails` is true, as it is for the given one. It takes about so many seconds."""
     end = time.monotonic() + seconds
     if case.sample is not None:
         looked_at = _looked_at(case, case.sample)
@@ -39,7 +38,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
 
 
 def _looked_at(case: Case, sample: Sample) -> Case:
-    """A case with many pairs cut down to the rows that are looked at."""
+    """A case with many pairs, cut down to the rows of its sample."""
     x, c = case.arguments
     dy = case.dy[np.ix_(sample.first, sample.second)]
     return replace(case, arguments=(x[sample.first], c[sample.second]), dy=dy, sample=None)
@@ -62,8 +61,8 @@ def _simpler(case: Case) -> Iterator[Case]:
 def _shorter(case: Case) -> Iterator[Case]:
     """Cases with some indices of an axis left out, the longest axes first.
 
-    Which axes of the arguments belong together is not known here. So all axes of one length are cut together first,
-    then every smaller choice among them; the reference operation refuses those that do not fit.
+    It is not known which axes of the arguments belong together. So all axes of one length are cut together first, then
+    every smaller set of them. The reference operation refuses those that do not fit.
     """
     axes = [Axis(i, axis, length) for i, a in enumerate(case.arguments) for axis, length in enumerate(np.shape(a))]
     for length in sorted({axis.length for axis in axes} - {0, 1}, reverse=True):
@@ -113,11 +112,11 @@ def _renumbered(argument: Any, kind: str, known: Any) -> Any:
 
 
 def _result(case: Case, arguments: Sequence[Any]) -> Any:
-    """What the reference operation makes of the arguments, its first output; None if it does not take them."""
+    """The first output of the reference operation; None if it refuses the arguments."""
     try:
         with np.errstate(all="ignore"):
             y = case.definition.value(*arguments, **case.parameters)
-    except Exception:  # whatever it says, it is no case
+    except Exception:  # whatever it raises, the arguments make no case
         return None
     return np.asarray(y[0] if isinstance(y, tuple) else y)
 
@@ -141,5 +140,5 @@ _ROUNDINGS: tuple[Callable[[Any], Any], ...] = (np.zeros_like, np.ones_like, np.
 
 
 def _length(array: Any) -> int:
-    """How much there is to read: digits, and anything but 0."""
+    """How much there is to read: the number of characters, plus 1 for each number that is not 0."""
     return sum(len(repr(value)) + (value != 0) for value in array.ravel().tolist())

@@ -1,7 +1,7 @@
-"""Which of several failures says most about what is wrong, and what to do about each kind.
+"""Which of several failures says most, and what to do about each kind.
 
-Ordinary numbers come first, conventions and the ends of a dtype's range last: who sees that plain data fail need not
-read about the zero vector.
+Ordinary numbers come first, conventions and the ends of a dtype's range last. If plain data fail, a report about the
+zero vector does not help.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RANKS = {
 
 
 def rank(flags: Iterable[str]) -> int:
-    """0 for what says most. A failure says as little as the oddest of its flags; unknown ones are nearly plain."""
+    """0 for the failure that says most. Its oddest flag decides; an unknown flag counts as nearly plain."""
     return max((_RANKS.get(flag, 1) for flag in flags), default=1)
 
 

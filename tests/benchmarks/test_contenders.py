@@ -24,10 +24,10 @@ def test_pytorch_makes_the_same_steps():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from leakysm_benchmarks.torch_cpu import TorchStep, take_weights
 
-    ours = train_step.Ours(NumpyEngine(1), SMALL)
+    ours = train_step.OurStep(NumpyEngine(1), SMALL)
     for form in ("NCHW", "channels_last"):
         theirs = TorchStep(SMALL, pixels(SMALL), form, threads=1)
-        ours = train_step.Ours(NumpyEngine(1), SMALL)
+        ours = train_step.OurStep(NumpyEngine(1), SMALL)
         take_weights(theirs.net, ours.net.parameters)
         for indices in episodes(SMALL, 3):
             mine, other = (np.array([player.step(indices)], "float32") for player in (ours, theirs))
@@ -39,7 +39,7 @@ def test_pytorch_embeds_the_same_images():
     from leakysm_benchmarks.torch_cpu import TorchEmbedding, take_weights
 
     images = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
-    ours, theirs = evaluation.Ours(NumpyEngine(1), images), TorchEmbedding(images, "channels_last", threads=1)
+    ours, theirs = evaluation.OurEmbedding(NumpyEngine(1), images), TorchEmbedding(images, "channels_last", threads=1)
     take_weights(theirs.net, ours.net.parameters)
     runs = [(0, 4), (4, 10)]
     mine, other = ours.step(runs), theirs.step(runs)
@@ -55,17 +55,17 @@ def first_moment(ours):
 @pytest.mark.parametrize("trick", tricks.tricks())
 def test_without_a_trick_the_step_is_the_same_one(trick):
     """And the trick is back afterwards."""
-    expected = first_moment(train_step.Ours(NumpyEngine(1), ODD))
+    expected = first_moment(train_step.OurStep(NumpyEngine(1), ODD))
     with tricks.tricks()[trick]():
-        found = first_moment(train_step.Ours(NumpyEngine(1), ODD))
+        found = first_moment(train_step.OurStep(NumpyEngine(1), ODD))
     assert_close(found, expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
-    assert (first_moment(train_step.Ours(NumpyEngine(1), ODD)) == expected).all()
+    assert (first_moment(train_step.OurStep(NumpyEngine(1), ODD)) == expected).all()
 
 
 @pytest.mark.parametrize("trick", tricks.engines(1))
 def test_an_engine_without_a_trick_makes_the_same_step(trick):
-    expected = first_moment(train_step.Ours(NumpyEngine(1), ODD))
-    found = first_moment(train_step.Ours(tricks.engines(1)[trick], ODD))
+    expected = first_moment(train_step.OurStep(NumpyEngine(1), ODD))
+    found = first_moment(train_step.OurStep(tricks.engines(1)[trick], ODD))
     assert_close(found, expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from leakysm.data import load
 from leakysm.runs import train
-from leakysm.runs.defaults import fit, with_defaults
+from leakysm.runs.fill_in import fit, with_defaults
 
 SMALL = {"way": 3, "query": 1, "episodes": 2, "test_way": 3, "test_query": 2, "test_episodes": 3, "norm": "episode"}
 

@@ -16,7 +16,7 @@ from leakysm.experiments.compare.comparison import Comparison, compare, to_json
 from leakysm.experiments.compare.report import markdown
 from leakysm.experiments.finished import FinishedRun
 from leakysm.runs import TestResult, TrainConfig
-from leakysm.runs.defaults import with_defaults
+from leakysm.runs.fill_in import with_defaults
 
 EPISODES = 4
 accuracies = st.lists(st.integers(0, 64).map(lambda i: i / 64), min_size=EPISODES, max_size=EPISODES)

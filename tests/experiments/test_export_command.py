@@ -16,8 +16,8 @@ from leakysm.exchange.torch_layout import from_torch, to_torch
 from leakysm.exchange.weights import read_weights
 from leakysm.nets import Conv4
 from leakysm.runs import restore
+from tests.exchange.test_torch_layout import random_state
 from tests.experiments.command import leakysm, refused
-from tests.experiments.test_torch_layout import random_state
 
 
 def trained(run: Path) -> dict[str, np.ndarray]:

@@ -56,7 +56,7 @@ def _data() -> Any:
 
 
 def _config() -> Any:
-    from leakysm.runs.defaults import fit, with_defaults
+    from leakysm.runs.fill_in import fit, with_defaults
 
     return fit(with_defaults({**SETTINGS, "data": "/nowhere"}), _data())
 
@@ -212,7 +212,7 @@ def _begin_pickles(folder: Path) -> None:
 
 
 def _pickles(folder: Path) -> Any:
-    from leakysm.data.pickles import read_cache
+    from leakysm.data.miniimagenet_pickles import read_cache
 
     return read_cache(folder / "cache.pkl")
 

@@ -32,7 +32,7 @@ IMPORTED = (
     "leakysm_cli.main",
     "leakysm.runs",
     "leakysm.data.omniglot",
-    "leakysm.data.pickles",
+    "leakysm.data.miniimagenet_pickles",
     "leakysm.data.tables",
     "leakysm.data.within_alphabet",
     "leakysm.exchange.weights",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import leakysm as lk
 from leakysm.errors import UserError
 from leakysm.ops.registry import OPERATIONS
+from leakysm.verify.case import Case
 from leakysm.verify.conformance import Settings, conform_module
-from leakysm.verify.registry import Case
 from leakysm.verify.strategies import cases
 from tests.within_bounds import assert_within_bounds
 

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import leakysm as lk
-from leakysm.verify.registry import Case
+from leakysm.verify.case import Case
 from leakysm.verify.strategies import arrays, cotangents, images
 from tests.within_bounds import assert_within_bounds
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import leakysm as lk
 from leakysm.errors import UserError
-from leakysm.verify.registry import Case
+from leakysm.verify.case import Case
 from leakysm.verify.strategies import arrays, episodes, labels, logits, metrics, support_labels
 from tests.within_bounds import assert_within_bounds
 

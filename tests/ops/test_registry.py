@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import leakysm as lk
+from leakysm import ops
 from leakysm.ops.registry import OPERATIONS, register
 
 
@@ -22,6 +23,10 @@ def test_signatures_follow_the_rule(operation):
     assert getattr(lk, f"{operation.name}_vjp") is operation.vjp
     assert operation.value.__doc__
     assert operation.vjp.__doc__
+
+
+def test_every_operation_of_the_package_is_registered():
+    assert {name.removesuffix("_vjp") for name in ops.__all__ if name.endswith("_vjp")} == set(OPERATIONS)
 
 
 def test_a_name_is_registered_once():

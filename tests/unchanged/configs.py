@@ -9,7 +9,7 @@ import numpy as np
 
 from leakysm.data import ClassSet, Dataset
 from leakysm.data.inputs import InputFormat
-from leakysm.runs.defaults import fit, with_defaults
+from leakysm.runs.fill_in import fit, with_defaults
 from tests.unchanged.looked import Looked
 
 CPU = {"device": "cpu", "backend": "numpy"}

@@ -8,19 +8,26 @@ import numpy as np
 import pytest
 
 import leakysm as lk
+from leakysm.choices import BACKENDS
 from leakysm.errors import UserError
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters import EngineImplementation, ModuleImplementation, arrays_named
 from leakysm.verify.bounds import Precision
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import noise, single
 from leakysm.verify.checks import judge
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from leakysm.verify.gradients import check_gradients
-from leakysm.verify.registry import ENTRIES, Case, Truth
+from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.report import problems
 from leakysm.verify.table import BOUNDS
 
-ENGINES = ("reference", "numpy")
+ENGINES = tuple(name for name in BACKENDS if name != "cupy")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_is_made_by_its_name(name: str) -> None:
+    assert lk.backend(name).name == name
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

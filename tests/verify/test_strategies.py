@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify import strategies
-from leakysm.verify.registry import DTYPES, Case
+from leakysm.verify.case import DTYPES, Case
 
 dtypes = st.sampled_from(DTYPES)
 

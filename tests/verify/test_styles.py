@@ -10,9 +10,10 @@ import pytest
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters import ModuleImplementation, arrays_named
 from leakysm.verify.calls import PARTS, in_turn
+from leakysm.verify.case import Case
 from leakysm.verify.checks import draw, judge
 from leakysm.verify.conformance import OTHERS_DTYPES, Settings, conform
-from leakysm.verify.registry import ENTRIES, Case, Truth
+from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.report import problems
 from tests.verify.styles import numpy_styles
 

@@ -2,7 +2,7 @@
 
 `EngineImplementation` presents one of our engines, `ModuleImplementation` anybody's module or object, on NumPy arrays
 or, through `torch_arrays` and `jax_arrays`, on those frameworks' arrays, with gradients by their autodiff.
-An implementation is called with its own arrays; what is compared are host (NumPy) arrays.
+An implementation is called with its own arrays. Its results are compared as NumPy arrays.
 """
 
 from leakysm.verify.adapters.engine import EngineImplementation

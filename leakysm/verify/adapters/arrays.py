@@ -1,7 +1,7 @@
-"""One library's arrays as verification needs them: there and back, memory layouts, what a call may not change.
+"""What verification needs of a library's arrays: conversion, memory layouts, and what a call may not change.
 
-What is done to an array is written as an expression, `{0}` being the array: it is evaluated here, and printed in a
-counterexample. So a counterexample shows what was really done.
+Each action on an array is an expression, in which `{0}` is the array. It is evaluated here and printed in a
+counterexample, so a counterexample shows what was really done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WrongResult(Exception):  # noqa: N818 (the message is the finding)
 
 
 def as_tuple(result: Any) -> tuple[Any, ...]:
-    """One result as a tuple of one; lists too are taken."""
+    """A call's results as a tuple: a tuple or list keeps its items, one array becomes a tuple of one."""
     return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 
@@ -62,15 +62,15 @@ class Arrays:
     compiles = False
 
     def asarray(self, host: HostArray) -> Any:
-        """An array of its own, plain in memory, that may be written to."""
+        """A new, contiguous, writable array of the library with these numbers."""
         raise NotImplementedError
 
     def to_host(self, array: Any) -> HostArray:
-        """The numbers; WrongResult if this is none of the library's arrays."""
+        """The numbers as a NumPy array; WrongResult if the value is not one of the library's arrays."""
         raise NotImplementedError
 
     def mode(self, dtype: str) -> contextlib.AbstractContextManager[Any]:
-        """What the library needs around everything that is done in a dtype."""
+        """A context that the library needs around all work in a dtype."""
         return contextlib.nullcontext()
 
     def imports_for(self, dtype: str) -> list[str]:
@@ -78,11 +78,11 @@ class Arrays:
         return list(self.imports)
 
     def integers(self, dtype: str) -> str:
-        """The dtype that labels have beside floats of a dtype."""
+        """The dtype of labels in a call whose floats have this dtype."""
         return "int64"
 
     def gradient(self, function: str, arrays: str, arguments: str, outputs: int) -> list[str] | None:
-        """Lines of code that define `gradient(...)` by autodiff; None without autodiff."""
+        """Lines of code that define `gradient(...)` by autodiff; None if the library has no autodiff."""
         return None
 
     def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
@@ -90,11 +90,11 @@ class Arrays:
         raise NotImplementedError
 
     def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:
-        """Outputs and gradients at once, for a library that compiles."""
+        """Outputs and gradients of one call, for a library that compiles."""
         raise NotImplementedError
 
     def compiled(self, function: Callable[..., Any], eager: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as the library's compiler makes it; `eager` where there is no compiler, or it cannot."""
+        """The function, compiled by the library; `eager` if there is no compiler, or it cannot compile the function."""
         return eager
 
     def evaluated(self, expression: str, *arrays: Any) -> Any:
@@ -109,12 +109,12 @@ class Arrays:
         return self.evaluated(self.layouts[layout], self.asarray(host)) if host.ndim else self.asarray(host)
 
     def hosted(self, results: Any) -> tuple[HostArray, ...]:
-        """One result or several as NumPy arrays that nobody else can change."""
+        """One or several results, copied to NumPy arrays that no other code can change."""
         return tuple(np.array(self.to_host(a)) for a in as_tuple(results))
 
 
 def repeated(host: HostArray) -> HostArray:
-    """What an array repeats: one number, or its first row."""
+    """The part of an array that it repeats: one number, or its first row."""
     one = host.ravel()[:1].reshape(())
     return one if np.all(host == one) else host[:1]
 
@@ -126,7 +126,7 @@ def _code(expression: str) -> CodeType:
 
 @contextlib.contextmanager
 def kept(settings: Sequence[Setting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[Setting]]]:
-    """Sets the settings back at the end; the call gives those that have changed so far."""
+    """A context that restores the settings at its end. It yields a function that lists those changed so far."""
     before = [eval(s.read, dict(scope)) for s in settings]
 
     def changed() -> list[Setting]:

@@ -1,4 +1,4 @@
-"""One of our engines, `forward -> (y, saved)` and `backward(saved, dy)`, as values and vjps."""
+"""Present one of our engines, `forward -> (y, saved)` and `backward(saved, dy)`, as values and vjps."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class EngineImplementation(Implementation):
 
 
 def written(keywords: Mapping[str, Any]) -> str:
-    """Keywords as one writes them in a call."""
+    """Keyword arguments as code."""
     return ", ".join(f"{name}={_literal(value)}" for name, value in keywords.items())
 
 

@@ -1,4 +1,4 @@
-"""What a checked implementation looks like from here."""
+"""The interface of an implementation that is checked."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from leakysm.verify.adapters.arrays import Arrays, HostArray
 
 
 class NotOffered(Exception):  # noqa: N818 (an outcome, not an error)
-    """The implementation has no such operation, or not with these parameters. An outcome of its own, not a failure."""
+    """The implementation has no such operation, or not with these parameters. This is not a failure."""
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """A call as code. `load`: the line that makes `owner`, which is `offered`; `definitions`: what `function` needs.
+    """A call as code. `load`: the line that defines `owner`, the value `offered`. `definitions`: what `function` needs.
 
     The function takes the arguments by position (a gradient's dy last) and `keywords`.
     """
@@ -31,7 +31,7 @@ class Snippet:
     keywords: str = ""
 
     def call(self, arguments: Sequence[str]) -> str:
-        """The call of the function with these arguments, an expression."""
+        """An expression that calls the function with these arguments."""
         return f"{self.function}({', '.join(filter(None, (*arguments, self.keywords)))})"
 
 
@@ -46,15 +46,15 @@ class Implementation:
     arrays: Arrays
 
     def offers(self, operation: str, part: str) -> bool:
-        """Whether the "value" or the "vjp" of an operation can be had."""
+        """Whether the implementation has the "value" or the "vjp" of an operation."""
         raise NotImplementedError
 
     def misfit(self, operation: str) -> str | None:
-        """Why a function that is offered cannot be called as the operation is, and the mend; None if it can be."""
+        """Why a function that is offered cannot be called like the operation, and how to mend it; None if it can."""
         return None
 
     def notes(self, operation: str) -> list[str]:
-        """What is left unchecked of an operation, because its function has no parameter for it."""
+        """The checks of an operation that are left out, because its function lacks a parameter."""
         return []
 
     def differentiates(self, operation: str) -> bool:
@@ -62,11 +62,11 @@ class Implementation:
         return False
 
     def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        """The call with these parameters: it takes the arguments (a gradient's dy last), gives what comes of it."""
+        """A function of the arguments (a gradient's dy last) with these parameters; it returns the raw results."""
         raise NotImplementedError
 
     def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
-        """Outputs and gradients of one call, which compiles once for the two; None if they are not made at once."""
+        """A function that gives outputs and gradients together and compiles once; None if there is no such function."""
         return None
 
     def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:

@@ -1,7 +1,7 @@
 """JAX arrays, with gradients by jax.vjp. Each dtype runs as its users run it: float64 under x64, the others without.
 
-Functions are compiled whole where they can be traced: run operation by operation, JAX compiles each of those for
-every shape, which takes five times as long.
+Functions that can be traced are compiled as a whole. Otherwise JAX compiles every single operation for every shape,
+which takes five times as long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
-# A program runs once or twice here: on a CPU, compiling it without care takes a third of the time.
+# Each program runs only once or twice. On a CPU, compiling with few optimizations takes a third of the time.
 QUICKLY = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
@@ -29,7 +29,7 @@ QUICKLY = {
 
 @lru_cache(maxsize=1)
 def compiler_options() -> dict[str, Any] | None:
-    """QUICKLY where this version of the compiler knows all of it, else None."""
+    """QUICKLY, if this version of the compiler knows all of its options, else None."""
     if jax.default_backend() != "cpu":
         return None
     try:

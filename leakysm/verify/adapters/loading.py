@@ -1,6 +1,6 @@
-"""Loading what MODULE[:NAME] names: the file that is meant, as it is now, under a module name of its own.
+"""Load what MODULE[:NAME] names: from the file in its present state, under a module name of its own.
 
-A file is never taken from `sys.modules`, where another of the same name may stand, or its older text.
+A file is never taken from `sys.modules`, which may hold another module of that name, or an older state of the file.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _numbers = itertools.count(1)
 _companions: set[str] = set()  # what earlier targets imported from their own folders
 
 
-class _Fresh(SourceFileLoader):
-    """The file's text as it is now: never bytecode of an older one."""
+class _FreshLoader(SourceFileLoader):
+    """Loads the present text of a file, never bytecode of an older text."""
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
@@ -42,18 +42,18 @@ def load(target: str) -> tuple[Any, ModuleType]:
     """
     name, _, attribute = target.partition(":")
     module = _module(name)
-    found: Any = module
+    value: Any = module
     for part in filter(None, attribute.split(".")):
-        if not hasattr(found, part):
-            raise UserError(_missing(found, part, name))
-        found = getattr(found, part)
-    if inspect.isclass(found) and _wants_instance(found):
-        instance = found.__name__.lower()
+        if not hasattr(value, part):
+            raise UserError(_missing(value, part, name))
+        value = getattr(value, part)
+    if inspect.isclass(value) and _wants_instance(value):
+        instance = value.__name__.lower()
         raise UserError(
             f"{attribute} is a class; an instance is expected: add a line such as "
-            f"`{instance} = {found.__name__}(...)` to the module and name that, {name}:{instance}"
+            f"`{instance} = {value.__name__}(...)` to the module and name that, {name}:{instance}"
         )
-    return found, module
+    return value, module
 
 
 def _module(name: str) -> ModuleType:
@@ -77,7 +77,7 @@ def _module(name: str) -> ModuleType:
 
 
 def package_of(path: Path) -> tuple[Path, str]:
-    """The folder that a file's outermost package lies in, and that package's dotted name; "" for a plain file."""
+    """The folder of a file's outermost package, and the dotted name of the file's package; "" for a plain file."""
     folder, parts = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
@@ -86,7 +86,7 @@ def package_of(path: Path) -> tuple[Path, str]:
 
 
 def _fresh(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -101,7 +101,7 @@ def _fresh(name: str, path: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _imports_from(folder: Path, package: str) -> Iterator[None]:
-    """Imports look in this folder first, and take nothing from `sys.modules` that an earlier target left there."""
+    """A context in which imports look in this folder first, and ignore modules that earlier targets imported."""
     for name in _companions:
         sys.modules.pop(name, None)
     _companions.clear()
@@ -114,7 +114,7 @@ def _imports_from(folder: Path, package: str) -> Iterator[None]:
         sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     before, writes = set(sys.modules), sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # a file mended within the second would be taken for its old self
+    sys.dont_write_bytecode = True  # so that a file that is edited within the same second is read again
     try:
         yield
     finally:
@@ -127,24 +127,24 @@ def _lies_in(module: Any, folder: Path) -> bool:
     return file is not None and folder in Path(file).parents and "site-packages" not in Path(file).parts
 
 
-def _missing(found: Any, part: str, name: str) -> str:
-    offered = [n for n in dir(found) if not n.startswith("_")]
+def _missing(target: Any, part: str, name: str) -> str:
+    offered = [n for n in dir(target) if not n.startswith("_")]
     near = difflib.get_close_matches(part, offered, 1)
-    holds = [n for n in offered if any(hasattr(getattr(found, n, None), o) for o in OPERATIONS)]
+    holds = [n for n in offered if any(hasattr(getattr(target, n, None), o) for o in OPERATIONS)]
     known = near or holds[:3] or offered[:3]
     mend = f"did you mean {' or '.join(known)}?" if known else "define it there"
     return f"{name} has no attribute {part!r}; {mend}"
 
 
-def _wants_instance(found: type) -> bool:
+def _wants_instance(target: type) -> bool:
     """Whether one of the class's operations is a method, which wants `self`."""
     names = [n + end for n in OPERATIONS for end in ("", "_vjp")]
-    functions = [f for n in names if inspect.isfunction(f := inspect.getattr_static(found, n, None))]
+    functions = [f for n in names if inspect.isfunction(f := inspect.getattr_static(target, n, None))]
     return any(next(iter(inspect.signature(f).parameters), None) == "self" for f in functions)
 
 
 def cannot_be_imported(target: str, problem: BaseException) -> str:
-    """One line on what importing it raised, with the mend where we know one."""
+    """One line that says what the import raised, and how to mend it if we know."""
     text = " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
     path = Path(target.partition(":")[0])
     if isinstance(problem, ImportError) and "relative import" in str(problem) and path.suffix == ".py":
@@ -154,7 +154,7 @@ def cannot_be_imported(target: str, problem: BaseException) -> str:
 
 
 def as_code(target: str) -> tuple[str, str]:
-    """The line of code that loads MODULE[:NAME], and the name that it then has."""
+    """The line of code that loads MODULE[:NAME], and the name under which the code then knows it."""
     name, _, attribute = target.partition(":")
     path, (first, _, rest) = Path(name), attribute.partition(".")
     owner = re.sub(r"\W", "_", attribute.rpartition(".")[2] or path.stem.rpartition(".")[2])

@@ -1,4 +1,4 @@
-"""Anybody's module or object that offers some operations under their public names, on its own kind of array."""
+"""Present a module or object that offers some operations under their public names, on its own kind of array."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def _versions(offered: Any) -> dict[str, str]:
     """The versions of the packages that the module, or the object's module, imports."""
     module = offered if isinstance(offered, ModuleType) else sys.modules.get(getattr(offered, "__module__", ""))
     roots = sorted(_roots(module)) if module else []
-    found = {root: getattr(sys.modules.get(root), "__version__", None) for root in roots}
-    return {root: str(version) for root, version in found.items() if version is not None}
+    versions = {root: getattr(sys.modules.get(root), "__version__", None) for root in roots}
+    return {root: str(version) for root, version in versions.items() if version is not None}
 
 
 def _roots(module: ModuleType) -> set[str]:
-    """The packages that what the module holds comes from."""
+    """The packages from which the contents of the module come."""
     return {_root(value) for name, value in vars(module).items() if not name.startswith("__")}
 
 
@@ -47,9 +47,9 @@ def _root(value: Any) -> str:
 
 
 class ModuleImplementation(Implementation):
-    """The operations that a module or object offers: `name` and, for a gradient, `name_vjp`, else the autodiff.
+    """The operations of a module or object: the value `name`, and as gradient `name_vjp` or the library's autodiff.
 
-    `name` is the MODULE[:NAME] that it was loaded from; `names` what it calls the operations' parameters.
+    `name`: the MODULE[:NAME] from which it was loaded. `names`: its own names of the operations' parameters.
     """
 
     def __init__(self, offered: Any, arrays: Arrays, name: str, names: Names | None = None):
@@ -71,15 +71,15 @@ class ModuleImplementation(Implementation):
 
     def misfit(self, operation: str) -> str | None:
         functions = {part: self._function(operation, part) for part in ("value", "vjp")}
-        found = [signatures.misfit(f, operation, part, self.names) for part, f in functions.items() if f is not None]
-        return next(filter(None, found), None)
+        misfits = [signatures.misfit(f, operation, part, self.names) for part, f in functions.items() if f is not None]
+        return next(filter(None, misfits), None)
 
     def notes(self, operation: str) -> list[str]:
         function = self._function(operation) or self._function(operation, "vjp")
         return [] if function is None else signatures.unchecked(function, operation, self.names)
 
     def _called(self, operation: str, part: str, parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The function that is called for this part, its value's where autodiff makes the gradient, and keywords."""
+        """The function to call for this part (autodiff calls the value's function), and its keywords."""
         function = self._function(operation, "value" if self.differentiates(operation) else part)
         if function is None:
             raise NotOffered(operation)
@@ -94,7 +94,7 @@ class ModuleImplementation(Implementation):
         return self._remembered("both", operation, parameters)
 
     def _remembered(self, part: str, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        """The function for a call, made once, so that what was compiled for it is used again."""
+        """The function of a call. It is kept, so that what was compiled for it is used again."""
         key = part, operation, repr(sorted(parameters.items()))
         if key not in self._functions:
             self._functions[key] = self._made(operation, part, parameters)

@@ -1,4 +1,4 @@
-"""NumPy arrays, which have no autodiff: a gradient is a module's own `_vjp`. CuPy's are the same, elsewhere."""
+"""NumPy arrays, which have no autodiff: a gradient is a module's own `_vjp`. EngineArrays serves CuPy too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult
 
-FILLER = 99  # what lies between an array's numbers where its memory holds more than them
+FILLER = 99  # fills the memory between the numbers of a strided array
 
 
 def _set_environment(variables: Mapping[str, str]) -> None:

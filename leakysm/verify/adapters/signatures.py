@@ -1,4 +1,4 @@
-"""Calling a stranger's function: which keywords it takes, under which names, and whether it can be called at all."""
+"""How to call a function that is not ours: its keywords, their names, and whether it can be called at all."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from leakysm.verify.adapters.implementation import NotOffered
 
 @dataclass(frozen=True)
 class Names:
-    """What a module calls the operations' parameters: (operation or "", our name) -> its name."""
+    """A module's own names of the operations' parameters: (operation or "", our name) -> its name."""
 
     table: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, entries: Iterable[str]) -> Names:
-        """Of entries THEIRS=OURS or OPERATION.THEIRS=OURS; UserError for anything else."""
+        """Read entries THEIRS=OURS or OPERATION.THEIRS=OURS; UserError for anything else."""
         table = {}
         for entry in entries:
             left, equals, ours = (part.strip() for part in entry.partition("="))
@@ -38,14 +38,14 @@ class Names:
         return cls(table)
 
     def theirs(self, operation: str, ours: str) -> str:
-        """The module's name of a parameter: ours, unless another was given."""
+        """The module's name of a parameter; our name if no other is given."""
         return self.table.get((operation, ours)) or self.table.get(("", ours)) or ours
 
 
 def keywords(
     function: Callable[..., Any], operation: str, parameters: Mapping[str, Any], names: Names
 ) -> dict[str, Any]:
-    """The keywords to call with: the parameters, and our defaults of others that the function has no default of.
+    """The keywords of a call: the parameters, and our default of each further one that the function requires.
 
     NotOffered if the function has no parameter for a value that is not the default.
     """
@@ -53,18 +53,18 @@ def keywords(
     needed = [p.name for p in signature.parameters.values() if p.default is p.empty] if signature else []
     own = {p: default(operation, p) for p in OPERATIONS[operation].parameters if names.theirs(operation, p) in needed}
     parameters = {**{p: value for p, value in own.items() if value is not inspect.Parameter.empty}, **parameters}
-    found = {}
+    chosen = {}
     for ours, value in parameters.items():
         theirs = names.theirs(operation, ours)
         if taken is None or theirs in taken:
-            found[theirs] = value
+            chosen[theirs] = value
         elif value != default(operation, ours):
             raise NotOffered(f"{operation} does not take {ours}")
-    return found
+    return chosen
 
 
 def misfit(function: Callable[..., Any], operation: str, part: str, names: Names) -> str | None:
-    """Why the function cannot be called as the operation is, with both signatures and the mend; None if it can."""
+    """Why the function cannot be called like the operation, with both signatures and the mend; None if it can."""
     label = operation + ("_vjp" if part == "vjp" else "")
     if inspect.isclass(function):
         return f"{label} is a class; a function is expected: give an instance, {label} = {function.__name__}(...)"
@@ -95,7 +95,7 @@ def misfit(function: Callable[..., Any], operation: str, part: str, names: Names
 
 
 def unchecked(function: Callable[..., Any], operation: str, names: Names) -> list[str]:
-    """The parameters that the function lacks and that are therefore checked at their defaults alone."""
+    """The parameters that the function lacks. They are checked at their defaults only."""
     taken = _taken(function)
     if taken is None:
         return []
@@ -111,7 +111,7 @@ def default(operation: str, parameter: str) -> Any:
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    """None of a compiled function that does not say what it takes."""
+    """The function's signature; None if it has none, as some compiled functions."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -119,7 +119,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def _taken(function: Callable[..., Any]) -> list[str] | None:
-    """The names that the function takes, None if that may be any."""
+    """The names of the function's parameters; None if it takes any keyword."""
     signature = _signature(function)
     if signature is None or any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         return None

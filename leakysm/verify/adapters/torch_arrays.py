@@ -17,7 +17,7 @@ def _set_rng_state(state: bytes) -> None:
 
 
 class TorchArrays(Arrays):
-    """Tensors on the CPU. They have no negative strides: in place of those, an array inside a larger one."""
+    """Tensors on the CPU. Torch has no negative strides; the layout `reversed` is a part of a larger tensor instead."""
 
     name = "torch"
     versions: Mapping[str, str] = {"torch": str(torch.__version__)}

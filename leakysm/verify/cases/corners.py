@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
-from leakysm.verify.registry import Case
 
 INF = float("inf")
 
@@ -152,7 +152,7 @@ def _normalisation(operation: str) -> Iterator[Case]:
 
 
 def _narrow(operation: str) -> Iterator[Case]:
-    """eps of the variance's own size, and eps = 0, which others may refuse. Not in the reference vectors."""
+    """eps as large as the variance, and eps = 0, which others may refuse. Not in the reference vectors."""
     block = operation.startswith("conv")
     for eps in (0.0, 2.0**-40, 2.0**-27, 2.0**-17, 2.0**-10):
         size = np.sqrt(eps or 2.0**-20)

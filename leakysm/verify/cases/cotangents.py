@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from leakysm.verify.case import Case
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import noise, single
-from leakysm.verify.registry import Case
 
 FULL = -1.2345678901234567  # all 53 bits of a float64
 

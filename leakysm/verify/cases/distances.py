@@ -1,4 +1,4 @@
-"""Pairs of point sets for the distances, and the thresholds that lie in wait for them."""
+"""Pairs of point sets for the distances, and thresholds that are hard for them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import Floats, cotangent, half, noise, single, whole
-from leakysm.verify.registry import Case
 
 # Long sums of squares of short numbers: in these dtypes the squares are exact, and their sums all round one way.
 SHORT_AND_LONG = {"wide": ("float64",), "wider": ("float64",), "wide-half": ("float16", "float32", "float64")}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, noise, single
-from leakysm.verify.registry import Case
 
 METRICS: dict[str, Metric] = {
     "squared": SquaredEuclidean(),

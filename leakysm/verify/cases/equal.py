@@ -1,4 +1,4 @@
-"""Arguments of equal rows or numbers, which arrive as one of them with strides of 0, as an expanded array has them."""
+"""Cases with arguments of equal rows or numbers. They are passed as expanded arrays, with strides of 0."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from leakysm.verify.registry import DTYPES, Case
+from leakysm.verify.case import DTYPES, Case
 
 
 def plain_case(cases: Sequence[Case]) -> Case:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import Floats, cotangent, half, noise, single, whole
-from leakysm.verify.registry import Case
 
 
 def conv2d_cases() -> list[Case]:

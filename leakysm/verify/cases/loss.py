@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
-from leakysm.verify.registry import Case
 
 _Rows = tuple[str, Any, Any, tuple[str, ...], str]
 

@@ -1,4 +1,4 @@
-"""Numbers for fixed cases: the same on every machine and with every NumPy, and with as many bits as one asks for."""
+"""Numbers for fixed cases: the same on every machine and with every NumPy, with any number of bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 def noise(name: str, *shape: int, bits: int = 24) -> Floats:
     """Numbers in [-1, 1) keyed by a name, multiples of 2^(1 - bits): 24 bits fit float32, 11 float16, 53 float64 alone.
 
-    From the generator's raw words, since NumPy may change what its distributions make of them.
+    They are made from the generator's raw words, because NumPy may change its distributions.
     """
     words = np.random.Philox(key=zlib.crc32(name.encode())).random_raw(int(np.prod(shape, dtype=int)))
     integers = (words >> np.uint64(64 - bits)).astype(np.int64) - (1 << (bits - 1))

@@ -1,6 +1,5 @@
-"""Every axis of every operation across the sizes that blocks, tiles, warps and channel groups come in.
+"""Cases of every operation at the sizes of `size_tables`.
 
-A mistake beyond the first tile, at a size that is no multiple of 4 to 64, or at one index only, shows in one of these.
 They are too large for the reference vectors. Where many pairs are compared, only some rows and columns are looked at:
 the corners, the edges of blocks, and a few others.
 """
@@ -13,110 +12,24 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Metric
+from leakysm.verify.case import Case, Sample
 from leakysm.verify.cases.episode import METRICS
 from leakysm.verify.cases.numbers import cotangent, noise
-from leakysm.verify.registry import Case, Sample
-
-MOST_TERMS = 10_000  # of N M D: beyond that a sample is looked at
-EDGES = (
-    0,
-    1,
-    2,
-    3,
-    7,
-    8,
-    15,
-    16,
-    17,
-    31,
-    32,
-    33,
-    63,
-    64,
-    65,
-    100,
-    127,
-    128,
-    129,
-    255,
-    256,
-    257,
-    511,
-    512,
-    513,
-    1023,
-    1024,
+from leakysm.verify.cases.size_tables import (
+    BLOCKS,
+    CHANNELS,
+    CONVOLUTIONS,
+    DOUBLES,
+    EPISODES,
+    IMAGES,
+    PAIRS,
+    ROWS,
+    SUPPORTS,
+    VECTORS,
+    edges,
 )
 
-PAIRS = (  # queries, prototypes, width
-    (17, 33, 8), (33, 4, 64), (64, 16, 17), (129, 5, 31), (5, 130, 16), (9, 7, 257), (256, 3, 4), (3, 255, 32),
-    (1, 1, 2049), (1, 1, 4096), (1025, 2, 1), (2, 1024, 1), (10_000, 1, 1), (1, 10_000, 1), (1, 1, 10_000),
-    (5000, 1, 2), (1, 5000, 2), (128, 2, 1), (2, 128, 1), (1, 2, 128),
-    (600, 520, 2), (36, 35, 34), (100, 3, 101), (2, 101, 100), (9, 9, 9),
-)  # fmt: skip
-ROWS = (  # rows, classes
-    (17, 33), (33, 64), (64, 17), (129, 5), (5, 130), (256, 3), (3, 255), (513, 2), (2, 1025), (1, 4096), (10_000, 2),
-    (2, 10_000), (128, 3), (3, 128), (67, 66), (9, 9),
-)  # fmt: skip
-SUPPORTS = (  # examples, classes, width
-    (17, 3, 33), (65, 16, 5), (130, 64, 3), (33, 33, 4), (257, 2, 3), (300, 130, 2), (1025, 3, 1), (10_000, 2, 1),
-    (3, 2, 1025), (2, 1, 10_000), (1200, 1025, 1), (2100, 2060, 1),
-    (128, 3, 2), (130, 128, 2), (3, 2, 128), (70, 66, 67), (9, 4, 9), (11, 7, 7), (600, 300, 1),
-)  # fmt: skip
-EPISODES = (  # support, classes, queries, width
-    (5, 5, 33, 8), (17, 16, 5, 9), (66, 65, 3, 4), (65, 2, 4, 5), (4, 3, 130, 3), (6, 2, 3, 257), (3, 3, 1025, 1),
-    (2, 2, 2, 2049), (130, 129, 2, 2), (1030, 2, 2, 1), (2, 2, 4100, 1), (1100, 1025, 2, 1),
-    (128, 3, 2, 2), (129, 128, 2, 1), (4, 3, 128, 2), (3, 2, 2, 128),
-    (70, 36, 35, 37), (9, 3, 4, 66), (9, 9, 9, 9), (8, 4, 8, 8), (600, 300, 2, 1),
-)  # fmt: skip
-CONVOLUTIONS = (  # images, rows, columns, channels, filters
-    (17, 3, 2, 3, 2), (1, 33, 3, 2, 1), (1, 2, 65, 1, 3), (1, 3, 2, 130, 2), (2, 3, 2, 3, 129), (65, 2, 2, 1, 2),
-    (2, 17, 18, 5, 7), (1, 130, 2, 1, 1), (1, 2, 257, 1, 1), (1, 1, 2, 1025, 1), (1, 1, 2, 1, 1025), (600, 1, 1, 2, 1),
-    (3, 16, 8, 4, 8), (2, 5, 4, 33, 17), (1, 32, 33, 1, 1), (1030, 2, 1, 1, 1), (1, 1, 2, 4100, 1), (1, 1, 2, 1, 4100),
-    (128, 2, 1, 1, 1), (1, 128, 2, 1, 1), (1, 2, 128, 1, 1), (1, 1, 2, 128, 1), (1, 1, 2, 1, 128),
-    (34, 35, 1, 1, 1), (34, 1, 35, 1, 1), (34, 1, 1, 35, 1), (34, 1, 1, 1, 35), (1, 34, 35, 1, 2), (1, 34, 1, 35, 1),
-    (1, 34, 1, 1, 35), (1, 1, 34, 35, 1), (1, 1, 34, 1, 35), (1, 1, 1, 34, 35), (5, 6, 7, 6, 5), (4, 4, 4, 4, 4),
-    (2, 3, 3, 3, 3),
-)  # fmt: skip
-IMAGES = (  # images, rows, columns, channels
-    (1, 2, 2, 1000), (65, 2, 2, 3), (1, 130, 2, 1), (1, 2, 257, 2), (3, 17, 18, 9), (2, 8, 6, 64), (1, 33, 34, 5),
-    (300, 2, 4, 1), (2, 4, 4, 33), (1, 64, 64, 2), (4100, 2, 2, 1), (1, 4100, 2, 1), (1, 2, 4100, 1), (1, 2, 2, 4100),
-    (9, 18, 20, 3), (1, 2, 2, 128), (128, 2, 2, 1), (1, 128, 2, 1), (1, 2, 256, 1),
-    (34, 70, 2, 1), (34, 2, 70, 1), (34, 2, 2, 35), (1, 70, 2, 35), (1, 2, 70, 35), (3, 18, 20, 17), (4, 4, 4, 4),
-    (2, 4, 4, 2),
-)  # fmt: skip
-VECTORS = ((10_000,), (17,), (128,), (33, 65), (3, 129, 2), (2, 257, 3, 1), (2, 2, 2, 2, 8), (1, 1025),
-           (9, 9), (4, 4, 4, 4), (130, 131), (5, 6, 7, 8))  # fmt: skip
-CHANNELS = (  # the axes before the channels, channels
-    ((10_000,), 1), ((2,), 4100), ((1025,), 3), ((130,), 64), ((33,), 130), ((2,), 1000), ((17,), 257), ((2, 3, 4), 65),
-    ((3,), 128), ((128,), 3), ((3, 8, 8), 17), ((64,), 9), ((257,), 4), ((512,), 2), ((5, 7, 3), 33),
-    ((66,), 67), ((9,), 9), ((4, 4, 4), 4), ((5, 6, 7), 8), ((34, 1, 35), 2), ((34, 35, 1), 3), ((2, 34, 35), 3),
-)  # fmt: skip
-BLOCKS = (  # images, rows, columns, channels, filters
-    (2, 4, 4, 5, 9), (2, 2, 4, 17, 3), (2, 6, 4, 3, 33), (1, 4, 2, 2, 65), (17, 2, 2, 2, 3), (1, 34, 2, 1, 2),
-    (1, 2, 66, 1, 2), (2, 2, 4, 33, 2), (66, 2, 2, 1, 2), (2, 2, 2, 2, 130), (1, 2, 4, 130, 2), (2, 7, 9, 4, 4),
-    (1, 2, 257, 1, 1), (300, 2, 2, 1, 1), (3, 8, 8, 4, 8),
-    (128, 2, 2, 1, 1), (1, 2, 4, 128, 1), (2, 2, 2, 1, 128), (1, 128, 2, 1, 1), (1, 2, 128, 1, 1),
-    (18, 36, 2, 1, 1), (18, 2, 36, 1, 1), (18, 2, 2, 19, 1), (18, 2, 2, 1, 19), (1, 34, 36, 1, 2), (1, 36, 2, 19, 1),
-    (1, 36, 2, 1, 19), (1, 2, 36, 19, 1), (1, 2, 36, 1, 19), (2, 2, 2, 18, 19), (4, 4, 4, 4, 4), (5, 6, 6, 5, 5),
-)  # fmt: skip
-
-
-# Sizes that are also tried with numbers of 53 bits, for mistakes that lose bits only beyond some size.
-DOUBLES = {
-    *PAIRS[:3], (1, 1, 2049), *((17, 33), (64, 17), (3, 255), (129, 5)), *((65, 16, 5), (17, 3, 33), (33, 33, 4)),
-    *((17, 16, 5, 9), (5, 5, 33, 8), (65, 2, 4, 5)), *CONVOLUTIONS[:3], (1, 1, 2, 128, 1), (2, 5, 4, 33, 17),
-    (3, 17, 18, 9), (33, 65), (33, 130), (130, 64), (3, 8, 8, 17), *BLOCKS[:3], (17, 2, 2, 2, 3), (2, 2, 4, 33, 2),
-    (9, 3, 4, 66), (1, 2, 70, 35), (1, 33, 34, 5), (5, 6, 7, 6, 5), (5, 6, 6, 5, 5),
-}  # fmt: skip
-
-
-def edges(n: int) -> Any:
-    """The indices below n that are looked at: the first and last, the edges of blocks, and some others."""
-    if n <= 24:
-        return np.arange(n)
-    others = np.floor((noise(f"edges {n}", 6) + 1) / 2 * n).astype(int)
-    return np.unique([*(e for e in EDGES if e < n), *range(n - 3, n), *others])
+MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
 def of(operation: str) -> list[Case]:
@@ -143,9 +56,8 @@ def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], I
         for (n, m, d), bits, double in _widths(PAIRS):
             x, c = noise(f"size x {n} {m} {d}", n, d, bits=bits), noise(f"size c {n} {m} {d}", m, d, bits=bits)
             sample = Sample(edges(n), edges(m)) if n * m * d > MOST_TERMS and d < 1000 else None
-            one_way = (
-                ("float64",) if d > 16 and bits == 24 else ()
-            )  # the squares of short numbers are exact, and their sums drift
+            # The squares of short numbers are exact in float64, and the roundings of their sums go one way.
+            one_way = ("float64",) if d > 16 and bits == 24 else ()
             given = dict(parameters)
             if given.get("per") == "pair":
                 given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above

@@ -4,10 +4,10 @@
 that an implementation does: whatever goes wrong is a row of the report.
 """
 
-from leakysm.verify.conformance.expected import Expected, read_expected, read_expected_file
+from leakysm.verify.conformance.expected import ExpectedFailure, read_expected, read_expected_file
 from leakysm.verify.conformance.implementation import conform, fixed_case, require_known
 from leakysm.verify.conformance.module import conform_module, loaded, offers_nothing
-from leakysm.verify.conformance.rows import Report, Row, Shown, Worst
+from leakysm.verify.conformance.rows import Report, Row, ShownFailure, WorstError
 from leakysm.verify.conformance.run import check_operation
 from leakysm.verify.conformance.selection import few_sizes
 from leakysm.verify.conformance.settings import OTHERS_DTYPES, OWN_DTYPES, Settings
@@ -15,12 +15,12 @@ from leakysm.verify.conformance.settings import OTHERS_DTYPES, OWN_DTYPES, Setti
 __all__ = [
     "OTHERS_DTYPES",
     "OWN_DTYPES",
-    "Expected",
+    "ExpectedFailure",
     "Report",
     "Row",
     "Settings",
-    "Shown",
-    "Worst",
+    "ShownFailure",
+    "WorstError",
     "check_operation",
     "conform",
     "conform_module",

@@ -1,4 +1,4 @@
-"""Failures that are expected: which outcomes they name, and how they are read from a file."""
+"""Expected failures: the outcomes that they name, and their file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from leakysm.verify.checks import Outcome
 
 
 @dataclass(frozen=True)
-class Expected:
-    """An expected failure: outcomes whose id, operation/case/dtype/output, matches a shell pattern; and the reason."""
+class ExpectedFailure:
+    """A shell pattern for outcomes (operation/case/dtype/output) that are expected to fail, and the reason."""
 
     pattern: str
     reason: str
@@ -21,8 +21,8 @@ class Expected:
         return fnmatchcase(outcome.id, self.pattern)
 
 
-def read_expected(text: str) -> list[Expected]:
-    """Lines `PATTERN  # reason`; empty lines and lines of comment are skipped. UserError for a line without reason."""
+def read_expected(text: str) -> list[ExpectedFailure]:
+    """Read lines `PATTERN  # reason`. Empty and comment lines are skipped. UserError for a line without a reason."""
     failures = []
     for number, line in enumerate(text.splitlines(), 1):
         pattern, mark, reason = line.partition("#")
@@ -32,11 +32,11 @@ def read_expected(text: str) -> list[Expected]:
             raise UserError(
                 f"expected failures, line {number}: {line.strip()!r} gives no reason; add it: PATTERN # REASON"
             )
-        failures.append(Expected(pattern.strip(), reason.strip()))
+        failures.append(ExpectedFailure(pattern.strip(), reason.strip()))
     return failures
 
 
-def read_expected_file(path: Path) -> list[Expected]:
+def read_expected_file(path: Path) -> list[ExpectedFailure]:
     """The expected failures that a file lists. UserError if it cannot be read, or for a line without reason."""
     try:
         return read_expected(path.read_text("utf-8-sig"))

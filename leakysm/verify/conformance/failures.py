@@ -1,4 +1,4 @@
-"""A failure, which one says more, and how it is shown: made small, in words and as code."""
+"""Failures: which of them says most, and how it is made small and shown in words and as code."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
 from leakysm.verify.calls import Manner, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge
-from leakysm.verify.conformance.rows import Shown
+from leakysm.verify.conformance.rows import ShownFailure
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.counterexample import shown as counterexample
-from leakysm.verify.registry import Case, Truth
+from leakysm.verify.registry import Truth
 from leakysm.verify.shrink import shrink
 from leakysm.verify.telling import rank
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that failed, and how. The lower its rank, the more it says: by its flags, then by its size."""
+    """A case that failed, and its outcome. A low rank says much: plain flags come first, then small cases."""
 
     truth: Truth
     outcome: Outcome
@@ -32,17 +33,17 @@ class Failure:
 
 def shown(
     implementation: Implementation, flag: str, failure: Failure, settings: Settings, wanted: Callable[[Outcome], bool]
-) -> Shown:
-    """A failure in words and as code, made small. wanted: whether an outcome is a failure that nobody expected."""
+) -> ShownFailure:
+    """The failure, made small, in words and as code. wanted: whether an outcome is an unexpected failure."""
     truth, outcome = _shrunk(implementation, failure, settings, wanted)
     outcome, text = counterexample(implementation, truth, outcome, strict=settings.strict)
-    return Shown(flag, f"{outcome.id}: {outcome.problem}", text)
+    return ShownFailure(flag, f"{outcome.id}: {outcome.problem}", text)
 
 
 def _shrunk(
     implementation: Implementation, failure: Failure, settings: Settings, wanted: Callable[[Outcome], bool]
 ) -> tuple[Truth, Outcome]:
-    """A smaller case that fails in the same dtype, part and manner, and how it fails."""
+    """A smaller case that fails in the same dtype, part and manner, and its outcome."""
     outcome, manner = failure.outcome, failure.outcome.manner or plainly(failure.truth.case)
     manner, entry = replace(manner, purity=outcome.kind == "impure"), failure.truth.entry
 
@@ -71,5 +72,5 @@ def judged(
 
 
 def _words(outcome: Outcome) -> str:
-    """What is wrong, without the numbers: an exception often names the sizes of its arrays."""
+    """The problem without its numbers, since an exception often names the sizes of its arrays."""
     return re.sub(r"\d+", "", outcome.problem or "")

@@ -1,4 +1,4 @@
-"""Checking an implementation: each of its operations, and the report."""
+"""Check the operations of an implementation, and make the report."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from functools import partial
 from leakysm.errors import UserError
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.case import Case
+from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.rows import Report, Row
 from leakysm.verify.conformance.run import check_operation
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.processes import mapped
-from leakysm.verify.registry import ENTRIES, Case
+from leakysm.verify.registry import ENTRIES
 
 
 def conform(
@@ -21,18 +22,18 @@ def conform(
     *,
     operations: Sequence[str] | None = None,
     settings: Settings | None = None,
-    expected: Sequence[Expected] = (),
+    expected: Sequence[ExpectedFailure] = (),
     require: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     finished: Callable[[Row], None] = lambda row: None,
-    check: Callable[[str], tuple[Row, set[Expected]]] | None = None,
+    check: Callable[[str], tuple[Row, set[ExpectedFailure]]] | None = None,
     processes: int = 1,
 ) -> Report:
-    """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
+    """Check some operations of an implementation (default: all). UserError for an unknown operation.
 
     require: operations that must be offered. progress is called at the start and after each operation, finished after
-    each. check: what checks an operation in the implementation's place; processes share the operations, if it is
-    picklable.
+    each. check: a function that checks an operation in place of this implementation; if it is picklable, several
+    processes share the operations.
     """
     require_known((*(operations or ()), *require))
     check = check or partial(check_named, implementation, settings or Settings(), expected)
@@ -50,14 +51,14 @@ def conform(
 
 
 def check_named(
-    implementation: Implementation, settings: Settings, expected: Sequence[Expected], name: str
-) -> tuple[Row, set[Expected]]:
-    """One operation, by its name, as another process can be told to check it."""
+    implementation: Implementation, settings: Settings, expected: Sequence[ExpectedFailure], name: str
+) -> tuple[Row, set[ExpectedFailure]]:
+    """Check one operation by its name: a function that can be sent to another process."""
     return check_operation(implementation, ENTRIES[name], settings, expected)
 
 
 def require_known(operations: Sequence[str]) -> None:
-    """UserError for an operation that nobody knows."""
+    """UserError for an unknown operation."""
     for name in operations:
         if name not in ENTRIES:
             raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")

@@ -1,4 +1,4 @@
-"""Checking a module by its name: loading it, in this process or in several, and the rows for what cannot be loaded."""
+"""Check a module by its name, in one process or in several. A module that cannot be loaded becomes a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leakysm.verify.adapters.loading import cannot_be_imported, load
 from leakysm.verify.adapters.module import ModuleImplementation, array_kind
 from leakysm.verify.adapters.signatures import Names
 from leakysm.verify.calls import PARTS
-from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.implementation import check_named, conform
 from leakysm.verify.conformance.rows import Report, Row
 from leakysm.verify.conformance.settings import Settings
@@ -30,13 +30,13 @@ def conform_module(
     operations: Sequence[str] | None = None,
     processes: int = 1,
     settings: Settings | None = None,
-    expected: Sequence[Expected] = (),
+    expected: Sequence[ExpectedFailure] = (),
     **others: Any,
 ) -> Report:
-    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report.
+    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, becomes a row of the report.
 
-    names: what the module calls the operations' parameters, THEIRS=OURS or OPERATION.THEIRS=OURS. processes: if more
-    than one, so many load the module and share its operations. others: further options of `conform`.
+    names: the module's own names of parameters, THEIRS=OURS or OPERATION.THEIRS=OURS. processes: if more than one,
+    that many processes load the module and share its operations. others: further options of `conform`.
     """
     implementation = loaded(target, array, names)
     if isinstance(implementation, str):
@@ -60,9 +60,14 @@ def conform_module(
 
 
 def _check_module(
-    target: str, array: str | None, names: Sequence[str], settings: Settings, expected: Sequence[Expected], name: str
-) -> tuple[Row, set[Expected]]:
-    """One operation of a module, in a process of its own: what the module prints is no report."""
+    target: str,
+    array: str | None,
+    names: Sequence[str],
+    settings: Settings,
+    expected: Sequence[ExpectedFailure],
+    name: str,
+) -> tuple[Row, set[ExpectedFailure]]:
+    """Check one operation of a module in a process of its own. What the module prints is kept out of the report."""
     with contextlib.redirect_stdout(sys.stderr):
         implementation = _loaded_once(target, array, tuple(names))
         if isinstance(implementation, str):
@@ -76,7 +81,7 @@ def _loaded_once(target: str, array: str | None, names: tuple[str, ...]) -> Modu
 
 
 def offers_nothing(implementation: Implementation) -> str | None:
-    """What is wrong with an implementation that offers no operation; None if it offers one."""
+    """Why an implementation offers no operation; None if it offers one."""
     some = any(implementation.offers(operation, part) for operation in ENTRIES for part in PARTS)
     return None if some else _nothing(tuple(ENTRIES))
 
@@ -86,16 +91,16 @@ def _nothing(operations: Sequence[str]) -> str:
 
 
 def loaded(target: str, array: str | None = None, names: Sequence[str] = ()) -> ModuleImplementation | str:
-    """The implementation, or why there is none: importing it may do anything. UserError for bad use of the others."""
+    """The implementation, or a line that says why the module cannot be loaded. UserError for wrong options."""
     if array is not None:
-        arrays_named(array)  # a wrong name is bad use, whatever the module is
+        arrays_named(array)  # before the import: a wrong --array is an error for every module
     table = Names.read(names)
     try:
-        found, module = load(target)
+        offered, module = load(target)
     except KeyboardInterrupt:
         raise
     except UserError as problem:
         return str(problem)
     except BaseException as problem:
         return cannot_be_imported(target, problem)
-    return ModuleImplementation(found, arrays_named(array or array_kind(module, target)), target, table)
+    return ModuleImplementation(offered, arrays_named(array or array_kind(module, target)), target, table)

@@ -1,4 +1,4 @@
-"""What a conformance check found: a row for each operation, and the report that holds them."""
+"""The result of a conformance check: a report with a row for each operation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstError:
     """The largest error of one dtype and output: error / bound, error / (eps scale), and in which case."""
 
     dtype: str
@@ -19,8 +19,8 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A failure in words and as code: of the flag that it stands for."""
+class ShownFailure:
+    """A failure with one flag, in words and as code."""
 
     flag: str
     problem: str
@@ -32,7 +32,7 @@ class Row:
     """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked).
 
     not_judged: elements whose discrete choices were too many to judge. notes: what was left unchecked, and why.
-    problem and counterexample: of the failure that says most; others: of the other flags, if asked for.
+    problem and counterexample: those of the failure that says most. others: failures with other flags, if asked for.
     """
 
     operation: str
@@ -41,12 +41,12 @@ class Row:
     not_offered: tuple[str, ...] = ()
     failures: dict[str, int] = field(default_factory=dict)
     expected: dict[str, str] = field(default_factory=dict)
-    worst: list[Worst] = field(default_factory=list)
+    worst: list[WorstError] = field(default_factory=list)
     problem: str | None = None
     counterexample: str | None = None
     not_judged: int = 0
     notes: list[str] = field(default_factory=list)
-    others: list[Shown] = field(default_factory=list)
+    others: list[ShownFailure] = field(default_factory=list)
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """At least one operation is offered, none fails, all required ones are there, expected failures happened."""
+        """Whether one operation is offered or more, none fails or is missing, and every expected failure happened."""
         statuses = [row.status for row in self.rows]
         bad = {"failed", "broken"} & set(statuses) or self.unmatched or self.missing
         return "passed" in statuses and not bad

@@ -1,4 +1,4 @@
-"""The check of one operation: its cases are called and judged, and what came of it becomes a row of the report."""
+"""Check one operation: call its cases, judge the results, and make its row of the report."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from dataclasses import replace
 from leakysm.verify.adapters.arrays import kept
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, draw
-from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.failures import Failure, judged, shown
-from leakysm.verify.conformance.rows import Row, Worst
+from leakysm.verify.conformance.rows import Row, WorstError
 from leakysm.verify.conformance.selection import chosen_dtypes, planned
 from leakysm.verify.conformance.settings import Settings
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 
-SHAPES_TO_COMPILE = 4  # of random cases, for each operation, where a library compiles for each shape
-SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same exception is given up
+SHAPES_TO_COMPILE = 4  # random cases of an operation, if the library compiles for each shape
+SAME_EXCEPTIONS = 3  # a part is given up if so many first cases raise the same exception
 
 
 def check_operation(
-    implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[Expected] = ()
-) -> tuple[Row, set[Expected]]:
-    """The operation's row, and which of the expected failures happened."""
+    implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[ExpectedFailure] = ()
+) -> tuple[Row, set[ExpectedFailure]]:
+    """Check an operation. Returns its row, and the expected failures that happened."""
     row = Row(entry.operation)
     row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
     if row.not_offered == PARTS:
@@ -42,7 +43,7 @@ def check_operation(
 
 
 class OperationRun:
-    """The calls of one operation, and what they came to."""
+    """The calls of one operation and their outcomes."""
 
     def __init__(
         self,
@@ -50,24 +51,24 @@ class OperationRun:
         entry: Entry,
         settings: Settings,
         parts: Sequence[str],
-        expected: Sequence[Expected],
+        expected: Sequence[ExpectedFailure],
     ):
         self.implementation, self.entry, self.settings = implementation, entry, settings
         self.parts, self.expected = list(parts), expected
         self.not_judged = 0
         self.flushed: set[str] = set()
         self.seen: set[Truth] = set()
-        self.met: set[Expected] = set()
+        self.met: set[ExpectedFailure] = set()
         self.reasons: dict[str, str] = {}
         self.failures: Counter[str] = Counter()
-        self.worst: dict[tuple[str, str], Worst] = {}
+        self.worst: dict[tuple[str, str], WorstError] = {}
         self.best: dict[str, Failure] = {}  # for each flag, the failure to show
         self.raised: dict[str, list[set[str]]] = {part: [] for part in parts}  # what each case raised, "" for nothing
         self.notes: list[str] = []
         self.end = float("inf") if settings.seconds is None else time.monotonic() + settings.seconds
 
     def check_all(self) -> None:
-        """Call the fixed cases, then random ones. Settings of the program that change meanwhile are set back."""
+        """Call the fixed cases, then random ones. Settings of the program that they change are restored."""
         with kept(self.implementation.arrays.settings, self.implementation.arrays.scope):
             if self._check_fixed() and self.settings.examples and not self._failed_first():
                 self._check_random()
@@ -76,7 +77,7 @@ class OperationRun:
         return self.settings.first_failure and bool(self.failures)
 
     def _check_fixed(self) -> bool:
-        """Whether the fixed cases were gone through to the end."""
+        """Call the fixed cases. Returns whether all of them were called."""
         calls = planned(self.implementation, self.entry, self.settings)
         for done, (truth, manner) in enumerate(calls):
             if not self.parts or self._failed_first():
@@ -99,14 +100,14 @@ class OperationRun:
         draw(self.entry, ends, examples=amount, seed=self.settings.seed, calls=calls)
 
     def _is_late(self, where: str) -> bool:
-        """Whether the operation's time is up; the row then says where it was cut off."""
+        """Whether the operation's time is up. If so, the row says where the check stopped."""
         if time.monotonic() <= self.end:
             return False
         self.notes.append(f"cut off after {self.settings.seconds:g} s, {where}")
         return True
 
     def check(self, truth: Truth, manner: Manner) -> bool:
-        """Judge a case in its dtypes and in every part, and count it; whether anything failed unexpectedly."""
+        """Judge and count a case in its dtypes and parts. Returns whether anything failed unexpectedly."""
         dtypes = chosen_dtypes(self.implementation, truth.case, self.settings)
         outcomes = [o for dtype in dtypes for part in self.parts for o in self._judged(truth, dtype, part, manner)]
         new = truth not in self.seen
@@ -124,7 +125,7 @@ class OperationRun:
         return bool(failed)
 
     def _count(self, truth: Truth, failed: Sequence[Outcome]) -> None:
-        """Count a case's failures, once for each flag, and remember those that say most."""
+        """Count a case's failures, once for each flag, and keep those that say most."""
         flags: set[str] = set()
         for outcome in failed:
             failure = self._failure(truth, outcome)
@@ -135,7 +136,7 @@ class OperationRun:
         self.failures.update(flags)
 
     def _failure(self, truth: Truth, outcome: Outcome) -> Failure:
-        """The failure in the plainest manner. Its flag is `layout` if the same numbers pass when contiguous."""
+        """The failure in the plainest manner that fails. Its flag is `layout` if the numbers pass when contiguous."""
         if outcome.kind == "impure":
             return Failure(truth, outcome, ("purity",))
         plain, manner = plainly(truth.case), outcome.manner
@@ -152,7 +153,7 @@ class OperationRun:
         return judged(self.implementation, truth, dtype, part, manner, self.settings)
 
     def _give_up(self, outcomes: Sequence[Outcome]) -> None:
-        """Leave a part out if its first cases raised the same exception, type and message, and nothing else."""
+        """Leave a part out if each of its first cases raised an exception of the same type and message."""
         for part in list(self.parts):
             mine = [o for o in outcomes if o.part == part]
             seen = self.raised[part]
@@ -165,7 +166,7 @@ class OperationRun:
                 self.notes.append(f"stopped at the third case: its {part} {everything.pop()} each time")
 
     def _is_unexpected(self, outcome: Outcome) -> bool:
-        """Whether an outcome is a failure that nobody expected. An expected one is remembered with its reason."""
+        """Whether an outcome is an unexpected failure. An expected one is kept with its reason."""
         if not outcome.failed:
             return False
         matching = [e for e in self.expected if e.matches(outcome)]
@@ -177,10 +178,10 @@ class OperationRun:
         key = outcome.dtype, outcome.output
         if key not in self.worst or outcome.ratio > self.worst[key].ratio:
             errors = outcome.ratio, outcome.roundings, outcome.case.id
-            self.worst[key] = Worst(outcome.dtype, outcome.part, outcome.output, *errors)
+            self.worst[key] = WorstError(outcome.dtype, outcome.part, outcome.output, *errors)
 
     def fill(self, row: Row) -> None:
-        """Write what the calls came to into the operation's row."""
+        """Fill the operation's row with the outcomes of its calls."""
         row.cases, row.failures, row.expected = len(self.seen), dict(self.failures), self.reasons
         row.worst = sorted(self.worst.values(), key=lambda w: (w.dtype, w.output))
         row.status = "failed" if self.failures else "passed" if self.seen else "not offered"

@@ -1,4 +1,4 @@
-"""Which cases of an operation are called, in which manners and dtypes."""
+"""Select the cases of an operation, and the manners and dtypes of their calls."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 from leakysm.verify.adapters.arrays import EXPANDED
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.calls import Manner, in_turn
+from leakysm.verify.case import Case
 from leakysm.verify.conformance.settings import Settings
-from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.registry import Entry, Truth
 from leakysm.verify.telling import rank
 
-BOTH_DTYPES = {"plain"}  # flags whose cases run in every dtype, where a library compiles for each
-IN_TURN = {"size", "corner", "limit"}  # flags whose cases run there in one of the dtypes, not always the first one
+BOTH_DTYPES = {"plain"}  # cases with these flags run in every dtype, even if the library compiles for each
+IN_TURN = {"size", "corner", "limit"}  # cases with these flags then run in one dtype, which varies
 
 
 def fixed_truths(implementation: Implementation, entry: Entry, settings: Settings) -> list[Truth]:
@@ -32,7 +33,7 @@ def fixed_truths(implementation: Implementation, entry: Entry, settings: Setting
 def planned(implementation: Implementation, entry: Entry, settings: Settings) -> list[tuple[Truth, Manner]]:
     """The fixed cases in the order of their calls, and the manner of each call.
 
-    Purity comes first: a setting of the program that an earlier call had changed would not be seen to change.
+    Purity comes first. If an earlier call has changed a setting of the program, a later change of it cannot be seen.
     """
     truths = fixed_truths(implementation, entry, settings)
     most = 1 if implementation.arrays.compiles else 2
@@ -73,7 +74,7 @@ def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
 
 
 def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
-    """The cases whose purity is looked at, and the first of them once more with a constant dy.
+    """The cases whose purity is checked, and the first of them once more with a constant dy.
 
     They are the plainest and smallest of different parameters, with finite numbers and a dy that is not all 0.
     """
@@ -97,7 +98,7 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
 
 
 def watching(implementation: Implementation, case: Case) -> list[Manner]:
-    """The manners in which purity is looked at: every layout, or an expanded dy for a case whose dy is constant."""
+    """The manners in which purity is checked: every layout, or an expanded dy for a case whose dy is constant."""
     count = len(case.arguments)
     if case.name.endswith("-summed"):
         return [Manner((*("contiguous",) * count, EXPANDED), purity=True)]

@@ -1,10 +1,10 @@
-"""What a conformance check is told: how much to check, and in which dtypes."""
+"""The settings of a conformance check: how much to check, and in which dtypes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leakysm.verify.registry import DTYPES
+from leakysm.verify.case import DTYPES
 
 OTHERS_DTYPES = ("float32", "float64")
 OWN_DTYPES = DTYPES  # of this package
@@ -17,7 +17,7 @@ class Settings:
     strict: also check what only this package promises, float16 included. examples, seed: number and seed of the random
     cases of each operation. seconds: the time limit of each operation, kept between its cases, not within one.
     every_flag: show a counterexample for every flag, not only for the one that says most. first_failure: leave an
-    operation at its first failure. most_numbers: leave out the cases that take more numbers to write down. most_cases:
+    operation at its first failure. most_numbers: leave out the cases that hold more numbers. most_cases:
     take only so many fixed cases of each operation, the first ones. purity: call some cases in every layout and watch
     them for side effects on the program.
     """

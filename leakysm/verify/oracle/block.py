@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.oracle.choices import Doubt, Open, spanned
+from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.convolution import correlate, correlate_dw, correlate_dx, first_maximum, pool_windows, unpool
-from leakysm.verify.oracle.normalization import Given, Normalised
+from leakysm.verify.oracle.normalization import BatchStatistics, GivenStatistics
 from leakysm.verify.precise import ZERO, Array, exact, largest, where
 
 MOST_OPTIONS = 200  # a gradient on which more options are open is not judged: each costs a backward pass
 
 
 class Block:
-    """What both forms share: the convolution z (n, F) with its noise, and pooling of the normalised values.
+    """The block, for either kind of statistics: the convolution z (n, F) with its noise, and pooling.
 
-    normalised (n, F), with its scale and underflow, are set by the forms; scale (F,) is the normalisation's.
+    Subclasses set `normalised` (n, F), its scale and its underflow. scale (F,) is that of the normalisation.
     """
 
     scale: Array
@@ -99,7 +99,7 @@ def _options(first: int, can_win: Any, can_be_cut: bool) -> list[int]:
     return [int(first), *sorted(others - {int(first)})]
 
 
-class Training(Block):
+class TrainingBlock(Block):
     """The block with the batch's statistics.
 
     value: y (N, H // 2, W // 2, F), mean (F,), biased variance (F,) of the convolution's output. vjp: dx, dw, dscale,
@@ -108,7 +108,7 @@ class Training(Block):
 
     def __init__(self, x: Any, w: Any, scale: Any, shift: Any, *, eps: float = 1e-5):
         super().__init__(x, w)
-        self.batch = Normalised(self.z, eps, self.noise, self.terms)
+        self.batch = BatchStatistics(self.z, eps, self.noise, self.terms)
         self.scale = exact(scale)
         value, scale_of, under = self.batch.output(self.scale, exact(shift))
         # What underflow may cost z, terms smallest normal numbers, comes through the normalisation twice at most.
@@ -123,7 +123,7 @@ class Training(Block):
         return (*self.through_convolution(dz), dscale, dshift)
 
 
-class Inference(Block):
+class InferenceBlock(Block):
     """The block with given statistics.
 
     value: y (N, H // 2, W // 2, F). vjp: dx, dw, dscale, dshift, dmean, dvariance.
@@ -131,7 +131,7 @@ class Inference(Block):
 
     def __init__(self, x: Any, w: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5):
         super().__init__(x, w)
-        self.given = Given(self.z, scale, shift, mean, variance, eps, self.noise)
+        self.given = GivenStatistics(self.z, scale, shift, mean, variance, eps, self.noise)
         self.scale = self.given.scale
         value, scale_of, under = self.given.output()
         self.normalised = value, scale_of, under + self.terms * abs(self.scale) / self.given.sigma
@@ -144,8 +144,8 @@ class Inference(Block):
         return (*self.through_convolution(dz), *channels)
 
 
-def open_gradients(block: Block, dy: Any, doubt: Doubt) -> tuple[Open | None, ...] | None:
-    """What the open windows leave of each gradient; all None if none is open; None if too many are to be judged."""
+def open_gradients(block: Block, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...] | None:
+    """What open windows allow each gradient to be; all None if no window is open; None if too many are."""
     windows = block.open_windows(doubt)
     base = block.vjp(dy)
     if sum(len(options) - 1 for options in windows.values()) > MOST_OPTIONS:
@@ -158,7 +158,7 @@ def open_gradients(block: Block, dy: Any, doubt: Doubt) -> tuple[Open | None, ..
 
 
 def _changes(block: Block, dy: Array, at: tuple[int, ...], options: list[int]) -> list[list[Array]]:
-    """How each option of a window changes the gradients: the backward pass of what moves."""
+    """How each option of a window changes the gradients: the backward pass of the change that it makes."""
     alone = np.full(dy.shape, ZERO, dtype=object)
     alone[at] = dy[at]
     first = block.routed(alone, np.full(dy.shape, options[0]))

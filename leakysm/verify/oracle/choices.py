@@ -1,4 +1,4 @@
-"""Discrete choices that a computation may make either way, and what they leave open of a gradient.
+"""Discrete choices that a computation may make either way, and the gradients that they allow.
 
 Which side of a threshold a distance lies, or which value of a window is the largest, may hang on less than a rounding
 error. A gradient is linear in such choices: the exact one plus, for each open choice, the change that another option
@@ -32,8 +32,8 @@ class Doubt:
 
 
 @dataclass(frozen=True, eq=False)
-class Open:
-    """What open choices leave a gradient: candidates for the elements of `few`, else an interval; and the scale then.
+class OpenGradient:
+    """The values that open choices allow a gradient: candidates where `few` is true, elsewhere an interval; its scale.
 
     high + low: the candidates (A, ...). An element that no choice touches has its exact value in all of them.
     """
@@ -54,7 +54,7 @@ class Open:
 
 
 @precisely
-def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> Open:
+def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> OpenGradient:
     """base (...) plus one option of every group (P, ...): the changes that its options make, the first of them 0."""
     sizes = [abs(group) for group in groups]
     least = base + sum((np.minimum.reduce(group, axis=0) for group in groups), start=0 * base)
@@ -64,7 +64,7 @@ def spanned(base: Array, scale: Array, groups: Sequence[Array]) -> Open:
     count = np.sum(touched, axis=0) if touched else np.zeros(base.shape, dtype=int)
     candidates = base[None] + _combinations(groups, touched, count)
     high, low = split(candidates)
-    return Open(count <= LISTED, high, low, rounded(least), rounded(most), rounded(wider))
+    return OpenGradient(count <= LISTED, high, low, rounded(least), rounded(most), rounded(wider))
 
 
 def _combinations(groups: Sequence[Array], touched: Sequence[Any], count: Any) -> Array:

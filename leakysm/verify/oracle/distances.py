@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.oracle.choices import Doubt, Open, spanned
+from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqrt, total, where
 
 
@@ -78,7 +78,7 @@ class SquaredEuclidean:
         return total(2 * self.factor() * abs(self.difference) * spread[None], -1)
 
     def jacobian_condition(self, spread: Array) -> Array:
-        """Scale of the Jacobian's change, (N, M, D), likewise."""
+        """Scale of the Jacobian's change when c changes by up to eps * spread, (N, M, D)."""
         return where(spread[None] == 0, ZERO, 2 * self.factor() * spread[None] + 0 * self.difference)
 
     def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
@@ -281,8 +281,8 @@ def _summed(metric: Any, weight: Array, axis: int, derivative: Array, scale: Arr
     return Exact.of(total(weight * derivative, axis), total(size * scale, axis), total(lost, axis), reach)
 
 
-def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
-    """What the choices that are open to a computation leave of dx and dc; None where they leave nothing open."""
+def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
+    """The values that open choices allow dx and dc; None for a gradient that no open choice changes."""
     change = metric.open_jacobian(doubt)
     if change is None:
         return None, None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.oracle.choices import Doubt, Open, spanned
+from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.distances import METRICS, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
 from leakysm.verify.precise import ZERO, Array, exact, largest, number, total, where, zeros
@@ -112,8 +112,8 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     return dsupport, Exact.of(dquery, dquery_scale, dquery_under, rows)
 
 
-def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[Open | None, ...]:
-    """What the metric's open choices leave of dsupport and dquery; None where they leave nothing open."""
+def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
+    """The values that the metric's open choices allow dsupport and dquery; None for one that they do not change."""
     change = episode.metric.open_jacobian(doubt, episode.spread / number(SHARE))
     if change is None:
         return None, None

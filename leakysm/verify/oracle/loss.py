@@ -43,7 +43,7 @@ class Softmax:
         self.p_under = ONE + self.p * (self.shape[1] + self._around(self.drop))
 
     def _around(self, doubt: Array) -> Array:
-        """What doubt about the logits does to a probability, relatively: its own, and the mean of the row's."""
+        """The relative change of a probability by doubt about the logits: its own logit's, and its row's mean."""
         own = where(self.p == 0, ZERO, doubt)
         return own + total(self.p * own, -1)[:, None]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.oracle.block import Training
+from leakysm.verify.oracle.block import TrainingBlock
 from leakysm.verify.oracle.convolution import pool_windows
 from leakysm.verify.oracle.episode import Episode, prototypical_loss, prototypical_loss_vjp
 from leakysm.verify.precise import Array, precisely, rounded
@@ -22,7 +22,7 @@ EPS = 1e-5
 
 
 @dataclass(frozen=True)
-class Pass:
+class TrainingPass:
     """A training step's results, 50-digit arrays: embeddings (N, E), distances (Q, M), loss (), gradients by name.
 
     margin: how near the nearest of all pooling and ReLU choices is: the smallest difference between a window's two
@@ -39,11 +39,11 @@ class Pass:
 @precisely
 def training_pass(
     parameters: Mapping[str, Any], images: Any, support_labels: Any, query_labels: Any, distance: Any
-) -> Pass:
+) -> TrainingPass:
     """parameters: block1.weight, block1.scale, ..., block4.shift; images (S + Q, H, W, C), support first."""
     blocks, x = [], images
     for b in range(1, BLOCKS + 1):
-        blocks.append(Training(x, *_block(parameters, b), eps=EPS))
+        blocks.append(TrainingBlock(x, *_block(parameters, b), eps=EPS))
         x = blocks[-1].value()[0].value
     z = x.reshape(len(x), -1)
     shots = len(support_labels)
@@ -57,14 +57,14 @@ def training_pass(
         names = (f"block{b}.weight", f"block{b}.scale", f"block{b}.shift")
         gradients |= dict(zip(names, (dw.value, dscale.value, dshift.value), strict=True))
         dx = dx_exact.value
-    return Pass(z, episode.metric.value, loss.value, gradients, min(map(_margin, blocks)))
+    return TrainingPass(z, episode.metric.value, loss.value, gradients, min(map(_margin, blocks)))
 
 
 def _block(parameters: Mapping[str, Any], b: int) -> tuple[Any, Any, Any]:
     return parameters[f"block{b}.weight"], parameters[f"block{b}.scale"], parameters[f"block{b}.shift"]
 
 
-def _margin(block: Training) -> float:
+def _margin(block: TrainingBlock) -> float:
     windows = np.sort(rounded(pool_windows(block.normalised[0].reshape(block.shape))), axis=-1)
     alive = windows[..., 3] > 0
     apart = np.where(alive, windows[..., 3] - windows[..., 2], np.inf)

@@ -31,7 +31,7 @@ def per_channel(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
-class Normalised:
+class BatchStatistics:
     """Batch statistics of x (n, C), x-hat, and their conditions B, Q (C,) and P (n, C).
 
     terms: how many terms each x is itself a sum of.
@@ -91,19 +91,19 @@ class Normalised:
 
 def batch_norm(x: Any, scale: Any, shift: Any, *, eps: float = 1e-5) -> tuple[Exact, ...]:
     """x (..., C) -> y like x, mean (C,), biased variance (C,)."""
-    batch = Normalised(per_channel(exact(x)), eps)
+    batch = BatchStatistics(per_channel(exact(x)), eps)
     y = (part.reshape(np.shape(x)) for part in batch.output(exact(scale), exact(shift)))
     return (Exact.of(*y), *batch.statistics())
 
 
 def batch_norm_vjp(x: Any, scale: Any, shift: Any, dy: Any, *, eps: float = 1e-5) -> tuple[Exact, ...]:
     """dx, dscale, dshift, for the cotangent of y alone."""
-    batch = Normalised(per_channel(exact(x)), eps)
+    batch = BatchStatistics(per_channel(exact(x)), eps)
     dx, dscale, dshift = batch.gradients(exact(scale), per_channel(exact(dy)))
     return Exact.of(*(part.reshape(np.shape(x)) for part in dx)), dscale, dshift
 
 
-class Given:
+class GivenStatistics:
     """Normalisation of x (n, C) by a given mean and variance. Terms: scale x / sigma, scale mean / sigma, shift."""
 
     def __init__(
@@ -145,7 +145,7 @@ def batch_norm_inference(
     x: Any, scale: Any, shift: Any, mean: Any, variance: Any, *, eps: float = 1e-5
 ) -> tuple[Exact, ...]:
     """y = scale (x - mean) / sqrt(variance + eps) + shift."""
-    y = Given(per_channel(exact(x)), scale, shift, mean, variance, eps).output()
+    y = GivenStatistics(per_channel(exact(x)), scale, shift, mean, variance, eps).output()
     return (Exact.of(*(part.reshape(np.shape(x)) for part in y)),)
 
 
@@ -153,6 +153,6 @@ def batch_norm_inference_vjp(
     x: Any, scale: Any, shift: Any, mean: Any, variance: Any, dy: Any, *, eps: float = 1e-5
 ) -> tuple[Exact, ...]:
     """dx, dscale, dshift, dmean, dvariance."""
-    given = Given(per_channel(exact(x)), scale, shift, mean, variance, eps)
+    given = GivenStatistics(per_channel(exact(x)), scale, shift, mean, variance, eps)
     dx, *channels = given.gradients(per_channel(exact(dy)))
     return (Exact.of(*(part.reshape(np.shape(x)) for part in dx)), *channels)

@@ -1,4 +1,4 @@
-"""Holding the files to their manifest, and an implementation to the files: as a reader in another language would."""
+"""Compare the files with their manifest, and an implementation with the files, as a reader in any language would."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from leakysm.verify.vectors.older import upgraded
 from leakysm.verify.vectors.parameters import parameter
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
-FEWEST = {OPERATIONS: 390, NETS: 4}  # a tripwire, as many as the oldest files have: cases may be added, never lost
+FEWEST = {OPERATIONS: 390, NETS: 4}  # the counts of the oldest files: cases may be added, never lost
 
 
 def check_bytes(where: Path) -> dict[str, Any]:
     """CheckFailed unless every file is the manifest's, byte for byte. Returns the manifest.
 
-    To be called before HDF5 opens a file: a few damaged bytes can make it loop for ever.
+    Call it before HDF5 opens a file: a few damaged bytes can make HDF5 loop for ever.
     """
     manifest = stored.read_manifest(where)
     for name in FEWEST:
@@ -48,14 +48,14 @@ def check_files(where: Path, fewest: Mapping[str, int] = FEWEST) -> dict[str, in
     return counts
 
 
-def _require(what: str, kind: str, found: Any, expected: Any) -> None:
-    if found != expected:
-        raise CheckFailed(f"{what}: the {kind} is {found}; the manifest says {expected}: {stored.MEND}")
+def _require(what: str, kind: str, actual: Any, expected: Any) -> None:
+    if actual != expected:
+        raise CheckFailed(f"{what}: the {kind} is {actual}; the manifest says {expected}: {stored.MEND}")
 
 
 @dataclass
 class Comparisons:
-    """How many cases were compared, in how many dtypes, and what was out of its bound."""
+    """The number of cases, the number of comparisons (a case in a dtype), and each result that breaks its bound."""
 
     cases: int = 0
     comparisons: int = 0
@@ -69,9 +69,9 @@ def check_engine(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Comparisons:
-    """Run an engine on stored inputs, operations' or nets', in float32 and float64 and compare with the results.
+    """Run an engine on stored inputs of operations or nets, in float32 and float64; compare with the stored results.
 
-    groups: cases of any format. net_class: leakysm.Conv4, for the whole nets.
+    groups: cases in any format. net_class: leakysm.Conv4, which runs the whole nets.
     """
     groups = {case: upgraded(group) for case, group in groups.items()}
     of_nets = {case: group for case, group in groups.items() if case.startswith("conv4/")}
@@ -90,7 +90,7 @@ def check_engine(
 def check_operations(
     engine: Engine, groups: Mapping[str, Group], *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Comparisons:
-    """Compare an engine's results with the stored cases of operations alone."""
+    """Compare an engine's results with the stored cases of operations; whole nets are left out."""
     checked, implementation = Comparisons(), EngineImplementation(engine)
     for done, (case, group) in enumerate(groups.items()):
         progress(done, len(groups))

@@ -1,4 +1,4 @@
-"""Reference vectors in other formats: npz, JSON, plain text; one file, or one an operation. See FORMAT.md."""
+"""Export the reference vectors as npz, JSON or plain text: one file, or one for each operation. See FORMAT.md."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Groups = Mapping[str, Group]  # of today's format
 
 
 def export(groups: Groups, output: Path, version: str, kind: str | None = None) -> list[Path]:
-    """Write groups to a file, whose ending says how, or to a folder: one file an operation. Returns what was written.
+    """Write groups to one file, whose ending gives the format, or to a folder with a file for each operation.
 
-    kind: json or text, for a folder; json if None. version: the vectors', from their manifest.
+    kind: the format in a folder, "json" (also None) or "text". version: that of the vectors, from their manifest.
+    Returns the files that were written.
     """
     ending = file_ending(output, kind)
     if ending:
@@ -37,7 +38,7 @@ def export(groups: Groups, output: Path, version: str, kind: str | None = None) 
 
 
 def file_ending(output: Path, kind: str | None) -> str | None:
-    """How an output ends that is to be one file; None if it is to be a folder. UserError if it can be neither."""
+    """The ending of an output that is one file; None for a folder. UserError if it can be neither."""
     ending = next((known for known in ENDINGS if output.name.endswith(known)), None)
     if ending is None and output.suffix and not output.is_dir():
         raise UserError(
@@ -49,7 +50,7 @@ def file_ending(output: Path, kind: str | None) -> str | None:
 
 
 def _parts(groups: Groups) -> Iterator[tuple[str, dict[str, Group]]]:
-    """(name of a file, its groups): an operation's; a whole net is large and has one for itself."""
+    """(name of a file, its groups): a file for each operation, and one for each whole net, since nets are large."""
     parts: dict[str, dict[str, Group]] = {}
     for case, group in groups.items():
         operation = case.partition("/")[0]
@@ -59,7 +60,7 @@ def _parts(groups: Groups) -> Iterator[tuple[str, dict[str, Group]]]:
 
 
 def npz_bytes(groups: Groups, version: str) -> bytes:
-    """Keys are case/path, of an attribute case/@name; @format and @version stand alone."""
+    """The npz file. Its keys: case/path for an array, case/@name for an attribute, @format and @version."""
     flat: dict[str, Any] = {"@format": FORMAT, "@version": version}
     for name, group in groups.items():
         flat |= {f"{name}/{path}": array for path, array in group.arrays.items()}
@@ -74,14 +75,14 @@ def _texts(group: Group) -> dict[str, str]:
 
 
 def json_bytes(groups: Groups, version: str) -> bytes:
-    """Numbers are the shortest decimals that give the same float64."""
+    """The JSON file. Its numbers are the shortest decimals that give the float64 back."""
     cases = {name: _json_case(group) for name, group in groups.items()}
     whole = {"format": FORMAT, "version": version, "count": len(cases), "cases": cases}
     return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _json_case(group: Group) -> dict[str, Any]:
-    """Attributes first, then a tree of the paths: only the first and the last / of a path divide."""
+    """A case as JSON: attributes, then the arrays as a tree. Only the first and the last / of a path divide it."""
     case: dict[str, Any] = {**_texts(group), "parameters": json.loads(group.contents["parameters"])}
     case |= {key: list(filter(None, case[key].split(","))) for key in ("dtypes", "flags", "one_way")}
     case["own"] = case["own"] == "true"
@@ -107,7 +108,7 @@ def _json_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 
 def text_bytes(groups: Groups, version: str) -> bytes:
-    """Lines of words divided by single spaces."""
+    """The plain text file: lines of words with one space between them."""
     lines = [f"leakysm-vectors {FORMAT} {version} {len(groups)}"]
     for name, group in groups.items():
         lines.append(f"case {name}")
@@ -119,7 +120,7 @@ def text_bytes(groups: Groups, version: str) -> bytes:
 
 
 def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """distance.operation, distance.threshold: a metric's parameters follow its name."""
+    """Parameters as (name, value); a metric's own follow it under names such as distance.threshold."""
     for key, value in parameters.items():
         if isinstance(value, Mapping):
             yield f"{prefix}{key}", value["operation"]
@@ -134,7 +135,7 @@ def _text_line(path: str, array: np.ndarray[Any, Any]) -> str:
 
 
 def _zipped(groups: Groups, version: str) -> bytes:
-    """Gzip by the strategy for data with few repetitions, which digits are: a tenth smaller than by the usual one."""
+    """Gzip with the strategy for data with few repetitions. For digits the result is a tenth smaller than usual."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
     return packer.compress(json_bytes(groups, version)) + packer.flush()
 

@@ -1,7 +1,8 @@
-"""Working the vectors out: every fixed case of every registered operation, and the whole-net cases.
+"""Compute the vectors: every fixed case of every registered operation, and the whole-net cases.
 
-Remade vectors must be the shipped ones: the content digest of every 50-digit case must be equal, the float64 cases must
-lie within their bound. A case may be added (a minor version), none may change or disappear (a major one).
+Vectors that are made again must be the shipped ones: each 50-digit case must have the same content digest, each
+float64 case must lie within its bound. A case may be added (a minor version). None may change or disappear (a major
+version).
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at mos
 
 
 def operation_groups() -> dict[str, Group]:
-    """operation/case -> its group, for all fixed cases that are stored: large, sampled ones are not."""
+    """The group of each fixed case that is stored, by operation/case. Large and sampled cases are not stored."""
     truths = [truth for entry in ENTRIES.values() for truth in entry.truths]
     return {truth.case.id: case_group(truth) for truth in truths if truth.case.stored}
 
 
 def case_group(truth: Truth) -> Group:
-    """Inputs, parameters, cotangent, exact results with scale, underflow and factors, and what else may be right."""
+    """One case: inputs, parameters, cotangent, exact results with scale, underflow and factors, and alternatives."""
     case, entry = truth.case, truth.entry
     group = Group(
         contents={
@@ -60,8 +61,8 @@ def case_group(truth: Truth) -> Group:
     others = {dtype: alternatives.of(truth, Precision(dtype)) for dtype in FILES if dtype in case.dtypes}
     for part, name, exact in alternatives.results(truth):
         _add_result(group, f"{part}/{name}", exact, truth, max((o[name].shift for o in others.values()), default=0.0))
-        for dtype, found in others.items():
-            group.arrays |= found[name].arrays(f"alternatives/{dtype}/{name}")
+        for dtype, by_name in others.items():
+            group.arrays |= by_name[name].arrays(f"alternatives/{dtype}/{name}")
     return group
 
 
@@ -78,8 +79,8 @@ def _add_result(group: Group, at: str, exact: Exact, truth: Truth, shift: float)
 
 
 @dataclass
-class Remade:
-    """What making the vectors came to, against those that were there before."""
+class MakeResult:
+    """The ids of the cases that were made, sorted by how they compare with the vectors that were there before."""
 
     same: list[str] = field(default_factory=list)
     within_bound: list[str] = field(default_factory=list)
@@ -99,11 +100,11 @@ def make(
     shipped: Path | None = None,
     major: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Remade:
-    """Work all vectors out and publish them to a folder.
+) -> MakeResult:
+    """Compute all vectors and publish them to a folder.
 
     reference, net_class: the reference engine and leakysm.Conv4, which compute the large nets. shipped: the vectors to
-    compare with (default: the installed ones, if any), which must be whole. major: let cases change.
+    compare with, which must be undamaged (default: the installed ones, if any). major: allow cases to change.
     """
     named, shipped = shipped is not None, shipped or stored.folder()
     if named or (shipped / stored.MANIFEST).is_file():
@@ -115,7 +116,7 @@ def make(
     return publish(out, {OPERATIONS: operations, NETS: whole_nets}, within, shipped=shipped, major=major)
 
 
-def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major: bool = False) -> Remade:
+def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major: bool = False) -> MakeResult:
     """Write the files and a manifest with the next version. CheckFailed if a case would change or disappear."""
     there = (shipped / stored.MANIFEST).is_file()
     before = stored.read_manifest(shipped) if there else {"version": "0.0.0", "files": {}}
@@ -142,9 +143,9 @@ def _read_if_there(path: Path) -> dict[str, Group]:
     return {case: upgraded(group) for case, group in stored.read(path).items()} if path.is_file() else {}
 
 
-def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> Remade:
-    """Which cases are the same by content digest, new, changed, or gone."""
-    remade = Remade(within_bound=within)
+def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> MakeResult:
+    """Sort the cases by content digest: same, added, changed or missing."""
+    remade = MakeResult(within_bound=within)
     for name, groups in files.items():
         known: dict[str, str] = before["files"].get(name, {}).get("cases", {})
         remade.missing += sorted(set(known) - set(groups))
@@ -156,7 +157,7 @@ def compare(before: Mapping[str, Any], files: Files, within: list[str]) -> Remad
     return remade
 
 
-def _next_version(version: str, remade: Remade) -> str:
+def _next_version(version: str, remade: MakeResult) -> str:
     major, minor, _ = map(int, version.split("."))
     if remade.changed or remade.missing or major == 0:
         return f"{major + 1}.0.0"

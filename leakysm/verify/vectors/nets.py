@@ -1,9 +1,9 @@
 """Whole-net cases: Conv4's weights, an episode of images, embeddings, distances, loss, every parameter's gradient.
 
 Two nets times two metrics. `small`: 4 channels, 16x16 images, in 50-digit arithmetic. `full`: 64 channels, 28x28
-images, too much for that, so computed by the reference operations in float64, with a stated bound, and marked so. The
-scale of every array is its largest magnitude; k is measured, with a margin of 8 and more: what rounding comes to on its
-way through four blocks.
+images. That is too much for 50 digits: the reference operations compute it in float64, with a stated bound, and the
+case is marked so. The scale of every array is its largest magnitude. k, which says how rounding grows through four
+blocks, is measured and has a margin of 8 or more.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ NetClass = Callable[..., Any]  # leakysm.Conv4: it is handed in, for verificatio
 
 
 def exact_results(case: Net, metric: Metric) -> tuple[Results, float]:
-    """Embeddings, distances, loss and gradients in 50 digits, rounded; and the margin of the discrete choices."""
+    """Embeddings, distances, loss and gradients in 50 digits, then rounded; and the margin of the discrete choices."""
     exact = training_pass(case.parameters, case.images, case.labels, case.labels, metric)
     arrays = {"embeddings": exact.embeddings, "distances": exact.distances, "loss": exact.loss}
     arrays |= {f"gradients/{name}": gradient for name, gradient in exact.gradients.items()}
@@ -92,9 +92,9 @@ def _running(channels: int, dtype: str) -> dict[str, Any]:
 
 
 def groups(shipped: Mapping[str, Group], reference: Engine, net_class: NetClass) -> tuple[dict[str, Group], list[str]]:
-    """All whole-net cases, the full ones by the reference engine, and the names of those that are the shipped ones.
+    """All whole-net cases, and the names of the float64 cases for which the shipped results are kept.
 
-    A float64 case within its bound of the shipped one is the shipped one.
+    The reference engine computes the full nets. Results within the bound of the shipped ones are replaced by those.
     """
     made, within = {}, []
     for name, metric in METRICS.items():

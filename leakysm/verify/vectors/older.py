@@ -1,7 +1,7 @@
-"""Format 1 of the files, said in today's: old vectors are read for ever.
+"""Convert format 1 of the files to today's: old vectors are read for ever.
 
-There k was one number, n an integer that counted smallest normal numbers for a whole array, and the alternatives were
-combinations, numbered, without a scale of their own.
+In format 1, k is one number, n is the number of smallest normal numbers for a whole array, and the alternatives are
+numbered combinations that have no scale of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from leakysm.verify.vectors.stored import FORMAT, Group
 
 
 def upgraded(group: Group) -> Group:
-    """The same case in today's format; the group itself if it is."""
+    """The group in today's format; itself if it has that format already."""
     if group.format == FORMAT:
         return group
     arrays: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""An operation's parameters as JSON holds them, and back."""
+"""Convert an operation's parameters to JSON and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of reference vectors: a flat mapping of paths to arrays and attributes, read, written and digested.
+"""Read, write and digest the files of reference vectors: flat mappings of paths to arrays and attributes.
 
 A digest is taken over contents, not over the file: another version of HDF5 changes every byte of a file.
 """
@@ -21,7 +21,7 @@ from leakysm.files import write_atomically
 from leakysm.strict_json import json_text
 
 FORMAT = 2  # changes when a reader would have to
-OLDER = (1,)  # read for ever: `older.upgraded` says the same in today's format
+OLDER = (1,)  # read for ever: `older.upgraded` converts them
 MANIFEST = "manifest.json"
 SCALARS = ("worst", "usual", "k", "n")  # k and n: format 1
 OPERATIONS, NETS = "operations.h5", "nets.h5"
@@ -57,7 +57,7 @@ def folder() -> Path:
 
 
 def write(path: Path, groups: Mapping[str, Group]) -> None:
-    """All groups into one file, which appears whole or not at all."""
+    """Write all groups to one file, which appears whole or not at all."""
     import h5py
 
     buffer = io.BytesIO()
@@ -73,7 +73,7 @@ def write(path: Path, groups: Mapping[str, Group]) -> None:
 
 
 def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
-    """A factor is an attribute of its result's group, which takes a tenth of a dataset's room."""
+    """Write one array. A factor becomes an attribute of its group, which takes a tenth of a dataset's space."""
     parent, _, last = key.rpartition("/")
     if last in SCALARS:
         node.require_group(parent).attrs[last] = array
@@ -109,7 +109,7 @@ def _arrays(node: Any, at: str = "") -> Iterator[tuple[str, np.ndarray[Any, Any]
 def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> dict[str, Group]:
     """All groups of a file, or of one operation in it, in the order of their names, as they are stored.
 
-    arrays: False leaves them out, which is quicker.
+    arrays: False leaves the arrays out, which is faster.
     """
     import h5py
 
@@ -123,10 +123,10 @@ def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> di
         raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: {MEND}") from None
 
 
-def _require_known(path: Path, found: Any) -> None:
-    if found not in (*OLDER, FORMAT):
+def _require_known(path: Path, version: Any) -> None:
+    if version not in (*OLDER, FORMAT):
         known = f"{', '.join(map(str, OLDER))} or {FORMAT}"
-        raise UserError(f"{path} has format {found}; {known} is expected: update leakysm")
+        raise UserError(f"{path} has format {version}; {known} is expected: update leakysm")
 
 
 def _groups(file: Any, operation: str | None, arrays: bool) -> Iterator[tuple[str, Group]]:
@@ -157,14 +157,16 @@ def read_manifest(where: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: {MEND}")
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        whole = isinstance(found["version"], str) and all(isinstance(f["cases"], dict) for f in found["files"].values())
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        whole = isinstance(manifest["version"], str) and all(
+            isinstance(f["cases"], dict) for f in manifest["files"].values()
+        )
         if not whole:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
-    _require_known(path, found.get("format"))
-    return found
+    _require_known(path, manifest.get("format"))
+    return manifest
 
 
 def write_manifest(where: Path, manifest: Mapping[str, Any]) -> None:

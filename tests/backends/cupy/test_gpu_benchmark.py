@@ -30,7 +30,7 @@ def torch_with_weights_of(net, metric):
 @pytest.mark.parametrize("metric", [SquaredEuclidean(), LeakySquaredEuclidean(threshold=2.0, slope=0.1)], ids=str)
 def test_both_sides_do_the_same_work(host_kernels, metric):
     """The same losses at the first step, and at the second, after the first one's update."""
-    ours = gpu.Ours(HostEngine(host_kernels), SMALL, metric)
+    ours = gpu.OurStep(HostEngine(host_kernels), SMALL, metric)
     theirs = torch_with_weights_of(ours.net, metric)
     for indices in sizes.episodes(SMALL, 2):
         record = ours.step(indices)
@@ -47,7 +47,7 @@ def test_the_floors_have_the_steps_shapes():
 
 
 def test_a_profile_counts_a_step_and_its_operations(host_kernels):
-    ours = gpu.Ours(HostEngine(host_kernels), SMALL, SquaredEuclidean())
+    ours = gpu.OurStep(HostEngine(host_kernels), SMALL, SquaredEuclidean())
     rows = gpu_profile.profile(ours, SMALL, seconds=lambda launch: 1e-6)
     host_kernels.launched.clear()
     ours.step(sizes.episodes(SMALL, 1)[0])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.backends.protocol import reference_pair
 from leakysm.errors import UserError
-from leakysm.verify.registry import Case
+from leakysm.verify.case import Case
 from tests.within_bounds import assert_within_bounds
 
 ENGINE, REFERENCE = NumpyEngine(1).operation("prototypes"), reference_pair("prototypes")

@@ -1,4 +1,7 @@
-"""The settings that a user left out: the defaults of the data set, lowered to what its classes allow."""
+"""Fill in the settings that a user left out.
+
+The defaults themselves stand in leakysm/choices.py. Here they are lowered to what the data set's classes allow.
+"""
 
 from __future__ import annotations
 

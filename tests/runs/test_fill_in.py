@@ -11,7 +11,7 @@ from leakysm.data import ClassSet, Dataset
 from leakysm.data.inputs import InputFormat
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
-from leakysm.runs.defaults import fit, with_defaults
+from leakysm.runs.fill_in import fit, with_defaults
 
 MACHINE = {"device": "cpu", "backend": "numpy"}
 

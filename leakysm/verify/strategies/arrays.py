@@ -1,7 +1,6 @@
-"""Hypothesis strategies for the corners where distances, softmaxes and their gradients break, for anybody to import.
+"""Strategies for arrays and parameters: pairs of points, logits, labels, episodes, images, thresholds, metrics.
 
-All draw float64 arrays whose numbers the given `dtype` holds exactly, so that the same draw serves every wider dtype.
-`cases(operation)` draws whole calls. Shapes: x (N, D), c (M, D), logits (N, M), images (N, H, W, C).
+Shapes: x (N, D), c (M, D), logits (N, M), images (N, H, W, C).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
 from leakysm.verify.adapters.numpy_arrays import NumPyArrays
-from leakysm.verify.registry import Case
 
 Array = Any  # a NumPy array
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -192,141 +190,3 @@ def arranged(values: Array, layout: str) -> Array:
 def layouts(draw: Draw, values: st.SearchStrategy[Array]) -> Array:
     """Non-contiguous, negative-stride, column-major and read-only views of what another strategy draws."""
     return arranged(draw(values), draw(st.sampled_from(LAYOUTS)))
-
-
-# Whole calls, for `leakysm.verify.registry`.
-
-
-@st.composite
-def _distance_case(draw: Draw, operation: str) -> Case:
-    dtype = draw(DTYPES)
-    kind = draw(st.sampled_from(PAIR_KINDS))
-    x, c = draw(pairs(dtype, kind))
-    return Case(operation, "random", (x, c), draw(cotangents((len(x), len(c)))), {}, _flags(kind))
-
-
-def _flags(kind: str) -> tuple[str, ...]:
-    """Drawn, and what of; an infinite logit's flag is named in full."""
-    return (
-        "random",
-        {"infinite": "infinite-logit", "equal": "equal-distances", "exploded": "saturated"}.get(kind, kind),
-    )
-
-
-@st.composite
-def _leaky_case(draw: Draw) -> Case:
-    case = draw(_distance_case("leaky_squared_euclidean"))
-    x, c = case.arguments
-    per = draw(st.sampled_from(("pair", "coordinate")))
-    with np.errstate(over="ignore"):
-        squares = (x[:, None, :] - c[None]) ** 2
-        distances = squares.sum(-1) if per == "pair" else squares
-    threshold = draw(thresholds(distances))
-    parameters = {"threshold": threshold, "slope": draw(slopes()), "per": per}
-    return Case(case.operation, "random", (x, c), case.dy, parameters, case.flags)
-
-
-@st.composite
-def _log_softmax_case(draw: Draw) -> Case:
-    kind = draw(st.sampled_from(LOGIT_KINDS))
-    z = draw(logits(draw(DTYPES), kind))
-    return Case("log_softmax", "random", (z,), draw(cotangents(z.shape)), {}, _flags(kind))
-
-
-@st.composite
-def _cross_entropy_case(draw: Draw) -> Case:
-    kind = draw(st.sampled_from(LOGIT_KINDS))
-    z = draw(logits(draw(DTYPES), kind))
-    marks = draw(labels(*z.shape))
-    marks = np.where(np.isfinite(z[np.arange(len(z)), marks]), marks, z.argmax(-1))  # an infinite loss is our own case
-    return Case("cross_entropy", "random", (z, marks), draw(cotangents(())), {}, _flags(kind))
-
-
-@st.composite
-def _prototypes_case(draw: Draw) -> Case:
-    marks = draw(support_labels(draw(st.integers(1, 4))))
-    z = draw(arrays((len(marks), draw(st.integers(1, 5))), draw(DTYPES)))
-    way = int(marks.max()) + 1
-    return Case("prototypes", "random", (z, marks, way), draw(cotangents((way, z.shape[1]))), {}, ("random",))
-
-
-@st.composite
-def _prototypical_loss_case(draw: Draw) -> Case:
-    episode = draw(episodes(draw(DTYPES)))
-    return Case(
-        "prototypical_loss", "random", episode, draw(cotangents(())), {"distance": draw(metrics())}, ("random",)
-    )
-
-
-@st.composite
-def _conv2d_case(draw: Draw) -> Case:
-    dtype = draw(DTYPES)
-    x = draw(images(dtype))
-    w = draw(arrays((3, 3, x.shape[-1], draw(st.integers(1, 2))), dtype))
-    return Case("conv2d", "random", (x, w), draw(cotangents((*x.shape[:3], w.shape[-1]))), {}, ("random",))
-
-
-@st.composite
-def _relu_case(draw: Draw) -> Case:
-    x = draw(images(draw(DTYPES)))
-    return Case("relu", "random", (x,), draw(cotangents(x.shape)), {}, ("random",))
-
-
-@st.composite
-def _max_pool2d_case(draw: Draw) -> Case:
-    x = draw(images(draw(DTYPES), least=2))
-    n, h, w, c = x.shape
-    return Case("max_pool2d", "random", (x,), draw(cotangents((n, h // 2, w // 2, c))), {}, ("random",))
-
-
-def _channels(draw: Draw, c: int, dtype: str) -> tuple[Array, Array]:
-    return draw(arrays((c,), dtype)), draw(arrays((c,), dtype))
-
-
-def _statistics(draw: Draw, c: int, dtype: str) -> tuple[Array, Array]:
-    return draw(arrays((c,), dtype)), abs(draw(arrays((c,), dtype)))
-
-
-@st.composite
-def _batch_norm_case(draw: Draw, given: bool) -> Case:
-    dtype = draw(DTYPES)
-    x = draw(images(dtype, least=2, most=4))
-    channels = _channels(draw, x.shape[-1], dtype) + (_statistics(draw, x.shape[-1], dtype) if given else ())
-    operation = "batch_norm_inference" if given else "batch_norm"
-    return Case(operation, "random", (x, *channels), draw(cotangents(x.shape)), {}, ("random",))
-
-
-@st.composite
-def _conv_block_case(draw: Draw, given: bool) -> Case:
-    dtype = draw(DTYPES)
-    x = draw(images(dtype, least=2, most=4))
-    f = draw(st.integers(1, 2))
-    w = draw(arrays((3, 3, x.shape[-1], f), dtype))
-    channels = _channels(draw, f, dtype) + (_statistics(draw, f, dtype) if given else ())
-    n, h, width, _ = x.shape
-    operation = "conv_block_inference" if given else "conv_block"
-    return Case(operation, "random", (x, w, *channels), draw(cotangents((n, h // 2, width // 2, f))), {}, ("random",))
-
-
-_CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
-    "squared_euclidean": lambda: _distance_case("squared_euclidean"),
-    "leaky_squared_euclidean": _leaky_case,
-    "euclidean": lambda: _distance_case("euclidean"),
-    "cosine_distance": lambda: _distance_case("cosine_distance"),
-    "prototypes": _prototypes_case,
-    "log_softmax": _log_softmax_case,
-    "cross_entropy": _cross_entropy_case,
-    "prototypical_loss": _prototypical_loss_case,
-    "conv2d": _conv2d_case,
-    "relu": _relu_case,
-    "max_pool2d": _max_pool2d_case,
-    "batch_norm": lambda: _batch_norm_case(False),
-    "batch_norm_inference": lambda: _batch_norm_case(True),
-    "conv_block": lambda: _conv_block_case(False),
-    "conv_block_inference": lambda: _conv_block_case(True),
-}
-
-
-def cases(operation: str) -> st.SearchStrategy[Case]:
-    """Whole calls of a built-in operation: arguments, parameters, cotangent."""
-    return _CASES[operation]()

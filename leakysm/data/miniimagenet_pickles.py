@@ -90,8 +90,9 @@ class _Unpickler(pickle._Unpickler):
     This is Python's own unpickler in Python, with two changes: `find_class` gives inert stand-ins, and the keys of
     dicts must be texts or numbers. The C unpickler with the same `find_class` does not do (tried on Python 3.11): a
     dict with a key of a million nested tuples, or a frozenset of them, ends the process, because hashing the tuples
-    overflows the C stack before `find_class` is ever asked: four of the files `HOSTILE` in tests/data/test_pickles.py.
-    It also makes room for as many memo entries as a file claims, 34 GB for a file of a few bytes.
+    overflows the C stack before `find_class` is ever asked: four of the files `HOSTILE` in
+    tests/data/test_miniimagenet_pickles.py. It also makes room for as many memo entries as a file claims, 34 GB for a
+    file of a few bytes.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)

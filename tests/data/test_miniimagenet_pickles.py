@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm.data import load
-from leakysm.data.pickles import read_cache
+from leakysm.data.miniimagenet_pickles import read_cache
 from leakysm.errors import UserError
 from tests.data.conftest import noise, wnids
 

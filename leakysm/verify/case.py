@@ -1,0 +1,80 @@
+"""A case: one call of an operation, written down with exact numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.registry import OPERATIONS, Operation
+
+DTYPES = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of the first and the second argument that are looked at, where a case has too many pairs for all."""
+
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One call: arguments in positional order (float64 arrays, integer labels, counts), parameters, cotangent dy.
+
+    It is used in every dtype that holds all of its numbers exactly. flags: keys of `leakysm.verify.flags.FLAGS`;
+    note: why the case exists. own: what it checks is promised by this package only, not asked of others. one_way: the
+    dtypes in which all roundings may go one way, so that the worst bound judges. stored: whether the reference vectors
+    hold it; large cases are left out. sample: what is looked at of a distance with very many pairs; everything by
+    default.
+    """
+
+    operation: str
+    name: str
+    arguments: tuple[Any, ...]
+    dy: Any
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    note: str = ""
+    own: bool = False
+    one_way: tuple[str, ...] = ()
+    stored: bool = True
+    sample: Sample | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.operation}/{self.name}"
+
+    @property
+    def definition(self) -> Operation:
+        return OPERATIONS[self.operation]
+
+    @cached_property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes in which every number of the case is representable."""
+        return tuple(dtype for dtype in DTYPES if all(_representable(a, dtype) for a in (*self.floats, self.dy)))
+
+    @property
+    def floats(self) -> list[Any]:
+        """The arguments that are arrays of floats."""
+        return [a for a, kind in zip(self.arguments, self.definition.arguments, strict=True) if kind.kind == "array"]
+
+    @property
+    def refusable(self) -> bool:
+        """Whether others may raise in place of an answer: some libraries refuse eps = 0."""
+        return self.parameters.get("eps") == 0
+
+    @property
+    def size(self) -> int:
+        """How many numbers it takes to write the case down."""
+        return sum(int(np.size(a)) for a in (*self.arguments, self.dy))
+
+
+def _representable(values: Any, dtype: str) -> bool:
+    array = np.asarray(values, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(array.astype(dtype).astype(np.float64), array, equal_nan=True))
