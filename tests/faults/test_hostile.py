@@ -12,6 +12,7 @@ import pytest
 from PIL import EpsImagePlugin
 
 from leakysm.data.images import read_for_net
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 from tests.faults.formats import FORMATS
 from tests.faults.hostile import HOSTILE, Hostile
@@ -94,5 +95,5 @@ def test_an_image_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     image = tmp_path / "x.png"
     image.write_bytes(postscript(b"", np.random.default_rng(0))[0])
     with pytest.raises(UserError):
-        read_for_net([image], image_shape=(16, 16, 1), ink=False)
+        read_for_net([image], InputFormat.unscaled((16, 16, 1)))
     assert not started.exists()
