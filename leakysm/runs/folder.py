@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically
 from leakysm.locks import locked
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
@@ -126,8 +126,8 @@ class RunFolder:
     def episodes(self) -> int:
         """How many training episodes metrics.csv holds so far."""
         try:
-            return max(0, self.metrics.read_bytes().count(b"\n") - 1)
-        except OSError:
+            return max(0, read_file(self.metrics, mend="put it back").count(b"\n") - 1)
+        except UserError:
             return 0
 
     def require_config(self) -> TrainConfig:
