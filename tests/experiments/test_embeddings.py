@@ -97,7 +97,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
     pairs = {
         "expected a name that ends in .npy or .h5": ("z.txt", None),
         "missing.npy does not exist": ("missing.npy", None),
-        "missing.h5: no such file": ("missing.h5", None),
+        "missing.h5 does not exist": ("missing.h5", None),
         "whose class is which": ("z.npy", None),
         "expected floats": ("whole.npy", "labels.npy"),
         "embedding 7 is not finite": ("hole.npy", "labels.npy"),
