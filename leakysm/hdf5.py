@@ -82,7 +82,9 @@ def read_hdf5(
     except Hdf5Error:
         raise
     except Exception as error:  # HDF5 fails in many ways on damaged files
-        raise Hdf5Error(f"no whole HDF5 file ({' '.join(str(error).split()) or type(error).__name__})") from None
+        raise Hdf5Error(
+            f"no HDF5 file, or a damaged one ({' '.join(str(error).split()) or type(error).__name__})"
+        ) from None
 
 
 class _Reader:

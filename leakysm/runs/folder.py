@@ -13,6 +13,7 @@ from leakysm.files import create_atomically, read_file, remove_leftovers, write_
 from leakysm.locks import locked
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
+from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
 
 FILES = {
@@ -95,6 +96,12 @@ class RunFolder:
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
             )
+        try:
+            require_sound(checkpoint, config.optimizer)
+        except UserError as error:
+            raise UserError(
+                f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"
+            ) from None
         return checkpoint
 
     def refuse_a_run(self, *, resume: bool) -> None:
