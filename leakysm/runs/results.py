@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,10 @@ from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.hdf5 import Hdf5Error, read_hdf5
 from leakysm.runs.settings import TrainConfig
+from leakysm.small_texts import parse_json
 from leakysm.training.evaluation import TestResult
 
+LARGEST_SUMMARY = 1 << 22  # bytes of summary.json
 LARGEST_EPISODES = 1 << 28  # bytes of test-episodes.h5
 AGREEMENT = 0.01  # percent: how far a test's mean in its two files may differ
 
@@ -59,7 +60,7 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[TestResult]]:
     from leakysm.runs.summary_schema import tests_of
 
     try:
-        content = json.loads(read_file(path, mend="make it readable").decode())
+        content = parse_json(read_file(path, most=LARGEST_SUMMARY, mend="make it readable"))
         return content, tests_of(content)
     except UserError:
         raise

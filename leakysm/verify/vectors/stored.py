@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,6 +18,7 @@ import numpy as np
 from leakysm.errors import CheckFailed, UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.hdf5 import Hdf5Error, Node, read_hdf5
+from leakysm.small_texts import parse_json
 from leakysm.strict_json import json_text
 
 FORMAT = 2  # changes when a reader would have to
@@ -154,11 +154,13 @@ def read_manifest(where: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: {MEND}")
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found: dict[str, Any] = parse_json(read_file(path, most=LARGEST, mend=MEND))
         whole = isinstance(found["version"], str) and all(isinstance(f["cases"], dict) for f in found["files"].values())
         if not whole:
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        if isinstance(problem, UserError):
+            raise
         raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
     _require_known(path, found.get("format"))
     return found
