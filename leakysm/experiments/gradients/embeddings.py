@@ -12,8 +12,9 @@ from leakysm.data.dataset import starts_of
 from leakysm.episodes import sample
 from leakysm.errors import UserError
 from leakysm.experiments.gradients.suggest import EmbeddedEpisode
-from leakysm.files import opened, read_file
+from leakysm.files import read_file
 from leakysm.hdf5 import Hdf5Error, read_hdf5
+from leakysm.numpy_files import NumpyFileError, read_npy
 
 LARGEST = 1 << 34  # bytes of a file of embeddings
 
@@ -71,17 +72,13 @@ def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDA
 
 
 def _load(path: Path) -> NDArray[np.generic]:
-    try:
-        with opened(path, most=LARGEST, mend="name an .npy file") as file:
-            array = np.load(file, allow_pickle=False)
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
-        reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
-        raise UserError(f"{path} is no .npy file of numbers ({reason}); save it by numpy.save") from None
-    if not isinstance(array, np.ndarray):
+    content = read_file(path, most=LARGEST, mend="name an .npy file")
+    if content.startswith(b"PK"):
         raise UserError(f"{path} is an archive of arrays, expected one array; save it by numpy.save")
-    return array
+    try:
+        return read_npy(content)
+    except NumpyFileError as error:
+        raise UserError(f"{path} is no .npy file of numbers ({error}); save it by numpy.save") from None
 
 
 def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
