@@ -35,6 +35,7 @@ from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
 from leakysm.errors import LeakysmError
 
 FULL = (ENOSPC, EDQUOT)
+LONGEST = 600  # letters of a message
 
 
 class OneLineErrors(SectionedGroup):
@@ -77,9 +78,9 @@ def told(error: Exception) -> tuple[str, int]:
         context = getattr(error, "ctx", None)
         where = f"; see {context.command_path} --help" if context else ""
         message = wrong_value(error) or " ".join(error.format_message().replace("Value error, ", "").split())
-        return message.rstrip(".") + where, error.exit_code
+        return shortened(message.rstrip(".") + where), error.exit_code
     if isinstance(error, LeakysmError):
-        return " ".join(str(error).split()), error.exit_code
+        return shortened(" ".join(str(error).split())), error.exit_code
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
         mend = "make room, or choose another place" if error.errno in FULL else "give another one"
         return f"{error.filename}: {error.strerror}; {mend}", 2
@@ -88,6 +89,13 @@ def told(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"out of memory ({' '.join(str(error).split())}); use a smaller way, shot or query, or smaller images", 1
     raise error
+
+
+def shortened(message: str) -> str:
+    """The message without its middle where it is long: it may quote what a file holds. Its beginning names the file,
+    and its end says what to do."""
+    cut = len(message) > LONGEST
+    return f"{message[: LONGEST * 3 // 5]} ... {message[-LONGEST * 2 // 5 :]}" if cut else message
 
 
 def wrong_value(error: Any) -> str | None:

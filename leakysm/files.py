@@ -16,6 +16,7 @@ from pathlib import Path
 from leakysm.errors import UserError
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
+PIECE = 1 << 20
 
 
 def printable(path: Path | str) -> str:
@@ -27,32 +28,51 @@ def printable(path: Path | str) -> str:
 def opened(path: Path, *, most: int, mend: str) -> Iterator[BufferedReader]:
     """The file, open for reading. UserError that ends in `mend` if it cannot be read, or holds more than `most` bytes.
 
-    A device may have no end, so none is opened.
+    Only a regular file is read: a device may have no end, and a pipe may wait for ever for its first byte.
     """
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise UserError(f"{printable(path)} is a folder, and a file is expected; {mend}")
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-            raise UserError(f"{printable(path)} is a device, and a file is expected; {mend}")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > most:
-                raise UserError(f"{printable(path)} has {size} bytes, expected {most} at most; {mend}")
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{printable(path)} is {_kind(status.st_mode)}, and a file is expected; {mend}")
+            if status.st_size > most:
+                raise _too_large(path, status.st_size, most, mend)
             yield file
     except FileNotFoundError:
         raise UserError(f"{printable(path)} does not exist; {mend}") from None
+    except IsADirectoryError:
+        raise UserError(f"{printable(path)} is a folder, and a file is expected; {mend}") from None
     except OSError as error:
         raise UserError(f"{printable(path)} cannot be read ({error.strerror or error}); {mend}") from None
+    except ValueError as error:  # a NUL in the name
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{printable(path)!r} is no file's name ({error}); {mend}") from None
 
 
 def read_file(path: Path, *, most: int = LARGEST, mend: str) -> bytes:
     """The whole content. UserError that ends in `mend` if it cannot be read, or is more than `most` bytes."""
     with opened(path, most=most, mend=mend) as file:
-        content = file.read(most + 1)
-    if len(content) > most:  # a pipe does not tell its size beforehand
-        raise UserError(f"{printable(path)} holds more than {most} bytes; {mend}")
-    return content
+        parts = [file.read(os.fstat(file.fileno()).st_size)]
+        while part := file.read(PIECE):  # written while it is read, or of a system that does not tell the size
+            parts.append(part)
+            if sum(map(len, parts)) > most:
+                raise _too_large(path, sum(map(len, parts)), most, mend)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A descriptor at once: opening a pipe otherwise waits until somebody writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
+    return next((name for has, name in kinds if has(mode)), "a device")
+
+
+def _too_large(path: Path, size: int, most: int, mend: str) -> UserError:
+    return UserError(f"{printable(path)} has {size} bytes, expected {most} at most; {mend}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -20,8 +20,11 @@ from platformdirs import user_cache_path
 
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
+from leakysm.files import read_file
+from leakysm.hdf5 import Node, read_hdf5
 
 _FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
+_LARGEST = 1 << 36  # bytes of a cache
 Splits = dict[str, ClassSet]
 
 
@@ -87,19 +90,17 @@ def _read(file: Path) -> tuple[Splits, str] | None:
     if not file.exists():
         return None
     try:
-        with h5py.File(file, "r", locking=False) as h5:
-            digest = str(h5.attrs["digest"])
-            splits = {
-                name: ClassSet(
-                    group["images"][...],
-                    group["starts"][...],
-                    tuple(group["names"].asstr(errors="surrogateescape")[...]),
-                )
-                for name, group in h5.items()
-            }
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError):
-        return None  # whatever HDF5 says of a damaged file
+        whole = read_hdf5(read_file(file, most=_LARGEST, mend="remove it"))
+        digest = whole.attribute("digest", str)
+        splits = {name: _class_set(whole.group(name)) for name in whole.names}
+    except (UserError, ValueError, TypeError):
+        return None  # whatever is wrong with a damaged file
     return (splits, digest) if splits_digest(splits) == digest else None
+
+
+def _class_set(group: Node) -> ClassSet:
+    names = tuple(str(name) for name in group.data("names"))
+    return ClassSet(group.data("images"), group.data("starts"), names)
 
 
 def _write(file: Path, splits: Splits, digest: str) -> None:

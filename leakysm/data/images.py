@@ -21,6 +21,8 @@ from leakysm.data.sources import LARGEST_IMAGE, Source
 from leakysm.errors import UserError
 from leakysm.files import read_file
 
+# What Pillow may open. For others it may start a program: Ghostscript for an EPS file, whatever its name is.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,7 +41,7 @@ def decode(content: bytes, where: str) -> Image.Image:
     UserError, naming `where`, if it is damaged or cannot be read faithfully.
     """
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
         _refuse_unfaithful(image, where)
         image.load()
         if image.mode != "1":  # no camera's image has 1 bit
@@ -62,7 +64,7 @@ def decode(content: bytes, where: str) -> Image.Image:
 
 def _refuse_unfaithful(image: ImageFile, where: str) -> None:
     """UserError if 8-bit grey or RGB would not show what the image shows."""
-    frames = getattr(image, "n_frames", 1)
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a phone's: its first is the photograph
     if frames > 1:
         raise UserError(f"{where} is animated, or has pages ({frames} frames, expected 1); save one as PNG")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

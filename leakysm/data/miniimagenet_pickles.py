@@ -6,7 +6,10 @@ ours: no function that a file names is ever called, NumPy's included. Every othe
 
 from __future__ import annotations
 
+import os
 import pickle
+import struct
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +22,7 @@ from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
 from leakysm.files import opened
 
+_LARGEST_KEY = 1 << 32  # of a dict: whole numbers of one hash lie further apart
 LARGEST_CACHE = 1 << 32  # bytes; the published files have up to 0.8 GB
 
 
@@ -54,7 +58,12 @@ def read_cache(file: Path) -> ClassSet:
     try:
         data = {_text(key): value for key, value in data.items()}
         images = data["image_data"].array()
-        classes = {_text(name): _indices(indices) for name, indices in data["class_dict"].items()}
+        classes, left = {}, len(images)
+        for name, indices in data["class_dict"].items():
+            classes[_text(name)] = _indices(indices)
+            left -= len(classes[_text(name)])
+            if left < 0:  # many names may share one list
+                raise ValueError("more indices than images")
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{file} does not hold miniImageNet; {expected}") from None
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (84, 84, 3):
@@ -71,7 +80,7 @@ def _load(file: Path) -> Any:
     mend = "all of mini-imagenet-cache-{train,val,test}.pkl are needed"
     try:
         with opened(file, most=LARGEST_CACHE, mend=mend) as stream:
-            return _Unpickler(stream, encoding="bytes").load()
+            return _Unpickler(_Bounded(stream), encoding="bytes").load()
     except _RefusedContentError as error:
         raise UserError(f"{file} {error}; nothing was run, get the file elsewhere") from None
     except UserError:
@@ -82,6 +91,20 @@ def _load(file: Path) -> Any:
 
 class _RefusedContentError(Exception):
     """What the file holds that no cache does; the words go on from the file's name."""
+
+
+class _Bounded:
+    """A file that refuses to give more bytes than it has: a few bytes may ask for gigabytes."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream, self.readline = stream, stream.readline
+        self.size = os.fstat(stream.fileno()).st_size
+
+    def read(self, size: int) -> bytes:
+        """_RefusedContentError if the file does not have so many bytes."""
+        if size > self.size:
+            raise _RefusedContentError(f"asks for {size} bytes and has {self.size}")
+        return self._stream.read(size)
 
 
 class _Unpickler(pickle._Unpickler):
@@ -103,6 +126,11 @@ class _Unpickler(pickle._Unpickler):
             raise _RefusedContentError(f"names {module}.{name}, which is neither an array nor a plain container")
         return stand_in()
 
+    def load_bytearray8(self) -> None:
+        """A bytearray, as bytes: as many as the file has, because they are read before they are given room."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(size))
+
 
 def _checking_keys(load: Any) -> Any:
     """One of the unpickler's steps that fill a dict, preceded by a look at the keys on the unpickler's stack."""
@@ -110,8 +138,8 @@ def _checking_keys(load: Any) -> Any:
     def load_checked(self: Any) -> None:
         # SETITEM: [..., dict, key, value]. SETITEMS and DICT: [key, value, key, value, ...] since the mark.
         keys = self.stack[-2:-1] if load is _LOAD_SETITEM else self.stack[::2]
-        if not all(isinstance(key, str | bytes | int) for key in keys):
-            raise _RefusedContentError("has a key that is neither a text nor a number")
+        if not all(isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < _LARGEST_KEY) for key in keys):
+            raise _RefusedContentError("has a key that is neither a text nor a small number")
         load(self)
 
     return load_checked
@@ -124,6 +152,7 @@ def _refuse_set(_: Any) -> None:
 _LOAD_SETITEM = _Unpickler.dispatch[pickle.SETITEM[0]]
 for _opcode in (pickle.SETITEM, pickle.SETITEMS, pickle.DICT):
     _Unpickler.dispatch[_opcode[0]] = _checking_keys(_Unpickler.dispatch[_opcode[0]])
+_Unpickler.dispatch[pickle.BYTEARRAY8[0]] = _Unpickler.load_bytearray8
 for _opcode in (pickle.EMPTY_SET, pickle.FROZENSET):
     _Unpickler.dispatch[_opcode[0]] = _refuse_set
 
@@ -242,6 +271,9 @@ def _text(value: Any) -> str:
 
 
 def _indices(value: Any) -> NDArray[np.int64]:
+    """Indices from an array or a list of whole numbers. A list in a list may be larger than the file a thousandfold."""
+    if not isinstance(value, _Array) and not all(isinstance(index, int) for index in value):
+        raise ValueError("expected indices")
     array = value.array() if isinstance(value, _Array) else np.array([*value])
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError("expected indices")

@@ -105,6 +105,8 @@ class ZipSource:
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
+        with opened(self.path, most=_LARGEST_ARCHIVE, mend="give a readable zip file"):
+            pass  # it is a file, and no pipe that zipfile would wait for
         try:
             return zipfile.ZipFile(self.path)
         except OSError as error:
@@ -134,6 +136,8 @@ class ZipSource:
             raise UserError(f"{where} is a symbolic link; give an archive that holds the files themselves")
         if entry.file_size > LARGEST_IMAGE:
             raise UserError(f"{where} claims {entry.file_size} bytes, more than {LARGEST_IMAGE}; give single images")
+        if entry.header_offset + entry.compress_size > self.path.stat().st_size:  # zipfile allocates it at once
+            raise UserError(f"{where} claims more bytes than the archive has; download it again")
         name = "/".join(parts)
         if name in admitted:
             raise UserError(f"{where} is there twice; make the archive again")

@@ -79,6 +79,8 @@ def _read_table(file: Path) -> Rows:
         lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} is no readable table ({error}); expected lines `filename,label`") from None
+    if "\0" in text:
+        raise UserError(f"{file} holds a byte of value 0; expected a text of lines filename,label")
     if not lines or lines[0] != ["filename", "label"]:
         raise UserError(f"{file} begins with {lines[0] if lines else 'nothing'}; expected the line filename,label")
     if len(lines) == 1:

@@ -8,7 +8,6 @@ description in https://github.com/huggingface/safetensors (README, "Format").
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
+from leakysm.small_texts import parse_json
 from leakysm.strict_json import json_text
 
 Arrays = dict[str, np.ndarray]
@@ -28,7 +28,7 @@ DTYPES = {
     )
 }
 CODES = {dtype: code for code, dtype in DTYPES.items() if code != "BF16"}
-LARGEST_HEADER = 100_000_000  # the format's own limit
+LARGEST_HEADER = 1 << 22  # bytes; the format's own limit is 100 MB
 ALIGNMENT = 8
 
 
@@ -55,7 +55,7 @@ def load(content: bytes, where: str) -> tuple[Arrays, dict[str, str]]:
     if len(content) < 8 or length > min(LARGEST_HEADER, len(content) - 8):
         raise _damaged(where, f"its header does not fit into {len(content)} bytes")
     try:
-        header = json.loads(content[8 : 8 + length])
+        header = parse_json(content[8 : 8 + length])
         metadata = header.pop("__metadata__", {})
         spans = sorted((entry["data_offsets"], name) for name, entry in header.items())
         arrays = {name: _array(header[name], memoryview(content)[8 + length :]) for _, name in spans}

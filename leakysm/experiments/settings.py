@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from leakysm.errors import UserError
 from leakysm.runs.resolve import Load, resolve
 from leakysm.runs.schema import unknown
 from leakysm.runs.settings import KEYS, TrainConfig, checked, metric_of
+from leakysm.small_texts import parse_toml
 
 DEFAULT = ("squared-euclidean", "leaky")
 METRIC_KEYS = ("distance", *METRIC_PARAMETERS)
@@ -83,8 +83,8 @@ def value_of(text: str) -> Any:
     if not text.isprintable():  # a line break would begin another setting
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -51,23 +51,16 @@ class Conv4:
             raise UserError(f"dtype is {dtype!r}; 'float32' or 'float64' is expected: choose one")
         self.in_channels, self.channels, self.dtype = in_channels, channels, np.dtype(dtype)
         self.engine = backend("numpy") if engine is None else engine
-        size = sum(map(math.prod, self._shapes().values()))
+        size = sum(map(math.prod, _shapes(in_channels, channels).values()))
         self.vector: Array = self.engine.asarray(np.zeros(size, self.dtype))
         self.parameters: dict[str, Array] = self.parts(self.vector)
         self.running: dict[str, Array] = {}
         self.load_state(self._initial_state(seed))
 
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        for b in range(1, BLOCKS + 1):
-            C, F = self.in_channels if b == 1 else self.channels, self.channels
-            shapes |= {f"block{b}.weight": (3, 3, C, F), f"block{b}.scale": (F,), f"block{b}.shift": (F,)}
-        return shapes
-
     def parts(self, vector: Array) -> dict[str, Array]:
         """Views into a vector (P,) laid out like `vector`, such as a gradient: by name, in the parameters' shapes."""
         parts, start = {}, 0
-        for name, shape in self._shapes().items():
+        for name, shape in _shapes(self.in_channels, self.channels).items():
             parts[name] = vector[start : start + math.prod(shape)].reshape(shape)
             start += math.prod(shape)
         return parts
@@ -76,7 +69,7 @@ class Conv4:
         normal = np.random.Generator(np.random.Philox(seed)).standard_normal
         deviation = math.sqrt(2 / (9 * self.channels))  # gain sqrt 2, fan-out 3 * 3 * F
         state: dict[str, np.ndarray] = {}
-        for name, shape in self._shapes().items():
+        for name, shape in _shapes(self.in_channels, self.channels).items():
             kind = name.partition(".")[2]
             state[name] = deviation * normal(shape) if kind == "weight" else np.full(shape, float(kind == "scale"))
         for b in range(1, BLOCKS + 1):
@@ -146,21 +139,10 @@ class Conv4:
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Copy parameters and running statistics into the net. UserError unless names and shapes are this net's."""
-        shapes = self._shapes()
-        statistics = {f"block{b}.{s}": (self.channels,) for b in range(1, BLOCKS + 1) for s in ("mean", "variance")}
-        expected = shapes | statistics
-        if unlike := sorted(set(state) ^ set(expected)):
-            raise UserError(
-                f"state of a Conv4: {unlike[0]} is missing or unknown; expected {', '.join(expected)}: load a Conv4"
-            )
-        for name, shape in expected.items():
-            if state[name].shape != shape:
-                raise UserError(
-                    f"state of a Conv4: {name} has shape {state[name].shape}; {shape} is expected: load the same net"
-                )
-        for name in shapes:
+        require_state(state, self.in_channels, self.channels)
+        for name in self.parameters:
             self.parameters[name][...] = self.engine.asarray(state[name], self.dtype)
-        for name in statistics:  # copied, because asarray may return the caller's own array
+        for name in _statistics(self.channels):  # copied, because asarray may return the caller's own array
             self.running[name] = self.engine.asarray(state[name].copy(), self.dtype)
 
     @staticmethod
@@ -175,3 +157,31 @@ class Conv4:
                 f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) is expected, H and W at least "
                 f"{1 << BLOCKS}: four poolings halve an image four times"
             )
+
+
+def require_state(state: dict[str, np.ndarray], in_channels: int, channels: int) -> None:
+    """UserError unless names and shapes are those of a Conv4's state with these numbers of channels."""
+    expected = _shapes(in_channels, channels) | _statistics(channels)
+    if unlike := sorted(set(state) ^ set(expected)):
+        raise UserError(
+            f"state of a Conv4: {unlike[0]} is missing or unknown; expected {', '.join(expected)}: load a Conv4"
+        )
+    for name, shape in expected.items():
+        if state[name].shape != shape:
+            raise UserError(
+                f"state of a Conv4: {name} has shape {state[name].shape}; {shape} is expected: load the same net"
+            )
+
+
+def _shapes(in_channels: int, channels: int) -> dict[str, tuple[int, ...]]:
+    """The parameters' shapes by name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for b in range(1, BLOCKS + 1):
+        C, F = in_channels if b == 1 else channels, channels
+        shapes |= {f"block{b}.weight": (3, 3, C, F), f"block{b}.scale": (F,), f"block{b}.shift": (F,)}
+    return shapes
+
+
+def _statistics(channels: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the running statistics by name."""
+    return {f"block{b}.{statistic}": (channels,) for b in range(1, BLOCKS + 1) for statistic in ("mean", "variance")}

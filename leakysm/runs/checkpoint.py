@@ -18,6 +18,7 @@ import numpy as np
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
+from leakysm.hdf5 import Hdf5Error, Node, read_hdf5
 
 Arrays = dict[str, np.ndarray]
 BLOCK = 512
@@ -73,21 +74,39 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} is damaged or no checkpoint: its {len(whole)} bytes do not have the checksum that it states; "
             "put back an undamaged copy, or train again into another folder"
         )
-    with h5py.File(io.BytesIO(whole), "r") as file:
-        if file.attrs["version"] != VERSION:
-            raise UserError(
-                f"{path} has format version {file.attrs['version']}, this program reads {VERSION}; use the version "
-                "of leakysm that wrote it"
-            )
-        return _read(file)
+    try:
+        file = read_hdf5(whole)
+        version = file.attribute("version", int)
+        if version == VERSION:
+            return _read(file)
+    except Hdf5Error as error:
+        raise UserError(
+            f"{path} is no whole checkpoint ({error}); put back an undamaged copy, or train again into another folder"
+        ) from None
+    raise UserError(
+        f"{path} has format version {version}, this program reads {VERSION}; use the version of leakysm that wrote it"
+    )
 
 
-def _read(file: Any) -> Checkpoint:
-    groups: dict[str, Any] = {name: {key: item[()] for key, item in file[name].items()} for name in GROUPS}
-    groups["inputs"] = InputFormat.of_arrays(groups["inputs"])
-    kinds = {"episode": int, "best_episode": int, "metrics_size": int, "best_accuracy": float}
+def _read(file: Node) -> Checkpoint:
+    """Hdf5Error if a part is missing or of another type; `sound.require_sound` looks at the values."""
+    members = {name: file.group(name) for name in GROUPS}
+    groups: dict[str, Any] = {name: {key: one.data(key) for key in one.names} for name, one in members.items()}
+    groups["inputs"] = _inputs(groups["inputs"])
+    kinds: dict[str, type] = {"episode": int, "best_episode": int, "metrics_size": int, "best_accuracy": float}
     names = [name for name in Checkpoint.__dataclass_fields__ if name not in GROUPS]
-    return Checkpoint(**groups, **{name: kinds.get(name, str)(file.attrs[name]) for name in names})
+    return Checkpoint(**groups, **{name: file.attribute(name, kinds.get(name, str)) for name in names})
+
+
+def _inputs(arrays: Arrays) -> InputFormat:
+    """Hdf5Error unless these are the arrays of an InputFormat."""
+    expected = {"image_shape": ("i", (3,)), "mean": ("f", None), "std": ("f", None), "ink": ("b", ())}
+    for name, (kind, shape) in expected.items():
+        array = arrays.get(name)
+        if array is None or array.dtype.kind != kind or array.shape != (shape or array.shape):
+            held = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
+            raise Hdf5Error(f"inputs/{name} is {held}")
+    return InputFormat.of_arrays(arrays)
 
 
 def _block(content: bytes) -> bytes:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically
 from leakysm.locks import locked
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
+from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
 
 FILES = {
@@ -95,6 +96,12 @@ class RunFolder:
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
             )
+        try:
+            require_sound(checkpoint, config.optimizer)
+        except UserError as error:
+            raise UserError(
+                f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"
+            ) from None
         return checkpoint
 
     def refuse_a_run(self, *, resume: bool) -> None:
@@ -126,8 +133,8 @@ class RunFolder:
     def episodes(self) -> int:
         """How many training episodes metrics.csv holds so far."""
         try:
-            return max(0, self.metrics.read_bytes().count(b"\n") - 1)
-        except OSError:
+            return max(0, read_file(self.metrics, mend="put it back").count(b"\n") - 1)
+        except UserError:
             return 0
 
     def require_config(self) -> TrainConfig:

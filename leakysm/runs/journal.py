@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from leakysm.errors import UserError
+from leakysm.files import read_file
 from leakysm.training.trainer import STEP_COLUMNS
 
 METRICS_COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # both accuracies are from 0 to 1
@@ -24,7 +25,7 @@ class Journal:
     def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
         """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`."""
         self.path = path
-        kept = path.read_bytes()[:size] if size and path.exists() else b""
+        kept = _content(path)[:size] if size else b""
         self._sha = hashlib.sha256(kept)
         if size and self._sha.hexdigest() != digest:
             raise UserError(
@@ -78,10 +79,15 @@ class Journal:
 def rows_up_to(path: Path, episode: int) -> tuple[int, str]:
     """(bytes, SHA-256) of a journal's header and its undamaged rows up to that episode, which is the first field."""
     kept = b""
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else []):
+    for number, line in enumerate(_content(path).splitlines(keepends=True)):
         first = line.split(b",")[0]
         whole = first.isdigit() and int(first) <= episode if number else first == b"episode"
         if not line.endswith(b"\n") or not whole:
             break
         kept += line
     return (len(kept), hashlib.sha256(kept).hexdigest()) if kept else (0, "")
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a journal; none if there is no such file. UserError if it cannot be read."""
+    return read_file(path, mend="put it back, or train again into another folder") if path.exists() else b""

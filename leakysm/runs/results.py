@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +13,13 @@ import numpy as np
 
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
+from leakysm.hdf5 import Hdf5Error, read_hdf5
 from leakysm.runs.settings import TrainConfig
+from leakysm.small_texts import parse_json
 from leakysm.training.test_result import TestResult
 
+LARGEST_SUMMARY = 1 << 22  # bytes of summary.json
+LARGEST_EPISODES = 1 << 28  # bytes of test-episodes.h5
 AGREEMENT = 0.01  # percent: how far a test's mean in its two files may differ
 
 
@@ -57,7 +60,7 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[TestResult]]:
     from leakysm.runs.summary_schema import tests_of
 
     try:
-        content = json.loads(read_file(path, mend="make it readable").decode())
+        content = parse_json(read_file(path, most=LARGEST_SUMMARY, mend="make it readable"))
         return content, tests_of(content)
     except UserError:
         raise
@@ -78,10 +81,10 @@ def write_test_episodes(path: Path, tests: Iterable[TestResult]) -> None:
 
 def with_episodes(path: Path, test: TestResult) -> TestResult:
     """The test with each episode's accuracy, from test-episodes.h5. UserError if the file does not hold them all."""
+    content = read_file(path, most=LARGEST_EPISODES, mend="put it back, or train again into another folder")
     try:
-        with h5py.File(path, "r") as file:
-            per_episode = np.asarray(file[test.name][()], np.float64)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        per_episode = read_hdf5(content, only=(test.name,)).data(test.name).astype(np.float64)
+    except (Hdf5Error, TypeError, ValueError) as error:
         raise UserError(f"{path}: {test.name} cannot be read ({error}); train again into another folder") from None
     if per_episode.shape != (test.episodes,):
         raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +10,12 @@ from typing import Any
 
 from leakysm.choices import METRIC_PARAMETERS
 from leakysm.errors import UserError
+from leakysm.files import read_file
 from leakysm.ops.metrics import Metric, metric_named
 from leakysm.runs.schema import settings_table, validated
+from leakysm.small_texts import parse_toml
+
+LARGEST = 1 << 16  # bytes of a file of settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +84,10 @@ KEYS = tuple(TrainConfig.__dataclass_fields__)
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's content. UserError if it cannot be read."""
+    content = read_file(path, most=LARGEST, mend="name a readable TOML file")
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(content.decode("utf-8-sig"))  # some editors begin a file with a mark
+    except ValueError as error:
         raise UserError(f"{path} is not TOML: {error}; mend that line") from None
 
 

@@ -97,7 +97,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
     pairs = {
         "expected a name that ends in .npy or .h5": ("z.txt", None),
         "missing.npy does not exist": ("missing.npy", None),
-        "missing.h5: no such file": ("missing.h5", None),
+        "missing.h5 does not exist": ("missing.h5", None),
         "whose class is which": ("z.npy", None),
         "expected floats": ("whole.npy", "labels.npy"),
         "embedding 7 is not finite": ("hole.npy", "labels.npy"),
@@ -108,7 +108,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
         "text.npy is no .npy file": ("text.npy", None),
         "no HDF5 file": ("text.h5", None),
         "no dataset 'embeddings', it has z": ("other.h5", None),
-        "embeddings are object of shape": ("nothing.h5", None),
+        "embeddings is empty, and numbers are expected": ("nothing.h5", None),
         r"embeddings are float32 of shape \(\)": ("one.npy", "labels.npy"),
         "at least one number is expected": ("no classes.npy", None),
         "header.npy is no .npy file": ("header.npy", None),

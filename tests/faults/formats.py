@@ -47,12 +47,13 @@ SETTINGS |= {"test_way": (2, 3), "test_query": 3, "test_episodes": 5, "device": 
 
 def _data() -> Any:
     from leakysm.data import ClassSet, Dataset
+    from leakysm.data.inputs import InputFormat
 
     rng, sets = np.random.default_rng(0), {}
     for split in ("train", "val", "test"):
         images = rng.integers(0, 256, (24, 16, 16, 1), dtype=np.uint8)
         sets[split] = ClassSet(images, np.arange(0, 25, 6), tuple(f"{split}{i}" for i in range(4)))
-    return Dataset("folder", sets, np.zeros(1, np.float32), np.ones(1, np.float32), "digest")
+    return Dataset("folder", sets, InputFormat.unscaled((16, 16, 1)), "digest")
 
 
 def _config() -> Any:
@@ -100,7 +101,7 @@ def _restored(folder: Path) -> Any:
     from leakysm.runs import restore
 
     run = restore(folder, backend("numpy"))
-    height, width, channels = (int(side) for side in run.checkpoint.inputs["image_shape"])
+    height, width, channels = run.checkpoint.inputs.image_shape
     if height * width * channels > 1 << 20:
         raise MemoryError("image_shape")
     images = np.zeros((2, height, width, channels), np.uint8)
@@ -170,7 +171,7 @@ def _write_cache(path: Path, content: bytes) -> None:
 
 
 def _sets(data: Any) -> Any:
-    return [(name, one.images, one.starts, one.names) for name, one in data.splits.items()], data.mean, data.std
+    return [(name, one.images, one.starts, one.names) for name, one in data.splits.items()], data.inputs.to_arrays()
 
 
 def _begin_photographs(folder: Path) -> None:
@@ -200,8 +201,9 @@ def _pictures(folder: Path) -> Any:
 def _image(folder: Path) -> Any:
     """As `predict` reads a user's own image."""
     from leakysm.data.images import read_for_net
+    from leakysm.data.inputs import InputFormat
 
-    return read_for_net([folder / "0/0.png"], image_shape=(16, 16, 1), ink=False)
+    return read_for_net([folder / "0/0.png"], InputFormat.unscaled((16, 16, 1)))
 
 
 def _begin_pickles(folder: Path) -> None:
@@ -359,11 +361,11 @@ def _begin_sweep(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> Any:
-    from leakysm.experiments.sweep import file
+    from leakysm.experiments.sweep.file import read_sweep
+    from leakysm.experiments.sweep.points import points
 
-    file.load_data = lambda *arguments: _data()
     machine = {"device": "cpu", "backend": "numpy", "threads": 1}
-    return file.points(file.read_sweep(folder / "sweep.toml"), machine)
+    return points(read_sweep(folder / "sweep.toml"), machine, lambda settings: _data())
 
 
 def _begin_expected(folder: Path) -> None:

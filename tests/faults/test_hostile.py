@@ -12,6 +12,7 @@ import pytest
 from PIL import EpsImagePlugin
 
 from leakysm.data.images import read_for_net
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 from tests.faults.formats import FORMATS
 from tests.faults.hostile import HOSTILE, Hostile
@@ -66,24 +67,14 @@ def instead(reader: Reader, kind: str) -> Outcome:
 
 
 OPENED = ("config.toml", "checkpoint", "embeddings .h5", "weights .npz", "pickle", "own image")  # each in its own way
-HELD = {("device", "embeddings .h5"), ("device", "pickle"), ("device", "own image"), *(("folder", n) for n in OPENED)}
-UNGUARDED = "files are opened without a look at what they are"
 
 
-def _no_file(kind: str, name: str) -> object:
-    marks = [] if (kind, name) in HELD else [pytest.mark.xfail(reason=UNGUARDED, strict=True)]
-    waits = kind == "FIFO" and name not in ("checkpoint", "own image")  # these two tell of the others
-    return pytest.param(kind, name, marks=[*marks, pytest.mark.slow] if waits else marks)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"), [_no_file(kind, name) for kind in ("FIFO", "device", "folder") for name in OPENED]
-)
+@pytest.mark.parametrize("name", OPENED)
+@pytest.mark.parametrize("kind", ["FIFO", "device", "folder"])
 def test_what_is_no_file_is_refused(reader_of: Callable[[str], Reader], kind: str, name: str) -> None:
     assert instead(reader_of(name), kind).kind in (REFUSED, SAME)
 
 
-@pytest.mark.xfail(strict=True, reason="Pillow is not told which formats to open, and starts Ghostscript")
 def test_an_image_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An EPS file named x.png, and a `gs` of ours on PATH."""
     gs, started = tmp_path / "gs", tmp_path / "started"
@@ -94,5 +85,5 @@ def test_an_image_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     image = tmp_path / "x.png"
     image.write_bytes(postscript(b"", np.random.default_rng(0))[0])
     with pytest.raises(UserError):
-        read_for_net([image], image_shape=(16, 16, 1), ink=False)
+        read_for_net([image], InputFormat.unscaled((16, 16, 1)))
     assert not started.exists()

@@ -217,7 +217,9 @@ def test_a_best_checkpoint_of_another_moment_is_refused(
 ) -> None:
     folder = copied(finished, tmp_path)
     best = load_checkpoint(folder.best)
-    save_checkpoint(folder.best, replace(best, episode=6 - best.episode))  # 2 for 4, 4 for 2
+    other = 6 - best.episode  # 2 for 4, 4 for 2
+    optimizer = best.optimizer | {"steps": np.asarray(other)}
+    save_checkpoint(folder.best, replace(best, episode=other, optimizer=optimizer))
     before = contents(tmp_path)
     with pytest.raises(UserError, match="but this run was best after"):
         train(config(), data=data, out=folder.path, resume=True)
@@ -244,7 +246,7 @@ def test_an_untrained_net_is_not_restored(data: Dataset, config: Make, tmp_path:
 def test_weights_from_elsewhere_are_restored_though_no_episode_was_trained(finished: RunFolder, tmp_path: Path) -> None:
     last = load_checkpoint(finished.last)
     (tmp_path / "config.toml").write_bytes(finished.config.read_bytes())
-    save_checkpoint(tmp_path / "checkpoint-last.h5", replace(last, episode=0))
+    save_checkpoint(tmp_path / "checkpoint-last.h5", replace(last, episode=0, optimizer={"steps": np.asarray(0)}))
     restored = restore(tmp_path, lk.backend("numpy"))
     assert (restored.path.name, restored.finished) == ("checkpoint-last.h5", False)
 

@@ -80,7 +80,7 @@ def test_a_mark_before_the_first_line_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"absent\.toml: No such file"):
+    with pytest.raises(UserError, match=r"absent\.toml does not exist"):
         read_settings(tmp_path / "absent.toml")
 
 

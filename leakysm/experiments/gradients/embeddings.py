@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +12,9 @@ from leakysm.data.dataset import starts_of
 from leakysm.episodes import sample
 from leakysm.errors import UserError
 from leakysm.experiments.gradients.suggest import EmbeddedEpisode
-from leakysm.files import opened
+from leakysm.files import read_file
+from leakysm.hdf5 import Hdf5Error, read_hdf5
+from leakysm.numpy_files import NumpyFileError, read_npy
 
 LARGEST = 1 << 34  # bytes of a file of embeddings
 
@@ -71,35 +72,27 @@ def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDA
 
 
 def _load(path: Path) -> NDArray[np.generic]:
-    try:
-        with opened(path, most=LARGEST, mend="name an .npy file") as file:
-            array = np.load(file, allow_pickle=False)
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
-        reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
-        raise UserError(f"{path} is no .npy file of numbers ({reason}); save it by numpy.save") from None
-    if not isinstance(array, np.ndarray):
+    content = read_file(path, most=LARGEST, mend="name an .npy file")
+    if content.startswith(b"PK"):
         raise UserError(f"{path} is an archive of arrays, expected one array; save it by numpy.save")
-    return array
+    try:
+        return read_npy(content)
+    except NumpyFileError as error:
+        raise UserError(f"{path} is no .npy file of numbers ({error}); save it by numpy.save") from None
 
 
 def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    wanted = ("embeddings", "labels")
+    content = read_file(path, most=LARGEST, mend="name a readable .h5 file")
     try:
-        with h5py.File(path, "r") as file:
-            for name in ("embeddings", "labels"):
-                if isinstance(file.get(name), h5py.Group):
-                    raise UserError(f"{path}: '{name}' is a group, and a dataset is expected; save it as one")
-                if name not in file:
-                    raise UserError(
-                        f"{path} has no dataset '{name}', it has {', '.join(map(str, file)) or 'none'}; add it"
-                    )
-            return np.asarray(file["embeddings"][()]), np.asarray(file["labels"][()])
-    except UserError:
-        raise
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = "no such file" if not path.exists() else f"no HDF5 file ({error})"
-        raise UserError(f"{path}: {reason}; name a readable .h5 file") from None
+        file = read_hdf5(content, only=wanted, attributes=False)
+        for name in wanted:
+            if name not in file.names:
+                raise UserError(f"{path} has no dataset '{name}', it has {', '.join(file.names) or 'none'}; add it")
+        embeddings, labels = (file.data(name) for name in wanted)
+    except Hdf5Error as error:
+        raise UserError(f"{path}: {error}; name a readable .h5 file with plain data sets") from None
+    return embeddings, labels
 
 
 def _sorted(

@@ -13,6 +13,7 @@ distance = "euclidean"
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from leakysm.experiments.settings import Setting
 from leakysm.runs.schema import distinct_values, setting_types, settings_table, table, validated
 from leakysm.runs.settings import read_toml
 
+MOST_RUNS = 10_000
 MACHINE = {"backend", "device", "threads"}  # settings that all runs must share
 
 
@@ -40,12 +42,21 @@ class SweepFile:
 
     def combinations(self) -> Iterator[Setting]:
         """The settings of every run: the grid, its last key fastest, then each control."""
-        yield from (self.shared | values for values in _product(self.grid))
+        for shared, grid in self._grids():
+            yield from (shared | values for values in _product(grid))
+
+    def count(self) -> int:
+        """How many combinations there are, without making them."""
+        return sum(math.prod(map(len, grid.values())) for _, grid in self._grids())
+
+    def _grids(self) -> Iterator[tuple[Setting, dict[str, list[Any]]]]:
+        """Settings that runs share, and the values that they combine: of the grid, then beside each control."""
+        yield self.shared, self.grid
         for control in self.controls:
             replaced = {*control, *(METRIC_PARAMETERS if "distance" in control else ())}
             rest = {key: values for key, values in self.grid.items() if key not in replaced}
             shared = {key: value for key, value in self.shared.items() if key not in replaced}
-            yield from (shared | control | values for values in _product(rest))
+            yield shared | control, rest
 
     def varied(self) -> set[str]:
         """Settings in which runs may differ."""
@@ -98,6 +109,8 @@ def _require_runs(sweep: SweepFile) -> None:
         raise UserError(f"{machine[0]} differs between runs; set it for all of them, above the tables")
     if not sweep.varied():
         raise UserError("there is no [grid] and no [[control]]; give values to run over, such as [grid] seed = [0, 1]")
+    if (count := sweep.count()) > MOST_RUNS:
+        raise UserError(f"the grid has {count} runs, expected {MOST_RUNS} at most; give fewer values")
 
 
 def _product(grid: Mapping[str, list[Any]]) -> Iterator[Setting]:

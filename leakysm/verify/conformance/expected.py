@@ -7,7 +7,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from leakysm.errors import UserError
+from leakysm.files import read_file
 from leakysm.verify.checks import Outcome
+
+LARGEST = 1 << 22  # bytes of a file of them
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,8 @@ def read_expected(text: str) -> list[ExpectedFailure]:
 
 def read_expected_file(path: Path) -> list[ExpectedFailure]:
     """The expected failures that a file lists. UserError if it cannot be read, or for a line without reason."""
+    content = read_file(path, most=LARGEST, mend="name a readable file of expected failures")
     try:
-        return read_expected(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"expected failures, {path}: {error.strerror}; name a readable file") from None
+        return read_expected(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UserError(f"expected failures, {path} is no UTF-8 text; save it as that") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from leakysm.errors import CheckFailed
 from leakysm.ops import registry
+from leakysm.small_texts import parse_json
 from leakysm.verify.adapters.engine import Engine, EngineImplementation
 from leakysm.verify.vectors import nets, rule, stored
 from leakysm.verify.vectors.older import upgraded
@@ -79,7 +79,7 @@ def check_engine(
     checked = check_operations(engine, operations, progress=progress)
     for case, group in of_nets.items():
         checked.cases += 1
-        net, metric = _net(group), parameter(json.loads(group.contents["parameters"])["distance"])
+        net, metric = _net(group), parameter(parse_json(group.contents["parameters"].encode())["distance"])
         for dtype in ("float32", "float64"):
             checked.comparisons += 1
             results = nets.computed_results(net, metric, engine, dtype, net_class)
@@ -110,7 +110,7 @@ def _arguments(group: Group, operation: str, dtype: str) -> list[Any]:
 def _compare(implementation: EngineImplementation, case: str, group: Group, dtype: str) -> list[str]:
     operation = case.partition("/")[0]
     definition = registry.OPERATIONS[operation]
-    parameters = {k: parameter(v) for k, v in json.loads(group.contents["parameters"]).items()}
+    parameters = {k: parameter(v) for k, v in parse_json(group.contents["parameters"].encode()).items()}
     arguments = _arguments(group, operation, dtype)
     dy = group.arrays["arguments/dy"].astype(dtype)
     gradients = ["d" + a.name for a in definition.arguments if a.kind == "array"]

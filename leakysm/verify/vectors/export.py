@@ -13,6 +13,7 @@ import numpy as np
 
 from leakysm.errors import UserError
 from leakysm.files import write_atomically
+from leakysm.small_texts import parse_json
 from leakysm.verify.vectors.stored import FORMAT, SCALARS, Group
 
 Groups = Mapping[str, Group]  # of today's format
@@ -83,7 +84,7 @@ def json_bytes(groups: Groups, version: str) -> bytes:
 
 def _json_case(group: Group) -> dict[str, Any]:
     """A case as JSON: attributes, then the arrays as a tree. Only the first and the last / of a path divide it."""
-    case: dict[str, Any] = {**_texts(group), "parameters": json.loads(group.contents["parameters"])}
+    case: dict[str, Any] = {**_texts(group), "parameters": parse_json(group.contents["parameters"].encode())}
     case |= {key: list(filter(None, case[key].split(","))) for key in ("dtypes", "flags", "one_way")}
     case["own"] = case["own"] == "true"
     for path, array in group.arrays.items():
@@ -114,7 +115,7 @@ def text_bytes(groups: Groups, version: str) -> bytes:
         lines.append(f"case {name}")
         texts = _texts(group)
         lines += [f"text {key} {text}".rstrip() for key, text in texts.items() if key != "parameters"]
-        lines += [f"parameter {key} {value}" for key, value in _flat(json.loads(texts["parameters"]))]
+        lines += [f"parameter {key} {value}" for key, value in _flat(parse_json(texts["parameters"].encode()))]
         lines += [_text_line(path, array) for path, array in group.arrays.items()]
     return "\n".join([*lines, f"end {len(groups)}\n"]).encode()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -17,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import CheckFailed, UserError
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
+from leakysm.hdf5 import Hdf5Error, Node, read_hdf5
+from leakysm.small_texts import parse_json
 from leakysm.strict_json import json_text
 
 FORMAT = 2  # changes when a reader would have to
@@ -25,6 +26,7 @@ OLDER = (1,)  # read for ever: `older.upgraded` converts them
 MANIFEST = "manifest.json"
 SCALARS = ("worst", "usual", "k", "n")  # k and n: format 1
 OPERATIONS, NETS = "operations.h5", "nets.h5"
+LARGEST = 1 << 28  # bytes of a file of vectors, or of the arrays in it
 MEND = "reinstall leakysm, or name another folder"
 
 
@@ -82,28 +84,19 @@ def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
         node.create_dataset(key, data=array, compression="gzip" if large else None, shuffle=large)
 
 
-def _arrays(node: Any, at: str = "") -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Every array below a group of the file, by its path, and the factors that are attributes of its groups.
-
-    The file has 12,000 objects: h5py's low-level interface reads them in two thirds of the time.
-    """
-    from h5py import h5a, h5d, h5o, h5s
-
-    for name in node:
-        key, child = at + name.decode(), h5o.open(node, name)
-        if isinstance(child, h5d.DatasetID):
-            array = np.empty(child.shape, child.dtype)
-            if array.size:
-                child.read(h5s.ALL, h5s.ALL, array)
-            yield key, array
-        else:
-            attributes = {h5a.open(child, index=i).name.decode(): i for i in range(h5a.get_num_attrs(child))}
-            for factor in (name for name in SCALARS if name in attributes):
-                attribute = h5a.open(child, index=attributes[factor])
-                value = np.empty(attribute.shape, attribute.dtype)
-                attribute.read(value)
-                yield f"{key}/{factor}", value
-            yield from _arrays(child, f"{key}/")
+def _arrays(node: Node, at: str = "") -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Every array below a group of the file, by its path, and the factors that are attributes of its groups."""
+    for name, child in node.members.items():
+        key = at + name
+        if child.array is not None:
+            yield key, child.array
+            continue
+        for factor in (name for name in SCALARS if name in child.attributes):
+            value = child.attributes[factor]
+            if not isinstance(value, np.ndarray):
+                raise Hdf5Error(f"{key}/{factor} is a text, and a number is expected")
+            yield f"{key}/{factor}", value
+        yield from _arrays(child, f"{key}/")
 
 
 def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> dict[str, Group]:
@@ -111,44 +104,48 @@ def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> di
 
     arrays: False leaves the arrays out, which is faster.
     """
-    import h5py
-
-    if not path.is_file():
-        raise UserError(f"{path} is missing; a file of reference vectors is expected: {MEND}")
+    content = _content(path)
     try:
-        with h5py.File(path, "r", driver="core", backing_store=False) as file:
-            _require_known(path, file.attrs.get("format"))
-            return dict(_groups(file, operation, arrays))
-    except (OSError, RuntimeError, KeyError) as problem:  # h5py has no error of its own
+        file = read_hdf5(content, only=None if operation is None else (operation,), depth=None if arrays else 2)
+        _require_known(path, file.attributes.get("format"))
+        return dict(_groups(file, arrays))
+    except Hdf5Error as problem:
         raise CheckFailed(f"{path} cannot be read ({problem}); an HDF5 file is expected: {MEND}") from None
 
 
-def _require_known(path: Path, version: Any) -> None:
-    if version not in (*OLDER, FORMAT):
+def _require_known(path: Path, stated: Any) -> None:
+    value = stated.item() if isinstance(stated, np.ndarray) and stated.ndim == 0 else stated
+    if type(value) is not int or value not in (*OLDER, FORMAT):
         known = f"{', '.join(map(str, OLDER))} or {FORMAT}"
-        raise UserError(f"{path} has format {version}; {known} is expected: update leakysm")
+        raise UserError(f"{path} has format {value}; {known} is expected: update leakysm")
 
 
-def _groups(file: Any, operation: str | None, arrays: bool) -> Iterator[tuple[str, Group]]:
-    names = [f"{top}/{case}" for top in file if operation in (None, top) for case in file[top]]
-    for name in names:
-        node = file[name]
-        inside = set(filter(None, str(node.attrs["contents"]).split(",")))
-        texts = {key: str(value) for key, value in node.attrs.items() if key != "contents"}
-        group = Group(
-            contents={key: text for key, text in texts.items() if key in inside},
-            description={key: text for key, text in texts.items() if key not in inside},
-            format=int(file.attrs["format"]),
-        )
-        if arrays:
-            group.arrays = dict(_arrays(node.id))
-        yield name, group
+def _groups(file: Node, arrays: bool) -> Iterator[tuple[str, Group]]:
+    for top in file.members:
+        cases = file.group(top)
+        for case in cases.members:
+            node = cases.group(case)
+            inside = set(filter(None, node.attribute("contents", str).split(",")))
+            texts = {key: node.attribute(key, str) for key in node.attributes if key != "contents"}
+            yield (
+                f"{top}/{case}",
+                Group(
+                    dict(_arrays(node)) if arrays else {},
+                    contents={key: text for key, text in texts.items() if key in inside},
+                    description={key: text for key, text in texts.items() if key not in inside},
+                    format=file.attribute("format", int),
+                ),
+            )
 
 
 def file_sha256(path: Path) -> str:
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path) -> bytes:
     if not path.is_file():
         raise UserError(f"{path} is missing; a file of reference vectors is expected: {MEND}")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_file(path, most=LARGEST, mend=MEND)
 
 
 def read_manifest(where: Path) -> dict[str, Any]:
@@ -157,13 +154,14 @@ def read_manifest(where: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing; the manifest of the reference vectors is expected: {MEND}")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        whole = isinstance(manifest["version"], str) and all(
-            isinstance(f["cases"], dict) for f in manifest["files"].values()
-        )
+        manifest: dict[str, Any] = parse_json(read_file(path, most=LARGEST, mend=MEND))
+        cases = [f["cases"] for f in manifest["files"].values()]
+        whole = isinstance(manifest["version"], str) and all(isinstance(case, dict) for case in cases)
         if not whole:
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        if isinstance(problem, UserError):
+            raise
         raise CheckFailed(f"{path} is damaged; the vectors' manifest is expected: {MEND}") from None
     _require_known(path, manifest.get("format"))
     return manifest

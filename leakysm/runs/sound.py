@@ -1,0 +1,87 @@
+"""Whether a checkpoint can be that of a run: one that somebody changed and signed anew is refused before it is used."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from leakysm.errors import UserError
+from leakysm.nets.conv4 import require_state
+from leakysm.optim import OPTIMIZERS
+from leakysm.runs.checkpoint import Checkpoint
+
+LARGEST_IMAGE = 1 << 26  # numbers
+Array = np.ndarray
+
+
+def require_sound(checkpoint: Checkpoint, optimizer: str) -> None:
+    """UserError for the first value that no run with this optimizer writes. It names the value, not the file."""
+    _require_inputs(checkpoint)
+    channels = checkpoint.inputs.image_shape[2]
+    _require_counts(checkpoint)
+    size = _require_net(checkpoint.net, channels)
+    _require_slots(checkpoint, OPTIMIZERS[optimizer].slot_names, size)
+
+
+def _require_inputs(checkpoint: Checkpoint) -> None:
+    inputs = checkpoint.inputs
+    if min(inputs.image_shape) < 1 or math.prod(inputs.image_shape) > LARGEST_IMAGE:
+        raise _odd("image_shape", inputs.image_shape, f"(height, width, channels), {LARGEST_IMAGE} numbers at most")
+    for name, array in (("mean", inputs.mean), ("std", inputs.std)):
+        if array.shape != inputs.image_shape[2:] or not np.isfinite(array).all():
+            raise _odd(name, array.tolist(), "a finite number for each channel")
+    if (inputs.std <= 0).any():
+        raise _odd("std", inputs.std.tolist(), "numbers above 0")
+
+
+def _require_counts(checkpoint: Checkpoint) -> None:
+    episode, best = checkpoint.episode, checkpoint.best_episode
+    if not 0 <= episode < 1 << 62:
+        raise _odd("episode", episode, "a number of at least 0")
+    if best < -1:
+        raise _odd("best_episode", best, "an episode, or -1")
+    if not -1 <= checkpoint.best_accuracy <= 100:
+        raise _odd("best_accuracy", checkpoint.best_accuracy, "a percentage, or -1")
+    if checkpoint.metrics_size < 0:
+        raise _odd("metrics_size", checkpoint.metrics_size, "a number of bytes")
+
+
+def _require_net(net: dict[str, Array], in_channels: int) -> int:
+    """UserError unless this is a Conv4's state with finite numbers. Returns its number of parameters."""
+    shape = net["block1.scale"].shape if "block1.scale" in net else ()
+    channels = shape[0] if len(shape) == 1 else 0
+    require_state(net, in_channels, channels)
+    for name, array in net.items():
+        _require_floats(name, array)
+        if name.endswith("variance") and (array < 0).any():
+            raise _odd(name, float(array.min()), "variances of at least 0")
+    return sum(array.size for name, array in net.items() if not name.endswith(("mean", "variance")))
+
+
+def _require_slots(checkpoint: Checkpoint, names: tuple[str, ...], size: int) -> None:
+    """UserError unless the optimizer's state goes with the net and with the number of episodes."""
+    slots = dict(checkpoint.optimizer)
+    steps = slots.pop("steps", None)
+    if steps is None or steps.shape != () or steps.dtype.kind != "i" or int(steps) != checkpoint.episode:
+        raise _odd("steps", None if steps is None else steps.tolist(), f"the number of episodes, {checkpoint.episode}")
+    expected = set(names) if checkpoint.episode else set()
+    if set(slots) != expected:
+        raise _odd("optimizer", sorted(slots), f"{sorted(expected)}")
+    for name, array in slots.items():
+        if array.shape != (size,):
+            raise _odd(name, f"of shape {array.shape}", f"({size},)")
+        _require_floats(name, array)
+        if name == "second_moment" and (array < 0).any():
+            raise _odd(name, float(array.min()), "numbers of at least 0")
+
+
+def _require_floats(name: str, array: Array) -> None:
+    if array.dtype.kind != "f":
+        raise _odd(name, f"{array.dtype}", "floats")
+    if not np.isfinite(array).all():
+        raise _odd(name, "not finite", "finite numbers")
+
+
+def _odd(name: str, value: object, expected: str) -> UserError:
+    return UserError(f"{name} is {value}, expected {expected}")
