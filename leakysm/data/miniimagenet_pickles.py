@@ -126,7 +126,7 @@ class _Unpickler(pickle._Unpickler):
             raise _RefusedContentError(f"names {module}.{name}, which is neither an array nor a plain container")
         return stand_in()
 
-    def load_bytearray8(self) -> None:
+    def load_bytearray8(self: Any) -> None:
         """A bytearray, as bytes: as many as the file has, because they are read before they are given room."""
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(self.read(size))
