@@ -19,6 +19,7 @@ from leakysm.backends.cupy.engine import CupyEngine
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from leakysm.optim import Adam
+from leakysm.training.device_step import device_step
 
 LEARNING_RATE = 1e-3
 Distance = SquaredEuclidean | LeakySquaredEuclidean
@@ -36,7 +37,7 @@ class Ours:
         images = tuple(map(engine.asarray, (pixels(size), np.zeros(channels, "f4"), np.ones(channels, "f4"))))
         form = {"way": size.way, "shot": size.shot, "query": size.query}
         self.engine = engine
-        step = engine.training_step(self.net, Adam(LEARNING_RATE), metric, images, **form)
+        step = device_step(engine, self.net, Adam(LEARNING_RATE), metric, images, **form)
         assert step, "the engine has no whole step"
         self.step = step
 

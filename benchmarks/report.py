@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from leakysm.runs.environment import linear_algebra
+from leakysm.tables import columns
 
 HEADER = ("size", "beside", "", "ours", "theirs", "theirs / ours")
 CORETYPE = "OPENBLAS_CORETYPE"  # makes OpenBLAS take the kernels of another processor, often half as fast
@@ -23,9 +24,7 @@ def kernels_line() -> str:
 
 def lines(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     """A table: median, quartiles and ratio of each; then, size by size, the rival that counts: the fastest."""
-    rows = [HEADER, *(_row(c) for c in comparisons)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table = columns(HEADER, [_row(c) for c in comparisons], rule=False)
     return [*table, "", *verdicts(comparisons)]
 
 

@@ -23,23 +23,30 @@ def bench(
     ] = None,
     vs: Annotated[
         list[str] | None,
-        typer.Option(help="A peer to compare with; may be given several times.", show_default="all that are installed"),
+        typer.Option(
+            help="Library to compare with; may be given several times.", show_default="all that are installed"
+        ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 9,
-    memory: Annotated[bool, typer.Option(help="Peak memory of a training step, in processes of their own.")] = True,
-    plot: Annotated[Path | None, typer.Option(help="Draw a step's cost against way and image size.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of measurements of each side; they take turns.")] = 9,
+    memory: Annotated[bool, typer.Option(help="Also measure the peak memory of a training step.")] = True,
+    plot: Annotated[
+        Path | None, typer.Option(help="File for a plot of a step's cost against way and image size.")
+    ] = None,
     threads: o.Threads = None,
     device: Annotated[
-        str, typer.Option(help="cpu, or cuda or cuda:N for the training step there.", rich_help_panel=o.MACHINE)
+        str,
+        typer.Option(
+            help="Device: cpu; or cuda or cuda:N, where only the training step is measured.", rich_help_panel=o.MACHINE
+        ),
     ] = "cpu",
     tf32: Annotated[
-        bool, typer.Option("--tf32", help="TF32 on both sides, on a GPU.", rich_help_panel=o.MACHINE)
+        bool, typer.Option("--tf32", help="On a GPU, let both sides use TF32.", rich_help_panel=o.MACHINE)
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Measure speed against what is installed, in turns, as ratios: theirs over ours, above 1 we are faster.
+    """Compare leakysm's speed with the installed libraries. A ratio above 1: leakysm is faster.
 
-    Floors are parts of the same work alone: a training step's matrix products, its memory traffic.
+    A floor is one part of the same work alone, such as the matrix products of a training step, or its memory traffic.
 
     Example: leakysm bench train-step --vs torch
     """
@@ -55,9 +62,8 @@ def bench(
         if not plot.parent.is_dir():
             raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
-        o.refuse("is a GPU's; add --device cuda, or leave it out", tf32=tf32 or None)
-    if threads is not None:
-        checked("threads", threads)
+        o.refuse("works only on a GPU; add --device cuda, or leave it out", tf32=tf32 or None)
+    checked({"threads": threads})
     with shown_status() as progress:
         if device == "cpu":
             found = _on_cpu(which or BENCHMARKS, vs, threads, rounds, progress)
@@ -127,11 +133,12 @@ def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], No
 
 def _tell(found: dict[str, list[dict[str, Any]]], peaks: list[dict[str, Any]], json: bool) -> None:
     if json:
+        from leakysm_cli.output import print_json
+
         from leakysm.runs.environment import environment
-        from leakysm.strict_json import json_text
 
         comparisons = [{"benchmark": name, **c} for name, cs in found.items() for c in cs]
-        typer.echo(json_text({"environment": environment(), "comparisons": comparisons, "memory": peaks}))
+        print_json({"environment": environment(), "comparisons": comparisons, "memory": peaks})
         return
     from leakysm_benchmarks.report import kernels_line, lines, memory_lines
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.train import new_folder, refuse_a_runs_folder, refuse_what_is_there
+from leakysm_cli.folders import new_folder, refuse_a_runs_folder, refuse_what_is_there
+from leakysm_cli.output import print_json
 
 if TYPE_CHECKING:
     from leakysm.experiments.compare.comparison import Comparison
-    from leakysm.experiments.finished import Finished
+    from leakysm.experiments.finished import FinishedRun
     from leakysm.runs import Progress
 
 SEEDS = 3
@@ -25,11 +26,12 @@ def compare(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            help="A setting, DISTANCE[,key=value...]; give it several times. Default: squared-euclidean and leaky."
+            help="A setting to compare, DISTANCE[,key=value...]; give it several times.",
+            show_default="squared-euclidean and leaky",
         ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many training seeds, from --seed on.", show_default="3")
+        int | None, typer.Option(min=1, help="Number of training seeds, from --seed on.", show_default="3")
     ] = None,
     dataset: o.Dataset = None,
     data: o.Data = None,
@@ -52,15 +54,19 @@ def compare(
     device: o.Device = None,
     threads: o.Threads = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of runs, tables and plot.", show_default="runs/<time>-compare")
+        Path | None,
+        typer.Option(help="Folder for the runs, the tables and the plot.", show_default="runs/<time>-compare"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out; finished runs are kept.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the comparison in --out; finished runs are kept.")
+    ] = False,
     json: o.Json = False,
 ) -> None:
-    """Train and test several settings on the same seeds, and tell their differences with intervals.
+    """Train and test several settings on the same seeds, and report their differences with intervals.
 
-    In a seed all settings start at the same weights, see the same episodes and are tested on the same episodes. The
-    interval of a difference is over the seeds: none from fewer than 3. Given finished runs, only those are compared.
+    With one seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
+    The interval of a difference is over the seeds; fewer than 3 give none. If finished runs are named, only those are
+    compared, and nothing is trained.
 
     Example: leakysm compare --setting squared-euclidean --setting leaky,threshold=1,slope=0.1 --seeds 5
 
@@ -68,7 +74,7 @@ def compare(
     """
     given = o.given(locals(), without=("runs", "setting", "seeds", "out", "resume", "json"))
     if runs:
-        why = "is for training, but finished runs are given; leave one out"
+        why = "is for training, but finished runs are named; leave one of the two out"
         o.refuse(why, **given, setting=setting, seeds=seeds, resume=resume or None)
         if out:
             refuse_what_is_there(out)
@@ -85,25 +91,24 @@ def _train(
     from leakysm.errors import UserError
     from leakysm.experiments import settings
     from leakysm.experiments.compare.train_all import train_all
-    from leakysm.experiments.resolve import configurations, load_for
+    from leakysm.runs import Loader
 
     if resume and out is None:
-        raise UserError("--resume is given without --out; name the folder of the comparison to go on with")
+        raise UserError("--resume is given without --out; name the folder of the comparison to continue")
     if out and not resume:
-        refuse_what_is_there(out, "choose another --out, or go on with --resume")
+        refuse_what_is_there(out, "choose another --out, or continue with --resume")
     out = out or new_folder("compare")
     refuse_a_runs_folder(out)
     parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")
     with shown_count("reading images") as report:
-        loaded = load_for(given, report)
-    configs = configurations(given, parsed, loaded)
+        configs, data = settings.resolve_each(given, parsed, Loader(report))
     first = next(iter(configs.values())).seed
     try:
-        runs = train_all(configs, range(first, first + seeds), loaded, out, _shown)
+        runs = train_all(configs, range(first, first + seeds), data, out, _shown)
     except KeyboardInterrupt:
-        typer.echo(f"leakysm: stopped; the same command with --out {out} --resume goes on", err=True)
+        typer.echo(f"leakysm: stopped; the same command with --out {out} --resume continues", err=True)
         raise
     _report(runs, out, as_json)
 
@@ -117,13 +122,13 @@ def _shown(title: str) -> Iterator[Callable[[Progress], None]]:
         yield report
 
 
-def _read(paths: list[Path]) -> list[Finished]:
+def _read(paths: list[Path]) -> list[FinishedRun]:
     from leakysm.experiments.finished import read_run
 
     return [read_run(path) for path in paths]
 
 
-def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
+def _report(runs: list[FinishedRun], out: Path | None, as_json: bool) -> None:
     """Print the comparison; with `out`, leave it there too."""
     from leakysm.experiments.compare.comparison import compare, to_json
     from leakysm.experiments.compare.report import learning_curves, markdown, without_metrics
@@ -131,16 +136,16 @@ def _report(runs: list[Finished], out: Path | None, as_json: bool) -> None:
     from leakysm.strict_json import json_text
 
     comparison = compare(runs)
-    text, table = json_text(to_json(comparison), indent=2), markdown(comparison)
+    content, table = to_json(comparison), markdown(comparison)
     if out:
-        files = {"comparison.json": f"{text}\n".encode(), "comparison.md": table.encode()}
+        files = {"comparison.json": f"{json_text(content, indent=2)}\n".encode(), "comparison.md": table.encode()}
         if without := without_metrics(comparison):
             typer.echo(f"leakysm: no curves.png: {without[0]} holds no metrics.csv", err=True)
         else:
             files["curves.png"] = learning_curves(comparison)
         write_files(out, files)
     if as_json:
-        print(text)
+        print_json(content, indent=2)
         return
     print(table)
     if out:

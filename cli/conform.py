@@ -83,13 +83,13 @@ def conform(
 
     Example: leakysm conform my_losses --array torch --operation cross_entropy
     """
+    from leakysm_cli.caches import keep_compiled_programs, keep_hypothesis_files
     from leakysm_cli.options import require_one_of
+    from leakysm_cli.output import print_json, print_lines
     from leakysm_cli.progress import shown_steps
-    from leakysm_cli.verify import keep_compiled_programs, keep_hypothesis_files, print_lines
 
     from leakysm.cores import usable_cores
     from leakysm.errors import UserError
-    from leakysm.strict_json import json_text
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Row, Settings, conform_module, read_expected_file
     from leakysm.verify.flags import FLAGS
@@ -127,7 +127,7 @@ def conform(
             finished=finished,
         )
     if json:
-        print(json_text(reports.as_json(report), indent=1))
+        print_json(reports.as_json(report), indent=1)
     else:
         print_lines(_text(report, target))
     if not report.ok:
@@ -136,10 +136,11 @@ def conform(
 
 def _text(report: Any, target: str) -> list[str]:
     from leakysm.ops.registry import OPERATIONS
+    from leakysm.tables import columns
     from leakysm.verify import report as reports
 
     rows = reports.summary_rows(report)
-    lines = reports.columns(reports.SUMMARY_HEADER, rows) if rows else []
+    lines = columns(reports.SUMMARY_HEADER, rows) if rows else []
     known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that is of no use has a row too
     offered = [row for row in known if row.status in ("passed", "failed")]
     failed = [row for row in offered if row.status == "failed"]

@@ -1,4 +1,4 @@
-"""`leakysm data`: fetch, prepare, look at and look into the data sets."""
+"""`leakysm data`: fetch, prepare, describe and show the data sets."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def info(
     split: o.Split = None,
     json: o.Json = False,
 ) -> None:
-    """Print the splits of a data set: classes, images, images a class, size; and its checksum.
+    """Print a data set's splits with their numbers of classes and images, its image size and its checksum.
 
     Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
     """
     loaded = _load(dataset, data, split)
     if json:
-        from leakysm.strict_json import json_text
+        from leakysm_cli.output import print_json
 
-        typer.echo(json_text(_description(loaded), indent=2))
+        print_json(_description(loaded), indent=2)
         return
     typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
     typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
@@ -55,7 +55,7 @@ def info(
 
 @app.command(cls=SectionedCommand)
 def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = None) -> None:
-    """Read a data set once, so that training starts at once: the images are kept in one file in the cache folder.
+    """Read a data set and keep its images in one file in the cache folder, so that training starts at once.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
 
@@ -76,23 +76,24 @@ def show(
     dataset: o.Dataset = None,
     data: o.Data = None,
     split: o.Split = None,
-    part: Annotated[str, typer.Option(help="Which split's images: train, val or test.")] = "test",
+    part: Annotated[str, typer.Option(help="Split to show: train, val or test.")] = "test",
     classes: Annotated[
-        int | None, typer.Option(min=1, help="Classes on the sheet.", show_default="10, or all if fewer")
+        int | None,
+        typer.Option(min=1, help="Number of classes on the contact sheet.", show_default="10, or all if fewer"),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Images of each class.", show_default="10, or all if fewer")
+        int | None, typer.Option(min=1, help="Number of images of each class.", show_default="10, or all if fewer")
     ] = None,
-    way: Annotated[int, typer.Option(min=2, help="Classes of the episode.")] = 5,
-    shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 1,
-    query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 5,
+    way: Annotated[int, typer.Option(min=2, help="Number of classes in the episode.")] = 5,
+    shot: Annotated[int, typer.Option(min=1, help="Number of support images of each class.")] = 1,
+    query: Annotated[int, typer.Option(min=1, help="Number of query images of each class.")] = 5,
     episode: Annotated[int, typer.Option(min=0, max=LAST, help="Number of the episode.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST, help="Of the episode, as in training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST, help="Seed for the episode, as in training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for classes.png and episode.png.")] = Path(),
 ) -> None:
     """Draw two pictures: a contact sheet of classes, and one episode with its support and queries.
 
-    With --part train it is the episode that `leakysm train` of the same seed, way, shot and query has at that number.
+    With --part train, `leakysm train` with the same seed, way, shot and query trains on this very episode.
 
     Example: leakysm data show --dataset omniglot --data ../shared/omniglot --way 5 --out pictures
     """
@@ -101,7 +102,7 @@ def show(
     from leakysm.errors import UserError
 
     if data and out.resolve().is_relative_to(data.resolve()):
-        raise UserError(f"--out is {out}, among the data in {data}; draw elsewhere")
+        raise UserError(f"--out is {out}, among the data in {data}; choose another folder")
     loaded = _load(dataset, data, split)
     one = loaded.split(part)
     classes = _at_most("classes", classes, one.n_classes, f"the {part} split has {one.n_classes} classes")
@@ -119,16 +120,16 @@ def show(
 
 @app.command(cls=SectionedCommand)
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="omniglot, the only one that is published for download.")],
+    dataset: Annotated[str, typer.Argument(help="omniglot; no other data set can be downloaded.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where --dataset looks.")] = None,
     mirror: Annotated[
-        str | None, typer.Option(help="Address that serves the archives instead of the published.")
+        str | None, typer.Option(help="Web address to download from instead of the published one.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the minimal background sets and the within-alphabet runs.")
+        bool, typer.Option("--all", help="Fetch also the minimal background sets and the within-alphabet runs.")
     ] = False,
 ) -> None:
-    """Download the published archives, checked by their checksums; a transfer that broke off is resumed.
+    """Download the published archives and check their checksums. A broken transfer is resumed.
 
     Example: leakysm data fetch omniglot
     """
@@ -150,7 +151,7 @@ def fetch(
 
 
 def _at_most(option: str, given: int | None, there: int, reason: str) -> int:
-    """What was given, else 10 or as many as there are. UserError if more was given than there are."""
+    """The given number, or 10, or all if there are fewer. UserError if the given number is larger than `there`."""
     from leakysm.errors import UserError
 
     if given is not None and given > there:
@@ -159,7 +160,7 @@ def _at_most(option: str, given: int | None, there: int, reason: str) -> int:
 
 
 def _load(dataset: str | None, data: Path | None, split: str | None) -> Dataset:
-    """Through training's own loader, so that what is shown is what is trained on."""
+    """Load through training's own loader: what is shown is what is trained on."""
     from leakysm.runs.resolve import load_data
 
     settings = {"dataset": dataset or "strokes", "data": data} | ({"split": split} if split else {})
@@ -171,8 +172,8 @@ def _description(data: Dataset) -> dict[str, object]:
     return {
         "dataset": data.name,
         "image_shape": data.image_shape,
-        "mean": data.mean.tolist(),
-        "std": data.std.tolist(),
+        "mean": data.inputs.mean.tolist(),
+        "std": data.inputs.std.tolist(),
         "digest": data.digest,
         "splits": {
             name: {
@@ -188,7 +189,7 @@ def _description(data: Dataset) -> dict[str, object]:
 
 @contextmanager
 def _shown_transfer() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A bar for each archive, in bytes; nothing where nobody watches a terminal."""
+    """A progress bar for each archive, in bytes; none if the output is no terminal."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
 

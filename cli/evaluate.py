@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.progress import shown_count
+
+if TYPE_CHECKING:
+    from leakysm.runs import TestResult
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, as leakysm train wrote it.")]
 
 
 def evaluate(
     run: Run,
-    way: Annotated[int | None, typer.Option(help="Classes of an episode.", show_default="the run's")] = None,
-    shot: Annotated[int | None, typer.Option(help="Support images of a class.", show_default="the run's")] = None,
-    query: Annotated[int | None, typer.Option(help="Query images of a class.", show_default="the run's")] = None,
-    episodes: Annotated[int | None, typer.Option(help="Test episodes.", show_default="the run's")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the test episodes.", show_default="the run's")] = None,
-    norm: o.Norm = None,
+    way: Annotated[int | None, typer.Option(help="Number of classes in an episode.", show_default="the run's")] = None,
+    shot: Annotated[
+        int | None, typer.Option(help="Number of support images of each class.", show_default="the run's")
+    ] = None,
+    query: Annotated[
+        int | None, typer.Option(help="Number of query images of each class.", show_default="the run's")
+    ] = None,
+    episodes: Annotated[int | None, typer.Option(help="Number of test episodes.", show_default="the run's")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed for the test episodes.", show_default="the run's")] = None,
+    norm: o.NormOfRun = None,
     data: o.Data = None,
     backend: o.Backend = None,
     device: o.Device = None,
@@ -29,17 +36,15 @@ def evaluate(
         typer.Option(help="Random episodes, or the 20 tasks of Omniglot's all_runs.zip (--data says where)."),
     ] = "episodes",
     keep: Annotated[
-        bool, typer.Option("--keep", help="Add the test to the finished run's own, for leakysm compare.")
+        bool, typer.Option("--keep", help="Add this test to the finished run, so that leakysm compare finds it.")
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Test a trained net on classes that it has never seen.
+    """Test a trained net on classes that it did not see in training.
 
     Example: leakysm evaluate runs/20260101-120000-omniglot --way 20 --shot 5 --episodes 1000
     """
-    from dataclasses import asdict
-
-    from leakysm.strict_json import json_text
+    from leakysm_cli.output import print_json
 
     _require_form(way=way, shot=shot, query=query, episodes=episodes)
     settings: dict[str, Any] = {
@@ -51,41 +56,41 @@ def evaluate(
     }
     settings |= {"test_way": None if way is None else (way,), "data": None if data is None else str(data.absolute())}
     machine = {"device": device, "name": backend, "threads": threads}
-    run_it = _within_alphabet if protocol == "within-alphabet" else _episodes
-    result = run_it(run, settings, machine, keep)
+    test = _within_alphabet if protocol == "within-alphabet" else _episodes
+    result = test(run, settings, machine, keep)
     if json:
-        typer.echo(json_text(asdict(result)))
+        print_json(result.to_json())
         return
     if result.checkpoint_episode == 0:
-        typer.echo(f"{run} holds weights from elsewhere: tested {result.checkpoint}")
+        typer.echo(f"{run} holds imported weights: tested {result.checkpoint}")
     elif not result.finished:
         typer.echo(f"{run} is not finished: tested {result.checkpoint}, after {result.checkpoint_episode} episodes")
     typer.echo(result)
 
 
 def _require_form(**form: int | None) -> None:
+    from leakysm.choices import SETTINGS
     from leakysm.errors import UserError
-    from leakysm.runs.settings import LEAST
 
     for name, value in form.items():
-        if value is not None and value < (least := LEAST[f"test_{name}"]):
+        if value is not None and value < (least := SETTINGS[f"test_{name}"].limits["ge"]):
             raise UserError(f"--{name} is {value}: give {least} or more")
 
 
-def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:
+def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> TestResult:
     from leakysm.runs import evaluate_run
 
     with shown_count("testing") as report:
         return evaluate_run(run, settings, **machine, report=report, keep=keep)
 
 
-def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> Any:
+def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> TestResult:
     from leakysm.errors import UserError
     from leakysm.runs import evaluate_within_alphabet
 
     data, norm = settings.pop("data"), settings.pop("norm")
-    fixed = {**settings, "keep": keep or None}
-    given = ["--" + name.removeprefix("test_") for name, value in fixed.items() if value is not None]
-    if given:
-        raise UserError(f"{given[0]} is given, but the within-alphabet protocol fixes its tasks; leave it out")
+    for name, value in {**settings, "keep": keep or None}.items():
+        if value is not None:
+            option = "--" + name.removeprefix("test_")
+            raise UserError(f"{option} is given, but the within-alphabet protocol fixes its tasks; leave it out")
     return evaluate_within_alphabet(run, data=data, norm=norm, **machine)

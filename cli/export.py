@@ -22,28 +22,28 @@ def export(
         typer.Option(help="File to write, *.safetensors or *.npz.", show_default="RUN/conv4.safetensors"),
     ] = None,
     layout: Annotated[
-        Literal["leakysm", "torch"], typer.Option(help="Our names and layout, or those of a PyTorch state dict.")
+        Literal["leakysm", "torch"], typer.Option(help="Names and layout of leakysm, or of a PyTorch state dict.")
     ] = "leakysm",
     prefix: Annotated[
-        str | None, typer.Option(help="With --layout torch: before PyTorch's names.", show_default="encoder.")
+        str | None, typer.Option(help="With --layout torch: prefix of PyTorch's names.", show_default="encoder.")
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option(help="A run: make --out a run's folder with SOURCE's weights and all else as in that run."),
+        typer.Option(help="A run's folder: make --out a copy of that run with the weights of SOURCE."),
     ] = None,
     bias: Annotated[
         bool | None,
         typer.Option(
             "--bias/--no-bias",
-            help="With --layout torch: the convolutions' biases, which are 0.",
+            help="With --layout torch: write the convolutions' biases, which are 0, or leave them out.",
             show_default="--bias",
         ),
     ] = None,
 ) -> None:
-    """Write a trained net's weights for other programs, or take over a PyTorch net's.
+    """Write a trained net's weights for other programs, or import those of a PyTorch net.
 
-    A PyTorch state dict is read from .safetensors or .npz, whatever its names; a convolution's bias is folded into
-    the running mean.
+    A PyTorch state dict is read from .safetensors or .npz, whatever its names are. Biases of the convolutions are
+    folded into the running means.
 
     Example: leakysm export runs/20260101-120000-omniglot --layout torch --out conv4.safetensors
 
@@ -96,7 +96,7 @@ def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
 
 
 def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:
-    """State, what to tell of it, and its training episodes."""
+    """A net's state, the metadata of its file, and the number of its training episodes."""
     from leakysm.exchange.weights import FLATTENED, metadata, read_weights
 
     if not source.is_dir():

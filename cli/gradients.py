@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.train import new_folder, refuse_what_is_there
+from leakysm_cli.folders import new_folder, refuse_what_is_there
+from leakysm_cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
     from leakysm.backends import Engine
     from leakysm.experiments.gradients.measure import Traces
-    from leakysm.experiments.gradients.suggest import Embedded
+    from leakysm.experiments.gradients.suggest import EmbeddedEpisode
     from leakysm.ops.metrics import Metric
 
 OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
@@ -31,28 +33,34 @@ def gradients(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            help="A distance, DISTANCE[,key=value...]; give it several times. Default: squared-euclidean and leaky."
+            help="A distance to look at, DISTANCE[,key=value...]; give it several times.",
+            show_default="squared-euclidean and leaky",
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each run.", show_default="50")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from --seed on.", show_default="3")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of training steps of each run.", show_default=str(STEPS))
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds, from --seed on.", show_default=str(SEEDS))
+    ] = None,
     histogram: Annotated[
-        str | None, typer.Option(help="Steps whose distances and gradients to draw as histograms: 0,10,49 say.")
+        str | None, typer.Option(help="Steps whose distances and gradients are drawn as histograms, such as 0,10,49.")
     ] = None,
     suggest: Annotated[
-        bool, typer.Option("--suggest", help="Only tell the threshold and slope that keep the early gradients alive.")
+        bool,
+        typer.Option("--suggest", help="Only suggest a threshold and a slope that keep the early gradients alive."),
     ] = False,
     target: Annotated[
         float | None,
         typer.Option(
-            help="With --suggest: the part of the gradient entries that may vanish, 0 to 1.", show_default="0.1"
+            help="With --suggest: the part of the gradient entries that may vanish, 0 to 1.", show_default=str(TARGET)
         ),
     ] = None,
     embeddings: Annotated[
         Path | None, typer.Option(help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="With --embeddings X.npy (n, D): the classes, an .npy (n,).")
+        Path | None, typer.Option(help="With --embeddings X.npy (n, D): file of the classes, an .npy (n,).")
     ] = None,
     dataset: o.Dataset = None,
     data: o.Data = None,
@@ -68,16 +76,14 @@ def gradients(
     threads: o.Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for gradients.csv and .png, histogram.csv and .png.", show_default="runs/<time>-gradients"
-        ),
+        typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
     ] = None,
     json: o.Json = False,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, distance by distance.
 
-    Every distance starts at the same weights and sees the same episodes. With --suggest: which threshold and slope
-    keep the gradients alive on your own data, or on your own net's embeddings.
+    Every distance starts at the same weights and sees the same episodes. With --suggest it tells which threshold
+    and slope keep the gradients alive on your own data, or for your own net's embeddings.
 
     Example: leakysm gradients --dataset omniglot --data FOLDER --histogram 0,49
 
@@ -87,13 +93,13 @@ def gradients(
     given.setdefault("seed", 0)
     if suggest:
         unused = {"setting": setting, "histogram": histogram, "steps": steps, "out": out}
-        o.refuse("has no meaning with --suggest; leave one of the two out", **unused)
+        o.refuse("cannot be used with --suggest; leave one of the two out", **unused)
         if embeddings:
-            o.refuse("has no meaning with --embeddings; leave one of the two out", seeds=seeds)
+            o.refuse("cannot be used with --embeddings; leave one of the two out", seeds=seeds)
         _suggest(given, TARGET if target is None else target, embeddings, labels, seeds or SEEDS, json)
     else:
         o.refuse(
-            "goes with --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels, target=target
+            "is only for --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels, target=target
         )
         steps = steps or STEPS
         watch = _numbers(histogram, steps)
@@ -114,16 +120,14 @@ def _gradients(
     from leakysm.experiments import settings
     from leakysm.experiments.gradients.files import summary, write
     from leakysm.experiments.gradients.measure import compare_early_steps
-    from leakysm.experiments.resolve import configurations, load_for
+    from leakysm.runs import Loader
     from leakysm.runs.device import engine_of
-    from leakysm.strict_json import json_text
 
     if out:
         refuse_what_is_there(out)
     parsed = settings.parse_settings(texts or settings.DEFAULT)
     with shown_count("reading images") as report:
-        data = load_for(given, report)
-    configs = configurations(given, parsed, data)
+        configs, data = settings.resolve_each(given, parsed, Loader(report))
     first = next(iter(configs.values()))
     numbers = range(first.seed, first.seed + seeds)
     with shown_count("training steps") as report:
@@ -132,18 +136,15 @@ def _gradients(
     result = summary(configs, traces)
     out = out or new_folder("gradients")
     write(out, result, title, traces, watch)
-    print(json_text(result, indent=2)) if as_json else _print_traces(title, traces, out)
+    print_json(result, indent=2) if as_json else _print_traces(title, traces, out)
 
 
 def _print_traces(title: str, traces: Traces, out: Path) -> None:
     last = traces.figures.shape[2] - 1
     print(f"{title}; mean over seeds {', '.join(map(str, traces.seeds))}")
     for step in sorted({0, last}):
-        print(f"\nstep {step:<26}" + "".join(f"  {label}" for label in traces.labels))
-        for name, words in FIGURE_NAMES.items():
-            means = traces.figure(name)[:, :, step].mean(axis=1)
-            cells = (_shown(name, mean).rjust(len(label)) for label, mean in zip(traces.labels, means, strict=True))
-            print(f"{words:31}" + "".join(f"  {cell}" for cell in cells))
+        means = {name: traces.figure(name)[:, :, step].mean(axis=1) for name in FIGURE_NAMES}
+        print_lines(["", *_figures(f"step {step}", traces.labels, means)])
     vanished = traces.figure("vanished_distance_gradients")[:, :, 0].mean(axis=1)
     parts = (f"{label} {100 * mean:.1f} %" for label, mean in zip(traces.labels, vanished, strict=True))
     print(f"\n{out}")
@@ -155,63 +156,57 @@ def _suggest(
 ) -> None:
     from leakysm.errors import UserError
     from leakysm.experiments.gradients.suggest import suggest
-    from leakysm.strict_json import json_text
 
     if not 0 < target < 1:
-        raise UserError(f"target is {target:g}: expected a part between 0 and 1, 0.1 say")
+        raise UserError(f"target is {target:g}: expected a part between 0 and 1, such as 0.1")
     if labels and not embeddings:
-        raise UserError("--labels goes with --embeddings; give both, or leave it out")
+        raise UserError("--labels is only for --embeddings; give both, or leave it out")
     engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)
     suggestion = suggest(engine, embedded, target)
     if embeddings:  # which images they are of is not known here
         given = {"dataset": "folder", "data": "FOLDER"} | {key: given[key] for key in ("way", "shot") if key in given}
     command = _command(given, suggestion.metric)
     if as_json:
-        print(json_text(suggestion.to_json() | {"command": command}, indent=2))
+        print_json(suggestion.to_json() | {"command": command}, indent=2)
         return
-    columns = {"squared-euclidean": suggestion.before, str(suggestion.metric): suggestion.after}
+    values = {"squared-euclidean": suggestion.before, str(suggestion.metric): suggestion.after}
     one = embedded[0]
     print(f"{len(embedded)} first episodes, {one.way}-way {one.shot}-shot, embeddings of {one.z.shape[1]} values")
-    print(f"{'':31}" + "".join(f"  {name}" for name in columns))
-    for (name, words), *values in zip(FIGURE_NAMES.items(), *columns.values(), strict=True):
-        cells = (_shown(name, v).rjust(len(c)) for v, c in zip(values, columns, strict=True))
-        print(f"{words:31}" + "".join(f"  {cell}" for cell in cells))
-    if len(columns) == 1:
+    figures = dict(zip(FIGURE_NAMES, zip(*values.values(), strict=True), strict=True))
+    print_lines(_figures("", list(values), figures))
+    if len(values) == 1:
         print(f"\nno restriction is needed: at most {100 * target:g} % of the gradient entries vanish without one")
     if embeddings:
         print("\nFOLDER: the images that these are embeddings of")
     print(f"\n{command}")
 
 
-def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[Embedded]]:
+def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> tuple[Engine, list[EmbeddedEpisode]]:
     from leakysm.experiments.gradients.embeddings import episodes_of, read_embeddings
     from leakysm.runs.device import engine_for
     from leakysm.runs.settings import checked
 
     unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate")}
-    o.refuse("has no meaning with --embeddings; leave one of the two out", **unused)
-    for key in ("way", "shot", "query", "seed"):
-        if key in given:
-            checked(key, given[key])
+    o.refuse("cannot be used with --embeddings; leave one of the two out", **unused)
+    checked(given)
     z, starts = read_embeddings(embeddings, labels)
     form = {"way": given.get("way"), "shot": given.get("shot", 1), "query": given.get("query")}
     engine = engine_for(given.get("device"), given.get("backend"), given.get("threads"))
     return engine, list(episodes_of(z, starts, **form, seed=given["seed"], episodes=EPISODES))
 
 
-def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded]]:
+def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[EmbeddedEpisode]]:
     from dataclasses import replace
 
     from leakysm_cli.progress import shown_count
 
     from leakysm.experiments.gradients.suggest import embedded_by_new_net
-    from leakysm.experiments.resolve import configurations, load_for
+    from leakysm.runs import Loader, resolve
     from leakysm.runs.device import engine_of
     from leakysm.training import SplitImages
 
     with shown_count("reading images") as report:
-        data = load_for(given, report)
-    (config,) = configurations(given, {"": {}}, data).values()
+        config, data = resolve(given, load=Loader(report))
     images = SplitImages(engine_of(config), data, "train")
     nets = (replace(config, seed=config.seed + i) for i in range(seeds))
     return images.engine, [episode for net in nets for episode in embedded_by_new_net(net, images, EPISODES)]
@@ -223,6 +218,14 @@ def _command(given: dict[str, Any], metric: Metric) -> str:
 
     options = {**given, "distance": metric.name, **metric.parameters}
     return join(["leakysm", "train", *(f"--{key.replace('_', '-')}={value}" for key, value in options.items())])
+
+
+def _figures(title: str, labels: Sequence[str], figures: Mapping[str, Iterable[float]]) -> list[str]:
+    """A table of figures: a row for each name of FIGURE_NAMES, a column for each label."""
+    from leakysm.tables import columns
+
+    rows = [[words, *(_shown(name, value) for value in figures[name])] for name, words in FIGURE_NAMES.items()]
+    return columns((title, *labels), rows, rule=False, right=range(1, 1 + len(labels)))
 
 
 def _shown(name: str, value: float) -> str:
@@ -237,5 +240,5 @@ def _numbers(text: str | None, steps: int) -> list[int]:
     if text is None:
         return []
     if any(not 0 <= number < steps for number in numbers):
-        raise UserError(f"histogram is {text!r}: expected steps from 0 to {steps - 1}, 0,{steps - 1} say")
+        raise UserError(f"histogram is {text!r}: expected steps from 0 to {steps - 1}, such as 0,{steps - 1}")
     return sorted(set(numbers))

@@ -13,19 +13,20 @@ def info(json: o.Json = False) -> None:
 
     Example: leakysm info --json
     """
-    from leakysm.runs.environment import data_found, environment
-    from leakysm.strict_json import json_text
+    from leakysm_cli.output import print_json
 
-    found = environment() | {"data": data_found()}
+    from leakysm.runs.environment import data_found, environment
+
+    description = environment() | {"data": data_found()}
     if json:
-        typer.echo(json_text(found))
+        print_json(description)
     else:
-        for line in _lines(found):
+        for line in _lines(description):
             typer.echo(line)
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    return [f"{name.replace('_', ' '):16}{_text(value)}" for name, value in found.items()]
+def _lines(description: dict[str, Any]) -> list[str]:
+    return [f"{name.replace('_', ' '):16}{_text(value)}" for name, value in description.items()]
 
 
 def _text(value: Any) -> str:

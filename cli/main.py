@@ -32,11 +32,13 @@ from leakysm_cli import (
 )
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
 
+from leakysm.errors import LeakysmError
+
 FULL = (ENOSPC, EDQUOT)
 
 
 class OneLineErrors(SectionedGroup):
-    """Whatever goes wrong in a user's hands is told in one line on standard error, with its exit status."""
+    """A group of commands that reports a user's error in one line on standard error, with its exit status."""
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **keywords: Any) -> Any:
         args = (sys.argv[1:] if args is None else list(args)) or ["--help"]
@@ -54,30 +56,28 @@ class OneLineErrors(SectionedGroup):
 
 
 def flush() -> None:
-    """What standard output cannot take is told by us, not by Python at its end."""
+    """Write out the rest of standard output, so that we report an error there, and not Python when it ends."""
     if sys.stdout:  # it may be closed
         sys.stdout.flush()
 
 
 def end_of_a_pipe() -> None:
-    """In silence if it is standard output that nobody reads any more: `head`, say, has seen enough."""
+    """End silently if standard output is the pipe that nobody reads any more, as after `head`; else report it."""
     try:
         flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    fail("another program ended while this one spoke to it; run the command again", 1)
+    fail("another program ended while this one was writing to it; run the command again", 1)
 
 
 def told(error: Exception) -> tuple[str, int]:
-    """(message, exit status) of an error that a user can cause; any other is raised on, with its traceback."""
+    """(message, exit status) of an error that a user can cause; any other error is raised again, with its traceback."""
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # bad use of options: Typer's own errors
         context = getattr(error, "ctx", None)
         where = f"; see {context.command_path} --help" if context else ""
-        message = " ".join(error.format_message().replace("Value error, ", "").split())
+        message = wrong_value(error) or " ".join(error.format_message().replace("Value error, ", "").split())
         return message.rstrip(".") + where, error.exit_code
-    from leakysm.errors import LeakysmError  # imports NumPy: here, where the time no longer matters
-
     if isinstance(error, LeakysmError):
         return " ".join(str(error).split()), error.exit_code
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
@@ -90,12 +90,29 @@ def told(error: Exception) -> tuple[str, int]:
     raise error
 
 
+def wrong_value(error: Any) -> str | None:
+    """`--episodes is 'many': give a whole number`; None if the error is not of a number that an option takes."""
+    if not hasattr(error.__cause__, "errors"):  # as pydantic's errors have, which convert the values
+        return None
+    cause = error.__cause__.errors()[0]
+    limits = cause.get("ctx", {})
+    mend = {
+        "int_parsing": "give a whole number",
+        "int_from_float": "give a whole number",
+        "float_parsing": "give a number",
+        "greater_than_equal": f"give {limits.get('ge')} or more",
+        "less_than_equal": f"give {limits.get('le')} or less",
+    }.get(cause["type"])
+    return f"{error.param.opts[0]} is {cause['input']!r}: {mend}" if mend else None
+
+
 def fail(message: str, code: int) -> None:
     typer.echo(f"leakysm: {message}", err=True)
     sys.exit(code)
 
 
 app = typer.Typer(
+    name="leakysm",
     cls=OneLineErrors,
     help="Few-shot classification with leaky squared Euclidean distance: train, test, check, compare.\n\n"
     "Example: leakysm train --way 5 --episodes 500",
@@ -139,11 +156,11 @@ for section, commands in SECTIONS.items():
 
 def main() -> None:
     """The entry point of the command `leakysm`."""
-    # Pillow's beside our own error, or of what is no matter; a font's
+    # Pillow warns of what we report as an error ourselves, or of what does not matter; a font lacks a letter
     for words in ("Image size .* exceeds limit", "Corrupt EXIF data", "Glyph .* missing from"):
         warnings.filterwarnings("ignore", message=words)
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home that is not there
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it complains where there is no home folder
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names that an output's encoding does not have
+            stream.reconfigure(errors="backslashreplace")  # for names that the output's encoding cannot write
     app(prog_name="leakysm")

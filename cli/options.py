@@ -1,134 +1,99 @@
-"""Options that several commands share: names, choices and help, each stated once; and what was given of them."""
+"""Options that several commands share, and what was given of them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from leakysm import choices
+from leakysm.choices import (
+    DATASET_DEFAULTS,
+    SETTINGS,
+    BackendName,
+    DatasetName,
+    DistanceName,
+    NormName,
+    OptimizerName,
+    SplitName,
+)
+from leakysm.errors import UserError, suggestion
+
 DATA, NET, TEST, MACHINE = "Data", "Training", "Test", "Machine"
 
-Dataset = Annotated[
-    Literal["strokes", "omniglot", "miniimagenet", "caltech101", "folder"] | None,
-    typer.Option("--dataset", help="Data set; strokes is built in.", show_default="strokes", rich_help_panel=DATA),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of the published files, or one of them.", rich_help_panel=DATA),
-]
-Split = Annotated[
-    Literal["lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2"] | None,
-    typer.Option("--split", help="Omniglot's training and test classes.", show_default="lake", rich_help_panel=DATA),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", help="Of initial weights and episodes.", show_default="0", rich_help_panel=NET),
-]
-Way = Annotated[int | None, typer.Option("--way", help="Classes of a training episode.", rich_help_panel=NET)]
-Shot = Annotated[
-    int | None,
-    typer.Option("--shot", help="Support images of a class.", show_default="1", rich_help_panel=NET),
-]
-Query = Annotated[int | None, typer.Option("--query", help="Query images of a class.", rich_help_panel=NET)]
-Episodes = Annotated[int | None, typer.Option("--episodes", help="Training episodes.", rich_help_panel=NET)]
-Distance = Annotated[
-    Literal["squared-euclidean", "leaky", "euclidean", "cosine"] | None,
-    typer.Option("--distance", help="Between query and prototype.", show_default="leaky", rich_help_panel=NET),
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", help="Leaky distance: 0 <= t <= inf.", show_default="1, if leaky", rich_help_panel=NET),
-]
-Slope = Annotated[
-    float | None,
-    typer.Option("--slope", help="Leaky distance: 0 < s <= 1.", show_default="0.03, if leaky", rich_help_panel=NET),
-]
-Per = Annotated[
-    Literal["pair", "coordinate"] | None,
-    typer.Option("--per", help="What the leaky distance restricts.", show_default="pair", rich_help_panel=NET),
-]
-Norm = Annotated[
-    Literal["running", "episode"] | None,
-    typer.Option(
-        "--norm", help="Batch norm in the test: statistics of training, or of the episode.", rich_help_panel=TEST
-    ),
-]
-Optimizer = Annotated[
-    Literal["adam", "sgd"] | None,
-    typer.Option("--optimizer", help="SGD has momentum 0.9.", show_default="adam", rich_help_panel=NET),
-]
-LearningRate = Annotated[
-    float | None,
-    typer.Option("--learning-rate", help="Of the first step.", show_default="0.001", rich_help_panel=NET),
-]
-HalveEvery = Annotated[
-    int | None,
-    typer.Option("--halve-every", help="Episodes between halvings of the rate; 0: never.", rich_help_panel=NET),
-]
-CheckpointEvery = Annotated[
-    int | None,
-    typer.Option("--checkpoint-every", help="Episodes between checkpoints and validations.", rich_help_panel=NET),
-]
-TestWay = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--test-way", help="Classes of a test episode; may be repeated.", show_default="5 and 20", rich_help_panel=TEST
-    ),
-]
-TestShot = Annotated[
-    int | None, typer.Option("--test-shot", help="Support images.", show_default="--shot", rich_help_panel=TEST)
-]
-TestQuery = Annotated[
-    int | None, typer.Option("--test-query", help="Query images.", show_default="15", rich_help_panel=TEST)
-]
-TestEpisodes = Annotated[int | None, typer.Option("--test-episodes", help="Test episodes.", rich_help_panel=TEST)]
-Backend = Annotated[
-    Literal["reference", "numpy", "cupy"] | None,
-    typer.Option("--backend", help="Engine.", show_default="the device's fast one", rich_help_panel=MACHINE),
-]
-Device = Annotated[
-    str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:N or auto.", show_default="auto", rich_help_panel=MACHINE),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", help="On the CPU.", show_default="one for each core", rich_help_panel=MACHINE),
-]
-Tf32 = Annotated[
-    bool | None,
-    typer.Option(
-        "--tf32", help="On a GPU: matrix products may round to TF32.", show_default="off", rich_help_panel=MACHINE
-    ),
-]
+
+def _setting(key: str, panel: str, default: str = "") -> Any:
+    """The option that gives the setting `key`: its name, help and default as leakysm/choices.py states them.
+
+    default: another default in words, where a command has its own.
+    """
+    name = "--" + key.replace("_", "-")
+    return typer.Option(name, help=SETTINGS[key].help, show_default=default or _default(key), rich_help_panel=panel)
+
+
+def _default(key: str) -> str | bool:
+    """The default of a setting in words; False where there is nothing to say."""
+    setting = SETTINGS[key]
+    if setting.shown:
+        return setting.shown
+    if any(key in defaults for defaults in DATASET_DEFAULTS.values()):
+        return "depends on the data set"
+    return False if setting.default is None else str(setting.default)
+
+
+Dataset = Annotated[DatasetName | None, _setting("dataset", DATA)]
+Data = Annotated[Path | None, _setting("data", DATA)]
+Split = Annotated[SplitName | None, _setting("split", DATA)]
+Seed = Annotated[int | None, _setting("seed", NET)]
+Way = Annotated[int | None, _setting("way", NET)]
+Shot = Annotated[int | None, _setting("shot", NET)]
+Query = Annotated[int | None, _setting("query", NET)]
+Episodes = Annotated[int | None, _setting("episodes", NET)]
+Distance = Annotated[DistanceName | None, _setting("distance", NET)]
+Threshold = Annotated[float | None, _setting("threshold", NET)]
+Slope = Annotated[float | None, _setting("slope", NET)]
+Per = Annotated[choices.Per | None, _setting("per", NET)]
+Optimizer = Annotated[OptimizerName | None, _setting("optimizer", NET)]
+LearningRate = Annotated[float | None, _setting("learning_rate", NET)]
+HalveEvery = Annotated[int | None, _setting("halve_every", NET)]
+CheckpointEvery = Annotated[int | None, _setting("checkpoint_every", NET)]
+TestWay = Annotated[list[int] | None, _setting("test_way", TEST)]
+TestShot = Annotated[int | None, _setting("test_shot", TEST)]
+TestQuery = Annotated[int | None, _setting("test_query", TEST)]
+TestEpisodes = Annotated[int | None, _setting("test_episodes", TEST)]
+Norm = Annotated[NormName | None, _setting("norm", TEST)]
+NormOfRun = Annotated[NormName | None, _setting("norm", TEST, default="the run's")]
+Backend = Annotated[BackendName | None, _setting("backend", MACHINE)]
+Device = Annotated[str | None, _setting("device", MACHINE)]
+Threads = Annotated[int | None, _setting("threads", MACHINE)]
+Tf32 = Annotated[bool | None, _setting("tf32", MACHINE)]
+
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file of settings; explicit options win.", show_default=False),
+    typer.Option("--config", help="TOML file of settings. Options of the command line win.", show_default=False),
 ]
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Folder of the run.", show_default="runs/<time>-<dataset>"),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --out that was cut off, or the newest in runs.")
+    bool,
+    typer.Option("--resume", help="Continue the run in --out that was cut off; without --out, the newest in runs."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
-def require_one_of(name: str, found: Collection[str], known: Collection[str]) -> None:
-    """UserError that names the known for the first of `found` that is none of them."""
-    from leakysm.errors import UserError
-
-    for value in found:
+def require_one_of(name: str, values: Collection[str], known: Collection[str]) -> None:
+    """UserError for the first of the values that is none of the known ones."""
+    for value in values:
         if value not in known:
-            raise UserError(f"{name} is {value!r}; one of {', '.join(known)} is expected: choose one")
+            raise UserError(f"{name} is {value!r}; {suggestion(value, known)}")
 
 
 def refuse(why: str, **options: Any) -> None:
     """UserError `--name why` for the first of these options that was given. Not given: None, or an empty list."""
-    from leakysm.errors import UserError
-
     if unwanted := [name for name, value in options.items() if value not in (None, [])]:
         raise UserError(f"--{unwanted[0].replace('_', '-')} {why}")
 

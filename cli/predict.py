@@ -9,49 +9,50 @@ import typer
 from leakysm_cli import options as o
 
 if TYPE_CHECKING:
-    from leakysm.predict.predict import Ranked
+    from leakysm.predict.predict import Candidate
 
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images to classify.")],
-    support: Annotated[Path, typer.Option(help="Folder with a folder a class, a few examples in each.")],
-    top: Annotated[int, typer.Option(min=1, help="Classes to list for each image.")] = 3,
+    support: Annotated[Path, typer.Option(help="Folder that holds one folder for each class, with a few examples.")],
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to list for each image.")] = 3,
     picture: Annotated[
-        Path | None, typer.Option(help="PNG file to draw: each image beside its nearest class's examples.")
+        Path | None, typer.Option(help="PNG file to draw: each image beside examples of its nearest class.")
     ] = None,
-    norm: o.Norm = None,
+    norm: o.NormOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
     json: o.Json = False,
 ) -> None:
-    """Classify images of your own from a few examples a class.
+    """Classify your own images from a few examples of each class.
 
-    The net need never have seen the classes. Images are made grey or colour, and resized, to what it was trained on;
-    where that was handwriting, dark strokes on light paper are expected.
+    The classes may be new to the net. Images are resized, and made grey or colour, as the training images were. A net
+    that was trained on handwriting expects dark strokes on light paper.
 
     Example: leakysm predict runs/20260101-120000-omniglot --support letters unknown1.png unknown2.png
     """
     from dataclasses import replace
 
+    from leakysm.data.images import read_for_net
     from leakysm.experiments.outputs import write_files
     from leakysm.files import printable
     from leakysm.predict.picture import picture as drawn
-    from leakysm.predict.predict import Reader, read_queries, read_support
     from leakysm.predict.predict import predict as classify
+    from leakysm.predict.predict import read_support
     from leakysm.runs import restore
     from leakysm.runs.device import engine_for
 
     if picture:
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads))
-    reader = Reader.of(restored.checkpoint.inputs)
-    classes, queries = read_support(reader, support), read_queries(reader, images)
+    inputs = restored.checkpoint.inputs
+    classes, queries = read_support(inputs, support), read_for_net(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
     names = [printable(path) for path in images]
     if picture:
-        content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=reader.ink)
+        content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=inputs.ink)
         write_files(picture.parent, {picture.name: content})
     ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]
     if json:
@@ -61,7 +62,7 @@ def predict(
 
 
 def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> None:
-    """UserError unless the picture is a PNG file of its own."""
+    """UserError unless the picture is a PNG file that replaces no image and is no example."""
     from leakysm.errors import UserError
 
     if picture.suffix.lower() != ".png":
@@ -69,22 +70,22 @@ def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> N
     if picture.exists() and any(image.exists() and picture.samefile(image) for image in images):
         raise UserError(f"--picture is {picture}, an image to classify; give the drawing another name")
     if picture.resolve().is_relative_to(support.resolve()):
-        raise UserError(f"--picture is {picture}, among the examples in {support}; draw it elsewhere")
+        raise UserError(f"--picture is {picture}, among the examples in {support}; choose another folder")
 
 
-def _print_json(names: list[str], ranked: list[list[Ranked]]) -> None:
+def _print_json(names: list[str], ranked: list[list[Candidate]]) -> None:
     from dataclasses import asdict
 
-    from leakysm.strict_json import json_text
+    from leakysm_cli.output import print_json
 
-    found = [
+    predictions = [
         {"image": name, "classes": [asdict(one) for one in classes]}
         for name, classes in zip(names, ranked, strict=True)
     ]
-    print(json_text({"predictions": found}, indent=2))
+    print_json({"predictions": predictions}, indent=2)
 
 
-def _print_table(names: list[str], ranked: list[list[Ranked]], top: int) -> None:
+def _print_table(names: list[str], ranked: list[list[Candidate]], top: int) -> None:
     width = max(len(name) for name in [*names, "image"])
     column = max(len(one.name) for one in ranked[0])
     print(f"{'image':{width}}  {'class':{column}}  probability  distance")

@@ -1,4 +1,4 @@
-"""Progress on a terminal; elsewhere silence, or a line for each step."""
+"""Progress bars on a terminal. Where standard error is no terminal, nothing is shown, or a line for each step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = {"train": "training", "validate": "validating", "test": "testing"}
 
 @contextmanager
 def shown_run() -> Iterator[Callable[[Progress], None]]:
-    """A bar for each phase of a run: loss and accuracy (a moving average), episodes a second, time left."""
+    """A bar for each phase of a run, with moving averages of loss and accuracy, the rate and the time left."""
     with _bars() as bars:
         tasks: dict[str, Any] = {}
         recent = {"loss": 0.0, "accuracy": 0.0}
@@ -38,7 +38,7 @@ def shown_run() -> Iterator[Callable[[Progress], None]]:
 
 @contextmanager
 def shown_count(label: str) -> Iterator[Callable[[int, int], None]]:
-    """One bar for report(done, total), which may be called as often as one likes."""
+    """One bar, which report(done, total) moves. It may be called often."""
     with _bars() as bars:
         tasks: list[Any] = []
 
@@ -52,7 +52,7 @@ def shown_count(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @dataclass(frozen=True)
 class Steps:
-    """Progress of steps: `count(done, total)` moves the bar on a terminal, `line(text)` writes a line elsewhere."""
+    """Progress of steps: `count(done, total)` moves the bar on a terminal; `line(text)` writes a line elsewhere."""
 
     count: Callable[[int, int], None]
     line: Callable[[str], None]
@@ -70,7 +70,7 @@ def shown_steps(label: str) -> Iterator[Steps]:
 
 @contextmanager
 def shown_status() -> Iterator[Callable[[str], None]]:
-    """One changing line for report(what is being done)."""
+    """One line on a terminal, whose text report(text) replaces."""
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -9,49 +9,55 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.folders import refuse_a_runs_folder
+from leakysm_cli.output import print_json
 from leakysm_cli.progress import shown_count
-from leakysm_cli.train import refuse_a_runs_folder
 
 if TYPE_CHECKING:
-    from leakysm.experiments.sweep.file import Point
-    from leakysm.experiments.sweep.report import Found
-    from leakysm.experiments.sweep.sweep import States
+    from leakysm.experiments.sweep.points import Point
+    from leakysm.experiments.sweep.report import SweepResult
+    from leakysm.experiments.sweep.run_all import States
 
 
 def sweep(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.toml", help="Shared settings, a table grid, and tables control.")
+        Path, typer.Argument(metavar="FILE.toml", help="Settings of all runs, a table [grid], and tables [[control]].")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the runs, tables and heat map.", show_default="runs/<FILE's name>")
+        Path | None,
+        typer.Option(help="Folder for the runs, the tables and the heat map.", show_default="runs/<FILE's name>"),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time on this machine.", show_default="one for each core")
+        int | None,
+        typer.Option(min=1, help="Number of runs at a time on this machine.", show_default="one for each core"),
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(help="A Dask cluster's scheduler, tcp://HOST:PORT; its workers must see --out and --data."),
+        typer.Option(help="Scheduler of a Dask cluster, tcp://HOST:PORT. Its workers must see --out and --data."),
     ] = None,
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
     json: o.Json = False,
 ) -> None:
-    """Train every combination of a grid of settings, and tell which did best.
+    """Train every combination of a grid of settings, and rank the settings by their accuracy.
 
-    The same command again goes on: finished runs are recognised by their whole configuration, runs that were cut off
-    are resumed, failed ones are tried again. A failure stops no other run; exit 1 if there was any.
+    The same command again continues the sweep: finished runs are kept, runs that were cut off are resumed, failed ones
+    are tried again. One failed run does not stop the others; the exit status is then 1.
 
     Example: leakysm sweep grid.toml --jobs 2
 
-    The file holds settings by their names in a run's config.toml, a table grid of lists to combine, and tables
-    control of settings beside the grid; docs/experiments.md shows one.
+    The file holds settings by their names in a run's config.toml, a table [grid] of lists to combine, and tables
+    [[control]] of settings beside the grid; docs/experiments.md shows one.
     """
     from leakysm.cores import usable_cores
     from leakysm.experiments.outputs import write_files
-    from leakysm.experiments.sweep import sweep as sweeps
-    from leakysm.experiments.sweep.file import local_machine, points, read_sweep, remote_machine
-    from leakysm.experiments.sweep.report import found
+    from leakysm.experiments.sweep.file import read_sweep
+    from leakysm.experiments.sweep.points import local_machine, points, remote_machine
+    from leakysm.experiments.sweep.pools import dask_pool, local_pool
+    from leakysm.experiments.sweep.report import read_results
+    from leakysm.experiments.sweep.run_all import run_all
+    from leakysm.runs import Loader
 
     if scheduler:
         o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
@@ -64,32 +70,32 @@ def sweep(
     jobs = jobs or usable_cores()
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
     with shown_count("reading images") as report:
-        runs = points(content, machine, report)
+        runs = points(content, machine, Loader(report))
     write_files(out, {})  # a sweep that cannot begin leaves no folder
-    pool = sweeps.dask_pool(scheduler) if scheduler else nullcontext(sweeps.local_pool(jobs))
+    pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
         with pool as opened, _shown(out) as watch:
-            states = sweeps.run_all(runs, out, opened, watch)
+            states = run_all(runs, out, opened, watch)
     except KeyboardInterrupt:
-        typer.echo("leakysm: stopped; the same command goes on", err=True)
+        typer.echo("leakysm: stopped; the same command continues", err=True)
         raise
-    result = found(states, out)
+    result = read_results(states, out)
     _report(result, out, json)
     if any(state.error for state in result.states.values()):
         raise typer.Exit(1)
 
 
-def _report(result: Found, out: Path, as_json: bool) -> None:
+def _report(result: SweepResult, out: Path, as_json: bool) -> None:
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep.report import heat_map, markdown, to_json
     from leakysm.strict_json import json_text
 
-    text, table, picture = json_text(to_json(result), indent=2), markdown(result), heat_map(result)
-    write_files(out, {"sweep.json": f"{text}\n".encode(), "sweep.md": table.encode()})
+    content, table, picture = to_json(result), markdown(result), heat_map(result)
+    write_files(out, {"sweep.json": f"{json_text(content, indent=2)}\n".encode(), "sweep.md": table.encode()})
     if picture:
         write_files(out, {"heatmap.png": picture})
     if as_json:
-        print(text)
+        print_json(content, indent=2)
         return
     failed = sum(state.error is not None for state in result.states.values())
     print(table)
@@ -99,7 +105,7 @@ def _report(result: Found, out: Path, as_json: bool) -> None:
 
 @contextmanager
 def _shown(out: Path) -> Iterator[Callable[[States], None]]:
-    """On a terminal a table of the runs at work; a line for each run that ends, everywhere on standard error."""
+    """Show the states of the runs on standard error: a line for each run that ends; on a terminal also a table."""
     from rich.console import Console
     from rich.live import Live
 
@@ -122,22 +128,14 @@ def _shown(out: Path) -> Iterator[Callable[[States], None]]:
 def _table(states: States, out: Path) -> Any:
     from rich.table import Table
 
+    from leakysm.runs import RunFolder
+
     ended = sum(state.status in ("finished", "failed") for state in states.values())
     table = Table(title=f"{ended} of {len(states)} runs", box=None)
     for column in ("setting", "seed", "episode"):
         table.add_column(column)
     for point, state in states.items():
         if state.status == "running":
-            episode = f"{_episodes(out / point.folder)} of {point.config.episodes}"
+            episode = f"{RunFolder(out / point.folder).episodes()} of {point.config.episodes}"
             table.add_row(point.setting, str(point.config.seed), episode)
     return table
-
-
-def _episodes(folder: Path) -> int:
-    """Rows of a run's metrics.csv so far."""
-    from leakysm.runs import RunFolder
-
-    try:
-        return max(0, RunFolder(folder).metrics.read_bytes().count(b"\n") - 1)
-    except OSError:
-        return 0

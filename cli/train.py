@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.folders import new_folder, remove_empty
 from leakysm_cli.progress import shown_count, shown_run
+
+if TYPE_CHECKING:
+    from leakysm.runs import RunFolder
 
 
 def train(
@@ -43,7 +44,7 @@ def train(
     out: o.Out = None,
     resume: o.Resume = False,
 ) -> None:
-    """Train a few-shot classifier and test it; with no options on built-in strokes, in about a minute.
+    """Train a few-shot classifier and test it. Without options it trains on the built-in strokes for about a minute.
 
     Example: leakysm train --dataset omniglot --data FOLDER --distance leaky --way 30 --episodes 1500
     """
@@ -51,7 +52,7 @@ def train(
 
 
 def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool) -> None:
-    from leakysm.runs import RunFolder, prepare, to_resume, train, under_options
+    from leakysm.runs import Loader, RunFolder, resolve, to_resume, train, under_options
     from leakysm.runs.settings import read_settings
 
     if file:
@@ -59,10 +60,10 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     folder = RunFolder(out) if out else to_resume(given, Path("runs").glob("*")) if resume else None
     if folder:
         folder.refuse_a_run(resume=resume)
-        if resume and not folder.config.exists():  # of a run that was killed at once, or a name mistyped
-            typer.echo(f"leakysm: {folder.path} holds no run to go on with; a new one begins", err=True)
+        if resume and not folder.config.exists():  # the run was killed at once, or the name is mistyped
+            typer.echo(f"leakysm: {folder.path} holds no run to continue; a new one begins", err=True)
     with shown_count("reading images") as report:
-        config, data = prepare(given, folder, report)
+        config, data = resolve(given, load=Loader(report), folder=folder)
     folder = folder or RunFolder(new_folder(config.dataset))
     typer.echo(f"run folder: {folder.path}")
     where = f"{config.device} ({config.backend} backend)"
@@ -71,7 +72,7 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
         with shown_run() as report_run:
             summary = train(config, data=data, out=folder.path, resume=resume, report=report_run)
     except KeyboardInterrupt:
-        typer.echo(f"leakysm: stopped; the same command with --out {folder.path} --resume goes on", err=True)
+        typer.echo(f"leakysm: {_stopped(folder)}", err=True)
         raise
     finally:
         if not out:
@@ -82,35 +83,11 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     typer.echo(summary.tests[0])
 
 
-def new_folder(dataset: str) -> Path:
-    """Make runs/<time>-<dataset> in the working directory, counted on where that is taken."""
-    first = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}"
-    for i in itertools.count():
-        path = first.with_name(f"{first.name}-{i}") if i else first
-        with suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return path
-    raise AssertionError("unreachable")
+def _stopped(folder: RunFolder) -> str:
+    """At which episode the run stopped, and how to continue it."""
+    if not folder.config.exists():
+        return "stopped before training began; give the same command again"
+    from shlex import join
 
-
-def refuse_what_is_there(out: Path, mend: str = "choose another --out") -> None:
-    """UserError unless an experiment may write to `out`: a folder that is empty, or not there yet."""
-    from leakysm.errors import UserError
-
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already; {mend}")
-
-
-def refuse_a_runs_folder(out: Path) -> None:
-    """UserError if `out`, an experiment's folder of runs, is a run's own."""
-    from leakysm.errors import UserError
-
-    if (out / "config.toml").exists():
-        raise UserError(f"{out} is the folder of a run; choose another --out")
-
-
-def remove_empty(path: Path) -> None:
-    """A folder that was made for a run that could not begin goes, and the one around it if that is empty, too."""
-    with suppress(OSError):
-        path.rmdir()
-        path.parent.rmdir()
+    command = join(["leakysm", "train", "--out", str(folder.path), "--resume"])
+    return f"stopped at episode {folder.episodes()}; continue with: {command}"

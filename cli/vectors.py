@@ -44,20 +44,18 @@ def list_(
 
     Example: leakysm vectors list --operation cross_entropy --flag saturated
     """
-    from leakysm_cli.verify import print_lines
+    from leakysm_cli.output import print_json, print_lines, print_table
 
-    from leakysm.strict_json import json_text
     from leakysm.verify.flags import FLAGS
-    from leakysm.verify.report import columns
 
     o.require_one_of("flag", () if flag is None else [flag], FLAGS)
     groups = _groups(data, operation, arrays=False)
     chosen = {k: g for k, g in groups.items() if flag is None or flag in g.description["flags"].split(",")}
     if json:
-        print(json_text({name: group.description for name, group in chosen.items()}, indent=1))
+        print_json({name: group.description for name, group in chosen.items()}, indent=1)
     else:
         keys = ("dtypes", "flags", "note")
-        print_lines(columns(("case", *keys), [[name, *(g.description[k] for k in keys)] for name, g in chosen.items()]))
+        print_table(("case", *keys), [[name, *(g.description[k] for k in keys)] for name, g in chosen.items()])
         print_lines(["", f"{len(chosen)} of {_cases(data)} cases"])
 
 
@@ -75,8 +73,8 @@ def check(
 
     Example: leakysm vectors check --backend cupy --operation conv_block
     """
+    from leakysm_cli.output import print_lines
     from leakysm_cli.progress import shown_count
-    from leakysm_cli.verify import print_lines
 
     import leakysm as lk
     from leakysm.errors import UserError
@@ -86,13 +84,13 @@ def check(
     if operation and backend == "none":
         raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
-    counts = check_files(where)
     groups = _groups(where, operation)
+    counts = check_files(where)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return
     with shown_count("checking") as bar:
-        checked = check_engine(lk.backend(backend), groups, progress=bar)
+        checked = check_engine(lk.backend(backend), groups, lk.Conv4, progress=bar)
     print_lines(checked.failures)
     verdict = (
         f"{len(checked.failures)} results out of bounds" if checked.failures else "every result is within its bound"
@@ -122,7 +120,7 @@ def export(
 
     Example: leakysm vectors export vectors --operation cross_entropy
     """
-    from leakysm_cli.verify import print_lines
+    from leakysm_cli.output import print_lines
 
     from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.export import export as write
@@ -146,13 +144,14 @@ def make(
 
     Example: leakysm vectors make --out /tmp/vectors
     """
+    from leakysm_cli.output import print_lines
     from leakysm_cli.progress import shown_count
-    from leakysm_cli.verify import print_lines
 
+    import leakysm as lk
     from leakysm.verify.vectors.make import make as work_out
 
     with shown_count("making") as bar:
-        remade = work_out(out, shipped=data, major=major, progress=bar)
+        remade = work_out(out, lk.backend("reference"), lk.Conv4, shipped=data, major=major, progress=bar)
     exactly = len(set(remade.same) - set(remade.within_bound))
     print_lines(
         [

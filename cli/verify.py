@@ -37,11 +37,12 @@ def verify(
 
     Example: leakysm verify --backend numpy --operation conv_block
     """
+    from leakysm_cli.caches import keep_hypothesis_files
+    from leakysm_cli.output import print_json, print_lines, print_table
     from leakysm_cli.progress import shown_count
 
     import leakysm as lk
     from leakysm.cores import usable_cores
-    from leakysm.strict_json import json_text
     from leakysm.verify import report as reports
     from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
@@ -71,10 +72,11 @@ def verify(
     failed = [row.operation for row in report.rows if row.status != "passed"]
     failed += [f"gradients of {c.operation}" for c in checks if c.problems]
     if json:
-        print(json_text(reports.as_json(report, checks), indent=1))
+        print_json(reports.as_json(report, checks), indent=1)
     else:
-        print_lines(reports.columns(reports.ERROR_HEADER, reports.error_rows(report)))
-        print_lines(["", *reports.columns(reports.GRADIENT_HEADER, reports.gradient_rows(checks))])
+        print_table(reports.ERROR_HEADER, reports.error_rows(report))
+        print_lines([""])
+        print_table(reports.GRADIENT_HEADER, reports.gradient_rows(checks))
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
         cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
         verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
@@ -106,9 +108,9 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     from dataclasses import fields
 
     import numpy as np
+    from leakysm_cli.output import print_json, print_lines, print_table
     from leakysm_cli.progress import shown_count
 
-    from leakysm.strict_json import json_text
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import require_known
     from leakysm.verify.registry import ENTRIES
@@ -123,38 +125,10 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
     if json:
         told = [{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]
-        print(json_text(told, indent=1))
+        print_json(told, indent=1)
     else:
-        print_lines(reports.columns(reports.SEARCH_HEADER, reports.search_rows(peaks)))
+        print_table(reports.SEARCH_HEADER, reports.search_rows(peaks))
         verdict = f"above the worst bound: {', '.join(above)}" if above else "no error is above its worst bound"
         print_lines(["", f"{implementation.name}: {verdict}"])
     if above:
         raise typer.Exit(1)
-
-
-def keep_hypothesis_files() -> None:
-    """In the cache folder, here and in new processes, not in a folder .hypothesis wherever the command is started."""
-    import os
-
-    from hypothesis.configuration import set_hypothesis_home_dir
-
-    from leakysm.data.cache import cache_folder
-
-    folder = cache_folder() / "hypothesis"
-    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder)
-    set_hypothesis_home_dir(folder)
-
-
-def keep_compiled_programs() -> None:
-    """What JAX compiles is kept in the cache folder: the same check again takes a third of the time."""
-    import os
-
-    from leakysm.data.cache import cache_folder
-
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-
-
-def print_lines(lines: list[str]) -> None:
-    print(*lines, sep="\n")

@@ -1,5 +1,7 @@
 """What can go wrong in a user's hands. The command line prints these in one line; no traceback may reach a user."""
 
+from collections.abc import Iterable
+
 
 class LeakysmError(Exception):
     """Base of every error that a user can cause. `exit_code` is the command line's exit status."""
@@ -21,3 +23,12 @@ class CheckFailed(LeakysmError):  # noqa: N818  (a finding, not a fault)
 
 class ArrayError(UserError, TypeError):
     """Arrays of a kind that an operation cannot take: mixed namespaces, mixed or non-float dtypes."""
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """What to do about a name that is none of the choices: the most similar one, or all of them."""
+    from difflib import get_close_matches
+
+    choices = list(choices)
+    near = choices if len(choices) == 1 else get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}"

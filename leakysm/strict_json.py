@@ -1,4 +1,4 @@
-"""JSON that every reader takes: Python's own writes Infinity and NaN, which are no JSON."""
+"""JSON that every reader takes: Python's own writer also writes Infinity and NaN, which are not JSON."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import math
 from typing import Any
 
 
-def json_text(content: object, *, indent: int | None = None) -> str:
-    """Strict JSON: null for a float that is not finite. indent: spaces a level; None for one line."""
-    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+def json_text(content: object, *, indent: int | None = None, compact: bool = False, sort_keys: bool = False) -> str:
+    """Strict JSON, with null for a float that is not finite.
+
+    indent: spaces for each level; None writes one line. compact: no space after a comma or a colon.
+    """
+    separators = (",", ":") if compact else None
+    return json.dumps(_finite(content), indent=indent, separators=separators, sort_keys=sort_keys, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -31,6 +31,20 @@ def omniglot_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def omniglot_cache(omniglot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that holds the real Omniglot, prepared once for a test run. Do not write to it."""
+    from leakysm.data import load
+    from leakysm.locks import locked
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "omniglot-cache"
+    folder.mkdir(exist_ok=True)
+    with locked(folder / ".lock", wait=True):
+        load("omniglot", omniglot_path, cache_dir=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def caltech101_path() -> Path:
     return real_images("LEAKYSM_CALTECH101", "caltech101")
 

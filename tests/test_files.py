@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically
 
 
 def test_of_many_writers_one_is_last_and_its_content_whole(tmp_path: Path) -> None:
@@ -64,3 +64,29 @@ def test_a_file_in_place_of_the_folder_is_told_without_the_temporary_name(tmp_pa
     target = tmp_path / "file" / "x.json"
     with pytest.raises(UserError, match=rf"^{target}: cannot be written \(Not a directory\)"):
         write_atomically(target, b"")
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "five").write_bytes(b"12345")
+    assert read_file(tmp_path / "five", most=5, mend="mend") == b"12345"
+    expected = {
+        "five": "five has 5 bytes, expected 4 at most; mend",
+        "none": "none does not exist; mend",
+        "": "is a folder, and a file is expected; mend",
+        "five/x": "five/x cannot be read (Not a directory); mend",
+    }
+    for name, message in expected.items():
+        with pytest.raises(UserError) as caught:
+            read_file(tmp_path / name, most=4, mend="mend")
+        assert str(caught.value).endswith(message)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no device without an end")
+def test_neither_devices_nor_endless_pipes_are_read_to_the_end(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="/dev/zero is a device, and a file is expected"):
+        read_file(Path("/dev/zero"), most=4, mend="mend")
+    os.mkfifo(tmp_path / "pipe")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit((tmp_path / "pipe").write_bytes, b"12345")
+        with pytest.raises(UserError, match="pipe holds more than 4 bytes; mend"):
+            read_file(tmp_path / "pipe", most=4, mend="mend")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from leakysm.data import ClassSet, Dataset
+from leakysm.data.inputs import InputFormat
 from leakysm.runs import TrainConfig
 
 SETTINGS: dict[str, Any] = {
@@ -46,7 +47,7 @@ def _make_data(*, splits: tuple[str, ...] = ("train", "val", "test"), seed: int 
         patterns = rng.integers(0, 200, (6, 16, 16, 1))
         images = np.repeat(patterns, counts, axis=0) + rng.integers(0, 56, (counts.sum(), 16, 16, 1))
         sets[split] = ClassSet(images.astype(np.uint8), starts, tuple(f"{split}{i}" for i in range(6)))
-    return Dataset("folder", sets, np.zeros(1, np.float32), np.ones(1, np.float32), f"digest {splits} {seed}")
+    return Dataset("folder", sets, InputFormat.unscaled((16, 16, 1)), f"digest {splits} {seed}")
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,8 @@ from leakysm_benchmarks.train_step import Ours, compare_steps
 from leakysm_benchmarks.turns import Contender
 
 from leakysm.backends.numpy import memory, products, scratch
-from leakysm.backends.numpy.block import backward as conv_block_backward
-from leakysm.backends.numpy.block import forward as conv_block
-from leakysm.backends.numpy.block import windows
+from leakysm.backends.numpy.block import backward, forward
+from leakysm.backends.numpy.block.chunks import Tiling
 from leakysm.backends.numpy.engine import NumpyEngine
 
 ENDLESS = 1 << 60
@@ -44,36 +43,43 @@ def _plain_sums(*several: np.ndarray) -> np.ndarray:
     return np.stack([rows.sum(axis=0, dtype=np.float64) for rows in several])
 
 
-@contextmanager
-def _whole_products() -> Any:
-    """As BLAS cuts them itself."""
-    products._width.cache_clear()
-    with _patched((products, "SMALL", ENDLESS), (products, "COLUMNS", (ENDLESS, ENDLESS)))():
-        yield
-    products._width.cache_clear()
-
-
-def _both_apart(self: Any, block: Any, incoming: Any, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _both_apart(self: Any, block: Any, gradient: Any, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dw from im2col(x), dx from im2col(d)."""
-    dw = self._weights(block, incoming)
+    dw = self._weights(block, gradient)
     with patch.object(products.TransposedProduct, "add", lambda *_: None):
-        return BOTH(self, block, incoming, k)[0], dw
+        return BOTH(self, block, gradient, k)[0], dw
 
 
-BOTH = conv_block_backward.Backward._both
+BOTH = backward.BackwardPass._both
+UNCUT = {"small": ENDLESS}  # products as BLAS cuts them itself
 
 
-def tricks(threads: int) -> dict[str, Without]:
-    """By name what takes each away."""
-    sums = [(conv_block, "column_sums", _plain_sums), (conv_block_backward, "halved_sums", _plain_sums)]
+def tricks() -> dict[str, Without]:
+    """What takes each trick away for a while, by name; those that an engine is made without are `engines`."""
     return {
-        "a thread's share in one chunk": _patched((windows, "CACHE", ENDLESS), (windows, "CHUNKS", threads)),
-        "matrix products uncut": _whole_products,
-        "first block as the others": _patched((conv_block, "few_channels", lambda x: False)),
-        "an im2col for each gradient": _patched((conv_block_backward.Backward, "_both", _both_apart)),
-        "column sums by np.sum": _patched(*sums),
+        "matrix products uncut": _patched(
+            (products.multiply, "__kwdefaults__", UNCUT),
+            (products.TransposedProduct.__init__, "__kwdefaults__", UNCUT | {"columns": (ENDLESS, ENDLESS)}),
+        ),
+        "first block as the others": _patched((forward, "few_channels", lambda x: False)),
+        "an im2col for each gradient": _patched((backward.BackwardPass, "_both", _both_apart)),
+        "column sums by np.sum": _patched(
+            (forward, "column_sums", _plain_sums), (backward, "halved_sums", _plain_sums)
+        ),
         "fresh memory for activations": _patched((memory.Memory, "__call__", _fresh)),
         "fresh memory for buffers": _patched((scratch.Scratch, "__call__", _fresh)),
+    }
+
+
+def engines(threads: int | None) -> dict[str, NumpyEngine]:
+    """Engines that are made without a trick, by its name."""
+    whole = NumpyEngine(threads)
+    one_by_one = NumpyEngine(threads)
+    del one_by_one.pairs["prototypes"]
+    return {
+        "one thread": NumpyEngine(1),
+        "a thread's share in one chunk": NumpyEngine(threads, blocks=Tiling(cache=ENDLESS, chunks=whole.threads)),
+        "prototypes one by one": one_by_one,
     }
 
 
@@ -96,13 +102,10 @@ class Step:
 def contenders(size: Size, threads: int | None) -> list[Contender]:
     """All tricks first, then one taken away at a time."""
     ours = Ours(NumpyEngine(threads), size)
-    alone, apart = Ours(NumpyEngine(1), size), Ours(NumpyEngine(threads), size)
-    del apart.engine.pairs["prototypes"]
     return [
         Step("leakysm", ours, nullcontext),
-        Step("one thread", alone, _patched()),
-        *(Step(name, ours, without) for name, without in tricks(ours.engine.threads).items()),
-        Step("prototypes one by one", apart, _patched()),
+        *(Step(name, Ours(engine, size), _patched()) for name, engine in engines(threads).items()),
+        *(Step(name, ours, without) for name, without in tricks().items()),
     ]
 
 

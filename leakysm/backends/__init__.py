@@ -1,11 +1,10 @@
-"""The engines: the same operations as `forward -> (y, saved)`, `backward(saved, dy)`, by name."""
+"""The engines: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy)`, by name."""
 
 from __future__ import annotations
 
 from leakysm.backends.protocol import Engine, Pair
+from leakysm.choices import BACKENDS
 from leakysm.errors import UserError
-
-BACKENDS = ("numpy", "cupy", "reference")
 
 
 def backend(name: str, *, threads: int | None = None, device: str | int | None = None, tf32: bool = False) -> Engine:

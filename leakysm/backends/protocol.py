@@ -1,13 +1,24 @@
-"""What an engine is: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy) -> gradients`."""
+"""What an engine is: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy) -> gradients`.
+
+One convention holds for every engine and every operation:
+
+    y, saved = pair.forward(*arguments, **parameters)
+    gradients = pair.backward(saved, dy)
+
+`saved` is a named tuple or a frozen dataclass that says what it holds. A fast forward pass that does not serve its
+arguments returns what the reference's returns, a `ReferenceSaved`; `Engine.operation` sees to the backward pass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from leakysm.backends.checks import CONVOLUTIONS
+from leakysm.ops.arrays import dtype_name
 from leakysm.ops.registry import OPERATIONS
 
 Array = Any  # an array of the engine's own namespace
@@ -25,16 +36,22 @@ class Pair:
     backward: Callable[..., Any]
 
 
+class ReferenceSaved(NamedTuple):
+    """What the reference keeps of a forward pass: the call itself."""
+
+    arguments: tuple[Any, ...]
+    parameters: dict[str, Any]
+
+
 def reference_pair(name: str) -> Pair:
     """The pair that a registered operation makes without any tuning: keep the arguments, call the vjp on them."""
     operation = OPERATIONS[name]
 
-    def forward(*arguments: Any, **parameters: Any) -> tuple[Any, Any]:
-        return operation.value(*arguments, **parameters), (arguments, parameters)
+    def forward(*arguments: Any, **parameters: Any) -> tuple[Any, ReferenceSaved]:
+        return operation.value(*arguments, **parameters), ReferenceSaved(arguments, parameters)
 
-    def backward(saved: Any, dy: Any = 1.0, **options: Any) -> Any:
-        arguments, parameters = saved
-        return operation.vjp(*arguments, dy, **parameters, **options)
+    def backward(saved: ReferenceSaved, dy: Any = 1.0, **options: Any) -> Any:
+        return operation.vjp(*saved.arguments, dy, **saved.parameters, **options)
 
     return Pair(forward, backward)
 
@@ -51,8 +68,31 @@ class Engine:
     pairs: dict[str, Pair]
 
     def operation(self, name: str) -> Pair:
-        """The pair of the registered operation `name` (KeyError if there is none)."""
-        return self.pairs[name] if name in self.pairs else reference_pair(name)
+        """The pair of the registered operation `name` (KeyError if there is none).
+
+        A fast pair sees the arguments that `serves` lets through. All others go to the reference, which computes
+        float16 in float32 and rounds once, and which says what is wrong with wrong arguments.
+        """
+        reference = reference_pair(name)
+        if name not in self.pairs:
+            return reference
+        fast = self.pairs[name]
+
+        def forward(*arguments: Any, **parameters: Any) -> tuple[Any, Any]:
+            pair = fast if self.serves(name, arguments) else reference
+            return pair.forward(*arguments, **parameters)
+
+        def backward(saved: Any, *dy: Any, **options: Any) -> Any:
+            pair = reference if isinstance(saved, ReferenceSaved) else fast
+            return pair.backward(saved, *dy, **options)
+
+        return Pair(forward, backward)
+
+    def serves(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        """Whether the fast pair takes these arguments: float32, float64; a convolution with some channel and filter."""
+        if not hasattr(arguments[0], "dtype") or dtype_name(arguments[0]) not in ("float32", "float64"):
+            return False
+        return not (name in CONVOLUTIONS and 0 in getattr(arguments[1], "shape", ()))
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:
         """A host array on the engine's device, in `dtype` if given."""
@@ -61,25 +101,6 @@ class Engine:
     def to_host(self, array: Array) -> np.ndarray:
         """An engine's array as a NumPy array."""
         raise NotImplementedError
-
-    def training_step(
-        self,
-        net: Any,
-        optimizer: Any,
-        metric: Any,
-        images: tuple[Array, Array, Array],
-        *,
-        way: int,
-        shot: int,
-        query: int,
-    ) -> Callable[[np.ndarray], np.ndarray] | None:
-        """A whole training step in one call, for an engine that has one; else None.
-
-        images: a split's bytes (n, H, W, C), mean and deviation (C,), on the device. The call takes the indices of an
-        episode's images, support first, and gives (8,): loss, accuracy, the five figures of sparsity, and the
-        gradient's largest magnitude. It updates net and optimizer, unless loss or gradient is not finite.
-        """
-        return None
 
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it; nothing to do where work is synchronous."""

@@ -1,7 +1,7 @@
 """Prepared images in one HDF5 file, named by the checksum of what they were made from.
 
-Written beside its place and moved there whole, so that concurrent processes and kills leave a complete file or none;
-its content is checked against its own digest whenever it is read, and a file that fails is made anew.
+The file is written under another name and renamed when it is complete, so several processes, or a kill, leave a
+complete file or none. Whenever it is read, its content is checked against its digest; a damaged file is made anew.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from platformdirs import user_cache_path
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
 
-_FORMAT = 3  # raise it with the layout, and whenever sources are refused that were taken before, or read otherwise
+_FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
 Splits = dict[str, ClassSet]
 
 
@@ -43,20 +43,20 @@ def cache_folder(folder: str | Path | None = None) -> Path:
 def cached(
     name: str, checksum: str, build: Callable[[], Splits], folder: str | Path | None = None
 ) -> tuple[Splits, str]:
-    """What `build` makes from sources with this checksum, read back when it was made before; and its digest."""
+    """What `build` makes from sources with this checksum, and its digest; read back if it was made before."""
     key = digest_of(f"format {_FORMAT}", name, checksum)
     file = cache_folder(folder) / f"{name}-{key[:16]}.h5"
-    found = _read(file)
-    if found is not None:
-        return found
+    kept = _read(file)
+    if kept is not None:
+        return kept
     splits = build()
     digest = splits_digest(splits)
     try:
         _write(file, splits, digest)
     except OSError as error:
-        said = re.search("error message = '([^']*)'", str(error))  # by HDF5, among much else
+        reason = re.search("error message = '([^']*)'", str(error))  # HDF5 says much else
         raise UserError(
-            f"{file}: cannot write the cache ({said[1] if said else error.strerror or error}); "
+            f"{file}: cannot write the cache ({reason[1] if reason else error.strerror or error}); "
             "set LEAKYSM_CACHE to a folder with room that you may write"
         ) from None
     return splits, digest
@@ -72,7 +72,7 @@ def digest_of(*parts: str) -> str:
 
 
 def splits_digest(splits: Mapping[str, ClassSet]) -> str:
-    """SHA-256 of names, shapes and pixels: the same wherever they came from."""
+    """SHA-256 of names, shapes and pixels; where they came from does not enter."""
     digest = hashlib.sha256()
     for name in sorted(splits):
         one = splits[name]
@@ -83,7 +83,7 @@ def splits_digest(splits: Mapping[str, ClassSet]) -> str:
 
 
 def _read(file: Path) -> tuple[Splits, str] | None:
-    """None if there is no such file, or if it does not hold what was once written."""
+    """The splits and their digest; None if there is no such file, or its content does not have the digest."""
     if not file.exists():
         return None
     try:
@@ -111,7 +111,9 @@ def _write(file: Path, splits: Splits, digest: str) -> None:
             for split, one in splits.items():
                 group = h5.create_group(split)
                 group["images"], group["starts"] = one.images, one.starts
-                names = [name.encode("utf-8", "surrogateescape") for name in one.names]  # a folder's may be any bytes
+                names = [
+                    name.encode("utf-8", "surrogateescape") for name in one.names
+                ]  # a folder's name may be any bytes
                 group.create_dataset("names", data=names, dtype=h5py.string_dtype())
         os.replace(name, file)
     except BaseException:

@@ -1,15 +1,15 @@
-"""What every loader returns: splits of images sorted by class, and how pixels become floats."""
+"""What every loader returns: splits of images sorted by class."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 
 Images = NDArray[np.uint8]
@@ -18,16 +18,15 @@ USUAL_SPLITS = ("train", "val", "test")
 
 
 def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path], mend: str = "") -> None:
-    """UserError if two splits have a class, or an image (`kind`), of one name. files: what tells of each split."""
-    seen: dict[str, str] = {}
+    """UserError if two splits share a name. kind: "class" or "image", what has the names. files: each split's list."""
+    split_of: dict[str, str] = {}
     for split, names in by_split.items():
-        for name in (own := dict.fromkeys(names, split)):
-            if name in seen:
+        for name in names:
+            if split_of.setdefault(name, split) != split:
                 raise UserError(
-                    f"{files[split]} has the {kind} {name}, which {files[seen[name]].name} has too; "
+                    f"{files[split]} has the {kind} {name}, which {files[split_of[name]].name} has too; "
                     f"few-shot splits share no {kind}{mend}"
                 )
-        seen |= own
 
 
 def starts_of(counts: Iterable[int]) -> NDArray[np.int64]:
@@ -87,25 +86,26 @@ class ClassSet:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Splits by name, the constants of `to_float`, and a digest of all of it (hexadecimal SHA-256).
+    """Splits by name, how their pixels become a net's input, and a digest of all of it (hexadecimal SHA-256).
 
-    `ink`: dark strokes on light paper were stored as 255 - grey, as Omniglot's are. `folder`: where the user sorted the
-    splits into folders.
+    `folder`: where the user sorted the splits into folders.
     """
 
     name: str
     splits: dict[str, ClassSet]
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
+    inputs: InputFormat
     digest: str
-    ink: bool = False
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, one in self.splits.items():
+            if one.images.shape[1:] != self.inputs.image_shape:
+                raise ValueError(f"{name}: images {one.images.shape[1:]}, expected {self.inputs.image_shape}")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C), the same in every split."""
-        height, width, channels = next(iter(self.splits.values())).images.shape[1:]
-        return height, width, channels
+        return self.inputs.image_shape
 
     def split(self, name: str) -> ClassSet:
         """The split of that name. UserError if the data set has none."""
@@ -118,15 +118,6 @@ class Dataset:
             raise UserError(f"{self.name} has no split '{name}': choose {', '.join(self.splits)}")
         return self.splits[name]
 
-    def to_float(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """(images / 255 - mean) / std in float32, any leading shape, channels last."""
-        pixels: NDArray[np.float32] = np.divide(images, np.float32(255), dtype=np.float32)
-        if self.mean.any():
-            pixels -= self.mean
-        if (self.std != 1).any():
-            pixels /= self.std
-        return pixels
-
 
 def in_class_order(images: list[Images], names: list[str]) -> ClassSet:
     """A split from one image array (n_k, H, W, C) for each class."""
@@ -136,22 +127,4 @@ def in_class_order(images: list[Images], names: list[str]) -> ClassSet:
 def normalised(name: str, splits: dict[str, ClassSet], digest: str) -> Dataset:
     """Pixels scaled by mean and deviation of the training split, or of the first split where there is none."""
     basis = splits.get("train") or next(iter(splits.values()))
-    return Dataset(name, splits, *channel_moments(basis.images), digest)
-
-
-def channel_moments(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and (biased) deviation of each channel of images / 255, both (C,) float32; 1 for a constant channel.
-
-    The sums are exact integers: the same bits on every machine.
-    """
-    n, height, width, channels = images.shape
-    sums = np.zeros((2, height * width * channels), np.int64)
-    for start in range(0, n, 256):
-        chunk = images[start : start + 256].reshape(-1, height * width * channels)
-        sums[0] += chunk.sum(axis=0, dtype=np.uint32)
-        sums[1] += np.multiply(chunk, chunk, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
-    first, second = (list(map(int, one.reshape(-1, channels).sum(axis=0))) for one in sums)
-    count = n * height * width
-    mean = [a / count / 255 for a in first]
-    std = [(count * b - a * a) ** 0.5 / count / 255 or 1.0 for a, b in zip(first, second, strict=True)]
-    return np.array(mean, np.float32), np.array(std, np.float32)
+    return Dataset(name, splits, InputFormat.normalising(basis.images), digest)

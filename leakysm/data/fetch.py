@@ -1,4 +1,4 @@
-"""Download Omniglot's published archives: checked, resumed where they broke off, in place only when whole."""
+"""Download Omniglot's published archives. A broken transfer is resumed; an archive gets its name once it is checked."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ Progress = Callable[[str, int, int | None], None]  # archive, bytes so far, of h
 
 @dataclass(frozen=True)
 class Archive:
-    """`place` below the address. md5: as published. images: SHA-256 of the images, which a rebuilt archive keeps.
+    """A published archive. place: its path below the address. md5: as published. images: `images_digest`, which an
+    archive keeps that was rebuilt with the same images.
 
-    Where neither is known the archive is checked by its own CRCs alone.
+    Where md5 and images are not known, the archive is checked only by its own CRCs.
     """
 
     place: str
@@ -66,8 +67,8 @@ def fetch(
 ) -> list[Path]:
     """Put the archives into `folder`; those that are there and pass their check are left alone.
 
-    UserError if the address cannot be reached, or the transfer breaks off: what came stays, and the next call goes on
-    from there. CheckFailed if what arrived is not the published data: it is removed.
+    UserError if the address cannot be reached, or the transfer breaks off; the next call goes on from the bytes that
+    came. CheckFailed if what arrived is not the published data; it is removed.
     """
     if not _is_web_address(mirror):
         raise UserError(f"the mirror '{mirror}' is no web address; expected https://...")
@@ -87,7 +88,7 @@ def _is_web_address(text: str) -> bool:
 
 
 def _fetch_one(folder: Path, archive: Archive, mirror: str, progress: Progress | None) -> Path:
-    """At any moment of the transfer the archive's own place holds nothing, or a whole and checked archive."""
+    """The archive's file, downloaded and checked under another name before it gets its own."""
     target = folder / archive.name
     if target.exists():
         _check(archive, target, f"{target}", "remove it and fetch it again")
@@ -102,19 +103,19 @@ def _fetch_one(folder: Path, archive: Archive, mirror: str, progress: Progress |
         part.unlink()
         if not resumed:
             raise
-        return _fetch_one(folder, archive, mirror, progress)  # the beginning was of another file: once more, from zero
+        return _fetch_one(folder, archive, mirror, progress)  # the part that was there belonged to another file
     os.replace(part, target)
     return target
 
 
 def _download(address: str, part: Path, progress: Callable[[int, int | None], None]) -> None:
-    """Append to `part` what it lacks."""
+    """Append to `part` the bytes that it lacks."""
     done = part.stat().st_size if part.exists() else 0
     response = _open(address, done)
     if response is None:
         return
     with response:
-        if response.status != 206:  # a server without ranges sends all of it
+        if response.status != 206:  # a server that knows no ranges sends the whole file
             done = 0
         length = response.headers.get("Content-Length")
         total = done + int(length) if length and length.isdecimal() else None
@@ -128,7 +129,7 @@ def _download(address: str, part: Path, progress: Callable[[int, int | None], No
 
 
 def _open(address: str, start: int) -> Any:
-    """The server's answer, from byte `start` if it can; None if there is nothing after it."""
+    """The server's answer, from byte `start` on if the server can do that; None if the file ends there."""
     headers = {"User-Agent": "leakysm", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"

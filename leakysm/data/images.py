@@ -1,4 +1,4 @@
-"""Image files to uint8 arrays, on several threads; whatever cannot be read faithfully is refused by name."""
+"""Image files read as uint8 arrays, on several threads; a file that cannot be read faithfully is refused by name."""
 
 from __future__ import annotations
 
@@ -16,25 +16,34 @@ from PIL.ImageFile import ImageFile
 
 from leakysm.cores import usable_cores
 from leakysm.data.dataset import Images, Report
-from leakysm.data.sources import Source, file_bytes
+from leakysm.data.inputs import InputFormat
+from leakysm.data.sources import LARGEST_IMAGE, Source
 from leakysm.errors import UserError
+from leakysm.files import read_file
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 T = TypeVar("T")
 R = TypeVar("R")
 _GREY, _COLOUR = ("1", "L"), ("RGB", "P")
 BILINEAR = Image.Resampling.BILINEAR
 
 
-def decode(data: bytes, where: str) -> Image.Image:
-    """One still 8-bit image in mode L or RGB, upright as the camera says; a 1-bit image becomes L. UserError says what
-    is wrong."""
+def is_image_name(name: str) -> bool:
+    """Whether a file's name ends as those of images do."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def decode(content: bytes, where: str) -> Image.Image:
+    """One still 8-bit image in mode L or RGB, turned upright as the camera noted; a 1-bit image becomes L.
+
+    UserError, naming `where`, if it is damaged or cannot be read faithfully.
+    """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(content))
         _refuse_unfaithful(image, where)
         image.load()
-        if image.mode != "1":  # as no camera's is
-            with suppress(Exception):  # what it says of a camera may be damaged, and the image whole
+        if image.mode != "1":  # no camera's image has 1 bit
+            with suppress(Exception):  # the camera's notes may be damaged while the image is whole
                 ImageOps.exif_transpose(image, in_place=True)
         if image.mode in _GREY:
             return image.convert("L")
@@ -47,11 +56,12 @@ def decode(data: bytes, where: str) -> Image.Image:
         raise UserError(f"{where} is not an image that Pillow can read; remove it, or save it as PNG") from None
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's readers fail in many ways on what is damaged
+    except Exception as error:  # Pillow fails in many ways on damaged files
         raise UserError(f"{where} is a damaged image ({error}); save it again as PNG, or remove it") from None
 
 
 def _refuse_unfaithful(image: ImageFile, where: str) -> None:
+    """UserError if 8-bit grey or RGB would not show what the image shows."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise UserError(f"{where} is animated, or has pages ({frames} frames, expected 1); save one as PNG")
@@ -66,9 +76,9 @@ def _refuse_unfaithful(image: ImageFile, where: str) -> None:
 
 
 def _is_deep_colour(image: ImageFile) -> bool:
-    """Whether Pillow opened 16-bit colours as if they were 8-bit: as raw mode RGB;16, or a PPM's greatest value."""
-    greatest = [tile[3][1] for tile in image.tile if tile[0].startswith("ppm") and isinstance(tile[3], tuple)]
-    return ";16" in str(image.tile) or any(isinstance(value, int) and value > 255 for value in greatest)
+    """Whether Pillow opened 16-bit colours as if they were 8-bit: the raw mode, or a PPM's largest value, tells."""
+    largest = [tile[3][1] for tile in image.tile if tile[0].startswith("ppm") and isinstance(tile[3], tuple)]
+    return ";16" in str(image.tile) or any(isinstance(value, int) and value > 255 for value in largest)
 
 
 def read_images(
@@ -97,29 +107,32 @@ def read_images(
     return out
 
 
-def as_net_takes_it(data: bytes, where: str, *, image_shape: tuple[int, int, int], ink: bool) -> Images:
-    """One image file's content as a net takes it (H, W, C): resized (bilinear), grey for C = 1, 255 - grey for ink.
+def to_input_format(content: bytes, where: str, inputs: InputFormat) -> Images:
+    """An image file's content as uint8 (H, W, C) of that format: grey if C is 1, resized (bilinear), 255 - grey if ink.
 
-    The steps and their order are those of the data sets: 8 bits first, then the size. UserError, naming `where`, if it
-    is no still 8-bit image.
+    The size changes whatever the proportions. The data sets' own images take the same steps in the same order: 8 bits
+    first, then the size. UserError, naming `where`, unless it is one still 8-bit image.
     """
-    height, width, channels = image_shape
-    image = decode(data, where).convert("L" if channels == 1 else "RGB").resize((width, height), BILINEAR)
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image_shape)
-    return 255 - pixels if ink else pixels
+    height, width, channels = inputs.image_shape
+    image = decode(content, where).convert("L" if channels == 1 else "RGB").resize((width, height), BILINEAR)
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(inputs.image_shape)
+    return 255 - pixels if inputs.ink else pixels
 
 
-def read_for_net(files: Sequence[Path], *, image_shape: tuple[int, int, int], ink: bool) -> Images:
-    """A user's own images (n, H, W, C), see `as_net_takes_it`; on several threads."""
+def read_for_net(files: Sequence[Path], inputs: InputFormat) -> Images:
+    """A user's own images (n, H, W, C) in that format, read on several threads. UserError names one that cannot be."""
 
     def read(file: Path) -> Images:
-        return as_net_takes_it(file_bytes(file), str(file), image_shape=image_shape, ink=ink)
+        return to_input_format(read_file(file, most=LARGEST_IMAGE, mend="check its name"), str(file), inputs)
 
     return np.stack([*in_threads(read, files)])
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | None = None) -> Iterator[R]:
-    """function(item) of each, in order; Pillow and zlib release the lock, so threads help. Few results ever wait."""
+    """function(item) of each item, in order. Few results wait at a time, so that memory stays small.
+
+    Threads help because Pillow and zlib release Python's lock. report(done, total) is called as results come.
+    """
     step = 16
     slices = [items[i : i + step] for i in range(0, len(items), step)]
     workers = usable_cores()

@@ -1,4 +1,4 @@
-"""What makes a data set miniImageNet, so that no other goes by its name: the classes of the published split."""
+"""What makes a data set miniImageNet: the classes of the published split. No other data set may have its name."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def refuse_other_classes(place: Path, classes: Mapping[str, Sequence[str]]) -> N
                 f"{place} is not miniImageNet: {len(strange)} of {len(names)} {split} classes are named like "
                 f"'{strange[0]}', expected ImageNet's names like 'n01532829'; {_MEND}"
             )
-    found = {split: len(names) for split, names in classes.items()}
-    if found != CLASSES:
+    counts = {split: len(names) for split, names in classes.items()}
+    if counts != CLASSES:
         raise UserError(
-            f"{place} is not the published miniImageNet: {_listed(found)} classes, expected {_listed(CLASSES)}; {_MEND}"
+            f"{place} is not the published miniImageNet: {_listed(counts)} classes, expected {_listed(CLASSES)}; "
+            f"{_MEND}"
         )
 
 

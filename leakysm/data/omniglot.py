@@ -17,8 +17,10 @@ from PIL import Image
 from leakysm.data.cache import Splits, cached, digest_of
 from leakysm.data.dataset import ClassSet, Dataset, Images, Report, in_class_order
 from leakysm.data.images import decode, in_threads
+from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import Source, ZipSource, open_source
 from leakysm.errors import UserError
+from leakysm.files import read_file
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
 SMALL1, SMALL2 = "images_background_small1", "images_background_small2"
@@ -60,7 +62,7 @@ def omniglot(
     if split == "vinyals-trainval":
         splits = {"train": splits["trainval"], "test": splits["test"]}
     digest = digest_of(split, digest, *(f"{name} {one}" for name in lists for one in lists[name]))
-    return Dataset("omniglot", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True)
+    return Dataset("omniglot", splits, InputFormat.unscaled((SIZE, SIZE, 1), ink=True), digest)
 
 
 def _find(root: Path, path: Path, part: str) -> Source:
@@ -79,6 +81,7 @@ def _find(root: Path, path: Path, part: str) -> Source:
 
 
 def _read_part(source: Source, part: str, report: Report | None) -> ClassSet:
+    """Every character of a part in its four rotations. UserError for a file that the part does not have."""
     names = [name.removeprefix(f"{part}/") for name in source.names]
     prefix = f"{part}/" if isinstance(source, ZipSource) else ""
     characters: dict[str, list[str]] = {}
@@ -125,8 +128,9 @@ def grey_drawing(source: Source, name: str) -> Images:
 def _four_rotations(images: Sequence[Images]) -> list[Images]:
     """Ink (n, 28, 28, 1) of each rotation, from greys (105, 105).
 
-    Half a turn reverses rows and columns, and Pillow's kernel from 105 to 28 is symmetric to the last bit: there the
-    order of turning and resizing does not matter (tested), and two resizes do for four.
+    Two resizes are enough for four rotations. Half a turn reverses rows and columns, and Pillow's kernel from 105 to 28
+    is symmetric to the last bit, so turning the resized image gives the same pixels as resizing the turned image; a
+    test holds that.
     """
     stack = np.stack(images)
     upright, quarter = ink(stack), ink(np.rot90(stack, axes=(1, 2)))
@@ -139,10 +143,11 @@ def ink(greys: Images) -> Images:
 
 
 def shrink(images: Images) -> Images:
-    """Pillow's bilinear resize of squares (n, S, S) to (n, 28, 28), bit for bit, in two calls for all of them.
+    """Pillow's bilinear resize of squares (n, S, S) to (n, 28, 28), bit for bit, in two calls for all images.
 
-    Pillow resizes a square's rows, rounds to 8 bits, then resizes the columns, and leaves out a direction that keeps
-    its length; so the rows of all images can stand in one tall image, and their columns in one wide image.
+    Pillow resizes the rows of an image, rounds to 8 bits, then resizes the columns; it does nothing in a direction
+    whose length stays. So the first call takes all images one below the other and resizes their rows, and the second
+    takes them side by side and resizes their columns.
     """
     n, side, _ = images.shape
     tall = Image.fromarray(np.ascontiguousarray(images).reshape(n * side, side))
@@ -153,7 +158,7 @@ def shrink(images: Images) -> Images:
 
 
 def _vinyals_lists(root: Path) -> dict[str, list[str]]:
-    """Class names of train, val and test, as the lists have them."""
+    """The class names of train, val and test in the order of the lists."""
     folder = next((f for f in (root / "splits" / "vinyals", root / "vinyals") if f.is_dir()), None)
     if folder is None:
         raise UserError(
@@ -163,13 +168,12 @@ def _vinyals_lists(root: Path) -> dict[str, list[str]]:
     seen: dict[str, str] = {}
     for split in ("train", "val", "test"):
         file = folder / f"{split}.txt"
+        mend = "the Vinyals split needs train.txt, val.txt and test.txt"
         try:
-            lists[split] = file.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError):
-            raise UserError(
-                f"{file}: no readable text file; the Vinyals split needs train.txt, val.txt and test.txt"
-            ) from None
-        lists[split] = [line.strip() for line in lists[split] if line.strip()]
+            lines = read_file(file, mend=mend).decode().split("\n")
+        except UnicodeDecodeError:
+            raise UserError(f"{file} is no text file in UTF-8; {mend}") from None
+        lists[split] = [line.strip() for line in lines if line.strip()]
         for name in lists[split]:
             if name in seen:
                 raise UserError(
@@ -180,24 +184,24 @@ def _vinyals_lists(root: Path) -> dict[str, list[str]]:
 
 
 def _vinyals(background: ClassSet, evaluation: ClassSet, lists: dict[str, list[str]]) -> Splits:
-    found = {
+    images = {
         name: part.images[start:stop]
         for part in (background, evaluation)
         for name, start, stop in zip(part.names, part.starts[:-1], part.starts[1:], strict=True)
     }
     for split, names in lists.items():
-        absent = [name for name in names if name not in found]
+        absent = [name for name in names if name not in images]
         if absent or not names:
             raise UserError(
                 f"the Vinyals list {split}.txt has {len(names)} classes, of which {len(absent)} are not in the images"
                 f"{': ' + ', '.join(absent[:3]) if absent else ''}; expected <alphabet>/character<NN>/rot<NNN>"
             )
     both = lists["train"] + lists["val"]
-    trainval = in_class_order([found[name] for name in both], both)
+    trainval = in_class_order([images[name] for name in both], both)
     cut = len(lists["train"])
     return {
         "train": trainval.slice(0, cut),
         "val": trainval.slice(cut, trainval.n_classes),
         "trainval": trainval,
-        "test": in_class_order([found[name] for name in lists["test"]], lists["test"]),
+        "test": in_class_order([images[name] for name in lists["test"]], lists["test"]),
     }

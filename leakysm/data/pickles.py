@@ -1,7 +1,7 @@
 """miniImageNet's pickle caches, read without trusting them: a pickle may name any function and have it called.
 
-Here it may name the few that arrays are pickled with, and these stand for inert records of ours: no function that a
-file names is ever called, NumPy's included. Everything else is refused by name.
+Here a file may name only the few functions that arrays are pickled with, and each name gives an inert stand-in of
+ours: no function that a file names is ever called, NumPy's included. Every other name is refused.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from leakysm.data.cache import splits_digest
 from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, refuse_shared, starts_of
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
+from leakysm.files import opened
+
+LARGEST_CACHE = 1 << 32  # bytes; the published files have up to 0.8 GB
 
 
 def has_caches(folder: Path) -> bool:
-    """Whether any of the three is there."""
+    """Whether any of the three cache files is in the folder."""
     return any(_cache_file(folder, split).exists() for split in USUAL_SPLITS)
 
 
@@ -42,7 +45,10 @@ def pickle_dataset(root: Path) -> Dataset:
 
 
 def read_cache(file: Path) -> ClassSet:
-    """One split: `image_data` uint8 (n, 84, 84, 3), `class_dict` name -> the indices of its images."""
+    """One split from its file: a dict of `image_data` uint8 (n, 84, 84, 3) and `class_dict`, name -> indices of images.
+
+    UserError if it holds anything else, or names anything but arrays and plain containers.
+    """
     data = _load(file)
     expected = "expected a dict of image_data, uint8 (n, 84, 84, 3), and class_dict, class -> indices"
     try:
@@ -62,55 +68,59 @@ def read_cache(file: Path) -> ClassSet:
 
 
 def _load(file: Path) -> Any:
+    mend = "all of mini-imagenet-cache-{train,val,test}.pkl are needed"
     try:
-        with file.open("rb") as stream:
+        with opened(file, most=LARGEST_CACHE, mend=mend) as stream:
             return _Unpickler(stream, encoding="bytes").load()
-    except UserError as error:
-        raise UserError(f"{file} {error}") from None
-    except OSError as error:
-        raise UserError(
-            f"{file}: {error.strerror}; all of mini-imagenet-cache-{{train,val,test}}.pkl are needed"
-        ) from None
+    except _RefusedContentError as error:
+        raise UserError(f"{file} {error}; nothing was run, get the file elsewhere") from None
+    except UserError:
+        raise
     except Exception as error:  # a damaged pickle may fail in any way; none of them ran anything
         raise UserError(f"{file} is damaged or no pickle ({type(error).__name__}); download it again") from None
 
 
-class _Unpickler(pickle._Unpickler):
-    """Admits dicts, lists, tuples, numbers, strings, bytes (which name nothing) and NumPy arrays of numbers.
+class _RefusedContentError(Exception):
+    """What the file holds that no cache does; the words go on from the file's name."""
 
-    In Python, for what the C one does to a hostile file: it hashes a key of a million nested tuples, which overflows
-    its stack, and makes room for as many memo entries as the file says. Keys are texts or numbers, sets are refused.
+
+class _Unpickler(pickle._Unpickler):
+    """Takes dicts, lists, tuples, numbers, strings, bytes and NumPy arrays of numbers; refuses everything else.
+
+    This is Python's own unpickler in Python, with two changes: `find_class` gives inert stand-ins, and the keys of
+    dicts must be texts or numbers. The C unpickler with the same `find_class` does not do (tried on Python 3.11): a
+    dict with a key of a million nested tuples, or a frozenset of them, ends the process, because hashing the tuples
+    overflows the C stack before `find_class` is ever asked: four of the files `HOSTILE` in tests/data/test_pickles.py.
+    It also makes room for as many memo entries as a file claims, 34 GB for a file of a few bytes.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        admitted = _ADMITTED.get((module.replace("numpy._core", "numpy.core"), name))
-        if admitted is None:
-            raise UserError(
-                f"names {module}.{name}, which is neither an array nor a plain container; nothing was run, "
-                "get the file elsewhere"
-            )
-        return admitted()
+        stand_in = _STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
+        if stand_in is None:
+            raise _RefusedContentError(f"names {module}.{name}, which is neither an array nor a plain container")
+        return stand_in()
 
 
 def _checking_keys(load: Any) -> Any:
-    """`load`, one of the unpickler's, after a look at the keys that it puts into a dict; they stand after the mark."""
+    """One of the unpickler's steps that fill a dict, preceded by a look at the keys on the unpickler's stack."""
 
-    def checked(self: Any) -> None:
-        keys = self.stack[-2:-1] if load is _LOAD_ITEM else self.stack[::2]
+    def load_checked(self: Any) -> None:
+        # SETITEM: [..., dict, key, value]. SETITEMS and DICT: [key, value, key, value, ...] since the mark.
+        keys = self.stack[-2:-1] if load is _LOAD_SETITEM else self.stack[::2]
         if not all(isinstance(key, str | bytes | int) for key in keys):
-            raise UserError("has a key that is neither a text nor a number; nothing was run, get the file elsewhere")
+            raise _RefusedContentError("has a key that is neither a text nor a number")
         load(self)
 
-    return checked
+    return load_checked
 
 
 def _refuse_set(_: Any) -> None:
-    raise UserError("holds a set, which no cache does; nothing was run, get the file elsewhere")
+    raise _RefusedContentError("holds a set, which no cache does")
 
 
-_LOAD_ITEM = _Unpickler.dispatch[pickle.SETITEM[0]]
+_LOAD_SETITEM = _Unpickler.dispatch[pickle.SETITEM[0]]
 for _opcode in (pickle.SETITEM, pickle.SETITEMS, pickle.DICT):
     _Unpickler.dispatch[_opcode[0]] = _checking_keys(_Unpickler.dispatch[_opcode[0]])
 for _opcode in (pickle.EMPTY_SET, pickle.FROZENSET):
@@ -126,13 +136,14 @@ class _Array:
         self._state = state
 
     def array(self) -> NDArray[Any]:
+        """The NumPy array; whatever error its parts give if they do not go together."""
         _, shape, dtype, fortran, data = self._state
         array = np.frombuffer(_bytes(data), dtype.dtype())
         return array.reshape(shape, order="F" if fortran else "C")
 
 
 class _Dtype:
-    """A number's type: a code such as u1, and the byte order."""
+    """The type of a number: a code such as u1, and the byte order."""
 
     __slots__ = ("_code", "_state")
 
@@ -144,6 +155,7 @@ class _Dtype:
         self._state = state
 
     def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype. ValueError if it is not one of numbers."""
         order = _text(self._state[1])
         if self._code not in _CODES or order not in ("<", ">", "=", "|"):
             raise ValueError("not an array of numbers")
@@ -153,40 +165,48 @@ class _Dtype:
 _CODES = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
-class _Named:
-    """Stands for an admitted name; has no attributes that a pickle could set."""
+class _StandIn:
+    """Stands for a name that a file may use. Without attributes: a pickle can set those of the objects it builds."""
 
     __slots__ = ()
 
 
-class _TypeNdarray(_Named):
-    pass
+class _NdarrayType(_StandIn):
+    """numpy.ndarray, which `_reconstruct` is called with."""
 
 
-class _CallDtype(_Named):
+class _DtypeFunction(_StandIn):
+    """numpy.dtype(code, ...)."""
+
     def __call__(self, code: Any, *_: Any) -> _Dtype:
         return _Dtype(_text(code))
 
 
-class _CallReconstruct(_Named):
+class _ReconstructFunction(_StandIn):
+    """numpy.core.multiarray._reconstruct(...): an array whose state follows."""
+
     def __call__(self, *_: Any) -> _Array:
         return _Array()
 
 
-class _CallFrombuffer(_Named):
+class _FrombufferFunction(_StandIn):
+    """numpy.core.numeric._frombuffer(data, dtype, shape, order): an array as protocol 5 writes it."""
+
     def __call__(self, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
         array = _Array()
         array.__setstate__((1, shape, dtype, order == "F", data))
         return array
 
 
-class _CallScalar(_Named):
+class _ScalarFunction(_StandIn):
+    """numpy.core.multiarray.scalar(dtype, data): one number."""
+
     def __call__(self, dtype: Any, data: Any) -> Any:
         return np.frombuffer(_bytes(data), dtype.dtype())[0].item()
 
 
-class _CallEncode(_Named):
-    """How Python 3 writes bytes in the pickles that Python 2 can read."""
+class _EncodeFunction(_StandIn):
+    """_codecs.encode(text, "latin1"): how Python 3 writes bytes in the pickles that Python 2 can read."""
 
     def __call__(self, text: Any, encoding: Any) -> bytes:
         if encoding != "latin1":
@@ -194,13 +214,13 @@ class _CallEncode(_Named):
         return _bytes(text)
 
 
-_ADMITTED: dict[tuple[str, str], type[_Named]] = {
-    ("numpy", "ndarray"): _TypeNdarray,
-    ("numpy", "dtype"): _CallDtype,
-    ("numpy.core.multiarray", "_reconstruct"): _CallReconstruct,
-    ("numpy.core.multiarray", "scalar"): _CallScalar,
-    ("numpy.core.numeric", "_frombuffer"): _CallFrombuffer,
-    ("_codecs", "encode"): _CallEncode,
+_STAND_INS: dict[tuple[str, str], type[_StandIn]] = {
+    ("numpy", "ndarray"): _NdarrayType,
+    ("numpy", "dtype"): _DtypeFunction,
+    ("numpy.core.multiarray", "_reconstruct"): _ReconstructFunction,
+    ("numpy.core.multiarray", "scalar"): _ScalarFunction,
+    ("numpy.core.numeric", "_frombuffer"): _FrombufferFunction,
+    ("_codecs", "encode"): _EncodeFunction,
 }
 
 

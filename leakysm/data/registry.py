@@ -1,14 +1,12 @@
-"""`load`: one name, one data set."""
+"""Every data set by its name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from leakysm.choices import DATASETS, SPLITS
 from leakysm.data.dataset import Dataset, Report
 from leakysm.errors import UserError
-
-DATASETS = ("strokes", "omniglot", "miniimagenet", "caltech101", "folder")
-SPLITS = ("lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2")
 
 
 def load(
@@ -23,9 +21,9 @@ def load(
     """The data set of that name, one of DATASETS.
 
     path: the folder that holds the published files, or one of them; strokes needs none, omniglot is looked for where
-    `leakysm data fetch` puts it. split: one of SPLITS, for omniglot alone. seed: of strokes, and of the
-    deal of a folder's classes to splits.
-    report(done, total): called while images are read for the first time. UserError for whatever is amiss.
+    `leakysm data fetch` puts it. split: one of SPLITS, only for omniglot. seed: decides the images of strokes, and how
+    a folder's classes are divided into splits. report(done, total) is called while images are read for the first time.
+    UserError if the files are missing, damaged, or not what they should be.
     """
     if name not in DATASETS:
         raise UserError(f"unknown data set '{name}': choose {', '.join(DATASETS)}")

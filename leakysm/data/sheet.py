@@ -1,4 +1,4 @@
-"""Contact sheets: what a data set looks like, and what one episode asks of a net."""
+"""Pictures of a data set: some images of each class, and one episode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GAP = 2  # pixels between images
 
 
 def mosaic(images: Images, columns: int, *, ink: bool = False) -> Images:
-    """Images (n, H, W, C) row by row in one RGB picture, white between and after them; ink is drawn dark on white."""
+    """Images (n, H, W, C) row by row in one RGB picture, white between and after them. Ink is drawn dark on white."""
     n, height, width, channels = images.shape
     rows = -(-n // columns)
     picture = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
@@ -29,13 +29,13 @@ def mosaic(images: Images, columns: int, *, ink: bool = False) -> Images:
 
 
 def class_sheet(data: Dataset, split: str, *, classes: int, samples: int) -> Figure:
-    """A row for each of `classes` classes spread evenly over the split, with the first `samples` images of each."""
+    """One row for each of `classes` classes, spread evenly over the split, with the first `samples` images of each."""
     one = data.split(split)
     samples = min(samples, int(one.counts.max()))
     chosen = np.unique(np.linspace(0, one.n_classes - 1, classes).round().astype(np.int64))
     figure, (axes,) = _figure([samples], len(chosen), data)
     rows = [one.images[one.starts[k] : one.starts[k + 1]][:samples] for k in chosen]
-    _draw(axes, [_padded(row, samples, data.ink) for row in rows], [one.names[k] for k in chosen], data)
+    _draw(axes, [_padded(row, samples, data.inputs.ink) for row in rows], [one.names[k] for k in chosen], data)
     axes.set_title(f"{data.name}, {split}: {len(chosen)} of {one.n_classes} classes")
     return figure
 
@@ -43,7 +43,10 @@ def class_sheet(data: Dataset, split: str, *, classes: int, samples: int) -> Fig
 def episode_sheet(
     data: Dataset, split: str, support: NDArray[np.int64], query: NDArray[np.int64], *, way: int, number: int
 ) -> Figure:
-    """One episode, a row a class: its support on the left, its queries on the right. support, query: image indices."""
+    """One episode with a row for each class: its support on the left, its queries on the right.
+
+    support, query: indices of the images, as `sample` gives them.
+    """
     one = data.split(split)
     parts = [indices.reshape(way, -1) for indices in (support, query)]
     figure, panels = _figure([part.shape[1] for part in parts], way, data)
@@ -65,7 +68,7 @@ def _figure(columns: Sequence[int], rows: int, data: Dataset) -> tuple[Figure, l
 
 
 def _draw(axes: Axes, rows: Sequence[Images], names: Sequence[str], data: Dataset) -> None:
-    axes.imshow(mosaic(np.concatenate(rows), len(rows[0]), ink=data.ink), interpolation="nearest")
+    axes.imshow(mosaic(np.concatenate(rows), len(rows[0]), ink=data.inputs.ink), interpolation="nearest")
     axes.set_xticks([])
     step = data.image_shape[0] + _GAP
     shown = [printable(name) for name in names]
@@ -75,13 +78,13 @@ def _draw(axes: Axes, rows: Sequence[Images], names: Sequence[str], data: Datase
 
 
 def _padded(images: Images, n: int, ink: bool) -> Images:
-    """n images: blank paper after the last."""
+    """Images up to n: blank paper follows the last."""
     blank = np.full((n - len(images), *images.shape[1:]), 0 if ink else 255, np.uint8)
     return np.concatenate([images, blank])
 
 
 def save(figure: Figure, file: Path) -> None:
-    """As PNG. UserError if the folder cannot be written to."""
+    """Write the figure as a PNG file. UserError if the folder cannot be written to."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=110, bbox_inches="tight")

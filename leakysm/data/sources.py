@@ -1,4 +1,4 @@
-"""Where files come from: a folder or a zip archive, under one face. Nothing is ever unpacked to disk."""
+"""Where files come from: a folder or a zip archive, with the same methods. Nothing is ever unpacked to disk."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Protocol
 
 from leakysm.errors import UserError
+from leakysm.files import opened, read_file
 
-_LARGEST = 1 << 28  # bytes of one file; an archive that claims more is refused before it is inflated
-_JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+LARGEST_IMAGE = 1 << 28  # bytes of one file; an archive that claims more is refused before it is inflated
+_LARGEST_ARCHIVE = 1 << 36  # bytes
+_FILE_MANAGERS_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 class Source(Protocol):
-    """Files below one root, named by relative paths with '/'; hidden files and the system's litter are left out."""
+    """Files below one root, named by relative paths with '/'. Hidden files and those of file managers are left out."""
 
     @property
     def path(self) -> Path: ...
@@ -44,16 +46,6 @@ def open_source(path: Path) -> Source:
     return ZipSource(path)
 
 
-def file_bytes(path: Path) -> bytes:
-    """A file's content. UserError if it cannot be read, or is a device, which may have no end."""
-    try:
-        if path.is_char_device() or path.is_block_device():
-            raise UserError(f"{path} is a device, and a file is expected; give another")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; make the file readable, or give another") from None
-
-
 class FolderSource:
     """A folder's files, listed once. UserError if a folder or a file cannot be read."""
 
@@ -62,25 +54,25 @@ class FolderSource:
 
     @cached_property
     def _content(self) -> tuple[dict[str, os.stat_result], list[str]]:
-        """Every file's state, and the folders that hold neither files nor folders."""
-        found: dict[str, os.stat_result] = {}
+        """Every file's state by name, and the folders that hold neither files nor folders."""
+        states: dict[str, os.stat_result] = {}
         empty: list[str] = []
         pending = [("", str(self.path))]
         try:
             while pending:
                 prefix, folder = pending.pop()
                 with os.scandir(folder) as listing:
-                    entries = [entry for entry in listing if not _is_litter(entry.name)]
+                    entries = [entry for entry in listing if not _is_hidden(entry.name)]
                 if not entries:
                     empty.append(prefix)
                 for entry in entries:
                     if entry.is_dir():
                         pending.append((f"{prefix}{entry.name}/", entry.path))
                     else:
-                        found[prefix + entry.name] = entry.stat()
+                        states[prefix + entry.name] = entry.stat()
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; make the folder readable") from None
-        return found, empty
+        return states, empty
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +83,7 @@ class FolderSource:
         return self._content[1]
 
     def read(self, name: str) -> bytes:
-        return file_bytes(self.path / name)
+        return read_file(self.path / name, most=LARGEST_IMAGE, mend="make the file readable, or remove it")
 
     def checksum(self) -> str:
         digest = hashlib.sha256()
@@ -102,9 +94,10 @@ class FolderSource:
 
 
 class ZipSource:
-    """Opened when first read: a warm cache needs its checksum alone.
+    """A zip archive's files. It is opened at the first read, because a cache needs only its checksum.
 
-    Refused: no zip, a truncated one, and entries that are encrypted, links, too large, twice there, or climb out.
+    UserError if it is no zip or cut short, or if an entry is encrypted, a link, too large, there twice, or outside the
+    archive's own folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,18 +125,18 @@ class ZipSource:
         parts = entry.filename.replace("\\", "/").split("/")
         where = f"{self.path}: entry '{entry.filename}'"
         if ".." in parts or parts[0] == "" or parts[0].endswith(":"):
-            raise UserError(f"{where} climbs out of its folder; such an archive is not to be trusted, get it elsewhere")
-        if entry.is_dir() or any(_is_litter(part) for part in parts):
+            raise UserError(f"{where} climbs out of its folder; do not trust this archive, get it elsewhere")
+        if entry.is_dir() or any(_is_hidden(part) for part in parts):
             return
         if entry.flag_bits & 1:
             raise UserError(f"{where} is encrypted; give an archive without a password")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise UserError(f"{where} is a symbolic link; give an archive that holds the files themselves")
-        if entry.file_size > _LARGEST:
-            raise UserError(f"{where} claims {entry.file_size} bytes, more than {_LARGEST}; give single images")
+        if entry.file_size > LARGEST_IMAGE:
+            raise UserError(f"{where} claims {entry.file_size} bytes, more than {LARGEST_IMAGE}; give single images")
         name = "/".join(parts)
         if name in admitted:
-            raise UserError(f"{where} stands there twice; make the archive again")
+            raise UserError(f"{where} is there twice; make the archive again")
         admitted[name] = entry
 
     @cached_property
@@ -157,12 +150,9 @@ class ZipSource:
             raise UserError(f"{self.path}: entry '{name}' is damaged ({error}); download the archive again") from None
 
     def checksum(self) -> str:
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise UserError(f"{self.path}: {error.strerror}; make the file readable") from None
+        with opened(self.path, most=_LARGEST_ARCHIVE, mend="give a readable zip file") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _JUNK
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _FILE_MANAGERS_FILES

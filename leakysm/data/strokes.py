@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.dataset import ClassSet, Dataset, Images
+from leakysm.data.inputs import InputFormat
 
 ALPHABETS, CHARACTERS, SAMPLES, SIZE = 20, 25, 20, 28
 SPLITS = {"train": (0, 12), "val": (12, 15), "test": (15, 20)}
@@ -43,7 +44,7 @@ def strokes(seed: int = 0) -> Dataset:
         starts = np.arange(len(names) + 1, dtype=np.int64) * SAMPLES
         splits[split] = ClassSet(images[first * per_alphabet : last * per_alphabet], starts, names)
     digest = hashlib.sha256(f"strokes {_VERSION} seed {seed}".encode()).hexdigest()
-    return Dataset("strokes", splits, np.zeros(1, np.float32), np.ones(1, np.float32), digest, ink=True)
+    return Dataset("strokes", splits, InputFormat.unscaled((SIZE, SIZE, 1), ink=True), digest)
 
 
 def _uniform(words: np.random.Philox, *shape: int) -> Floats:

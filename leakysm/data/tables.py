@@ -1,11 +1,12 @@
 """Photographs with `filename,label` tables: miniImageNet (Ravi and Larochelle's split), Caltech 101 in the same form.
 
-84x84x3; images in `images.zip`, in a folder `images`, or beside the tables, each flat or in one folder a class.
+84x84x3; images in `images.zip`, in a folder `images`, or beside the tables; all in one folder, or in one a class.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from leakysm.data.images import read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
+from leakysm.files import read_file
 
 SIZE = 84
 Rows = list[tuple[str, str]]  # file, class
@@ -44,8 +46,7 @@ def table_dataset(
     )
 
     def build() -> Splits:
-        there = set(source.names)
-        files = {split: _places(source, tables[split], rows[split], there) for split in USUAL_SPLITS}
+        files = {split: _files(source, tables[split], rows[split]) for split in USUAL_SPLITS}
         refuse_shared("image", files, tables, mend=": leave it out of one")
         return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
 
@@ -72,11 +73,12 @@ def _find_images(root: Path, path: Path) -> Source:
 
 
 def _read_table(file: Path) -> Rows:
+    """The lines of a table, sorted by class. UserError for the first fault."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            lines = [line for line in csv.reader(text) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: no readable table ({error}); expected lines `filename,label`") from None
+        text = read_file(file, mend="make it readable").decode("utf-8-sig")
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} is no readable table ({error}); expected lines `filename,label`") from None
     if not lines or lines[0] != ["filename", "label"]:
         raise UserError(f"{file} begins with {lines[0] if lines else 'nothing'}; expected the line filename,label")
     if len(lines) == 1:
@@ -91,16 +93,17 @@ def _read_table(file: Path) -> Rows:
     return sorted(rows, key=lambda row: row[1])
 
 
-def _places(source: Source, table: Path, rows: Rows, there: set[str]) -> list[str]:
-    """Where the table's images stand in the source; UserError for those that do not."""
-    places = {name: _place(name, label, there) for name, label in rows}
-    absent = [name for name, place in places.items() if place is None]
+def _files(source: Source, table: Path, rows: Rows) -> list[str]:
+    """The table's images by their names in the source. UserError if the source lacks some."""
+    there = set(source.names)
+    files = {name: _file(name, label, there) for name, label in rows}
+    absent = [name for name, file in files.items() if file is None]
     if absent:
         raise UserError(
             f"{table} names {len(absent)} of {len(rows)} files that {source.path} does not hold: "
             f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}; give the folder that holds the images"
         )
-    return [place for place in places.values() if place is not None]
+    return [file for file in files.values() if file is not None]
 
 
 def _read_split(source: Source, files: list[str], rows: Rows, report: Report | None) -> ClassSet:
@@ -113,7 +116,7 @@ def _read_split(source: Source, files: list[str], rows: Rows, report: Report | N
     return ClassSet(images, np.append(starts, len(rows)).astype(np.int64), tuple(map(str, names)))
 
 
-def _place(name: str, label: str, there: set[str]) -> str | None:
-    """The file's place in the source, in any of the forms that are about."""
-    places = (f"images/{name}", name, f"images/{label}/{name}", f"{label}/{name}")
-    return next((place for place in places if place in there), None)
+def _file(name: str, label: str, there: set[str]) -> str | None:
+    """An image's name in the source, in the first of the usual layouts that has it."""
+    layouts = (f"images/{name}", name, f"images/{label}/{name}", f"{label}/{name}")
+    return next((file for file in layouts if file in there), None)

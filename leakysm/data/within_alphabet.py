@@ -18,7 +18,11 @@ RUNS, WAYS = 20, 20
 
 @dataclass(frozen=True)
 class Run:
-    """training, test: ink uint8 (20, 28, 28, 1), an image a class and one an item; answers (20,): each item's class."""
+    """One of the 20 tasks.
+
+    training: ink uint8 (20, 28, 28, 1), one drawing of each class. test: ink uint8 (20, 28, 28, 1), the items to
+    classify. answers (20,): each item's class.
+    """
 
     name: str
     training: Images
@@ -48,6 +52,7 @@ def _find(path: Path) -> Source:
 
 
 def _run(source: Source, prefix: str, run: str) -> Run:
+    """One task. UserError if a file of it is absent."""
     training = [f"{run}/training/class{k:02d}.png" for k in range(1, WAYS + 1)]
     test = [f"{run}/test/item{k:02d}.png" for k in range(1, WAYS + 1)]
     labels = f"{run}/class_labels.txt"
@@ -58,18 +63,23 @@ def _run(source: Source, prefix: str, run: str) -> Run:
             f"{source.path} lacks {absent[0]}{f' and {len(absent) - 1} more of {run}' if len(absent) > 1 else ''}; "
             "expected Omniglot's all_runs.zip, download it again"
         )
-    pairs = [
-        line.split() for line in source.read(prefix + labels).decode(errors="replace").splitlines() if line.strip()
-    ]
+
+    def read(names: list[str]) -> Images:
+        return ink(np.stack([grey_drawing(source, prefix + name) for name in names]))
+
+    answer = _answers(source, prefix, labels, training, test)
+    answers = np.array([training.index(answer[name]) for name in test], np.int64)
+    return Run(run, read(training), read(test), answers)
+
+
+def _answers(source: Source, prefix: str, labels: str, training: list[str], test: list[str]) -> dict[str, str]:
+    """Each test item's training image, from the file `labels`. UserError unless it gives every item one."""
+    text = source.read(prefix + labels).decode(errors="replace")
+    pairs = [line.split() for line in text.splitlines() if line.strip()]
     answer = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     if len(pairs) != WAYS or sorted(answer) != test or not set(answer.values()) <= set(training):
         raise UserError(
             f"{source.path}: {labels} does not give each of the 20 test items a training class; expected lines such as "
             f"'{test[0]} {training[7]}', download it again"
         )
-
-    def read(names: list[str]) -> Images:
-        return ink(np.stack([grey_drawing(source, prefix + name) for name in names]))
-
-    answers = np.array([training.index(answer[name]) for name in test], np.int64)
-    return Run(run, read(training), read(test), answers)
+    return answer

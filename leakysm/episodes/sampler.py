@@ -1,4 +1,4 @@
-"""Draw the few-shot episodes of a run: episode k of a seed and split is the same everywhere.
+"""Draw few-shot episodes: episode k of a seed and split is the same on every machine.
 
 The random words are those of the counter-based generator Philox4x64-10 (Salmon et al., "Parallel random numbers: as
 easy as 1, 2, 3", 2011), whose stream NumPy guarantees for good. None of NumPy's
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,21 @@ from leakysm.errors import UserError
 Indices = NDArray[np.int64]
 
 
+class EpisodeForm(NamedTuple):
+    """How large an episode is: its classes, and of each class its support and its query images."""
+
+    way: int
+    shot: int
+    query: int
+
+
 @dataclass(frozen=True)
 class Episode:
-    """One task. `support` (way * shot,) and `query` (way * query,) index the images of a class set, class by class;
-    `support_labels` and `query_labels` are the classes' numbers in the episode, 0 to way - 1. All int64."""
+    """One few-shot task.
+
+    support (way * shot,) and query (way * query,): indices of a class set's images, class by class. support_labels and
+    query_labels: the number of each image's class in the episode, 0 to way - 1. All int64.
+    """
 
     support: Indices
     query: Indices
@@ -55,7 +67,7 @@ def sample(
 
 
 def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, *, split: str) -> None:
-    """UserError unless a split with these class offsets can give episodes of this form."""
+    """UserError unless a split with these class offsets has enough classes, and enough images of each."""
     for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
         if value < least:
             raise UserError(f"{name} is {value}: an episode needs at least {least}; give {name} {least} or more")
@@ -64,16 +76,17 @@ def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, 
         raise UserError(
             f"way is {way}, but the {split} split has {len(counts)} classes; give a way of {len(counts)} or less"
         )
-    if shot + query > counts.min():
+    fewest = int(counts.min())
+    if shot + query > fewest:
         raise UserError(
             f"shot + query is {shot} + {query} = {shot + query}, but the smallest class of the {split} split has "
-            f"{counts.min()} images; lower shot or query"
+            f"{fewest} image{'s' * (fewest != 1)}; lower shot or query, or add images"
         )
 
 
 def _words(seed: int, split: str, episode: int, n: int) -> NDArray[np.uint64]:
-    """n random 64-bit words, keyed by (seed, split); the episode is the counter's highest word, so that no two
-    episodes' streams can overlap."""
+    """n random 64-bit words. Their key is (seed, split); the episode is the counter's highest word, so that the words
+    of two episodes never come from the same part of the stream."""
     key = np.frombuffer(hashlib.sha256(f"{seed}/{split}".encode()).digest()[:16], "<u8").astype(np.uint64)
     counter = np.array([0, 0, 0, episode], np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(n)

@@ -1,4 +1,4 @@
-"""A run's folder around weights from elsewhere, so that `evaluate`, `predict` and `train --resume` take them."""
+"""A run's folder for imported weights, so that `evaluate`, `predict` and `train --resume` can use them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from leakysm.runs.checkpoint import save_checkpoint
 
 
 def write_run_like(run: Restored, state: State, out: Path) -> None:
-    """A new run in `out` with this state after 0 episodes; data, distance and all else are those of `run`.
+    """A new run in `out` with this state after 0 episodes; data, distance and all other settings are those of `run`.
 
-    UserError if `out` holds a run already, or if the net is another than runs have.
+    UserError if `out` holds a run already, or if the state is not that of a net with the channels of `run`.
     """
     net: Conv4 = run.net
     try:
@@ -41,6 +41,6 @@ def write_run_like(run: Restored, state: State, out: Path) -> None:
     folder.begin(run.config, resume=False)
     try:
         save_checkpoint(folder.last, checkpoint)
-    except BaseException:  # without its weights it would be a run that begins anew
+    except BaseException:  # without its weights, --resume would begin anew
         folder.config.unlink()
         raise

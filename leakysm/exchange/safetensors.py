@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
+from leakysm.strict_json import json_text
 
 Arrays = dict[str, np.ndarray]
 DTYPES = {
@@ -43,7 +44,7 @@ def dump(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes
         header[name] = {"dtype": CODES[little.dtype], "shape": list(array.shape), "data_offsets": offsets}
         parts.append(content)
         position += len(content)
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json_text(header, compact=True).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 

@@ -6,7 +6,7 @@
     block1.mean, block1.variance  encoder.0.1.running_mean, encoder.0.1.running_var
 
 PyTorch flattens an embedding in the order (channel, row, column), we in (row, column, channel): the same values in
-another order, which no distance notices. Names: as in Snell et al.'s own code.
+another order, which changes no distance. The names are those in the code of Snell et al.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from leakysm.nets.conv4 import BLOCKS
 
 State = dict[str, np.ndarray]
 NORM = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
-IGNORED = "num_batches_tracked"  # a count, which only momentum=None uses
+IGNORED = "num_batches_tracked"  # a count; PyTorch uses it only with momentum=None
 
 
 def to_torch(
     state: Mapping[str, np.ndarray], *, prefix: str = "encoder.", bias: bool = True, batches: int = 0
 ) -> State:
-    """A PyTorch state dict's arrays by name. bias: with the convolutions' biases, 0; batches: `num_batches_tracked`."""
+    """The arrays of a PyTorch state dict, by name.
+
+    prefix: begins every name. bias: whether to add the convolutions' biases, all 0. batches: `num_batches_tracked`.
+    """
     out: State = {}
     for b in range(1, BLOCKS + 1):
         block = f"{prefix}{b - 1}"
@@ -44,10 +47,9 @@ def to_torch(
 def from_torch(state_dict: Mapping[str, Any]) -> State:
     """Conv4's state from a PyTorch state dict of tensors on the CPU, or of arrays.
 
-    Four convolutions and four batch norms are expected, under whatever names: sorted, numbers as numbers, the nth
-    convolution goes with the nth batch norm.
-
-    A convolution's bias is folded into the running mean: batch norm subtracts it again. UserError if it is no Conv4.
+    Four convolutions and four batch norms are expected, whatever their names are. The nth convolution goes with the nth
+    batch norm; their order is that of their names, in which numbers are compared as numbers. A convolution's bias is
+    subtracted from the running mean, where it has the same effect. UserError if the arrays are not those of a Conv4.
     """
     arrays = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith(IGNORED)}
     convolutions = _modules(arrays, lambda name: name.endswith(".weight") and arrays[name].ndim == 4)

@@ -14,7 +14,7 @@ from leakysm.backends import backend
 from leakysm.errors import UserError
 from leakysm.exchange import safetensors
 from leakysm.exchange.torch_layout import from_torch
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 from leakysm.nets import Conv4
 from leakysm.runs import Restored
 from leakysm.strict_json import json_text
@@ -25,21 +25,23 @@ FLATTENED = {"leakysm": "row, column, channel", "torch": "channel, row, column"}
 
 
 def metadata(run: Restored, layout: str) -> dict[str, str]:
-    """What a safetensors file tells of the net beside its weights; texts, lists as JSON. The net's input is
-    (pixels / 255 - mean) / std; `ink`: dark strokes on light paper were stored as 255 - grey."""
-    inputs = run.checkpoint.inputs
+    """The metadata of a safetensors file: what must be known of the net besides its weights, as texts, lists as JSON.
+
+    The net's input is (pixels / 255 - mean) / std. `ink`: dark strokes on light paper were stored as 255 - grey.
+    """
+    inputs = run.checkpoint.inputs.to_arrays()
     return {
         "format": "pt" if layout == "torch" else "np",
         "net": "Conv4",
         "embedding_order": FLATTENED[layout],
-        **{name: json_text(inputs[name].tolist()) for name in ("image_shape", "mean", "std", "ink")},
+        **{name: json_text(array.tolist()) for name, array in inputs.items()},
         "training_episodes": str(run.checkpoint.episode),
         "config": run.config.to_toml(),
     }
 
 
 def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
-    """In the format of the name's ending, atomically; npz has no place for `about`. UserError for another ending."""
+    """Write a file in the format of its name's ending; npz has no place for `about`. UserError for another ending."""
     require_suffix(path)
     if path.suffix == ".safetensors":
         content = safetensors.dump(arrays, about)
@@ -51,19 +53,16 @@ def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
 
 
 def read_weights(path: Path) -> State:
-    """Conv4's state from a safetensors or npz file, under our names or as a PyTorch state dict; else UserError."""
+    """Conv4's state from a safetensors or npz file with our names, or with a PyTorch state dict.
+
+    UserError if it holds anything else.
+    """
     require_suffix(path)
     arrays = _read(path)
     try:
         _require_numbers(arrays)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    if "block1.weight" not in arrays or "block1.scale" not in arrays:
-        try:
+        if "block1.weight" not in arrays or "block1.scale" not in arrays:
             arrays = from_torch(arrays)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-    try:
         check_state(arrays)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -71,7 +70,7 @@ def read_weights(path: Path) -> State:
 
 
 def _require_numbers(arrays: State) -> None:
-    """UserError unless every array holds real numbers that float32 holds too; integers count batches."""
+    """UserError unless every array holds real numbers within float32; integers are for counts of batches."""
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise UserError(f"{name} has dtype {array.dtype}; real numbers are expected: convert it")
@@ -80,7 +79,7 @@ def _require_numbers(arrays: State) -> None:
 
 
 def check_state(state: State) -> None:
-    """UserError unless this is a Conv4's state, of finite numbers, with variances of at least 0."""
+    """UserError unless this is the state of a Conv4, with finite numbers and no negative variance."""
     _, _, C, F = state["block1.weight"].shape if state["block1.weight"].ndim == 4 else (3, 3, 1, 1)
     Conv4(C, channels=F, engine=backend("reference")).load_state(state)
     for name, array in state.items():
@@ -99,10 +98,7 @@ def require_suffix(path: Path) -> None:
 
 
 def _read(path: Path) -> State:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a readable file") from None
+    content = read_file(path, mend="name a file of weights")
     if path.suffix == ".safetensors":
         return safetensors.load(content, str(path))[0]
     try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from leakysm.choices import LEAKY, METRIC_PARAMETERS, SETTINGS
+from leakysm.data import Dataset
 from leakysm.errors import UserError
-from leakysm.runs.defaults import LEAKY
-from leakysm.runs.settings import KEYS, METRIC_PARAMETERS, checked, metric_of
+from leakysm.runs.resolve import Load, resolve
+from leakysm.runs.schema import unknown
+from leakysm.runs.settings import KEYS, TrainConfig, checked, metric_of
 
 DEFAULT = ("squared-euclidean", "leaky")
 METRIC_KEYS = ("distance", *METRIC_PARAMETERS)
@@ -29,20 +33,20 @@ def parse_settings(texts: Sequence[str], keys: Collection[str] = METRIC_KEYS) ->
 
 
 def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
-    """`DISTANCE[,key=value...]` as checked settings, the leaky distance's defaults filled in."""
+    """`DISTANCE[,key=value...]` as checked settings, with the leaky distance's defaults where they are missing."""
     setting: Setting = {}
     for number, part in enumerate(text.split(",")):
         key, equals, value = part.partition("=")
         if number == 0 and not equals:
             key, value = "distance", part
         elif not equals:
-            raise UserError(f"setting {text!r}: {part!r} is no key=value; write leaky,threshold=1,slope=0.1 say")
+            raise UserError(f"setting {text!r}: {part!r} is not key=value; write leaky,threshold=1,slope=0.1 say")
         key = key.strip().replace("-", "_")
-        if key not in keys:
-            raise UserError(f"setting {text!r}: {key!r} cannot be compared; choose of {', '.join(keys)}")
         if key in setting:
             raise UserError(f"setting {text!r}: {key} is given twice; leave one out")
-        setting[key] = checked(key, value_of(value.strip()))
+        if key not in keys:
+            raise UserError(f"setting {text!r}: {_not_compared(key, keys)}")
+        setting |= checked({key: value_of(value.strip())})
     if "distance" not in setting:
         raise UserError(f"setting {text!r} names no distance; begin with one, leaky,threshold=1 say")
     if setting["distance"] == "leaky":
@@ -51,8 +55,25 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
     return {key: setting[key] for key in KEYS if key in setting}
 
 
+def resolve_each(
+    given: Mapping[str, Any], settings: Mapping[str, Setting], load: Load
+) -> tuple[dict[str, TrainConfig], Dataset]:
+    """A whole configuration for each setting by label, alike in all but the setting's own keys; and their data.
+
+    load: called for each setting with the same data set; a `Loader` reads it once. UserError if two settings lead to
+    the same configuration, because one of them spells out a default.
+    """
+    resolved = {name: resolve({**given, **setting}, load=load) for name, setting in settings.items()}
+    configs = {name: config for name, (config, _) in resolved.items()}
+    for (name, config), (other, same) in itertools.combinations(configs.items(), 2):
+        if config == same:
+            raise UserError(f"the settings {name} and {other} are the same run; leave one out")
+    _, data = next(iter(resolved.values()))
+    return configs, data
+
+
 def label(setting: Setting) -> str:
-    """The setting as `parse_setting` reads it: the distance first, per=pair left unsaid."""
+    """The setting as `parse_setting` reads it: the distance first, per=pair left out."""
     rest = {key: value for key, value in setting.items() if key != "distance" and (key, value) != ("per", "pair")}
     return ",".join([setting["distance"], *(f"{key}={_short(value)}" for key, value in rest.items())])
 
@@ -65,6 +86,12 @@ def value_of(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _not_compared(key: str, keys: Collection[str]) -> str:
+    if key in SETTINGS:
+        return f"{key} cannot differ between compared settings; choose one of {', '.join(keys)}"
+    return unknown(key, keys)
 
 
 def _short(value: Any) -> str:

@@ -25,9 +25,9 @@ KEEP = 0.9  # running = 0.9 running + 0.1 batch
 class Conv4:
     """The net with its parameters, on one engine.
 
-    in_channels: of the images (N, H, W, in_channels). channels: of every block. seed: of the initial weights: Kaiming
-    normal, fan-out, gain sqrt 2; batch norm starts at scale 1, shift 0. dtype: float32 or float64.
-    engine: where it computes; the default is `leakysm.backend("numpy")`.
+    in_channels: channels of the images (N, H, W, in_channels). channels: channels of every block. seed: decides the
+    initial weights, which are Kaiming normal (fan-out, gain sqrt 2); batch norm starts at scale 1 and shift 0. dtype:
+    float32 or float64. engine: what computes; the default is `leakysm.backend("numpy")`.
 
     `vector` (P,) holds all parameters; `parameters` are its named parts: block1.weight (3, 3, C, F) HWIO, block1.scale
     (F,), block1.shift (F,), ... block4.shift. `running` holds block1.mean, block1.variance, ... (F,).
@@ -65,7 +65,7 @@ class Conv4:
         return shapes
 
     def parts(self, vector: Array) -> dict[str, Array]:
-        """Views into a vector (P,) laid out like `vector`, a gradient say: by name, in the parameters' shapes."""
+        """Views into a vector (P,) laid out like `vector`, such as a gradient: by name, in the parameters' shapes."""
         parts, start = {}, 0
         for name, shape in self._shapes().items():
             parts[name] = vector[start : start + math.prod(shape)].reshape(shape)
@@ -89,7 +89,7 @@ class Conv4:
         return (H >> BLOCKS) * (W >> BLOCKS) * self.channels
 
     def __call__(self, x: Array, norm: Norm = "running") -> Array:
-        """`embed`."""
+        """Embeddings in evaluation; see `embed`."""
         return self.embed(x, norm)
 
     def embed(self, x: Array, norm: Norm = "running") -> Array:
@@ -145,7 +145,7 @@ class Conv4:
         return {name: self.engine.to_host(a).copy() for name, a in (self.parameters | self.running).items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Take over parameters and running statistics; UserError unless names and shapes are this net's."""
+        """Copy parameters and running statistics into the net. UserError unless names and shapes are this net's."""
         shapes = self._shapes()
         statistics = {f"block{b}.{s}": (self.channels,) for b in range(1, BLOCKS + 1) for s in ("mean", "variance")}
         expected = shapes | statistics
@@ -160,7 +160,7 @@ class Conv4:
                 )
         for name in shapes:
             self.parameters[name][...] = self.engine.asarray(state[name], self.dtype)
-        for name in statistics:  # asarray may give the caller's own array
+        for name in statistics:  # copied, because asarray may return the caller's own array
             self.running[name] = self.engine.asarray(state[name].copy(), self.dtype)
 
     @staticmethod

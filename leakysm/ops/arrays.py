@@ -242,7 +242,11 @@ def _powers_of_two(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def near_one(xp: Any, magnitude: Array) -> Array:
-    """`power_of_two_scale` of what is so far from 1 that squares, and sums of them, need it: for all else 1."""
+    """`power_of_two_scale` of what is so far from 1 that squares, and sums of them, need it: for all else 1.
+
+    For 0 it is 1: the gradient of a large scale is a product with its small inverse, which a platform may flush to 0.
+    """
     far = 2.0**40 if magnitude.dtype == xp.float32 else 2.0**400
     scale = power_of_two_scale(xp, magnitude)
-    return xp.where((magnitude > far) | (magnitude < 1 / far), scale, xp.ones_like(scale))
+    needed = (magnitude > far) | ((magnitude < 1 / far) & (magnitude > 0))
+    return xp.where(needed, scale, xp.ones_like(scale))

@@ -12,10 +12,10 @@ t = inf or s = 1 is squared Euclidean, bit for bit; t = 0 is s d, pure scaling.
 
 from __future__ import annotations
 
+from leakysm.choices import Per
 from leakysm.ops.arrays import Array
 from leakysm.ops.registry import Operation, arrays, register
 from leakysm.ops.restricted_squared_euclidean import (
-    Per,
     choices_at_kinks,
     restricted_squared_euclidean,
     restricted_squared_euclidean_vjp,

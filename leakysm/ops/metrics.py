@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from leakysm.errors import UserError
+from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
+from leakysm.errors import UserError, suggestion
 from leakysm.ops.arrays import Array
 from leakysm.ops.registry import OPERATIONS
-from leakysm.ops.restricted_squared_euclidean import Per, require_per, require_restriction
+from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
 from leakysm.ops.restriction import Leak, Restriction
 
 
@@ -57,9 +57,9 @@ class LeakySquaredEuclidean(Metric):
 
     name = "leaky"
     operation = "leaky_squared_euclidean"
-    threshold: float = 1.0
-    slope: float = 0.03
-    per: Per = "pair"
+    threshold: float = LEAKY_THRESHOLD
+    slope: float = LEAKY_SLOPE
+    per: Per = LEAKY_PER
 
     def __post_init__(self) -> None:
         leak = Leak(self.threshold, self.slope)
@@ -115,9 +115,7 @@ METRICS: dict[str, type[Metric]] = {m.name: m for m in (SquaredEuclidean, LeakyS
 def metric_named(name: str, **parameters: Any) -> Metric:
     """A metric by its command-line name; parameters that it does not have are a UserError, never ignored."""
     if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "choose one"
-        raise UserError(f"distance is {name!r}; one of {', '.join(METRICS)} is expected: {hint}")
+        raise UserError(f"unknown distance {name!r}; {suggestion(name, METRICS)}")
     metric = METRICS[name]
     known = [field.name for field in fields(metric)]
     for key in parameters:

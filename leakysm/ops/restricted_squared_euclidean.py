@@ -9,8 +9,7 @@ no formula.
 
 from __future__ import annotations
 
-from typing import Literal
-
+from leakysm.choices import PER, Per
 from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, quiet, require_same_width, require_shape, tree_sum, working
 from leakysm.ops.pairs import both_gradients, over_pairs
@@ -18,12 +17,10 @@ from leakysm.ops.registry import Operation, arrays, register
 from leakysm.ops.restriction import Restriction
 from leakysm.ops.squared_euclidean import squared_euclidean
 
-Per = Literal["pair", "coordinate"]
-
 
 def require_per(per: str) -> None:
     """UserError unless `per` is one of the two ways to apply the restriction."""
-    if per not in ("pair", "coordinate"):
+    if per not in PER:
         raise UserError(f"per is {per!r}; 'pair' or 'coordinate' is expected: choose one")
 
 

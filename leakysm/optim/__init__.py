@@ -2,6 +2,6 @@
 
 from leakysm.optim.optimizers import SGD, Adam, Optimizer, check_learning_rate
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}
+OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (Adam, SGD)}
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "check_learning_rate"]

@@ -9,15 +9,17 @@ from array_api_compat import array_namespace
 
 from leakysm.errors import UserError
 
-Array = Any  # a vector of NumPy's or CuPy's
+Array = Any  # of NumPy or CuPy
 
 
 class Optimizer:
-    """What both share: the step count, the decay of the learning rate, and state that a checkpoint can keep.
+    """What all optimizers share: the step count, the decay of the learning rate, and state that a checkpoint can keep.
 
     learning_rate > 0 is halved after every `halve_every` steps (0: never). `slots` are vectors like the parameters.
+    `name` is the one that settings and messages use.
     """
 
+    name: str
     slot_names: tuple[str, ...]
 
     def __init__(self, learning_rate: float, *, halve_every: int = 0) -> None:
@@ -36,11 +38,11 @@ class Optimizer:
         return self.initial_learning_rate * 0.5**halvings
 
     def largest_gradient(self, dtype: Any) -> float:
-        """The magnitude that no entry of a gradient may exceed, so that this step's state does not overflow."""
+        """The magnitude up to which a gradient's entry does not overflow the optimizer's state."""
         return float(np.finfo(dtype).max)
 
     def step(self, vector: Array, gradient: Array) -> None:
-        """One update of `vector` (P,) in place; `gradient` (P,) has its dtype and is left as it is."""
+        """Update `vector` (P,) in place. `gradient` (P,) has the same dtype and is not changed."""
         if not self.slots:
             xp = array_namespace(vector)
             self.slots = {name: xp.zeros_like(vector) for name in self.slot_names}
@@ -51,11 +53,11 @@ class Optimizer:
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
-        """The slots, on the device they live on, and the number of steps done as `steps`."""
+        """The slots, on the device where they are, and the number of steps done as `steps`."""
         return {**self.slots, "steps": np.asarray(self.steps)}
 
     def load_state(self, state: dict[str, Array]) -> None:
-        """Take over what `state` gave; the arrays must live where the parameters do, and are copied."""
+        """Restore what `state` gave. The arrays are copied; they must be on the device of the parameters."""
         self.steps = int(state["steps"])
         self.slots = {name: state[name].copy() for name in self.slot_names if name in state}
 
@@ -69,6 +71,7 @@ def check_learning_rate(rate: float) -> None:
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1)."""
 
+    name = "adam"
     slot_names = ("first_moment", "second_moment")
 
     def __init__(
@@ -84,7 +87,7 @@ class Adam(Optimizer):
         self.epsilon = epsilon
 
     def largest_gradient(self, dtype: Any) -> float:
-        """What can still be squared."""
+        """The largest number whose square is finite."""
         return float(np.sqrt(np.finfo(dtype).max))
 
     def _update(self, vector: Array, gradient: Array) -> None:
@@ -101,6 +104,7 @@ class Adam(Optimizer):
 class SGD(Optimizer):
     """Stochastic gradient descent with heavy-ball momentum (Polyak 1964): u = momentum u + g; w = w - rate u."""
 
+    name = "sgd"
     slot_names = ("velocity",)
 
     def __init__(self, learning_rate: float = 1e-2, *, halve_every: int = 0, momentum: float = 0.9) -> None:

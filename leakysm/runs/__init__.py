@@ -3,26 +3,27 @@
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.evaluate import evaluate_run
 from leakysm.runs.folder import RunFolder
-from leakysm.runs.resolve import prepare, to_resume, under_options
+from leakysm.runs.resolve import Loader, resolve, to_resume, under_options
 from leakysm.runs.restore import Restored, restore
-from leakysm.runs.results import Summary, Tested
+from leakysm.runs.results import Summary
 from leakysm.runs.run import Progress, train
 from leakysm.runs.settings import TrainConfig
-from leakysm.runs.within_alphabet import WithinAlphabet, evaluate_within_alphabet
+from leakysm.runs.within_alphabet import evaluate_within_alphabet
+from leakysm.training.evaluation import TestResult
 
 __all__ = [
     "Checkpoint",
+    "Loader",
     "Progress",
     "Restored",
     "RunFolder",
     "Summary",
-    "Tested",
+    "TestResult",
     "TrainConfig",
-    "WithinAlphabet",
     "evaluate_run",
     "evaluate_within_alphabet",
     "load_checkpoint",
-    "prepare",
+    "resolve",
     "restore",
     "to_resume",
     "train",

@@ -15,8 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 
 Arrays = dict[str, np.ndarray]
 BLOCK = 512
@@ -27,16 +28,15 @@ VERSION = 1
 class Checkpoint:
     """The state of a run after `episode` training episodes.
 
-    net: Conv4's state. optimizer: its state. inputs: `mean` (C,), `std` (C,), `image_shape` (3,) and `ink` (), by which
-    pixels became the net's input. config: the run's, as TOML. data_digest: of the data set. best_episode and
-    best_accuracy: of the best validation so far (-1 and -1.0 before any). metrics_size and metrics_digest: length and
-    SHA-256 of metrics.csv at this moment.
+    net: Conv4's state. optimizer: its state. inputs: how pixels become the net's input. config: the run's settings, as
+    TOML. data_digest: the data set's digest. best_episode and best_accuracy (0 to 100): the best validation so far (-1
+    and -1.0 before any). metrics_size and metrics_digest: length and SHA-256 of metrics.csv at this moment.
     """
 
     episode: int
     net: Arrays
     optimizer: Arrays
-    inputs: Arrays
+    inputs: InputFormat
     config: str
     data_digest: str
     best_episode: int
@@ -58,7 +58,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             if name not in GROUPS:
                 file.attrs[name] = value
                 continue
-            for key, array in sorted(value.items()):  # the same state, the same bytes
+            arrays = value.to_arrays() if isinstance(value, InputFormat) else value
+            for key, array in sorted(arrays.items()):  # the same state, the same bytes
                 file[f"{name}/{key}"] = array
     content = buffer.getvalue()[BLOCK:]
     write_atomically(path, _block(content) + content)
@@ -66,10 +67,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """UserError, in one line, if the file is missing, cut short, altered, or no checkpoint."""
-    try:
-        whole = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a run that holds this checkpoint") from None
+    whole = read_file(path, mend="name a run that holds this checkpoint")
     if whole[:BLOCK] != _block(whole[BLOCK:]):
         raise UserError(
             f"{path} is damaged or no checkpoint: its {len(whole)} bytes do not have the checksum that it states; "
@@ -86,6 +84,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _read(file: Any) -> Checkpoint:
     groups: dict[str, Any] = {name: {key: item[()] for key, item in file[name].items()} for name in GROUPS}
+    groups["inputs"] = InputFormat.of_arrays(groups["inputs"])
     kinds = {"episode": int, "best_episode": int, "metrics_size": int, "best_accuracy": float}
     names = [name for name in Checkpoint.__dataclass_fields__ if name not in GROUPS]
     return Checkpoint(**groups, **{name: kinds.get(name, str)(file.attrs[name]) for name in names})

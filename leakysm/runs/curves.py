@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.errors import UserError
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 
 DRAWN = ("episode", "loss", "accuracy", "validation_accuracy", "vanished_distance_gradients", "mean_distance")
 EARLY = 200  # steps in the panels on sparsity
@@ -45,11 +45,14 @@ def draw_curves(metrics: Path, picture: Path, title: str) -> None:
 def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
     """The columns of metrics.csv by name; an empty field is NaN. UserError, in one line, if it is damaged."""
     try:
-        header, *lines = path.read_text("utf-8").splitlines() or [""]
+        text = read_file(path, mend="put metrics.csv back, or train again").decode()
+        header, *lines = text.splitlines() or [""]
         if not lines:
             raise ValueError("it holds no step")
         names, table = header.split(","), np.genfromtxt(lines, delimiter=",", ndmin=2)
         columns = dict(zip(names, table.T, strict=True))
+    except UserError:
+        raise
     except ValueError as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path} is damaged ({reason}); expected a line of {', '.join(DRAWN)} a step") from None
@@ -59,13 +62,13 @@ def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def smoothed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean of y over a moving window, a fiftieth of all, at the x of the window's end."""
+    """The mean of y over a moving window of a fiftieth of the points, placed at the x where the window ends."""
     window = max(1, len(y) // 50)
     return x[window - 1 :], np.convolve(y, np.full(window, 1 / window), "valid")
 
 
 def _line(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], label: str) -> None:
-    """Every step faintly, and the mean of a window over it."""
+    """Every step as a pale line, and the moving mean over it."""
     axes.plot(x, y, alpha=0.3)
     axes.plot(*smoothed(x, y), color="C0")
     axes.set(xlabel="episode", ylabel=label)

@@ -1,4 +1,4 @@
-"""The settings of a run that nobody gave: by data set, and by what its classes allow."""
+"""The settings that a user left out: the defaults of the data set, lowered to what its classes allow."""
 
 from __future__ import annotations
 
@@ -6,42 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from leakysm.choices import DATASET_DEFAULTS, FITTED, LEAKY, METRIC_PARAMETERS, SETTINGS
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
-from leakysm.runs.settings import METRIC_PARAMETERS, TrainConfig, checked
-
-GENERAL: dict[str, Any] = {
-    "dataset": "strokes",
-    "shot": 1,
-    "test_episodes": 1000,
-    "distance": "leaky",
-    "norm": "running",
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "halve_every": 2000,
-    "seed": 0,
-    "checkpoint_every": 200,
-}
-BY_DATASET: dict[str, dict[str, Any]] = {
-    "strokes": {"episodes": 300, "halve_every": 150, "checkpoint_every": 100},
-    "omniglot": {"episodes": 10_000, "split": "lake"},
-    "miniimagenet": {"episodes": 10_000, "test_episodes": 600},
-    "caltech101": {"episodes": 10_000, "test_episodes": 600},
-    "folder": {"episodes": 1000},
-}
-LEAKY: dict[str, Any] = {"threshold": 1.0, "slope": 0.03, "per": "pair"}
-# Of an episode, as far as the classes suffice; of the published sets by Snell et al. 2017, sections 3.1 and 3.2.
-WAYS = {"omniglot": 60, "miniimagenet": 30, "caltech101": 30}
-QUERIES = {"miniimagenet": 15, "caltech101": 15}
-WAY, QUERY, TEST_WAYS, TEST_QUERY = 20, 5, (5, 20), 15
+from leakysm.runs.settings import TrainConfig, checked
 
 
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Given settings, checked, and every default that needs no look at the data. None counts as not given."""
-    given = {key: checked(key, value) for key, value in given.items() if value is not None}
-    dataset = given.get("dataset", GENERAL["dataset"])
-    settings = {**GENERAL, **BY_DATASET[dataset], **given}
+    given = checked(given)
+    dataset = given.get("dataset", SETTINGS["dataset"].default)
+    defaults = {key: value for key, value in _defaults(dataset).items() if key not in FITTED}
+    settings = {**defaults, **given}
     if settings["distance"] == "leaky":
         settings = {**LEAKY, **settings}
     for key in METRIC_PARAMETERS:
@@ -57,25 +34,26 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def absolute(place: str) -> str:
-    """As a configuration writes the data's place."""
+    """The path of the data in the form that a configuration holds."""
     return str(Path(place).expanduser().absolute())
 
 
 def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
-    """The whole configuration: what was left open is chosen so that the data's classes suffice.
+    """The whole configuration: what was left open is chosen so that the data's classes are enough.
 
     UserError if a given way, shot or query asks for more than there is, in training or in the test.
     """
     train, test = data.split("train"), data.split("test")
-    name, shot = settings["dataset"], settings["shot"]
+    defaults, shot = _defaults(settings["dataset"]), settings["shot"]
     test_shot = settings.get("test_shot", shot)
-    way = WAY if shot > 1 and name != "omniglot" else WAYS.get(name, WAY)
+    # with several shots, Snell et al. train on 20 classes of miniImageNet, but on 60 of Omniglot as with one
+    way = SETTINGS["way"].default if shot > 1 and settings["dataset"] != "omniglot" else defaults["way"]
     chosen = {
         "way": min(way, train.n_classes),
-        "query": _fewest(QUERIES.get(name, QUERY), train, shot),
-        "test_way": tuple(w for w in TEST_WAYS if w <= test.n_classes) or (test.n_classes,),
+        "query": _queries(defaults["query"], train, shot),
+        "test_way": tuple(w for w in defaults["test_way"] if w <= test.n_classes) or (test.n_classes,),
         "test_shot": test_shot,
-        "test_query": _fewest(TEST_QUERY, test, test_shot),
+        "test_query": _queries(defaults["test_query"], test, test_shot),
     }
     config = TrainConfig(**chosen | dict(settings))
     check_episode(train.starts, config.way, config.shot, config.query, split="train")
@@ -84,6 +62,12 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
     return config
 
 
-def _fewest(query: int, classes: ClassSet, shot: int) -> int:
-    """That many queries, or what the smallest class leaves beside the support images: at least 1."""
-    return max(1, min(query, int(classes.counts.min()) - shot))
+def _defaults(dataset: str) -> dict[str, Any]:
+    """The defaults of settings on this data set, before a look at it."""
+    general = {key: setting.default for key, setting in SETTINGS.items() if setting.default is not None}
+    return general | DATASET_DEFAULTS[dataset]
+
+
+def _queries(wanted: int, classes: ClassSet, shot: int) -> int:
+    """The wanted number of queries, or what the smallest class leaves beside the support images: at least 1."""
+    return max(1, min(wanted, int(classes.counts.min()) - shot))

@@ -1,4 +1,4 @@
-"""From `--device` and `--backend` to an engine."""
+"""The engine that the options --device and --backend name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from leakysm.runs.settings import TrainConfig
 
 
 def choose(device: str | None, backend: str | None) -> tuple[str, str]:
-    """(device, backend) in full: "cpu" or "cuda:N", and the device's fast engine where none is named.
+    """(device, backend) in full: "cpu" or "cuda:N", and the device's fastest engine where none is named.
 
-    "auto", and None, is the first GPU where CuPy and a GPU are there, else the CPU. A device that was named is never
-    exchanged for another. UserError if there is no such device, or the two do not go together.
+    "auto" and None mean the first GPU if CuPy and a GPU are there, else the CPU. A device that was named is never
+    replaced by another. UserError if there is no such device, or the backend does not run on it.
     """
     if device is not None and not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
         raise UserError(f"device is {device!r}: expected cpu, auto, cuda, or cuda:N with N a GPU's number")
@@ -32,7 +32,7 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
             f"backend {backend} does not run on device {device}; choose device {fitting}, or leave backend out"
         )
     if device != "cpu":
-        open_backend(backend, device=device)  # tells at once what is missing
+        open_backend(backend, device=device)  # reports at once what is missing
     return device, backend
 
 
@@ -42,7 +42,7 @@ def engine_of(config: TrainConfig) -> Engine:
 
 
 def engine_for(device: str | None, backend: str | None, threads: int | None) -> Engine:
-    """The engine that options name or, unnamed, the fast one of the device. UserError as of `choose`."""
+    """The engine that options name, completed by `choose`, with its errors."""
     device, backend = choose(device, backend)
     return open_backend(backend, threads=threads, device=device)
 

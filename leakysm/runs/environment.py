@@ -26,7 +26,7 @@ def environment() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name, from the operating system."""
     try:
         with open("/proc/cpuinfo") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
@@ -39,20 +39,20 @@ def linear_algebra() -> list[dict[str, Any]]:
     import numpy  # noqa: F401  loads the libraries
     from threadpoolctl import threadpool_info
 
-    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
     return [
         {
-            "name": i["internal_api"],
-            "version": i["version"],
-            "threads": i["num_threads"],
-            "kernels": i.get("architecture"),
+            "name": library["internal_api"],
+            "version": library["version"],
+            "threads": library["num_threads"],
+            "kernels": library.get("architecture"),
         }
-        for i in found
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
     ]
 
 
 def cuda_devices() -> list[str] | str:
-    """The GPUs' names, or in words why there are none."""
+    """The GPUs' names; or a sentence that says why there are none."""
     from leakysm.backends.cupy.engine import device_count, import_cupy
     from leakysm.errors import UserError
 
@@ -66,7 +66,7 @@ def cuda_devices() -> list[str] | str:
 
 
 def data_found() -> dict[str, Any]:
-    """The cache folder, and the data sets that need no fetching or preparing any more: files and folders in it."""
+    """The cache folder, and the files and folders in it: data sets that are fetched or prepared already."""
     from leakysm.data.cache import cache_folder
 
     folder = cache_folder()

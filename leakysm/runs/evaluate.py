@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.runs.device import engine_for
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
 from leakysm.runs.resolve import load_data
 from leakysm.runs.restore import restore
-from leakysm.runs.results import Tested
-from leakysm.training.evaluation import Report, embedder, evaluate
+from leakysm.training.evaluation import Report, TestResult, embed_split, evaluate
 from leakysm.training.images import SplitImages
-
-
-@dataclass(frozen=True)
-class Evaluated(Tested):
-    """checkpoint: file name of the net tested, after checkpoint_episode training episodes; finished: whether it is the
-    best of a run that was trained to its end."""
-
-    checkpoint: str
-    checkpoint_episode: int
-    finished: bool
 
 
 def evaluate_run(
@@ -37,12 +27,12 @@ def evaluate_run(
     threads: int | None = None,
     report: Report | None = None,
     keep: bool = False,
-) -> Evaluated:
+) -> TestResult:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
-    settings: by TrainConfig's names: test_way (its first is used), test_shot, test_query, test_episodes, seed, norm,
-    data. What is None or missing is the run's own. keep: add the test to those of the run. UserError if run,
-    checkpoint, data or settings do not serve.
+    settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
+    seed, norm, data. For those that are None or missing, the run's own hold. keep: add the test to those of the run.
+    UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
     restored = restore(run, engine_for(device, name, threads))
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
@@ -54,13 +44,9 @@ def evaluate_run(
         )
     if keep:
         require_keepable(restored, config)
-    images = SplitImages(restored.net.engine, data, "test")
-    embed = embedder(restored.net, images, config.norm)
-    form = {"way": config.test_way[0], "shot": config.test_shot, "query": config.test_query}
-    result = evaluate(
-        embed, images, config.metric, **form, episodes=config.test_episodes, seed=config.seed, report=report
-    )
-    tested = Tested.of(result, form, config.norm)
+    embeddings = embed_split(restored.net, SplitImages(restored.net.engine, data, "test"), config.norm)
+    form = EpisodeForm(config.test_way[0], config.test_shot, config.test_query)
+    result = evaluate(embeddings, config.metric, form, episodes=config.test_episodes, seed=config.seed, report=report)
     if keep:
-        keep_test(RunFolder(run), tested, result.per_episode, data.digest)
-    return Evaluated(**asdict(tested), **restored.described())
+        keep_test(RunFolder(run), result, data.digest)
+    return replace(result, **restored.described())

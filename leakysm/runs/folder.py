@@ -26,11 +26,12 @@ FILES = {
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
 }
-FREE = ("threads", "data")  # changes no bit of a run: threads never, the data's place while the checksum is the same
+# What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
+FREE = ("threads", "data")
 
 
 class RunFolder:
-    """Paths by what they are for: `folder.config`, `folder.metrics` and so on."""
+    """The folder of a run, and the paths of its files by purpose: `folder.config`, `folder.metrics` and so on."""
 
     config: Path
     environment: Path
@@ -48,9 +49,10 @@ class RunFolder:
             setattr(self, purpose, self.path / name)
 
     def begin(self, config: TrainConfig, *, resume: bool) -> TrainConfig:
-        """Make the folder and write config.toml, or see that a run to resume is this one. The stored configuration.
+        """Make the folder and write config.toml; or, if it holds a run to resume, check that this is the same run.
 
-        UserError if it holds a run and `resume` is false, or if that run's configuration is another.
+        Returns the stored configuration. UserError if the folder holds a run and `resume` is false, or if that run's
+        configuration differs.
         """
         self.refuse_a_run(resume=resume)
         stored = self.stored_config()
@@ -65,20 +67,22 @@ class RunFolder:
             create_atomically(self.config, config.to_toml().encode())
         except FileExistsError:
             raise UserError(
-                f"{self.path} already holds a run ({self.config.name}), which another process began just now; "
+                f"{self.path} already holds a run ({self.config.name}), which another process has just begun; "
                 "choose another --out"
             ) from None
         return config
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold this run, which has begun; the system lets go of it when a process dies. UserError if another has it.
+        """Lock this run, which has begun; the lock ends with the process. UserError if another process holds it.
 
-        A file system without locks goes without: there two processes must not share a folder.
+        On a file system without locks nothing is locked: there, two processes must not share a folder.
         """
         with locked(self.config, wait=False) as held:
             if not held:
-                raise UserError(f"{self.path}: another process is at this run; wait for it, or choose another --out")
+                raise UserError(
+                    f"{self.path}: another process is training this run; wait for it, or choose another --out"
+                )
             for name in FILES.values():
                 remove_leftovers(self.path / name)
             yield
@@ -95,13 +99,13 @@ class RunFolder:
 
     def refuse_a_run(self, *, resume: bool) -> None:
         """UserError if there is a run, or a part of one, that must not be written over."""
-        found = [name for name in FILES.values() if (self.path / name).exists()]
-        if found and not resume:
+        files = [name for name in FILES.values() if (self.path / name).exists()]
+        if files and not resume:
             raise UserError(
-                f"{self.path} already holds a run ({found[0]}); choose another --out, or go on with --resume"
+                f"{self.path} already holds a run ({files[0]}); choose another --out, or continue it with --resume"
             )
-        if found and not self.config.exists():
-            raise UserError(f"{self.path} holds {found[0]} but no config.toml; choose another --out")
+        if files and not self.config.exists():
+            raise UserError(f"{self.path} holds {files[0]} but no config.toml; choose another --out")
         if self.metrics.exists() and not self.last.exists():
             raise UserError(
                 f"{self.path} holds metrics.csv but no checkpoint-last.h5; put it back, or choose another --out"
@@ -119,6 +123,13 @@ class RunFolder:
                 f"{self.config} is not whole; put back an undamaged copy, or choose another --out"
             ) from None
 
+    def episodes(self) -> int:
+        """How many training episodes metrics.csv holds so far."""
+        try:
+            return max(0, self.metrics.read_bytes().count(b"\n") - 1)
+        except OSError:
+            return 0
+
     def require_config(self) -> TrainConfig:
         """The configuration of the run in this folder. UserError if there is no run, or the file is damaged."""
         config = self.stored_config()
@@ -127,15 +138,16 @@ class RunFolder:
         return config
 
     def tested(self) -> Path:
-        """The best checkpoint, or the last where there is no best yet. UserError if a finished run's best is gone."""
+        """Path of the best checkpoint, or of the last while there is no best. UserError if a finished run lacks it."""
         if self.summary.exists() and self.last.exists() and not self.best.exists():
             raise UserError(f"{self.best} is missing, which {self.summary.name} tells of; put it back, or train again")
         return self.best if self.best.exists() else self.last
 
     def refuse_another(self, stored: TrainConfig, given: Mapping[str, Any]) -> None:
-        """UserError that names the first given setting that is not the stored run's, of those that decide it.
+        """UserError for the first given setting that differs from the stored run's.
 
-        Before there is a checkpoint the data's place is one of them: nothing tells yet whether the data are the same.
+        A resumed run may have other settings of FREE; but the data's place only once there is a checkpoint, whose
+        checksum tells whether the data are the same.
         """
         free = FREE if self.last.exists() else ("threads",)
         key = differing(stored, {key: value for key, value in given.items() if key not in free})
@@ -146,5 +158,5 @@ class RunFolder:
             )
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
-        """Atomically, for people to read."""
+        """Write JSON that people can read, atomically."""
         write_atomically(path, (json_text(content, indent=2) + "\n").encode())

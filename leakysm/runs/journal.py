@@ -12,9 +12,9 @@ from leakysm.errors import UserError
 
 
 class Journal:
-    """A CSV file that knows its length and SHA-256 at every row.
+    """A CSV file whose length and SHA-256 are known after every row.
 
-    Numbers are written to 9 significant digits, by which a float32 is read back exactly; None is an empty field.
+    Numbers have 9 significant digits, which give a float32 back exactly; None is an empty field.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
@@ -52,7 +52,7 @@ class Journal:
         content = f"{line}\n".encode()
         left = content
         try:
-            while left:  # a disk that is nearly full takes a part first
+            while left:  # a disk that is nearly full takes only a part
                 left = left[self._file.write(left) :]
         except OSError as error:
             self._file.close()

@@ -1,93 +1,128 @@
-"""From what a user gave to a whole configuration and its data."""
+"""One road from what a user gave to a whole configuration and its data."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset, load
 from leakysm.errors import UserError
 from leakysm.runs.defaults import absolute, fit, with_defaults
 from leakysm.runs.device import choose
 from leakysm.runs.folder import FREE, RunFolder
-from leakysm.runs.settings import METRIC_PARAMETERS, TrainConfig, checked, metric_of
+from leakysm.runs.settings import TrainConfig, checked, metric_of
+
+Report = Callable[[int, int], None]  # called with (done, total)
+Load = Callable[[Mapping[str, Any]], Dataset]  # settings -> the data set that they name
+Choose = Callable[[str | None, str | None], tuple[str, str]]  # device and backend as given -> both in full
+DATA_SETTINGS = ("dataset", "data", "split")
 
 
-def prepare(
-    given: Mapping[str, Any], folder: RunFolder | None = None, report: Callable[[int, int], None] | None = None
+def load_data(settings: Mapping[str, Any], report: Report | None = None) -> Dataset:
+    """The data set that the settings name. It does not depend on the seed, so runs with different seeds compare.
+
+    report(done, total) is called while images are read.
+    """
+    split = {"split": settings["split"]} if "split" in settings else {}
+    return load(settings["dataset"], settings.get("data"), **split, report=report)
+
+
+class Loader:
+    """`load_data` that keeps what it loaded: settings that name the same data share them.
+
+    most: how many data sets to keep, the latest used; None keeps all.
+    """
+
+    def __init__(self, report: Report | None = None, *, most: int | None = None) -> None:
+        self._report, self._most = report, most
+        self._kept: OrderedDict[tuple[str | None, ...], Dataset] = OrderedDict()
+
+    def __call__(self, settings: Mapping[str, Any]) -> Dataset:
+        """The data set that the settings name, loaded at the first call."""
+        key = tuple(settings.get(name) for name in DATA_SETTINGS)
+        if key not in self._kept:
+            if self._most and len(self._kept) == self._most:
+                self._kept.popitem(last=False)
+            self._kept[key] = load_data(settings, self._report)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def resolve(
+    given: Mapping[str, Any], *, load: Load = load_data, choose: Choose = choose, folder: RunFolder | None = None
 ) -> tuple[TrainConfig, Dataset]:
-    """The configuration and the loaded data of a run with the given settings (by TrainConfig's names, None: not given).
+    """The configuration and the data of a run with the given settings, by TrainConfig's names; None is not given.
 
-    If `folder` holds a run its settings are the configuration, and UserError if a given one is another: only threads
-    and the data's place may be. device may be "auto", "cuda" and so on. report(done, total) hears of images being
-    read. UserError for whatever does not fit.
+    load: where the data come from; a `Loader` where several runs share them. choose: completes device and backend, of
+    which device may be "auto", "cuda" and so on. If `folder` holds a run, its settings are the configuration: only
+    threads and the data's place may be given anew. UserError for whatever does not fit.
     """
     stored = folder.stored_config() if folder else None
     if folder and stored:
-        named = _named(given)
+        named = _as_written(given, choose)
         folder.refuse_another(stored, named)
         config = replace(stored, **{key: named[key] for key in FREE if key in named})
-        return config, load_data(config.settings(), report)
-    defaulted = with_defaults(given)
-    defaulted["device"], defaulted["backend"] = choose(defaulted.get("device"), defaulted.get("backend"))
-    metric_of(defaulted)  # a bad parameter is told before the data are read
-    data = load_data(defaulted, report)
-    return fit(defaulted, data), data
+        return config, load(config.settings())
+    settings = with_defaults(given)
+    settings["device"], settings["backend"] = choose(settings.get("device"), settings.get("backend"))
+    _ = metric_of(settings)  # a wrong parameter is reported before the data are read
+    data = load(settings)
+    return fit(settings, data), data
 
 
 def to_resume(given: Mapping[str, Any], folders: Iterable[Path]) -> RunFolder:
-    """The newest of these runs that is not finished and goes with the given settings. UserError if there is none."""
-    named = _named(given)
-    found: list[tuple[int, str, RunFolder]] = []
+    """The newest of these runs that is not finished and has the given settings. UserError if there is none."""
+    named = _as_written(given, choose)
+    fitting: list[tuple[int, str, RunFolder]] = []
     for path in folders:
         folder = RunFolder(path)
         try:
             stored = None if folder.summary.exists() else folder.stored_config()
             if stored:
                 folder.refuse_another(stored, named)
-                found.append((folder.config.stat().st_mtime_ns, str(path), folder))
+                fitting.append((folder.config.stat().st_mtime_ns, str(path), folder))
         except UserError:
             continue  # another run, or a damaged one
-    if not found:
+    if not fitting:
         raise UserError(
             "--resume is given without --out, and runs holds no unfinished run with these settings; name the folder "
             "of the run to go on with"
         )
-    return max(found, key=lambda run: run[:2])[2]
+    return max(fitting, key=lambda run: run[:2])[2]
 
 
 def under_options(file: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's settings and the options that win over them: what belongs to a choice of the file goes with it."""
-    gone: set[str] = set()
+    """A file's settings and the options that win over them.
+
+    Where an option replaces a choice of the file, the file's settings that belong to that choice go too: a data set's
+    place and split, the leaky distance's parameters, the backend of a device.
+    """
+    dropped: set[str] = set()
     if options.get("distance", "leaky") != "leaky":
-        gone |= set(METRIC_PARAMETERS)
-    if "dataset" in options and options["dataset"] != file.get("dataset", "strokes"):
-        gone |= {"data", "split"}
+        dropped |= set(METRIC_PARAMETERS)
+    if "dataset" in options and options["dataset"] != file.get("dataset", SETTINGS["dataset"].default):
+        dropped |= {"data", "split"}
     for key, other in (("device", "backend"), ("backend", "device")):
-        if key in options and other in file and not _together({**file, **options}):
-            gone |= {other}
-    return {key: value for key, value in file.items() if key not in gone} | dict(options)
+        if key in options and other in file and not _go_together({**file, **options}):
+            dropped.add(other)
+    return {key: value for key, value in file.items() if key not in dropped} | dict(options)
 
 
-def load_data(settings: Mapping[str, Any], report: Callable[[int, int], None] | None = None) -> Dataset:
-    """The data set that the settings name. The same for every seed of training: runs that differ in it compare."""
-    split = {"split": settings["split"]} if "split" in settings else {}
-    return load(settings["dataset"], settings.get("data"), **split, report=report)
-
-
-def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, checked, as a configuration writes it."""
-    named = {key: checked(key, value) for key, value in given.items() if value is not None}
+def _as_written(given: Mapping[str, Any], choose: Choose) -> dict[str, Any]:
+    """The given settings in the form that a configuration holds."""
+    named = checked(given)
     if "data" in named:
         named["data"] = absolute(named["data"])
     if "device" in named or "backend" in named:
-        chosen = dict(zip(("device", "backend"), choose(named.get("device"), named.get("backend")), strict=True))
-        named |= {key: value for key, value in chosen.items() if key in named}
+        in_full = dict(zip(("device", "backend"), choose(named.get("device"), named.get("backend")), strict=True))
+        named |= {key: value for key, value in in_full.items() if key in named}
     return named
 
 
-def _together(settings: Mapping[str, Any]) -> bool:
+def _go_together(settings: Mapping[str, Any]) -> bool:
     device = settings["device"]
     return bool(device == "auto" or (settings["backend"] == "cupy") == (device != "cpu"))

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.backends import Engine
-from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.nets import Conv4
 from leakysm.runs.checkpoint import Arrays, Checkpoint
@@ -20,8 +19,11 @@ from leakysm.runs.settings import TrainConfig
 
 @dataclass(frozen=True)
 class Restored:
-    """checkpoint.inputs tells how images become the net's input without the training data. finished: whether `path` is
-    the best checkpoint of a run that was trained to its end and tested."""
+    """A run's trained net, with all that is needed to use it without the training data.
+
+    path: the file of the checkpoint. finished: whether that is the best checkpoint of a run that was trained to its end
+    and tested.
+    """
 
     net: Conv4
     config: TrainConfig
@@ -30,13 +32,12 @@ class Restored:
     finished: bool
 
     def embed(self, images: NDArray[np.uint8], norm: str) -> Any:
-        """Embeddings of images (n, H, W, C) by the checkpoint's own mean and deviation, on the engine."""
-        inputs = self.checkpoint.inputs
-        pixels = Dataset(self.config.dataset, {}, inputs["mean"], inputs["std"], "").to_float(images)
+        """Embeddings (n, D), on the engine, of images uint8 (n, H, W, C) of the format `checkpoint.inputs`."""
+        pixels = self.checkpoint.inputs.to_float(images)
         return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
 
     def described(self) -> dict[str, Any]:
-        """For a result: `checkpoint`, `checkpoint_episode`, `finished`."""
+        """What a TestResult says of the net: `checkpoint`, `checkpoint_episode`, `finished`."""
         return {
             "checkpoint": self.path.name,
             "checkpoint_episode": self.checkpoint.episode,
@@ -47,13 +48,13 @@ class Restored:
 def restore(run: Path | str, engine: Engine) -> Restored:
     """The best checkpoint of a run, or the last where there is no best yet, on `engine`.
 
-    UserError if there is none, if it is another run's than config.toml, or if it holds the untrained net.
+    UserError if there is none, if its settings are not those of config.toml, or if the net is untrained.
     """
     folder = RunFolder(run)
     config, path = folder.require_config(), folder.tested()
     checkpoint = folder.checkpoint(path, config)
-    net = Conv4(int(checkpoint.inputs["image_shape"][2]), seed=config.seed, engine=engine)
-    if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # weights from elsewhere are at episode 0, too
+    net = Conv4(checkpoint.inputs.image_shape[2], seed=config.seed, engine=engine)
+    if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # imported weights are at episode 0, too
         raise UserError(f"{path} holds an untrained net; train it: leakysm train --out {folder.path} --resume")
     net.load_state(checkpoint.net)
     return Restored(net, config, checkpoint, path, folder.summary.exists() and path == folder.best)

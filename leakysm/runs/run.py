@@ -7,25 +7,23 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
-from leakysm.episodes import check_episode
+from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
+from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
 from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.journal import Journal, rows_up_to
-from leakysm.runs.results import Summary, Tested, write_test_episodes
+from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
-from leakysm.training.evaluation import Accuracy, embedder, evaluate
+from leakysm.training.evaluation import SplitEmbeddings, TestResult, embed_split, evaluate
 from leakysm.training.images import SplitImages
-from leakysm.training.trainer import STEP_COLUMNS, Trainer
+from leakysm.training.trainer import STEP_COLUMNS
 
 COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # of metrics.csv; both accuracies from 0 to 1
 VALIDATION_EPISODES = 200
@@ -33,7 +31,11 @@ VALIDATION_EPISODES = 200
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells as it goes on. phase: "train", "validate" or "test"; loss, accuracy (percent): of training."""
+    """How far a run is.
+
+    phase: "train", "validate" or "test". done, total: episodes of the phase. loss, accuracy (percent): of the training
+    episode just done.
+    """
 
     phase: str
     done: int
@@ -53,12 +55,13 @@ def train(
     resume: bool = False,
     report: Report = lambda progress: None,
 ) -> Summary:
-    """Train and test by `config`, everything written to the folder `out`.
+    """Train and test by `config`, and write everything to the folder `out`.
 
-    With `resume` a run that was cut off in `out` goes on from its last checkpoint, to the same bits as if it had never
-    been cut off; where there is none yet, it begins. Threads and the data's place may be others than the run began
-    with. UserError if `out` holds a run that is not to be resumed, one of another configuration or other data, or one
-    that another process is at. CheckFailed if loss or gradient is not finite: the checkpoints stay.
+    resume: go on with the run in `out` from its last checkpoint; it ends with the same bits as a run that was never
+    interrupted. Without a checkpoint it begins anew. Only the number of threads and the place of the data may differ
+    from what the run began with. report is called after every episode.
+    UserError if `out` holds a run and `resume` is false, a run of other settings or data, or a run that another process
+    trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
     run = _Run(config, data, engine_of(config), RunFolder(out), report)
     with ExitStack() as stack:
@@ -76,14 +79,14 @@ class _Run:
 
     def __init__(self, config: TrainConfig, data: Dataset, engine: Engine, folder: RunFolder, report: Report) -> None:
         self.config, self.data, self.folder, self.report = config, data, folder, report
-        self.trainer = Trainer(config, data, engine)
+        self.trainer = build_trainer(config, data, engine)
         self.validation = self._validation_images(engine)
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
 
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
-        """Take the folder, and the state that is in it; open the journals."""
+        """Take possession of the folder, restore the state in it, and open the journals."""
         folder = self.folder
-        self.config = folder.begin(self.config, resume=resume)  # what is written is what the run began with
+        self.config = folder.begin(self.config, resume=resume)  # a resumed run keeps the settings that it began with
         stack.enter_context(folder.alone())
         last = self._restore()
         size, digest = 0, ""
@@ -99,27 +102,27 @@ class _Run:
         if "val" not in self.data.splits:
             return None
         images = SplitImages(engine, self.data, "val")
-        check_episode(
-            images.starts, self._validation_way(images), self.config.test_shot, self.config.test_query, split="val"
-        )
+        check_episode(images.starts, *self._validation_form(images), split="val")
         return images
 
-    def _validation_way(self, images: SplitImages) -> int:
-        return min(self.config.test_way[0], len(images.starts) - 1)
+    def _validation_form(self, images: SplitImages) -> EpisodeForm:
+        """The first test's, with fewer classes where the validation split has no more."""
+        way = min(self.config.test_way[0], len(images.starts) - 1)
+        return EpisodeForm(way, self.config.test_shot, self.config.test_query)
 
     def _restore(self) -> Checkpoint | None:
-        """The last checkpoint, taken over; or the first one, written."""
+        """Restore the last checkpoint, and return it. Without one, write the first, and return None."""
         if not self.folder.last.exists():
             self._save(self.folder.last, metrics=(0, ""))
             return None
         last = self._load(self.folder.last)
         if last.best_episode >= 0:
-            self._load(self.folder.best)  # one that does not serve is told now, not after all the training
+            self._load(self.folder.best)  # report a bad one now, not after all the training
         self.trainer.load_state(last.net, last.optimizer, last.episode)
         return last
 
     def _load(self, path: Path) -> Checkpoint:
-        """UserError if the checkpoint is not of this run and these data."""
+        """The checkpoint. UserError if it belongs to another run or to other data."""
         checkpoint = self.folder.checkpoint(path, self.config)
         if checkpoint.data_digest != self.data.digest:
             raise UserError(
@@ -129,7 +132,7 @@ class _Run:
         return checkpoint
 
     def step(self) -> None:
-        """One episode; a row in each journal; where it is due, validation and a checkpoint."""
+        """Train on one episode and write a row to each journal; when due, validate and write a checkpoint."""
         started = time.perf_counter()
         step = self.trainer.step()
         episode = self.trainer.episode
@@ -145,21 +148,17 @@ class _Run:
 
     def _validate(self) -> float:
         assert self.validation
-        embed = embedder(self.trainer.net, self.validation, self.config.norm)
         return evaluate(
-            embed,
-            self.validation,
+            embed_split(self.trainer.net, self.validation, self.config.norm),
             self.trainer.metric,
-            way=self._validation_way(self.validation),
-            shot=self.config.test_shot,
-            query=self.config.test_query,
+            self._validation_form(self.validation),
             episodes=min(VALIDATION_EPISODES, self.config.test_episodes),
             seed=self.config.seed,
             report=lambda done, total: self.report(Progress("validate", done, total)),
         ).accuracy
 
     def _checkpoint(self, accuracy: float | None) -> None:
-        """The journals first, then the best, then the last: a kill between any two leaves what resumption needs."""
+        """Write the journals first, then the best, then the last: a kill between any two leaves what resuming needs."""
         self.metrics.sync()
         self.timing.sync()
         position = (self.metrics.size, self.metrics.digest)
@@ -170,22 +169,20 @@ class _Run:
 
     def _save(self, path: Path, *, metrics: tuple[int, str]) -> None:
         net, optimizer = self.trainer.state()
-        data = self.data
-        inputs: dict[str, Any] = {"mean": data.mean, "std": data.std, "image_shape": data.image_shape, "ink": data.ink}
         checkpoint = Checkpoint(
             self.trainer.episode,
             net,
             optimizer,
-            {name: np.asarray(value) for name, value in inputs.items()},
+            self.data.inputs,
             self.config.to_toml(),
-            data.digest,
+            self.data.digest,
             *self.best,
             *metrics,
         )
         save_checkpoint(path, checkpoint)
 
     def finish(self) -> Summary:
-        """Test the best checkpoint by every test setting; write the results and the picture."""
+        """Test the best checkpoint with every test way; write the results and the picture."""
         best = self._load(self.folder.best)
         if (best.episode, best.best_episode) != (self.best[0], self.best[0]):
             raise UserError(
@@ -194,27 +191,22 @@ class _Run:
             )
         self.trainer.net.load_state(best.net)
         images = SplitImages(self.trainer.engine, self.data, "test")
-        embed = embedder(self.trainer.net, images, self.config.norm)
-        tested = [self._test(embed, images, way) for way in self.config.test_way]
+        embeddings = embed_split(self.trainer.net, images, self.config.norm)
+        tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation = best.best_accuracy if self.validation else None
-        tests = tuple(test for test, _ in tested)
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
-        write_test_episodes(self.folder.test_episodes, [(t, a.per_episode) for t, a in tested])
+        write_test_episodes(self.folder.test_episodes, tests)
         title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
         draw_curves(self.folder.metrics, self.folder.curves, title)
         self.folder.write_json(self.folder.summary, summary.to_json())
         return summary
 
-    def _test(self, embed: Any, images: SplitImages, way: int) -> tuple[Tested, Accuracy]:
-        config = self.config
-        form = {"way": way, "shot": config.test_shot, "query": config.test_query}
-        accuracy = evaluate(
-            embed,
-            images,
-            config.metric,
-            **form,
-            episodes=config.test_episodes,
-            seed=config.seed,
+    def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:
+        return evaluate(
+            embeddings,
+            self.config.metric,
+            EpisodeForm(way, self.config.test_shot, self.config.test_query),
+            episodes=self.config.test_episodes,
+            seed=self.config.seed,
             report=lambda done, total: self.report(Progress("test", done, total)),
         )
-        return Tested.of(accuracy, form, config.norm), accuracy

@@ -1,46 +1,27 @@
-"""What decides a training run: one frozen object, and its form as a flat TOML file."""
+"""The settings of a run as one frozen object, and as a flat TOML file."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
-from leakysm.data import DATASETS, SPLITS
+from leakysm.choices import METRIC_PARAMETERS
 from leakysm.errors import UserError
-from leakysm.files import printable
-from leakysm.ops.metrics import METRICS, Metric, metric_named
-from leakysm.optim import OPTIMIZERS, check_learning_rate
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "dataset": DATASETS,
-    "split": SPLITS,
-    "distance": tuple(METRICS),
-    "per": ("pair", "coordinate"),
-    "norm": ("running", "episode"),
-    "optimizer": tuple(OPTIMIZERS),
-    "backend": ("reference", "numpy", "cupy"),
-}
-LEAST = {
-    **dict.fromkeys(("way", "test_way", "test_episodes"), 2),
-    **dict.fromkeys(("shot", "query", "episodes", "test_shot", "test_query", "checkpoint_every", "threads"), 1),
-    **dict.fromkeys(("halve_every", "seed"), 0),
-}
-LARGEST = (1 << 63) - 1  # of whole numbers in TOML
-METRIC_PARAMETERS = ("threshold", "slope", "per")
+from leakysm.ops.metrics import Metric, metric_named
+from leakysm.runs.schema import settings_table, validated
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Every setting of a run, resolved: nothing is left to a default. UserError if one is out of its range.
 
-    data: absolute path, None for strokes. split: Omniglot's alone. threshold, slope, per: the leaky distance's alone.
-    threads: None is one for each core. tf32: a GPU's alone; None is strict float32. checkpoint_every: episodes between
-    checkpoints, and between validations.
+    leakysm/choices.py says what each means. data: an absolute path; None for strokes. split: only for omniglot.
+    threshold, slope, per: only for the leaky distance. threads: None is one for each core. tf32: only on a GPU; None is
+    strict float32.
     """
 
     dataset: str
@@ -70,10 +51,10 @@ class TrainConfig:
     tf32: bool | None = None
 
     def __post_init__(self) -> None:
-        for key, value in self.settings().items():
-            object.__setattr__(self, key, checked(key, value))
+        for key, value in checked(self.settings()).items():
+            object.__setattr__(self, key, value)
         if self.tf32 and self.device == "cpu":
-            raise UserError("tf32 is a GPU's, device is cpu; leave it out, or choose device cuda")
+            raise UserError("tf32 works only on a GPU, but the device is cpu; leave it out, or choose device cuda")
         _ = self.metric
 
     @property
@@ -86,7 +67,7 @@ class TrainConfig:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     def to_toml(self) -> str:
-        """One line a setting; `read_settings` and `TrainConfig(**...)` give the same object back."""
+        """One line for each setting; `read_settings` and `TrainConfig(**...)` give the same object back."""
         return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items())
 
 
@@ -96,17 +77,6 @@ def metric_of(settings: Mapping[str, Any]) -> Metric:
 
 
 KEYS = tuple(TrainConfig.__dataclass_fields__)
-_TYPES: dict[str, type] = {  # of `float | None` the float, of tuple[int, ...] the tuple
-    key: get_origin(hint) if get_origin(hint) is tuple else (get_args(hint) or (hint,))[0]
-    for key, hint in get_type_hints(TrainConfig).items()
-}
-_CALLED = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text in quotes",
-    tuple: "a list of whole numbers",
-}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -120,61 +90,25 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, checked one by one. UserError names the key and, if unknown, the nearest."""
+    """The settings of a TOML file, checked. UserError names the file and the key, and the known key most like it."""
     given = read_toml(path)
     try:
-        return {key: checked(key, value) for key, value in given.items()}
+        return checked(given)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def checked(key: str, value: Any) -> Any:
-    """The value in its setting's own type. UserError if the key is unknown or the value is not one that it takes."""
-    if key not in KEYS and isinstance(value, dict):
-        raise UserError(f"[{key}] is a table; write its settings without it, at the top of the file")
-    if key not in KEYS:
-        raise UserError(f"{key} is no setting; {_nearest(key, KEYS)}")
-    kind = _TYPES[key]
-    if kind is float and type(value) is int:
-        value = float(value)
-    if kind is tuple:
-        value = _whole_numbers(key, value)
-    elif type(value) is not kind:
-        raise UserError(f"{key} is {value!r}: expected {_CALLED[kind]}")
-    if kind is str and not value.isascii() and printable(value) != value:
-        raise UserError(
-            f"{key} is {printable(value)}, which cannot be written to config.toml; rename it, or use a UTF-8 locale"
-        )
-    if key in CHOICES and value not in CHOICES[key]:
-        raise UserError(f"{key} is {value!r}: {_nearest(value, CHOICES[key])}")
-    if key == "learning_rate":
-        check_learning_rate(value)
-    for number in value if kind is tuple else (value,):
-        if key in LEAST and number < LEAST[key]:
-            raise UserError(f"{key} is {number}: give {LEAST[key]} or more")
-        if kind in (int, tuple) and number > LARGEST:
-            raise UserError(f"{key} is {number}: give {LARGEST} or less")
-    return value
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, each value in its setting's own type: 1 becomes 1.0 where a number is wanted.
+
+    None counts as not given. UserError if a key is unknown or its value is not one that it takes.
+    """
+    return validated(settings_table(), {key: value for key, value in given.items() if value is not None})
 
 
 def differing(stored: TrainConfig, given: Mapping[str, Any]) -> str | None:
-    """The first key whose given value is not the stored one."""
+    """The first setting whose given value differs from the stored one; None if there is none."""
     return next((key for key in KEYS if key in given and given[key] != getattr(stored, key)), None)
-
-
-def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not values or any(type(v) is not int for v in values):
-        raise UserError(f"{key} is {value!r}: expected a whole number or a list of them")
-    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    if twice is not None:
-        raise UserError(f"{key} is {list(values)}: {twice} is given twice; leave one out")
-    return values
-
-
-def _nearest(word: str, choices: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(choices)}"
 
 
 def _toml(value: Any) -> str:

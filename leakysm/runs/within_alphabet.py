@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from leakysm.data.within_alphabet import Run, within_alphabet
+from leakysm.data.within_alphabet import WAYS, Run, within_alphabet
+from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.runs.device import engine_for
 from leakysm.runs.restore import Restored, restore
-from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
-
-
-@dataclass(frozen=True)
-class WithinAlphabet:
-    """The error rate over the 20 tasks, in percent, with its 95 % interval (1.96 standard errors over the tasks).
-    checkpoint, checkpoint_episode, finished: as of Evaluated."""
-
-    way: int
-    shot: int
-    norm: str
-    error: float
-    interval: float
-    episodes: int
-    checkpoint: str
-    checkpoint_episode: int
-    finished: bool
-
-    def __str__(self) -> str:
-        return (
-            f"within alphabet, {self.way}-way {self.shot}-shot, {self.episodes} runs: error {self.error:.2f} % "
-            f"+- {self.interval:.2f} %"
-        )
+from leakysm.training.evaluation import TestResult, mean_and_interval, nearest_prototypes
 
 
 def evaluate_within_alphabet(
@@ -44,24 +23,28 @@ def evaluate_within_alphabet(
     device: str | None = None,
     name: str | None = None,
     threads: int | None = None,
-) -> WithinAlphabet:
-    """data: all_runs.zip, what it unpacks to, or the folder that holds either; None is where the run's own data lies.
+) -> TestResult:
+    """The error rate of a run's best checkpoint over the 20 tasks.
 
-    UserError if those files, the run or its checkpoint do not serve, or the net was made for images of another kind.
+    data: all_runs.zip, the folder that it unpacks to, or the folder that holds one of them; None is the place of the
+    run's own data. UserError if those files, the run or its checkpoint cannot be used, or if the net takes other images
+    than drawings of 28x28.
     """
     restored = restore(run, engine_for(device, name, threads))
     inputs, place = restored.checkpoint.inputs, data or restored.config.data
-    if tuple(inputs["image_shape"]) != (28, 28, 1) or not inputs["ink"]:
+    if inputs.image_shape != (28, 28, 1) or not inputs.ink:
         raise UserError(
-            f"{run} was trained on images {inputs['image_shape'].tolist()} of {restored.config.dataset}; the "
+            f"{run} was trained on images {list(inputs.image_shape)} of {restored.config.dataset}; the "
             "within-alphabet protocol needs a net for drawings [28, 28, 1]: train on omniglot"
         )
     if place is None:
         raise UserError("the within-alphabet protocol needs Omniglot's all_runs.zip; give the place with --data")
     norm = norm or restored.config.norm
-    errors = [1 - _accuracy(restored, task, norm) for task in within_alphabet(Path(place))]
-    error, interval = mean_and_interval(np.asarray(errors))
-    return WithinAlphabet(20, 1, norm, error, interval, len(errors), **restored.described())
+    accuracies = np.array([_accuracy(restored, task, norm) for task in within_alphabet(Path(place))])
+    error, interval = mean_and_interval(1 - accuracies)
+    form = EpisodeForm(way=WAYS, shot=1, query=1)
+    tested = TestResult(*form, norm, 100 - error, interval, len(accuracies), error, per_episode=accuracies)
+    return replace(tested, **restored.described())
 
 
 def _accuracy(restored: Restored, task: Run, norm: str) -> float:

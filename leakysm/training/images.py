@@ -1,4 +1,4 @@
-"""The images of one split, on an engine's device, as the net takes them."""
+"""The images of one split, on an engine's device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Array = Any
 
 
 class SplitImages:
-    """The pixels go to the device once, as bytes; an episode is an index vector."""
+    """A split's images. Their pixels are copied to the device once, as bytes; an episode is an index vector.
+
+    starts (n_classes + 1,): class i's images are starts[i] to starts[i + 1] - 1.
+    """
 
     def __init__(self, engine: Engine, data: Dataset, split: str) -> None:
         """UserError if the data set has no such split."""
@@ -24,21 +27,27 @@ class SplitImages:
         self.split = split
         self.starts = class_set.starts
         self._images = engine.asarray(class_set.images)
-        self._data = replace(data, splits={}, mean=engine.asarray(data.mean), std=engine.asarray(data.std))
+        inputs = data.inputs
+        self._inputs = replace(inputs, mean=engine.asarray(inputs.mean), std=engine.asarray(inputs.std))
 
     def __len__(self) -> int:
         return int(self._images.shape[0])
 
     def __call__(self, indices: Indices) -> Array:
-        """Those images, float32 (n, H, W, C)."""
-        return self._data.to_float(self._images[self.engine.asarray(indices)])
+        """The images with these indices, float32 (n, H, W, C)."""
+        return self._inputs.to_float(self._images[self.engine.asarray(indices)])
 
     @property
     def on_device(self) -> tuple[Array, Array, Array]:
-        """The bytes (n, H, W, C), and the mean and deviation (C,) by which they become the net's input."""
-        return self._images, self._data.mean, self._data.std
+        """The pixels, uint8 (n, H, W, C), and the mean and deviation (C,) by which they become the net's input."""
+        return self._images, self._inputs.mean, self._inputs.std
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of an image."""
+        return int(self._images.shape[3])
 
     @property
     def pixels(self) -> int:
-        """Of one image: H W."""
+        """Number of pixels of one image, H W."""
         return int(np.prod(self._images.shape[1:3]))

@@ -1,4 +1,4 @@
-"""The prototypical loss of an episode and its gradient, written once over an engine's pairs."""
+"""The prototypical loss of an episode and its gradient, by an engine's operations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ Array = Any
 
 @dataclass(frozen=True)
 class EpisodeLoss:
-    """loss (): mean cross-entropy over N queries. accuracy (): part of them nearest to their own prototype.
-    distances (N, way); and the mean loss's gradients: ddistances (N, way), dz (n_support + N, D)."""
+    """The loss of an episode with N queries, and its gradients.
+
+    loss (): mean cross-entropy over the queries. accuracy (): fraction of the queries whose nearest prototype is their
+    own class's. distances (N, way). ddistances (N, way) and dz (n_support + N, D): gradients of the mean loss.
+    """
 
     loss: Array
     accuracy: Array
@@ -28,7 +31,7 @@ class EpisodeLoss:
 def episode_loss(
     engine: Engine, metric: Metric, z: Array, support_labels: Array, query_labels: Array, way: int
 ) -> EpisodeLoss:
-    """z (n_support + N, D): embeddings of the support images, then the queries; labels are the engine's arrays."""
+    """The loss of embeddings z (n_support + N, D), support first, then queries. Labels are arrays of the engine."""
     xp = array_namespace(z)
     n_support = support_labels.shape[0]
     prototypes, distance, cross_entropy = map(engine.operation, ("prototypes", metric.operation, "cross_entropy"))

@@ -18,12 +18,12 @@ FIGURES = (
     "mean_distance",
     "mean_max_probability",
 )
-VANISHED = 1e-3  # |dL/dd| below this counts as none
-FAINT = 1e-2  # |dL/dz| below this part of the batch's largest counts as none
+VANISHED = 1e-3  # |dL/dd| below this counts as vanished
+FAINT = 1e-2  # |dL/dz| below this fraction of the batch's largest counts as vanished
 
 
 def sparsity(distances: Array, ddistances: Array, dquery: Array) -> Array:
-    """The FIGURES, in order, as one array (5,).
+    """The five FIGURES in their order, as one array (5,).
 
     distances (N, M); ddistances (N, M) and dquery (N, D): gradients of the mean loss over the N queries.
     """

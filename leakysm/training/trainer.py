@@ -1,4 +1,4 @@
-"""One training step after another, and the state from which they go on exactly."""
+"""Training step by step, from a state that can be saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends import Engine
-from leakysm.data import Dataset
-from leakysm.episodes import Episode, sample
+from leakysm.episodes import Episode, EpisodeForm, sample
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
-from leakysm.optim import OPTIMIZERS
-from leakysm.runs.settings import TrainConfig
+from leakysm.ops.metrics import Metric
+from leakysm.optim import Optimizer
+from leakysm.training.device_step import device_step
 from leakysm.training.images import SplitImages
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
@@ -23,7 +22,7 @@ STEP_COLUMNS = ("loss", "accuracy", *FIGURES)
 
 @dataclass(frozen=True)
 class Step:
-    """What one step showed, before its update: loss, accuracy (0 to 1) and the sparsity FIGURES."""
+    """Loss, accuracy (0 to 1) and the sparsity FIGURES of one step, before its update."""
 
     loss: float
     accuracy: float
@@ -31,37 +30,66 @@ class Step:
 
     @property
     def row(self) -> tuple[float, ...]:
-        """In the order of STEP_COLUMNS."""
+        """The values of STEP_COLUMNS, in their order."""
         return (self.loss, self.accuracy, *self.figures)
 
 
 class Trainer:
-    """Net, optimizer and training images of a run. `episode` counts the steps done; each is a function of the state."""
+    """Trains a net on one split's images, an episode a step; `episode` counts the steps done.
 
-    def __init__(self, config: TrainConfig, data: Dataset, engine: Engine) -> None:
-        self.config = config
-        self.engine = engine
-        self.metric = config.metric
-        self.images = SplitImages(engine, data, "train")
-        self.net = Conv4(data.image_shape[2], seed=config.seed, engine=engine)
-        if not self.net.embedding_size(data.image_shape):
-            height, width, _ = data.image_shape
-            raise UserError(f"images of {data.name} are {width}x{height}; Conv4 needs 16x16 or more: use larger images")
-        self.optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
+    images: the training split, on the net's engine. net, optimizer: changed by every step. metric: the distance of
+    queries to prototypes. form: way, shot and query of each episode. seed: of the episodes' random draw.
+    UserError if the images are on another engine than the net.
+
+    Training a net on the built-in strokes, and testing it on classes that it has not seen:
+
+    >>> import leakysm as lk
+    >>> from leakysm.data import load
+    >>> from leakysm.episodes import EpisodeForm
+    >>> from leakysm.optim import Adam
+    >>> from leakysm.training import SplitImages, Trainer, embed_split, evaluate
+    >>> data, engine = load("strokes"), lk.backend("numpy")
+    >>> net, metric = lk.Conv4(engine=engine), lk.LeakySquaredEuclidean(threshold=1, slope=0.1)
+    >>> train, test = SplitImages(engine, data, "train"), SplitImages(engine, data, "test")
+    >>> trainer = Trainer(train, net, metric, Adam(1e-3), EpisodeForm(way=10, shot=1, query=5), seed=0)
+    >>> losses = [trainer.step().loss for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
+    >>> result = evaluate(embed_split(net, test, "running"), metric, EpisodeForm(5, 1, 15), episodes=100, seed=0)
+    >>> result.accuracy > 30  # percent, of 5 classes
+    True
+    """
+
+    def __init__(
+        self,
+        images: SplitImages,
+        net: Conv4,
+        metric: Metric,
+        optimizer: Optimizer,
+        form: EpisodeForm,
+        *,
+        seed: int,
+    ) -> None:
+        if images.engine is not net.engine:
+            raise UserError("images and net are on two engines; give both the same: Conv4(engine=images.engine)")
+        self.images, self.net, self.metric, self.optimizer = images, net, metric, optimizer
+        self.form, self.seed = form, seed
+        self.engine = net.engine
         self.episode = 0
-        form = {"way": config.way, "shot": config.shot, "query": config.query}
-        device_images = self.images.on_device
-        self._whole_step = engine.training_step(self.net, self.optimizer, self.metric, device_images, **form)
+        self._whole_step = device_step(self.engine, net, optimizer, metric, images.on_device, **form._asdict())
 
     def step(self) -> Step:
-        """Train on the next episode. CheckFailed if loss or gradient is not finite, with everything left as it was, or
-        if the gradient overflows the optimizer's state (of which an engine's whole step tells after its update)."""
+        """Train on the next episode.
+
+        CheckFailed if loss or gradient is not finite; then nothing has changed. CheckFailed also if the gradient would
+        overflow the optimizer's state; a whole step in one call notices that only after its update.
+        """
         row = self._step_on_device() if self._whole_step else self._step()
         self.episode += 1
         return Step(row[0], row[1], row[2:])
 
     def _step(self) -> tuple[float, ...]:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at here
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
             saved, result = self.forward()
             figures = sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :])
             numbers = [result.loss, result.accuracy, *figures]
@@ -74,7 +102,7 @@ class Trainer:
         return row
 
     def _step_on_device(self) -> tuple[float, ...]:
-        """The same in one call of the engine, with one transfer to and from its device."""
+        """A step in one call of the engine, with one transfer to its device and one from it."""
         assert self._whole_step
         episode = self._next_episode()
         record = self._whole_step(np.concatenate([episode.support, episode.query]))
@@ -84,26 +112,18 @@ class Trainer:
         return tuple(row)
 
     def forward(self) -> tuple[Any, EpisodeLoss]:
-        """What the net keeps for its backward pass, and the loss of the next episode. Changes nothing."""
+        """What the net saves for its backward pass, and the loss of the next episode. Changes nothing."""
         episode = self._next_episode()
         z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
         support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
-        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, self.config.way)
+        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, self.form.way)
 
     def _next_episode(self) -> Episode:
-        config = self.config
-        return sample(
-            self.images.starts,
-            config.way,
-            config.shot,
-            config.query,
-            seed=config.seed,
-            split=self.images.split,
-            episode=self.episode,
-        )
+        images = self.images
+        return sample(images.starts, *self.form, seed=self.seed, split=images.split, episode=self.episode)
 
     def require_finite_state(self) -> None:
-        """CheckFailed unless net and optimizer are finite: such a state is worth keeping."""
+        """CheckFailed unless all numbers of net and optimizer are finite."""
         net, optimizer = self.state()
         for name, array in (net | optimizer).items():
             if not np.isfinite(array).all():
@@ -124,16 +144,16 @@ class Trainer:
         if magnitude > largest:
             raise CheckFailed(
                 f"the gradient is {magnitude:g} at episode {self.episode + 1}, expected {largest:.3g} at most for "
-                f"{self.config.optimizer}; training stopped: lower the learning rate"
+                f"{self.optimizer.name}; training stopped: lower the learning rate"
             )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The net's and the optimizer's, on the host."""
+        """The state of the net and that of the optimizer, as NumPy arrays."""
         optimizer = {name: self.engine.to_host(a) for name, a in self.optimizer.state().items()}
         return self.net.state(), optimizer
 
     def load_state(self, net: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], episode: int) -> None:
-        """Take over what `state` gave after `episode` steps."""
+        """Restore what `state` gave after `episode` steps."""
         self.net.load_state(net)
         self.optimizer.load_state({name: self.engine.asarray(a) for name, a in optimizer.items()})
         self.episode = episode

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED
-from leakysm.verify.adapters.implementation import HostArray, Implementation
+from leakysm.verify.adapters.arrays import EXPANDED, HostArray
+from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.registry import Case
 
 PARTS = ("value", "vjp")

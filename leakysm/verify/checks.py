@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from leakysm.verify.adapters.implementation import HostArray, Implementation, WrongResult
+from leakysm.verify.adapters.arrays import HostArray, WrongResult
+from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.judging import judged

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED, kept, repeated
-from leakysm.verify.adapters.implementation import Implementation, Snippet, WrongResult
+from leakysm.verify.adapters.arrays import EXPANDED, WrongResult, kept, repeated
+from leakysm.verify.adapters.implementation import Implementation, Snippet
 from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.checks import Outcome, judge_numbers, raised
 from leakysm.verify.registry import Truth

@@ -51,24 +51,36 @@ def _module(module: Any, operation: str) -> tuple[Any, Any]:
     return getattr(module, operation), getattr(module, operation + "_vjp")
 
 
-def _remembered(build: Callable[..., Any]) -> Callable[..., Any]:
-    """build, giving the same object again for the arguments it had last: value, vjp and choices share the work."""
-    last: list[Any] = [None, None, None]
+class _LastCall:
+    """Calls `build`, and gives its result again while the arguments stay the same objects, with equal parameters.
 
-    def latest(*arguments: Any, **parameters: Any) -> Any:
-        known = last[0] is not None and len(last[0]) == len(arguments) and all(map(operator.is_, last[0], arguments))
-        if not known or last[1] != parameters:
-            last[:] = arguments, parameters, build(*arguments, **parameters)
-        return last[2]
+    A case's value, gradients and open choices are asked for one after the other and share these steps.
+    """
 
-    return latest
+    def __init__(self, build: Callable[..., Any]):
+        self.build = build
+        self.arguments: tuple[Any, ...] | None = None
+        self.parameters: dict[str, Any] = {}
+        self.steps: Any = None
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
+        if not self._is_same(arguments) or self.parameters != parameters:
+            self.steps = self.build(*arguments, **parameters)
+            self.arguments, self.parameters = arguments, parameters
+        return self.steps
+
+    def _is_same(self, arguments: tuple[Any, ...]) -> bool:
+        before = self.arguments
+        return before is not None and len(before) == len(arguments) and all(map(operator.is_, before, arguments))
 
 
+# An operation's value, vjp and open_gradients, as `Entry` describes them: functions of one call. Each adapter below
+# makes them of an oracle's class, whose object holds the steps of a call.
 _Oracle = tuple[Callable[..., tuple[Exact, ...]], Callable[..., tuple[Exact, ...]], Callable[..., Any]]
 
 
 def _metric(operation: str) -> _Oracle:
-    metric = _remembered(distances.METRICS[operation])
+    metric = _LastCall(distances.METRICS[operation])
 
     def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
         return distances.value(metric(x, c, **parameters))
@@ -83,7 +95,7 @@ def _metric(operation: str) -> _Oracle:
 
 
 def _episode() -> _Oracle:
-    steps = _remembered(episode.Episode)
+    steps = _LastCall(episode.Episode)
 
     def value(*arguments: Any, distance: Any) -> tuple[Exact, ...]:
         return episode.prototypical_loss(steps(*arguments, distance=distance))
@@ -98,7 +110,7 @@ def _episode() -> _Oracle:
 
 
 def _block(kind: Callable[..., block.Block]) -> _Oracle:
-    steps = _remembered(kind)
+    steps = _LastCall(kind)
 
     def value(*arguments: Any, **parameters: Any) -> tuple[Exact, ...]:
         return cast("tuple[Exact, ...]", steps(*arguments, **parameters).value())

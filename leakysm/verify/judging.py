@@ -13,7 +13,7 @@ from leakysm.verify.registry import Truth
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Verdict:
     """One output: error / bound and error / (eps scale) of every element, and the number that could not be judged.
 
     flushed: it is right only if subnormal inputs are taken for 0.
@@ -28,7 +28,7 @@ class Judged:
 
 def judged(
     truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order, *, left: bool = False
-) -> list[Judged]:
+) -> list[Verdict]:
     """One verdict for each output ("value") or gradient ("vjp"). results: host float arrays of the exact shapes.
 
     order: "ours" holds them to the order of summation that this package promises, and to subnormal inputs as they are.
@@ -43,7 +43,7 @@ def judged(
     return verdicts
 
 
-def _fails(verdict: Judged) -> bool:
+def _fails(verdict: Verdict) -> bool:
     return not verdict.ratio.max(initial=0) <= 1
 
 
@@ -53,18 +53,18 @@ def _factors(truth: Truth, part: str, precision: Precision, order: Order) -> lis
     return [truth.factor(name, severity) for name in names]
 
 
-def _against(truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order) -> list[Judged]:
+def _against(truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order) -> list[Verdict]:
     gradient = part == "vjp"
     rows = zip(results, truth.vjp if gradient else truth.value, _factors(truth, part, precision, order), strict=True)
     return [
-        Judged(exact, errors(found, exact, k, precision, gradient=gradient), roundings(found, exact, precision))
+        Verdict(exact, errors(found, exact, k, precision, gradient=gradient), roundings(found, exact, precision))
         for found, exact, k in rows
     ]
 
 
 def _with_choices(
-    truth: Truth, precision: Precision, results: Sequence[Any], order: Order, verdicts: list[Judged]
-) -> list[Judged]:
+    truth: Truth, precision: Precision, results: Sequence[Any], order: Order, verdicts: list[Verdict]
+) -> list[Verdict]:
     """Elements beyond their bound are compared with what their own open choices allow."""
     if not any(_fails(verdict) for verdict in verdicts):
         return verdicts
@@ -79,23 +79,23 @@ def _with_choices(
     ]
 
 
-def _not_judged(verdict: Judged) -> Judged:
+def _not_judged(verdict: Verdict) -> Verdict:
     beyond = ~(verdict.ratio <= 1)
-    return Judged(verdict.exact, np.where(beyond, 0.0, verdict.ratio), verdict.roundings, int(beyond.sum()))
+    return Verdict(verdict.exact, np.where(beyond, 0.0, verdict.ratio), verdict.roundings, int(beyond.sum()))
 
 
-def _nearest(found: Any, verdict: Judged, choices: Any, k: float, precision: Precision) -> Judged:
+def _nearest(found: Any, verdict: Verdict, choices: Any, k: float, precision: Precision) -> Verdict:
     values = np.asarray(verdict.exact.pick(found), dtype=np.float64)
     wider = Exact.of_floats(verdict.exact.high, choices.scale, verdict.exact.under, verdict.exact.reach)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         ratio = choices.distance(values) / tolerance(wider, k, precision)
     ratio = np.where(np.isfinite(values) & ~np.isnan(ratio), ratio, np.inf)
-    return Judged(verdict.exact, np.minimum(ratio, verdict.ratio), verdict.roundings)
+    return Verdict(verdict.exact, np.minimum(ratio, verdict.ratio), verdict.roundings)
 
 
 def _with_flushed_inputs(
-    truth: Truth, part: str, precision: Precision, results: Sequence[Any], verdicts: list[Judged]
-) -> list[Judged]:
+    truth: Truth, part: str, precision: Precision, results: Sequence[Any], verdicts: list[Verdict]
+) -> list[Verdict]:
     """Outputs beyond their bound are compared with the truth for subnormal inputs taken for 0."""
     other = truth.with_subnormals_flushed(precision)
     if other is None:
@@ -105,7 +105,7 @@ def _with_flushed_inputs(
     return [_flushed(v, g) if _fails(v) else v for v, g in rows]
 
 
-def _flushed(verdict: Judged, other: Judged) -> Judged:
+def _flushed(verdict: Verdict, other: Verdict) -> Verdict:
     """Right if every element is right for the one or the other; else what it was."""
-    either = Judged(other.exact, np.minimum(verdict.ratio, other.ratio), other.roundings, flushed=True)
+    either = Verdict(other.exact, np.minimum(verdict.ratio, other.ratio), other.roundings, flushed=True)
     return verdict if _fails(either) else either

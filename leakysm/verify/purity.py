@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import kept
-from leakysm.verify.adapters.implementation import HostArray, as_tuple
+from leakysm.verify.adapters.arrays import HostArray, as_tuple, kept
 from leakysm.verify.calls import Call, floats_of
 
 
@@ -34,7 +33,7 @@ class Impurity:
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observation:
     """What a call gave, as host arrays, or what it raised; and what it did that it may not."""
 
     results: tuple[HostArray, ...] = ()
@@ -42,7 +41,7 @@ class Observed:
     impurity: Impurity | None = None
 
 
-def observed(call: Call) -> Observed:
+def observed(call: Call) -> Observation:
     """One call, its arguments and results watched; if its manner says so, settings and further calls as well.
 
     NotOffered passes through, nothing else.
@@ -56,11 +55,11 @@ def observed(call: Call) -> Observed:
                 raw = as_tuple(function(*given.values()))
             results = arrays.hosted(raw)
         except (Exception, SystemExit) as problem:
-            return Observed(raised=problem)
+            return Observation(raised=problem)
         found = _changed(call, given, marks) or _view(call, given, raw)
         if found is None and call.manner.purity:
             found = _set(call, function) or _repeated(call, function, given, raw)
-    return Observed(results, None, found)
+    return Observation(results, None, found)
 
 
 def _changed(call: Call, given: dict[str, Any], marks: dict[tuple[str, str], Any]) -> Impurity | None:

@@ -16,16 +16,8 @@ from leakysm.verify.telling import mend
 VERSION = 2
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table as aligned lines; numbers are what the caller made of them."""
-    table = [list(header), *[list(row) for row in rows]]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
-
-
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The same table for a page."""
+    """A table as lines of Markdown, its cells not padded."""
     escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *escaped)]
 

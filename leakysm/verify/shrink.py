@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,22 +60,39 @@ def _simpler(case: Case) -> Iterator[Case]:
 
 
 def _shorter(case: Case) -> Iterator[Case]:
-    """Halves, and all but one index, of an axis and of any other axes of the same length that may be the same."""
-    axes = [(i, axis) for i, a in enumerate(case.arguments) for axis in range(np.ndim(a))]
-    for length in sorted({case.arguments[i].shape[axis] for i, axis in axes} - {0, 1}, reverse=True):
-        shared = [(i, axis) for i, axis in axes if case.arguments[i].shape[axis] == length][:MOST_SHARED_AXES]
-        half, everything = length // 2, list(range(length))
-        kept = [everything[:half], everything[half:]]
-        kept += [[k for k in everything if k != out] for out in everything] if length <= 8 else []
-        for keep, size in itertools.product(kept, range(len(shared), 0, -1)):
-            for chosen in itertools.combinations(shared, size):
-                yield from _cut(case, chosen, keep)
+    """Cases with some indices of an axis left out, the longest axes first.
+
+    Which axes of the arguments belong together is not known here. So all axes of one length are cut together first,
+    then every smaller choice among them; the reference operation refuses those that do not fit.
+    """
+    axes = [Axis(i, axis, length) for i, a in enumerate(case.arguments) for axis, length in enumerate(np.shape(a))]
+    for length in sorted({axis.length for axis in axes} - {0, 1}, reverse=True):
+        alike = [axis for axis in axes if axis.length == length][:MOST_SHARED_AXES]
+        for kept, size in itertools.product(_kept_indices(length), range(len(alike), 0, -1)):
+            for chosen in itertools.combinations(alike, size):
+                yield from _cut(case, chosen, kept)
 
 
-def _cut(case: Case, chosen: Sequence[tuple[int, int]], keep: Sequence[int]) -> Iterator[Case]:
+class Axis(NamedTuple):
+    """An axis of a case's argument."""
+
+    argument: int
+    axis: int
+    length: int
+
+
+def _kept_indices(length: int) -> list[list[int]]:
+    """What to keep of an axis: either half, or all but one index where the axis is short."""
+    half, everything = length // 2, list(range(length))
+    all_but_one = [[k for k in everything if k != out] for out in everything] if length <= 8 else []
+    return [everything[:half], everything[half:], *all_but_one]
+
+
+def _cut(case: Case, chosen: Sequence[Axis], kept: Sequence[int]) -> Iterator[Case]:
+    """The case with only these indices of the chosen axes, if the reference operation takes it; dy is cut to fit."""
     arguments = list(case.arguments)
-    for i, axis in chosen:
-        arguments[i] = np.take(arguments[i], keep, axis)
+    for i, axis, _ in chosen:
+        arguments[i] = np.take(arguments[i], kept, axis)
     kinds = [a.kind for a in case.definition.arguments]
     labels = [arguments[i] for i, kind in enumerate(kinds) if kind == "labels"]
     if labels and any(a.size for a in labels) and len(labels) + kinds.count("count") > 1:

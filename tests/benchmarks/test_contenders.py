@@ -16,7 +16,7 @@ from leakysm.backends.numpy.threads import Workers
 from tests.backends.cupy.block_cases import assert_close
 from tools import step_profile, tricks
 
-SMALL = Size(3, 2, 2, (16, 16, 3))
+SMALL, ODD = Size(3, 2, 2, (16, 16, 3)), Size(3, 2, 2, (18, 17, 1))
 
 
 def test_pytorch_makes_the_same_steps():
@@ -46,22 +46,27 @@ def test_pytorch_embeds_the_same_images():
     assert_close(mine, other.astype("float64"), 1 + abs(other), 1024)  # 1x1 at the end: flattening orders agree
 
 
-@pytest.mark.parametrize("trick", tricks.tricks(1))
+def first_moment(ours):
+    """A tenth of the gradient, after one step."""
+    ours.step(episodes(ODD, 1)[0])
+    return ours.optimizer.slots["first_moment"].copy()
+
+
+@pytest.mark.parametrize("trick", tricks.tricks())
 def test_without_a_trick_the_step_is_the_same_one(trick):
     """And the trick is back afterwards."""
-    indices = episodes(Size(3, 2, 2, (18, 17, 1)), 1)[0]
-    moments = {}
-    for name in ("with", trick, "again"):
-        ours = train_step.Ours(NumpyEngine(1), Size(3, 2, 2, (18, 17, 1)))
-        if name == trick:
-            with tricks.tricks(1)[trick]():
-                ours.step(indices)
-        else:
-            ours.step(indices)
-        moments[name] = ours.optimizer.slots["first_moment"].copy()  # a tenth of the gradient
-    expected = moments["with"]
-    assert_close(moments[trick], expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
-    assert (moments["again"] == expected).all()
+    expected = first_moment(train_step.Ours(NumpyEngine(1), ODD))
+    with tricks.tricks()[trick]():
+        found = first_moment(train_step.Ours(NumpyEngine(1), ODD))
+    assert_close(found, expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
+    assert (first_moment(train_step.Ours(NumpyEngine(1), ODD)) == expected).all()
+
+
+@pytest.mark.parametrize("trick", tricks.engines(1))
+def test_an_engine_without_a_trick_makes_the_same_step(trick):
+    expected = first_moment(train_step.Ours(NumpyEngine(1), ODD))
+    found = first_moment(train_step.Ours(tricks.engines(1)[trick], ODD))
+    assert_close(found, expected.astype("float64"), np.full_like(expected, abs(expected).max()), 256, trick)
 
 
 def test_the_profile_names_the_functions_of_a_step():
@@ -134,8 +139,8 @@ def test_the_command_prints_one_json_object():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["bench", "speed"], "benchmark is 'speed'; one of train-step, evaluation"),
-        (["bench", "--vs", "jax"], "--vs is 'jax'; one of torch, scipy, sklearn"),
+        (["bench", "speed"], "benchmark is 'speed'; choose one of train-step, evaluation"),
+        (["bench", "--vs", "jax"], "--vs is 'jax'; choose one of torch, scipy, sklearn"),
         (["bench", "loading", "--device", "cuda"], "on a GPU train-step alone is measured, not loading"),
     ],
 )

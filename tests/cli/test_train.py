@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-from leakysm_cli.train import new_folder
+from leakysm_cli.folders import new_folder
 from typer.testing import Result
 
 from leakysm.runs import load_checkpoint, under_options
@@ -228,13 +228,13 @@ def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., Co
         (["--test-shot", "3"], "shot + query is 3 + 2 = 5, but the smallest class of the test split has 4"),
         (["--way", "1"], "way is 1: give 2 or more"),
         (["--episodes", "0"], "episodes is 0: give 1 or more"),
-        (["--slope", "0"], "slope is 0.0; 0 < slope <= 1 is expected"),
-        (["--slope", "1.01"], "slope is 1.01; 0 < slope <= 1 is expected"),
-        (["--threshold", "-1"], "threshold is -1.0; 0 <= threshold <= inf is expected"),
-        (["--threshold", "nan"], "threshold is nan; 0 <= threshold <= inf is expected"),
+        (["--slope", "0"], "slope is 0.0: expected 0 < slope <= 1"),
+        (["--slope", "1.01"], "slope is 1.01: expected 0 < slope <= 1"),
+        (["--threshold", "-1"], "threshold is -1.0: expected 0 <= threshold <= inf"),
+        (["--threshold", "nan"], "threshold is nan: expected 0 <= threshold <= inf"),
         (["--distance", "cosine", "--slope", "0.5"], "slope is given, but the distance is cosine"),
-        (["--learning-rate", "-1"], "learning_rate is -1.0: expected a finite number above 0"),
-        (["--learning-rate", "nan"], "learning_rate is nan: expected a finite number above 0"),
+        (["--learning-rate", "-1"], "learning_rate is -1.0: expected 0 < learning_rate < inf"),
+        (["--learning-rate", "nan"], "learning_rate is nan: expected 0 < learning_rate < inf"),
         (["--backend", "numpy", "--device", "cuda"], "backend numpy does not run on device cuda:0"),
         (["--device", "gpu"], "device is 'gpu': expected cpu, auto, cuda, or cuda:N"),
         (["--device", "cuda:x"], "device is 'cuda:x': expected cpu, auto, cuda, or cuda:N"),
@@ -254,7 +254,7 @@ def test_what_cannot_be_is_told_and_leaves_no_folder(
 def test_an_unknown_key_is_named_with_the_nearest(fails: Fails, tiny: list[str]) -> None:
     Path("settings.toml").write_text("tresholt = 1\n")
     told = fails("train", *tiny, "--config", "settings.toml")
-    assert "settings.toml: tresholt is no setting; did you mean threshold?" in told
+    assert "settings.toml: unknown setting 'tresholt'; did you mean 'threshold'?" in told
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed here")
@@ -306,5 +306,5 @@ def test_an_interrupted_run_says_how_to_go_on(
         patch.setattr("leakysm.runs.run.draw_curves", interrupted)
         result = leakysm("train", *tiny, "--out", "run")
     assert result.exit_code == 130
-    assert result.stderr == "leakysm: stopped; the same command with --out run --resume goes on\n"
+    assert result.stderr == "leakysm: stopped at episode 6; continue with: leakysm train --out run --resume\n"
     assert leakysm("train", *tiny, "--out", "run", "--resume").exit_code == 0

@@ -18,7 +18,8 @@ from leakysm.data import Dataset, load, sheet
 from leakysm.data.fetch import ARCHIVES
 from leakysm.episodes import Episode, sample
 from leakysm.errors import UserError
-from leakysm.runs.resolve import prepare
+from leakysm.runs.build import build_trainer
+from leakysm.runs.resolve import resolve
 from tests.data.conftest import noise, png, write_files
 from tests.data.test_fetch import Server, server
 
@@ -88,14 +89,14 @@ def test_what_is_shown_of_a_seed_is_what_that_seed_trains_on(
     ((shown, support, query),) = sheets
 
     given = {"dataset": kind, "data": str(data[-1]) if data else None, "seed": seed, "device": "cpu"}
-    config, trained = prepare({**given, "way": 3, "shot": 1, "query": 2, "test_way": (2,), "test_query": 2})
+    config, trained = resolve({**given, "way": 3, "shot": 1, "query": 2, "test_way": (2,), "test_query": 2})
     assert shown.digest == trained.digest
     for split, one in trained.splits.items():
         assert shown.splits[split].names == one.names
         np.testing.assert_array_equal(shown.splits[split].images, one.images)
     episodes: list[Episode] = []
     monkeypatch.setattr(training, "sample", lambda *a, **k: episodes.append(sample(*a, **k)) or episodes[-1])
-    trainer = training.Trainer(config, trained, backend("numpy"))
+    trainer = build_trainer(config, trained, backend("numpy"))
     trainer.episode = 1
     trainer.forward()
     (drawn,) = episodes
@@ -125,7 +126,7 @@ def test_show_refuses_more_than_there_is(tmp_path: Path, option: str, most: int,
 
 def test_show_draws_nothing_among_the_data(tmp_path: Path) -> None:
     for out in (tmp_path, tmp_path / "below"):
-        with pytest.raises(UserError, match=r"among the data in .*; draw elsewhere"):
+        with pytest.raises(UserError, match=r"among the data in .*; choose another folder"):
             run("show", "--dataset", "folder", "--data", tmp_path, "--out", out)
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from leakysm.data import DATASETS, ClassSet, Dataset, load
-from leakysm.data.dataset import channel_moments
+from leakysm.data import DATASETS, ClassSet, load
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 
 
@@ -61,33 +63,10 @@ def test_offsets_that_do_not_fit_are_refused(starts: list[int]) -> None:
         ClassSet(np.zeros((2, 1, 1, 1), np.uint8), np.array(starts), names)
 
 
-@given(arrays(np.uint8, st.tuples(*[st.integers(1, 5)] * 3, st.sampled_from([1, 3]))))
-def test_moments_are_those_of_the_definition(images: np.ndarray) -> None:
-    mean, std = channel_moments(images)
-    exact = images.astype(np.longdouble) / 255
-    deviation = exact.std(axis=(0, 1, 2))
-    eps = np.finfo(np.float32).eps
-    assert (abs(mean - exact.mean(axis=(0, 1, 2))) <= eps).all()
-    assert (abs(std - np.where(deviation > 1e-9, deviation, 1)) <= eps).all()
-
-
-def test_moments_of_many_images_do_not_overflow() -> None:
-    images = np.full((70_000, 1, 1, 1), 255, np.uint8)
-    images[::2] = 0
-    mean, std = channel_moments(images)
-    assert mean == np.float32(0.5)
-    assert std == np.float32(0.5)
-
-
-def test_floats_are_scaled_and_normalised() -> None:
-    images = np.array([[[[0, 255, 51]]]], np.uint8)
-    mean, std = np.array([0.5, 0.5, 0.2], np.float32), np.array([0.5, 0.25, 1], np.float32)
-    data = Dataset("x", {}, mean, std, "")
-    floats = data.to_float(images)
-    assert floats.dtype == np.float32
-    np.testing.assert_array_equal(floats, [[[[-1, 2, 0]]]])
-    plain = Dataset("x", {}, np.zeros(3, np.float32), np.ones(3, np.float32), "")
-    np.testing.assert_array_equal(plain.to_float(images), images / np.float32(255))
+def test_splits_of_another_size_than_the_inputs_are_refused() -> None:
+    data = load("strokes")
+    with pytest.raises(ValueError, match=r"train: images \(28, 28, 1\), expected \(84, 84, 3\)"):
+        replace(data, inputs=InputFormat.unscaled((84, 84, 3)))
 
 
 def test_an_unknown_split_is_named_with_those_there_are() -> None:

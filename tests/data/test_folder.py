@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakysm.data import ClassSet, load
-from leakysm.data.folder import deal
+from leakysm.data.folder import divide
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, write_files
 
@@ -26,7 +26,7 @@ FLAT = pictures(*"abcdefghij")
 SORTED = pictures("train/a", "train/b", "test/c", "test/d", "val/e", "val/f")
 
 
-def test_classes_without_splits_are_dealt_by_the_seed(tmp_path: Path) -> None:
+def test_classes_without_splits_are_divided_by_the_seed(tmp_path: Path) -> None:
     root = write_files(tmp_path / "x", {**FLAT, "README.md": b"hello"})
     data = load("folder", root)
     assert {name: one.n_classes for name, one in data.splits.items()} == {"train": 6, "val": 2, "test": 2}
@@ -41,9 +41,9 @@ def test_classes_without_splits_are_dealt_by_the_seed(tmp_path: Path) -> None:
 
 
 @given(st.integers(4, 60), st.integers(0, 2**64 - 1))
-def test_every_class_is_dealt_once_and_each_split_can_hold_an_episode(n: int, seed: int) -> None:
+def test_every_class_is_in_one_split_and_each_split_can_hold_an_episode(n: int, seed: int) -> None:
     pool = ClassSet(np.zeros((n, 1, 1, 1), np.uint8), np.arange(n + 1), tuple(f"{k:02d}" for k in range(n)))
-    splits = deal(Path("x"), pool, seed)
+    splits = divide(Path("x"), pool, seed)
     names = [name for one in splits.values() for name in one.names]
     assert sorted(names) == sorted(pool.names)
     assert all(one.n_classes >= 2 and one.names == tuple(sorted(one.names)) for one in splits.values())
@@ -104,15 +104,16 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
     [
         ({}, "is an empty folder; expected <class>/<image>, or <split>/<class>/<image>"),
         ({"README.md": b""}, "holds no images in folders"),
-        ({"1.png": b""}, r"1\.png lies at no class's place"),
-        (bad({"1.png": b""}), r"1\.png lies at no class's place"),
-        (bad({"a/deep/1.png": b""}), r"a/deep/1\.png lies at no class's place"),
-        ({**SORTED, "train/1.png": b""}, "lies at no class's place"),
-        (bad({"a/notes.txt": b""}), r"a/notes\.txt is not an image by its name"),
+        ({"1.png": b""}, r"1\.png is in no class's folder"),
+        (bad({"1.png": b""}), r"1\.png is in no class's folder"),
+        (bad({"a/deep/1.png": b""}), r"a/deep/1\.png is in no class's folder"),
+        ({**SORTED, "train/1.png": b""}, "is in no class's folder"),
+        (bad({"a/notes.txt": b""}), r"a/notes\.txt is not an image by its name; move it out of a, or"),
+        ({**SORTED, "train/labels.csv": b""}, r"train/labels\.csv is not an image by its name; move it out of train"),
         (bad({"a/9.png": b"text"}), r"a/9\.png is not an image that Pillow can read"),
         (bad({"a/9.png": png(noise(0, 8, 8))}), r"mixed sizes: a/0\.png is 6x8, a/9\.png 8x8; resize"),
         (pictures("train/a", "train/b", "test/a"), "has the class a in test and train; few-shot splits share no class"),
-        (pictures(*"abc"), "has 3 classes, too few to be dealt to train and test; give 4 or more"),
+        (pictures(*"abc"), "has 3 classes, too few to divide into train and test; give 4 or more"),
     ],
 )
 def test_what_is_amiss_is_named(tmp_path: Path, files: dict[str, bytes], message: str) -> None:

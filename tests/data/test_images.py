@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from leakysm.data.images import decode, in_threads, read_for_net, read_images
+from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import open_source
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, write_files
@@ -137,20 +138,20 @@ def test_own_images_become_what_the_net_was_trained_on(tmp_path: Path) -> None:
         tmp_path, {"grey.png": png(pixels), "bit.png": png(pixels, "1"), "colour.png": png(noise(1, 84, 84, 3))}
     )
     files = [tmp_path / name for name in ("grey.png", "bit.png", "colour.png")]
-    ink = read_for_net(files, image_shape=(28, 28, 1), ink=True)
-    plain = read_for_net(files, image_shape=(28, 28, 1), ink=False)
+    ink = read_for_net(files, InputFormat.unscaled((28, 28, 1), ink=True))
+    plain = read_for_net(files, InputFormat.unscaled((28, 28, 1)))
     assert ink.shape == (3, 28, 28, 1)
     np.testing.assert_array_equal(ink, 255 - plain)
     smaller = Image.fromarray(pixels).resize((28, 28), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(plain[0, :, :, 0], np.asarray(smaller))
     assert len(np.unique(plain[1])) > 2  # a 1-bit image is grey before it shrinks
-    same = read_for_net(files[2:], image_shape=(84, 84, 3), ink=False)
+    same = read_for_net(files[2:], InputFormat.unscaled((84, 84, 3)))
     np.testing.assert_array_equal(same[0], noise(1, 84, 84, 3))
 
 
 def test_own_images_that_are_missing_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no\.png: No such file"):
-        read_for_net([tmp_path / "no.png"], image_shape=(28, 28, 1), ink=True)
+    with pytest.raises(UserError, match=r"no\.png does not exist; check its name"):
+        read_for_net([tmp_path / "no.png"], InputFormat.unscaled((28, 28, 1), ink=True))
 
 
 UPRIGHT = {  # by EXIF's orientation: what is to be done with the stored rows and columns

@@ -210,7 +210,7 @@ def test_damaged_pickles_give_an_error_or_the_data(
 
 def test_all_three_are_needed(tmp_path: Path) -> None:
     write(tmp_path, {"train": plain("train"), "test": plain("test")})
-    with pytest.raises(UserError, match=r"cache-val\.pkl: No such file.*\{train,val,test\}\.pkl are needed"):
+    with pytest.raises(UserError, match=r"cache-val\.pkl does not exist.*\{train,val,test\}\.pkl are needed"):
         load("miniimagenet", tmp_path)
 
 

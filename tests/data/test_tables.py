@@ -85,11 +85,11 @@ def test_caltech_101_is_refused_and_the_published_tables_are_not(
 
 def test_normalised_by_the_training_split(photographs: Path) -> None:
     data = load("caltech101", photographs)
-    floats = data.to_float(data.splits["train"].images).astype(np.float64)
+    floats = data.inputs.to_float(data.splits["train"].images).astype(np.float64)
     allowed = 8 * np.finfo(np.float32).eps
     assert (abs(floats.mean(axis=(0, 1, 2))) <= allowed).all()
     assert (abs(floats.std(axis=(0, 1, 2)) - 1) <= allowed).all()
-    assert not data.ink
+    assert not data.inputs.ink
 
 
 def test_other_places_of_images_and_tables_give_the_same(photographs: Path, tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm import runs
 from leakysm.errors import UserError
 from leakysm.experiments.compare.comparison import Comparison, compare, to_json
 from leakysm.experiments.compare.report import markdown
-from leakysm.experiments.finished import Finished, Measured
-from leakysm.runs import TrainConfig
+from leakysm.experiments.finished import FinishedRun
+from leakysm.runs import TestResult, TrainConfig
 from leakysm.runs.defaults import with_defaults
 
 EPISODES = 4
@@ -37,13 +36,13 @@ def config(**settings: object) -> TrainConfig:
     return TrainConfig(**with_defaults({**given, **settings}))
 
 
-def finished(per_episode: list[float], digest: str = "d", **settings: object) -> Finished:
+def finished(per_episode: list[float], digest: str = "d", **settings: object) -> FinishedRun:
     values = np.array(per_episode)
     interval = 100 * 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
-    tested = runs.Tested(5, 1, 15, "running", 100 * float(values.mean()), interval, len(values))
+    tested = TestResult(5, 1, 15, "running", 100 * float(values.mean()), interval, len(values), per_episode=values)
     chosen = config(**settings)
     path = Path(f"{chosen.distance}-{chosen.seed}")
-    return Finished(path, chosen, digest, (Measured(tested, values),))
+    return FinishedRun(path, chosen, digest, (tested,))
 
 
 def pair(first: list[list[float]], second: list[list[float]]) -> Comparison:
@@ -119,14 +118,14 @@ def test_labels_tell_what_the_runs_differ_in_and_no_more() -> None:
     )
 
 
-def squared(**settings: object) -> Finished:
+def squared(**settings: object) -> FinishedRun:
     return finished([0.5] * EPISODES, distance="squared-euclidean", **settings)
 
 
-def other_form() -> Finished:
+def other_form() -> FinishedRun:
     run = finished([0.5] * EPISODES, distance="euclidean")
     (test,) = run.tests
-    return replace(run, tests=(replace(test, tested=replace(test.tested, query=1)),))
+    return replace(run, tests=(replace(test, query=1),))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def other_form() -> Finished:
         ([squared(), other_form()], "share no test of the same way, shot, query and number of episodes"),
     ],
 )
-def test_what_cannot_be_compared_is_told_in_one_line(runs: list[Finished], message: str) -> None:
+def test_what_cannot_be_compared_is_told_in_one_line(runs: list[FinishedRun], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         compare(runs)
     assert "\n" not in str(caught.value)

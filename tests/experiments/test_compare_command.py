@@ -145,7 +145,7 @@ def test_settings_that_come_to_the_same_are_refused_before_anything_is_trained(t
 
 def test_a_comparison_is_not_written_into_a_run(run: Path) -> None:
     before = (run / "curves.png").read_bytes()
-    assert "is there already; choose another --out" in refused("compare", run, "--out", run)
+    assert "exists already; choose another --out" in refused("compare", run, "--out", run)
     assert "is the folder of a run; choose another --out" in refused("compare", *SMALL, "--out", run, "--resume")
     assert (run / "curves.png").read_bytes() == before
 
@@ -153,16 +153,18 @@ def test_a_comparison_is_not_written_into_a_run(run: Path) -> None:
 def test_an_older_comparison_is_not_written_over(compared: Path) -> None:
     runs = [compared / name / "seed-0" for name in ("squared-euclidean", "euclidean")]
     before = (compared / "comparison.json").read_bytes()
-    assert "is there already; choose another --out" in refused("compare", *runs, "--out", compared)
+    assert "exists already; choose another --out" in refused("compare", *runs, "--out", compared)
     assert (compared / "comparison.json").read_bytes() == before
 
 
 def test_bad_use_is_one_line(compared: Path, tmp_path: Path) -> None:
     run = compared / "euclidean" / "seed-0"
-    assert "is there already; choose another --out" in refused("compare", *SMALL, "--out", compared)
+    assert "exists already; choose another --out" in refused("compare", *SMALL, "--out", compared)
     assert "--resume is given without --out" in refused("compare", "--resume")
     assert "one setting is given" in refused("compare", "--setting", "leaky", "--out", tmp_path / "x")
-    assert "'way' cannot be compared" in refused("compare", "--setting", "leaky,way=3", "--out", tmp_path / "x")
+    assert "way cannot differ between compared settings" in refused(
+        "compare", "--setting", "leaky,way=3", "--out", tmp_path / "x"
+    )
     assert "--way is for training" in refused("compare", run, run, "--way", 5)
     assert "--seeds is for training" in refused("compare", run, run, "--seeds", 3)
     assert "--resume is for training" in refused("compare", run, run, "--resume")

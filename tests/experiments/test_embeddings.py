@@ -96,7 +96,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
     (folder / "header.npy").write_bytes(header.replace(b"{", b"(", 1))
     pairs = {
         "expected a name that ends in .npy or .h5": ("z.txt", None),
-        "missing.npy: No such file": ("missing.npy", None),
+        "missing.npy does not exist": ("missing.npy", None),
         "missing.h5: no such file": ("missing.h5", None),
         "whose class is which": ("z.npy", None),
         "expected floats": ("whole.npy", "labels.npy"),

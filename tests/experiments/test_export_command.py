@@ -89,7 +89,7 @@ def test_weights_from_elsewhere_become_a_run(run: Path, tmp_path: Path) -> None:
     assert equal(trained(tmp_path / "new"), state)
     tested = json.loads(leakysm("evaluate", tmp_path / "new", "--json").out)
     assert tested["episodes"] == 3
-    assert "holds weights from elsewhere" in leakysm("evaluate", tmp_path / "new").out
+    assert "holds imported weights" in leakysm("evaluate", tmp_path / "new").out
     assert leakysm("train", "--resume", "--out", tmp_path / "new").code == 0
     assert (tmp_path / "new" / "config.toml").read_text() == (run / "config.toml").read_text()
     # the same episodes as the run's own, from other weights

@@ -14,8 +14,7 @@ from leakysm.data import Dataset, load
 from leakysm.errors import CheckFailed
 from leakysm.experiments.gradients.files import summary, write
 from leakysm.experiments.gradients.measure import Traces, compare_early_steps
-from leakysm.experiments.resolve import configurations
-from leakysm.experiments.settings import METRIC_KEYS, parse_settings
+from leakysm.experiments.settings import METRIC_KEYS, parse_settings, resolve_each
 from leakysm.training.trainer import STEP_COLUMNS
 
 GIVEN = {"way": 5, "query": 2, "device": "cpu", "test_way": 5}
@@ -28,7 +27,7 @@ def data() -> Dataset:
 
 def traces(*texts: str, seeds: tuple[int, ...] = (0,), steps: int = 3, watch: tuple[int, ...] = ()) -> Traces:
     settings = parse_settings(texts, (*METRIC_KEYS, "learning_rate"))
-    configs = configurations(GIVEN, settings, data())
+    configs, _ = resolve_each(GIVEN, settings, lambda _: data())
     return compare_early_steps(configs, seeds, data(), backend("numpy", threads=1), steps, watch=watch)
 
 
@@ -75,12 +74,12 @@ def test_the_effect_shows() -> None:
 
 
 def test_the_effect_shows_on_omniglot(
-    omniglot_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    omniglot_path: Path, omniglot_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LEAKYSM_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("LEAKYSM_CACHE", str(omniglot_cache))
     given = {"dataset": "omniglot", "data": str(omniglot_path), "way": 30, "device": "cpu"}
     images = load("omniglot", omniglot_path)
-    configs = configurations(given, parse_settings(["squared-euclidean", "leaky"]), images)
+    configs, _ = resolve_each(given, parse_settings(["squared-euclidean", "leaky"]), lambda _: images)
     found = compare_early_steps(configs, (0,), images, backend("numpy"), 1).figure("vanished_distance_gradients")
     assert found[1, 0, 0] < found[0, 0, 0] / 4
     assert found[0, 0, 0] > 0.7
@@ -93,7 +92,7 @@ def test_a_loss_that_is_not_finite_names_the_setting_and_the_seed() -> None:
 
 def test_the_files_hold_every_step_of_every_run(tmp_path: Path) -> None:
     found = traces("squared-euclidean", "cosine", seeds=(0, 1), steps=2, watch=(1,))
-    configs = configurations(GIVEN, parse_settings(["squared-euclidean", "cosine"]), data())
+    configs, _ = resolve_each(GIVEN, parse_settings(["squared-euclidean", "cosine"]), lambda _: data())
     result = summary(configs, found)
     write(tmp_path, result, "strokes", found, [1])
     with (tmp_path / "gradients.csv").open() as file:

@@ -83,21 +83,21 @@ def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> No
 
 
 def test_bad_use_is_one_line(tmp_path: Path) -> None:
-    assert "--setting has no meaning with --suggest" in refused("gradients", "--suggest", "--setting", "euclidean")
+    assert "--setting cannot be used with --suggest" in refused("gradients", "--suggest", "--setting", "euclidean")
     assert "expected steps from 0 to 1" in refused("gradients", *SMALL, "--histogram", "2")
     assert "expected steps from 0 to 1" in refused("gradients", *SMALL, "--histogram", "first")
-    assert "did you mean leaky?" in refused("gradients", *SMALL, "--setting", "leeky")
-    assert "goes with --suggest" in refused("gradients", *SMALL, "--embeddings", "z.npy")
-    assert "goes with --embeddings" in refused("gradients", "--suggest", "--labels", "z.npy")
+    assert "did you mean 'leaky'?" in refused("gradients", *SMALL, "--setting", "leeky")
+    assert "is only for --suggest" in refused("gradients", *SMALL, "--embeddings", "z.npy")
+    assert "is only for --embeddings" in refused("gradients", "--suggest", "--labels", "z.npy")
     assert "expected a part between 0 and 1" in refused("gradients", "--suggest", "--target", "10")
-    assert "--dataset has no meaning" in refused(
+    assert "--dataset cannot be used" in refused(
         "gradients", "--suggest", "--embeddings", "z.npy", "--dataset", "strokes"
     )
     for option in (("--steps", 3), ("--out", tmp_path / "x")):
-        assert f"{option[0]} has no meaning with --suggest" in refused("gradients", "--suggest", *option)
-    assert "--target goes with --suggest" in refused("gradients", *SMALL, "--target", 0.2)
+        assert f"{option[0]} cannot be used with --suggest" in refused("gradients", "--suggest", *option)
+    assert "--target is only for --suggest" in refused("gradients", *SMALL, "--target", 0.2)
     embedded = ("gradients", "--suggest", "--embeddings", "z.npy")
-    assert "--seeds has no meaning with --embeddings" in refused(*embedded, "--seeds", 2)
+    assert "--seeds cannot be used with --embeddings" in refused(*embedded, "--seeds", 2)
     assert "seed is -5" in refused(*embedded, "--seed", -5)
     np.save(tmp_path / "cube.npy", np.ones((3, 4, 5)))
     np.save(tmp_path / "flat.npy", np.ones((12, 5)))
@@ -112,7 +112,7 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path / "x")
     (tmp_path / "file").write_text("")
     assert "choose another --out" in refused("gradients", *SMALL, "--out", tmp_path / "file")
-    assert "is there already; choose another --out" in refused("gradients", *SMALL, "--out", tmp_path)
+    assert "exists already; choose another --out" in refused("gradients", *SMALL, "--out", tmp_path)
     assert "histogram is ''" in refused("gradients", *SMALL, "--histogram", "")
 
 

@@ -15,9 +15,11 @@ from PIL import Image
 
 from leakysm.backends import backend
 from leakysm.data import load
+from leakysm.data.images import to_input_format
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import CheckFailed
 from leakysm.ops import prototypes
-from leakysm.predict.predict import Reader, predict
+from leakysm.predict.predict import predict
 from leakysm.runs import restore
 from tests.experiments.command import leakysm, refused
 
@@ -76,17 +78,17 @@ def test_an_example_itself_is_at_distance_0_of_its_class(run: Path, support: Pat
 
 @given(hnp.arrays(np.uint8, (28, 28, 1)), st.booleans())
 def test_a_grey_image_of_the_nets_size_is_read_pixel_by_pixel(pixels: np.ndarray, ink: bool) -> None:
-    reader = Reader((28, 28, 1), ink)
+    inputs = InputFormat.unscaled((28, 28, 1), ink=ink)
     expected = 255 - pixels if ink else pixels
     for mode in ("L", "RGB"):  # grey in colour is the same grey
         image = Image.fromarray(pixels[..., 0]).convert(mode)
-        assert np.array_equal(reader.read(encoded(image), "it"), expected)
+        assert np.array_equal(to_input_format(encoded(image), "it", inputs), expected)
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3), st.integers(1, 90), st.integers(1, 90))
 def test_an_even_colour_survives_every_resizing(colour: tuple[int, int, int], width: int, height: int) -> None:
     image = Image.new("RGB", (width, height), colour)
-    found = Reader((20, 31, 3), False).read(encoded(image), "it")
+    found = to_input_format(encoded(image), "it", InputFormat.unscaled((20, 31, 3)))
     assert found.shape == (20, 31, 3)
     assert (found == colour).all()
 
@@ -138,7 +140,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert query.read_bytes() == before
     (tmp_path / "folder.png").mkdir()
     assert "folder.png is a folder, and a file is expected" in refused(*over, tmp_path / "folder.png")
-    assert "missing.png: No such file" in told(tmp_path / "missing.png")
+    assert "missing.png does not exist; check its name" in told(tmp_path / "missing.png")
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")
     assert "holds no run" in told(query, net=support)
@@ -146,7 +148,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     save(tmp_path / "one" / "a" / "0.png", drawing(0, 0))
     assert "holds 1 class; expected two or more" in told(query, of=tmp_path / "one")
     save(tmp_path / "flat" / "0.png", drawing(0, 0))
-    assert "0.png is no example of a class" in told(query, of=tmp_path / "flat")
+    assert f"holds images, not class folders; did you mean --support {tmp_path}?" in told(query, of=tmp_path / "flat")
     (support / "class9").mkdir()
     assert "class9 is an empty folder" in told(query)
     (support / "class9" / "notes.txt").write_text("")

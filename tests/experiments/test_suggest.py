@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leakysm.backends import backend
 from leakysm.errors import CheckFailed
-from leakysm.experiments.gradients.suggest import Embedded, mean_figures, suggest
+from leakysm.experiments.gradients.suggest import EmbeddedEpisode, mean_figures, suggest
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from leakysm.training.sparsity import FIGURES
 
@@ -20,18 +20,20 @@ VANISHED = FIGURES.index("vanished_distance_gradients")
 seeds, scales = st.integers(0, 999), st.sampled_from([0.01, 0.1, 1.0, 3.0, 10.0, 30.0])
 
 
-def episodes(seed: int, scale: float, way: int = 6, size: int = 8) -> list[Embedded]:
+def episodes(seed: int, scale: float, way: int = 6, size: int = 8) -> list[EmbeddedEpisode]:
     random = np.random.default_rng(seed)
     centres = random.standard_normal((way, size))
     made = []
     for _ in range(2):
         query = np.repeat(centres, 3, axis=0)
         z = np.concatenate([centres, query])
-        made.append(Embedded((scale * (z + 0.5 * random.standard_normal(z.shape))).astype(np.float32), way, 1, 3))
+        made.append(
+            EmbeddedEpisode((scale * (z + 0.5 * random.standard_normal(z.shape))).astype(np.float32), way, 1, 3)
+        )
     return made
 
 
-def vanished(metric: Any, given_episodes: list[Embedded]) -> float:
+def vanished(metric: Any, given_episodes: list[EmbeddedEpisode]) -> float:
     return float(mean_figures(ENGINE, metric, given_episodes)[VANISHED])
 
 
@@ -78,7 +80,7 @@ def test_larger_embeddings_ask_for_a_smaller_slope(seed: int) -> None:
 def test_too_many_classes_cannot_be_mended() -> None:
     z = np.random.default_rng(0).standard_normal((2 * 1001, 2)).astype(np.float32)
     with pytest.raises(CheckFailed, match=r"with 1001 classes even equal probabilities are below 0\.001: lower --way"):
-        suggest(ENGINE, [Embedded(z, 1001, 1, 1)], 0.1)
+        suggest(ENGINE, [EmbeddedEpisode(z, 1001, 1, 1)], 0.1)
 
 
 def test_an_unreachable_target_says_what_was_reached() -> None:
@@ -86,11 +88,11 @@ def test_an_unreachable_target_says_what_was_reached() -> None:
     z[:3, 0] = (0, 1e9, 2e9)  # so far apart that no slope of the grid softens it
     z[3:] = z[:3]
     with pytest.raises(CheckFailed, match=r"down to 10 %, at best 100 %; raise --target"):
-        suggest(ENGINE, [Embedded(z, 3, 1, 1)], 0.1)
+        suggest(ENGINE, [EmbeddedEpisode(z, 3, 1, 1)], 0.1)
 
 
 def test_distances_that_overflow_are_told() -> None:
     z = np.full((4, 2), 1e30, np.float32)
     z[0] = -z[0]
     with pytest.raises(CheckFailed, match="episode 0 are not finite"):
-        suggest(ENGINE, [Embedded(z, 2, 1, 1)], 0.1)
+        suggest(ENGINE, [EmbeddedEpisode(z, 2, 1, 1)], 0.1)

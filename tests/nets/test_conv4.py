@@ -105,11 +105,12 @@ def test_bad_calls():
             call()
 
 
-def omniglot_images(path):
+@pytest.fixture(scope="module")
+def omniglot_images(omniglot_path, omniglot_cache):
     from leakysm.data import load
 
-    data = load("omniglot", path)
-    return data.to_float(data.splits["test"].images[np.arange(0, 20 * 12, 4)])
+    data = load("omniglot", omniglot_path, cache_dir=omniglot_cache)
+    return data.inputs.to_float(data.splits["test"].images[np.arange(0, 20 * 12, 4)])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -125,7 +126,7 @@ def test_pytorch_with_the_same_weights(kind, metric, dtype, request):
     torch = pytest.importorskip("torch")
     F = torch.nn.functional
     way, shot, query = 5, 1, 2
-    x = omniglot_images(request.getfixturevalue("omniglot_path")) if kind == "omniglot" else images(15, 84, 3)
+    x = request.getfixturevalue("omniglot_images") if kind == "omniglot" else images(15, 84, 3)
     x = x[: way * (shot + query)].astype(dtype)
     labels = np.repeat(np.arange(way), shot + query)
     is_support = np.tile(np.arange(shot + query) < shot, way)

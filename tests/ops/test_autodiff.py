@@ -92,6 +92,12 @@ def test_torch_conforms():
     _conforms("tests.ops.reexported_torch", most_numbers=2000)
 
 
+def test_jax_conforms_on_a_plain_case():
+    """JAX compiles for every shape and dtype, and the loss step by step, since its labels cannot be traced."""
+    pytest.importorskip("jax")
+    _conforms("tests.ops.reexported_jax", most_numbers=400, most_cases=1, purity=False)
+
+
 @pytest.mark.slow
 def test_jax_conforms():
     pytest.importorskip("jax")
@@ -102,6 +108,8 @@ def _conforms(module, **chosen):
     report = conform_module(module, settings=Settings(examples=0, **chosen))
     assert {row.operation: row.problem for row in report.rows if row.status != "passed"} == {}
     assert len(report.rows) == len(OPERATIONS)
+    for row in report.rows:
+        assert {worst.dtype for worst in row.worst} == {"float32", "float64"}, row.operation
 
 
 CORNERS = {
@@ -122,6 +130,7 @@ CORNERS = {
     "large values": (lk.batch_norm, {}, [[[1e20], [-1e20], [3e19]], [2.0], [1.0]]),
     "small values": (lk.batch_norm, {"eps": 0.0}, [[[1e-30], [-1e-30], [3e-31]], [1e-5], [1.0]]),
     "a constant channel": (lk.batch_norm, {}, [[[5.0], [5.0], [5.0]], [2.0], [1.0]]),
+    "a channel of zeros": (lk.batch_norm, {}, [[[0.0], [0.0], [0.0], [0.0]], [1e-3], [1.0]]),
     "a tiny variance": (lk.batch_norm_inference, {"eps": 0.0}, [[[1e-20]], [1.0], [0.0], [0.0], [2e-38]]),
 }
 

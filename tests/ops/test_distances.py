@@ -176,7 +176,7 @@ def test_other_bad_calls_are_one_line_errors():
         (lambda: lk.squared_euclidean(x, np.ones((2, 4))), r"c has shape \(2, 4\)"),
         (lambda: lk.squared_euclidean(x[0], x), r"x has shape \(3,\)"),
         (lambda: lk.squared_euclidean_vjp(x, x, np.ones((2, 3))), r"dy has shape"),
-        (lambda: lk.metric_named("leeky"), "did you mean leaky"),
+        (lambda: lk.metric_named("leeky"), "did you mean 'leaky'"),
         (lambda: lk.metric_named("cosine", slope=0.1), "no slope"),
     ]
     for call, message in bad:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakysm.data import ClassSet, Dataset
+from leakysm.data.inputs import InputFormat
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
 from leakysm.runs.defaults import fit, with_defaults
@@ -20,7 +21,7 @@ def dataset(name: str, counts: dict[str, list[int]]) -> Dataset:
     for split, of in counts.items():
         starts = np.concatenate([[0], np.cumsum(of)]).astype(np.int64)
         splits[split] = ClassSet(np.zeros((starts[-1], 1, 1, 1), np.uint8), starts, tuple(map(str, range(len(of)))))
-    return Dataset(name, splits, np.zeros(1, np.float32), np.ones(1, np.float32), "")
+    return Dataset(name, splits, InputFormat.unscaled((1, 1, 1)), "")
 
 
 sizes = st.lists(st.integers(2, 30), min_size=2, max_size=40)
@@ -59,7 +60,7 @@ def test_omniglot_follows_the_published_protocol() -> None:
         ({"test_shot": 15, "test_query": 6}, "the smallest class of the test split has 20"),
         ({"distance": "euclidean", "slope": 0.5}, "slope is given, but the distance is euclidean"),
         ({"split": "lake"}, "split is given, but strokes has no choice of splits"),
-        ({"dataset": "strocks"}, "dataset is 'strocks': did you mean strokes"),
+        ({"dataset": "strocks"}, "dataset is 'strocks': did you mean 'strokes'"),
     ],
 )
 def test_what_does_not_fit_is_refused(given: dict[str, object], message: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 import leakysm as lk
 from leakysm.data import Dataset
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import CheckFailed, UserError
 from leakysm.runs import Progress, RunFolder, TrainConfig, load_checkpoint, restore, train
 from leakysm.runs.checkpoint import save_checkpoint
@@ -119,12 +120,14 @@ def test_the_net_comes_back(finished: RunFolder, data: Dataset) -> None:
     assert restored.config == finished.stored_config()
     assert all(array.tobytes() == saved.net[name].tobytes() for name, array in restored.net.state().items())
     inputs = restored.checkpoint.inputs
-    assert (inputs["image_shape"].tolist(), inputs["mean"].tolist(), bool(inputs["ink"])) == ([16, 16, 1], [0], False)
+    assert (inputs.image_shape, inputs.mean.tolist(), inputs.ink) == ((16, 16, 1), [0], False)
 
 
 def test_a_folder_with_a_run_is_left_alone(finished: RunFolder, data: Dataset, config: Make) -> None:
     before = contents(finished.path)
-    with pytest.raises(UserError, match=r"already holds a run \(config.toml\); choose another --out, or go on with"):
+    with pytest.raises(
+        UserError, match=r"already holds a run \(config.toml\); choose another --out, or continue it with"
+    ):
         train(config(), data=data, out=finished.path)
     assert contents(finished.path) == before
 
@@ -274,7 +277,7 @@ def test_a_run_that_another_is_at_is_left_alone(data: Dataset, config: Make, tmp
     (tmp_path / "config.toml").write_text(config().to_toml())
     with (tmp_path / "config.toml").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process is at this run"):
+        with pytest.raises(UserError, match="another process is training this run"):
             train(config(), data=data, out=tmp_path, resume=True)
     assert set(contents(tmp_path)) == {"config.toml"}
 
@@ -361,7 +364,8 @@ def test_training_that_goes_wrong_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_images_too_small_for_the_net_leave_no_folder(config: Make, data: Dataset, tmp_path: Path) -> None:
-    small = replace(data, splits={k: replace(s, images=s.images[:, :8, :8].copy()) for k, s in data.splits.items()})
+    splits = {k: replace(s, images=s.images[:, :8, :8].copy()) for k, s in data.splits.items()}
+    small = replace(data, splits=splits, inputs=InputFormat.unscaled((8, 8, 1)))
     with pytest.raises(UserError, match="images of folder are 8x8"):
         train(config(), data=small, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from leakysm.data import Dataset
+from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 from leakysm.runs import TrainConfig, evaluate_within_alphabet, train
 
@@ -57,7 +58,11 @@ def run(config: Make, make_data: Callable[..., Dataset], tmp_path_factory: pytes
         for name, one in data.splits.items()
     }
     out = tmp_path_factory.mktemp("within") / "run"
-    train(config(episodes=1), data=replace(data, splits=splits, ink=True), out=out)
+    train(
+        config(episodes=1),
+        data=replace(data, splits=splits, inputs=InputFormat.unscaled((28, 28, 1), ink=True)),
+        out=out,
+    )
     return out
 
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import leakysm as lk
 from leakysm.data import Dataset
-from leakysm.episodes import Indices, sample
+from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed, UserError
-from leakysm.training import SplitImages, embedder, evaluate
+from leakysm.training import SplitEmbeddings, SplitImages, embed_split, evaluate
 
-FORM = {"way": 3, "shot": 2, "query": 3}
+FORM = EpisodeForm(way=3, shot=2, query=3)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,18 @@ def classes_of(images: SplitImages, indices: Indices) -> np.ndarray:
     return np.searchsorted(images.starts, indices, side="right") - 1
 
 
+def table_of(images: SplitImages, table: np.ndarray) -> SplitEmbeddings:
+    """Each image's embedding is its row of the table."""
+    return SplitEmbeddings(images, "running", lambda indices: table[indices])
+
+
 def test_embeddings_that_tell_the_class_are_always_right(images: SplitImages) -> None:
     result = evaluate(
-        lambda i: np.eye(6)[classes_of(images, i)], images, lk.SquaredEuclidean(), **FORM, episodes=9, seed=0
+        table_of(images, np.eye(6)[classes_of(images, np.arange(len(images)))]),
+        lk.SquaredEuclidean(),
+        FORM,
+        episodes=9,
+        seed=0,
     )
     assert (result.accuracy, result.interval, result.episodes) == (100, 0, 9)
     assert result.per_episode.tolist() == [1] * 9
@@ -37,10 +46,10 @@ def test_embeddings_that_tell_the_class_are_always_right(images: SplitImages) ->
 def test_mean_and_interval_are_those_of_the_episodes(images: SplitImages, seed: int, episodes: int) -> None:
     table = np.random.default_rng(seed).normal(size=(len(images), 4))
     metric = lk.LeakySquaredEuclidean()
-    result = evaluate(lambda i: table[i], images, metric, **FORM, episodes=episodes, seed=seed)
+    result = evaluate(table_of(images, table), metric, FORM, episodes=episodes, seed=seed)
     expected = []
     for k in range(episodes):  # one query after another
-        episode = sample(images.starts, **FORM, seed=seed, split="test", episode=k)
+        episode = sample(images.starts, *FORM, seed=seed, split="test", episode=k)
         centres = [table[episode.support[episode.support_labels == c]].mean(0) for c in range(3)]
         guesses = [min(range(3), key=lambda c: ((table[q] - centres[c]) ** 2).sum()) for q in episode.query]
         expected.append(np.mean(np.array(guesses) == episode.query_labels))
@@ -55,17 +64,17 @@ def test_looking_up_is_embedding_each_episode_with_the_running_statistics(images
     _, saved = net.forward(images(np.arange(20)))
     net.update_running(saved)
     indices = np.array([3, 30, 4, 3])
-    looked_up, embedded = embedder(net, images, "running")(indices), net.embed(images(indices), norm="running")
+    looked_up, embedded = embed_split(net, images, "running").of(indices), net.embed(images(indices), norm="running")
     # two products of the same rows in batches of other sizes: sums of up to 576 terms, four blocks deep
     assert np.abs(looked_up - embedded).max() <= 4 * 24 * np.finfo(np.float32).eps * np.abs(embedded).max()
-    assert np.array_equal(embedder(net, images, "episode")(indices), net.embed(images(indices), norm="episode"))
+    assert np.array_equal(embed_split(net, images, "episode").of(indices), net.embed(images(indices), norm="episode"))
 
 
 def test_the_chunks_cover_every_image_once(images: SplitImages, monkeypatch: pytest.MonkeyPatch) -> None:
     net = lk.Conv4(1, seed=1, engine=images.engine)
-    whole = embedder(net, images, "running")(np.arange(len(images)))
+    whole = embed_split(net, images, "running").of(np.arange(len(images)))
     monkeypatch.setattr("leakysm.training.evaluation.CHUNK_PIXELS", 7 * 16 * 16)
-    chunked = embedder(net, images, "running")(np.arange(len(images)))
+    chunked = embed_split(net, images, "running").of(np.arange(len(images)))
     assert chunked.shape == whole.shape == (36, 64)
     assert np.abs(chunked - whole).max() <= 4 * 24 * np.finfo(np.float32).eps * np.abs(whole).max()
 
@@ -73,7 +82,7 @@ def test_the_chunks_cover_every_image_once(images: SplitImages, monkeypatch: pyt
 def test_the_seed_chooses_the_episodes(images: SplitImages) -> None:
     table = np.random.default_rng(0).normal(size=(len(images), 2))
     first, again, other = (
-        evaluate(lambda i: table[i], images, lk.SquaredEuclidean(), **FORM, episodes=30, seed=seed).per_episode
+        evaluate(table_of(images, table), lk.SquaredEuclidean(), FORM, episodes=30, seed=seed).per_episode
         for seed in (4, 4, 5)
     )
     assert np.array_equal(first, again)
@@ -83,9 +92,9 @@ def test_the_seed_chooses_the_episodes(images: SplitImages) -> None:
 def test_embeddings_that_are_not_finite_are_an_error(images: SplitImages) -> None:
     table = np.full((len(images), 2), np.nan)
     with pytest.raises(CheckFailed, match="not finite"):
-        evaluate(lambda i: table[i], images, lk.SquaredEuclidean(), **FORM, episodes=2, seed=0)
+        evaluate(table_of(images, table), lk.SquaredEuclidean(), FORM, episodes=2, seed=0)
 
 
 def test_an_episode_that_the_split_cannot_give_is_an_error(images: SplitImages) -> None:
     with pytest.raises(UserError, match="the smallest class of the test split has 5 images"):
-        evaluate(lambda i: np.zeros((6, 2)), images, lk.Cosine(), way=2, shot=3, query=3, episodes=2, seed=0)
+        evaluate(table_of(images, np.zeros((36, 2))), lk.Cosine(), EpisodeForm(2, 3, 3), episodes=2, seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Callable
 
 import numpy as np
@@ -9,24 +10,25 @@ import pytest
 
 import leakysm as lk
 from leakysm.data import Dataset
-from leakysm.episodes import sample
-from leakysm.errors import CheckFailed
+from leakysm.episodes import EpisodeForm, sample
+from leakysm.errors import CheckFailed, UserError
 from leakysm.optim import SGD
 from leakysm.runs import TrainConfig
-from leakysm.training import Trainer
+from leakysm.runs.build import build_trainer
+from leakysm.training import SplitImages, Trainer
 
 Make = Callable[..., TrainConfig]
 
 
 def test_a_step_is_loss_gradient_update_and_running_statistics(data: Dataset, config: Make) -> None:
     settings = config(optimizer="sgd", learning_rate=0.01)
-    trainer = Trainer(settings, data, lk.backend("numpy"))
+    trainer = build_trainer(settings, data, lk.backend("numpy"))
     net, metric, train = lk.Conv4(1, seed=5), settings.metric, data.split("train")
     optimizer = SGD(0.01, halve_every=3)
     for k in range(2):
         step = trainer.step()
         episode = sample(train.starts, 3, 1, 2, seed=5, split="train", episode=k)
-        z, saved = net.forward(data.to_float(train.images[np.concatenate([episode.support, episode.query])]))
+        z, saved = net.forward(data.inputs.to_float(train.images[np.concatenate([episode.support, episode.query])]))
         arguments = (z[:3], episode.support_labels, z[3:], episode.query_labels)
         loss = lk.prototypical_loss(*arguments, distance=metric)
         dz = np.concatenate(lk.prototypical_loss_vjp(*arguments, distance=metric))
@@ -44,7 +46,7 @@ def test_a_step_is_loss_gradient_update_and_running_statistics(data: Dataset, co
 @pytest.mark.parametrize("distance", ["squared-euclidean", "leaky", "euclidean", "cosine"])
 def test_every_distance_learns(data: Dataset, config: Make, distance: str) -> None:
     parameters = {} if distance == "leaky" else {"threshold": None, "slope": None, "per": None}
-    trainer = Trainer(config(distance=distance, halve_every=0, **parameters), data, lk.backend("numpy"))
+    trainer = build_trainer(config(distance=distance, halve_every=0, **parameters), data, lk.backend("numpy"))
     losses = [trainer.step().loss for _ in range(12)]
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
@@ -52,7 +54,7 @@ def test_every_distance_learns(data: Dataset, config: Make, distance: str) -> No
 @pytest.mark.parametrize("backend", ["numpy", "reference"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_changes_nothing(data: Dataset, config: Make, backend: str, value: float) -> None:
-    trainer = Trainer(config(), data, lk.backend(backend))
+    trainer = build_trainer(config(), data, lk.backend(backend))
     trainer.step()
     trainer.net.parameters["block4.shift"][:] = value
     before = {name: array.copy() for part in trainer.state() for name, array in part.items()}
@@ -67,7 +69,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(data: Dataset, config: Make, 
 def test_a_gradient_that_is_not_finite_changes_nothing(
     data: Dataset, config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(config(), data, lk.backend("numpy"))
+    trainer = build_trainer(config(), data, lk.backend("numpy"))
     real = trainer.net.backward
 
     def overflowing(saved: object, dz: np.ndarray) -> np.ndarray:
@@ -88,7 +90,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
 def test_a_gradient_whose_square_overflows_never_reaches_adam(
     data: Dataset, config: Make, monkeypatch: pytest.MonkeyPatch, optimizer: str, largest: float | None
 ) -> None:
-    trainer = Trainer(config(optimizer=optimizer, learning_rate=1e-30), data, lk.backend("numpy"))
+    trainer = build_trainer(config(optimizer=optimizer, learning_rate=1e-30), data, lk.backend("numpy"))
     real = trainer.net.backward
 
     def huge(saved: object, dz: np.ndarray) -> np.ndarray:
@@ -109,7 +111,7 @@ def test_a_gradient_whose_square_overflows_never_reaches_adam(
 
 
 def test_an_optimizer_that_is_not_finite_is_not_worth_keeping(data: Dataset, config: Make) -> None:
-    trainer = Trainer(config(), data, lk.backend("numpy"))
+    trainer = build_trainer(config(), data, lk.backend("numpy"))
     trainer.step()
     trainer.require_finite_state()
     trainer.optimizer.slots["second_moment"][3] = np.inf
@@ -119,7 +121,7 @@ def test_an_optimizer_that_is_not_finite_is_not_worth_keeping(data: Dataset, con
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_restored_trainer_goes_on_bit_for_bit(data: Dataset, config: Make, optimizer: str) -> None:
-    first, second = (Trainer(config(optimizer=optimizer), data, lk.backend("numpy")) for _ in range(2))
+    first, second = (build_trainer(config(optimizer=optimizer), data, lk.backend("numpy")) for _ in range(2))
     for _ in range(2):
         first.step()
     second.load_state(*first.state(), first.episode)
@@ -130,6 +132,20 @@ def test_a_restored_trainer_goes_on_bit_for_bit(data: Dataset, config: Make, opt
 
 
 def test_threads_do_not_change_a_bit(data: Dataset, config: Make) -> None:
-    one, two = (Trainer(config(), data, lk.backend("numpy", threads=n)) for n in (1, 2))
+    one, two = (build_trainer(config(), data, lk.backend("numpy", threads=n)) for n in (1, 2))
     assert [one.step() for _ in range(3)] == [two.step() for _ in range(3)]
     assert one.net.vector.tobytes() == two.net.vector.tobytes()
+
+
+def test_the_example_in_its_docstring_holds() -> None:
+    (example,) = doctest.DocTestFinder(recurse=False).find(Trainer, globs={})
+    outcome = doctest.DocTestRunner().run(example)
+    assert (outcome.failed, outcome.attempted) == (0, len(example.examples))
+    assert outcome.attempted > 5
+
+
+def test_images_on_another_engine_than_the_nets_are_refused(data: Dataset) -> None:
+    images = SplitImages(lk.backend("numpy"), data, "train")
+    net = lk.Conv4(engine=lk.backend("reference"))
+    with pytest.raises(UserError, match="images and net are on two engines"):
+        Trainer(images, net, lk.Cosine(), SGD(0.01), EpisodeForm(3, 1, 2), seed=0)

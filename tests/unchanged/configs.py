@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.data import ClassSet, Dataset
+from leakysm.data.inputs import InputFormat
 from leakysm.runs.defaults import fit, with_defaults
 from tests.unchanged.looked import Looked
 
@@ -51,7 +52,7 @@ def _stand_in(name: str, classes: int, pictures: int) -> Dataset:
         return ClassSet(np.zeros((classes * pictures, 1, 1, 1), np.uint8), starts, names)
 
     splits = {part: split(part) for part in ("train", "test")}
-    return Dataset(name, splits, np.zeros(1, np.float32), np.ones(1, np.float32), "")
+    return Dataset(name, splits, InputFormat.unscaled((1, 1, 1)), "")
 
 
 ITEMS = {"config": look}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def _member(value: Any) -> str:
 def _signature(function: Any) -> str:
     """Names, order, kinds and defaults of the parameters."""
     parameters = inspect.signature(function).parameters.values()
-    return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
+    text = str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # the address of a default that is a function
 
 
 ITEMS = {"names": look}

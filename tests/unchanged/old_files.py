@@ -86,13 +86,13 @@ def _begin(work: Path) -> None:
 
 def _stop(run: Path) -> None:
     """Train on, until somebody presses Ctrl-C."""
-    from leakysm.runs import Progress, RunFolder, prepare, train
+    from leakysm.runs import Progress, RunFolder, resolve, train
 
     def press(progress: Progress) -> None:
         if progress.phase == "train" and progress.done == STOPPED_AFTER:
             raise KeyboardInterrupt
 
-    config, data = prepare({}, RunFolder(run))
+    config, data = resolve({}, folder=RunFolder(run))
     with suppress(KeyboardInterrupt):
         train(config, data=data, out=run, resume=True, report=press)
 

@@ -247,7 +247,7 @@ def test_what_an_engine_does_not_have_is_refused(run) -> None:
 def test_an_unknown_flag_is_bad_use(run) -> None:
     result = run("vectors", "list", "--flag", "typo")
     assert result.exit_code == 2
-    assert "flag is 'typo'; one of plain, " in result.stderr
+    assert "flag is 'typo'; choose one of plain, " in result.stderr
 
 
 @pytest.mark.parametrize("command", [("check",), ("make", "--out", "new")])

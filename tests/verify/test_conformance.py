@@ -14,6 +14,7 @@ import pytest
 import leakysm as lk
 from leakysm.errors import UserError
 from leakysm.ops import registry as operations
+from leakysm.tables import columns
 from leakysm.verify import registry
 from leakysm.verify.adapters import ModuleImplementation, arrays_named
 from leakysm.verify.bounds import Bound, Exact
@@ -27,7 +28,6 @@ from leakysm.verify.report import (
     SUMMARY_HEADER,
     Row,
     as_json,
-    columns,
     error_rows,
     problems,
     summary_rows,
@@ -354,7 +354,9 @@ def test_jax_runs_each_dtype_as_its_users_do(tmp_path: Path) -> None:
 
     offered = SimpleNamespace(cross_entropy=cross_entropy)
     implementation = ModuleImplementation(offered, arrays_named("jax"), "offered")
-    conform(implementation, operations=["cross_entropy"], settings=Settings(examples=0, shrink_seconds=0))
+    conform(
+        implementation, operations=["cross_entropy"], settings=Settings(examples=0, shrink_seconds=0, most_numbers=12)
+    )
     assert seen == {("float32", "int32", False), ("float64", "int64", True)}
     assert not jax.config.jax_enable_x64
 
@@ -508,7 +510,8 @@ def test_the_code_loads_what_was_checked(tmp_path: Path, monkeypatch: pytest.Mon
     for folder in (tmp_path, tmp_path / "sub"):
         (folder / "losses.py").write_text(text)
     monkeypatch.chdir(tmp_path)
-    found = conform_module(target, operations=["relu"], settings=QUICK).rows[-1]
+    settings = replace(QUICK, shrink_seconds=20.0)  # shrinking ends when nothing smaller fails
+    found = conform_module(target, operations=["relu"], settings=settings).rows[-1]
     code = f"{found.counterexample}\nassert 0 < x.max() < 1e-2 and result.max() == 0"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

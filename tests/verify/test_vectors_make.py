@@ -30,7 +30,7 @@ CASES = (
 
 
 def test_made_cases_are_kept_by_the_engine() -> None:
-    checked = check_engine(lk.backend("reference"), {case: case_group(truth(case)) for case in CASES})
+    checked = check_engine(lk.backend("reference"), {case: case_group(truth(case)) for case in CASES}, lk.Conv4)
     assert (checked.failures, checked.cases) == ([], len(CASES))
 
 

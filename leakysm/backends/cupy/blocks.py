@@ -1,4 +1,4 @@
-"""The fused pairs: conv2d, and convolution, batch norm, ReLU and max pool in three kernels forward.
+"""The convolution's operations: conv2d, and convolution, batch norm, ReLU and max pool in three kernels forward.
 
 What goes where, per block: `convolve` also gathers the batch's statistics while its tile is at hand; `pool` reads the
 result once, picks each window's winner before it normalises (see norm_pool.cu) and keeps the winners; backward,
@@ -8,29 +8,42 @@ first layer, where only the weights want that gradient, it is never written.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
-from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent, single_or_double
+from leakysm import ops
+from leakysm.backends.checks import check_batch, check_block, check_convolution, check_cotangent
 from leakysm.backends.cupy.convolution import (
-    COLUMNS,
-    SMALL_ROWS,
     Slices,
     Statistics,
-    ceil_div,
-    contiguous,
     convolve,
     image_gradient,
     products,
     turn,
     weight_gradient,
 )
-from leakysm.backends.cupy.kernels import Kernels
+from leakysm.backends.cupy.kernels import (
+    COLUMNS,
+    LANES,
+    NARROW_ROWS,
+    PACK,
+    THREADS,
+    TILE,
+    TILE_THREADS,
+    Kernels,
+    ceil_div,
+)
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS
 from leakysm.ops.batch_norm_inference import variance_gradient
 
-THREADS, LANES, TILE = 256, 16, 256  # as in norm_pool.cu
+
+class Factors(NamedTuple):
+    """What conv2d's backward pass needs: x (N, H, W, C) and w (3, 3, C, F)."""
+
+    x: Array
+    w: Array
 
 
 class Saved(NamedTuple):
@@ -48,13 +61,11 @@ class Saved(NamedTuple):
 def batch_statistics(kernels: Kernels, z: Array, tiles: Statistics, eps: float) -> tuple[Array, Array, Array]:
     """Mean, biased variance and 1 / sigma of each channel of z (N, H, W, F), (F,)."""
     F, count = tiles.mean.shape
-    mean, variance, inverse = (kernels.xp.empty(F, tiles.mean.dtype) for _ in range(3))
-    kernels.launch(
-        f"finish_statistics<{kernels.c_type(mean)}>",
-        (F,), THREADS,
-        z, tiles.mean, tiles.square, mean, variance, inverse, count, tiles.rows, z.size // F, mean.dtype.type(eps),
-    )  # fmt: skip
-    return mean, variance, inverse
+    mean, variance, inverse = (kernels.xp.empty(F, z.dtype) for _ in range(3))
+    outputs = (mean, variance, inverse)
+    sizes = (count, tiles.rows, z.size // F)
+    kernels.launch("finish_statistics", (F,), THREADS, z, tiles.mean, tiles.square, *outputs, *sizes, float(eps))
+    return outputs
 
 
 def pool(kernels: Kernels, z: Array, channels: tuple[Array, ...]) -> tuple[Array, Array, Array]:
@@ -62,9 +73,8 @@ def pool(kernels: Kernels, z: Array, channels: tuple[Array, ...]) -> tuple[Array
     N, H, W, F = z.shape
     xp, shape = kernels.xp, (N, H // 2, W // 2, F)
     y, winner, place = xp.empty(shape, z.dtype), xp.empty(shape, z.dtype), xp.empty(shape, xp.uint8)
-    v = kernels.width(z, y, winner, *channels)
-    grid = (ceil_div(y.size // v, THREADS),)
-    kernels.launch(f"pool<{kernels.c_type(z)}, {v}>", grid, THREADS, z, *channels, y, winner, place, N, H, W, F)
+    grid = (ceil_div(y.size // PACK, THREADS),)
+    kernels.launch("pool", grid, THREADS, z, *channels, y, winner, place, N, H, W, F)
     return y, winner, place
 
 
@@ -75,10 +85,9 @@ def channel_gradients(kernels: Kernels, saved: Saved, dy: Array, dscale: Array, 
     tiles = ceil_div(rows, TILE)
     sums = kernels.xp.empty((2, F, tiles), dy.dtype)
     mean, inverse, _, _ = saved.channels
-    c, v = kernels.c_type(dy), kernels.width(dy, saved.winner, mean, inverse)
-    grid = (tiles, ceil_div(F, LANES * v))
-    kernels.launch(f"pool_sums<{c}, {v}>", grid, THREADS, dy, saved.winner, saved.place, mean, inverse, sums, rows, F)
-    kernels.launch(f"finish_sums<{c}>", (F,), THREADS, sums, dscale, dshift, tiles, F)
+    grid = (tiles, ceil_div(F, LANES * PACK))
+    kernels.launch("pool_sums", grid, THREADS, dy, saved.winner, saved.place, mean, inverse, sums, rows, F)
+    kernels.launch("finish_sums", (F,), THREADS, sums, dscale, dshift, tiles, F)
 
 
 def convolution_gradient(
@@ -88,39 +97,55 @@ def convolution_gradient(
     N, H, W, F = saved.z.shape
     dz = kernels.xp.empty_like(saved.z)
     channels = (*saved.channels[:3], dscale, dshift)
-    v = kernels.width(saved.z, dy, *channels)
-    grid = (ceil_div(N * ceil_div(H, 2) * ceil_div(W, 2) * (F // v), THREADS),)
+    grid = (ceil_div(N * ceil_div(H, 2) * ceil_div(W, 2) * (F // PACK), THREADS),)
     n = N * H * W if training else 0
-    kernels.launch(
-        f"unpool<{kernels.c_type(dz)}, {v}>",
-        grid, THREADS,
-        saved.z, dy, saved.place, *channels, dz, N, H, W, F, n,
-    )  # fmt: skip
+    kernels.launch("unpool", grid, THREADS, saved.z, dy, saved.place, *channels, dz, N, H, W, F, n)
     return dz
 
 
 def first_weight_gradient(kernels: Kernels, saved: Saved, dy: Array, dw: Array, dscale: Array, dshift: Array) -> None:
-    """Into dw (3, 3, C, F), where no dx is needed: dz is made as the product takes it, never stored, if it can be."""
+    """Into dw (3, 3, C, F), where no dx is needed: dz is made as the product takes it, never stored."""
     N, H, W, F = saved.z.shape
     C, pixels = saved.x.shape[3], N * H * W
     channels = (*saved.channels[:3], dscale, dshift)
-    c, v = kernels.c_type(dw), kernels.width(saved.z, dy, dw, *channels)
-    if c == "double" or v == 1:
-        weight_gradient(kernels, saved.x, convolution_gradient(kernels, saved, dy, dscale, dshift, training=True), dw)
-        return
-    slices = Slices.of(kernels, pixels, C, F, dw.dtype)
+    slices = Slices.of(kernels, saved.x, F, kernels.tiling.first_slices)
     kernels.launch(
-        f"first_weight_gradient<{c}, {v}, {products(kernels, c)}>",
-        (ceil_div(9 * C, SMALL_ROWS), ceil_div(F, COLUMNS), slices.number), 128,
+        f"first_weight_gradient<{NARROW_ROWS}, {products(kernels)}>",
+        (ceil_div(9 * C, NARROW_ROWS) * slices.number, ceil_div(F, COLUMNS)), TILE_THREADS,
         saved.x, saved.z, dy, saved.place, *channels, slices.partial, N, H, W, C, F, pixels, slices.length,
     )  # fmt: skip
     slices.add_up(kernels, dw)
 
 
+def input_gradient(kernels: Kernels, x: Array, w: Array, dz: Array) -> Array:
+    """dx (N, H, W, C) of the convolution of x with w: where C is no multiple of PACK, by the reference operation."""
+    if x.shape[3] % PACK:
+        dx: Array = ops.conv2d_vjp(x, w, dz)[0]
+        return dx
+    return image_gradient(kernels, turn(kernels, w), dz)
+
+
+def conv2d_forward(kernels: Kernels, x: Array, w: Array) -> tuple[Array, Factors]:
+    """conv2d by the implicit matrix product."""
+    check_convolution(x, w)
+    x, w = kernels.contiguous(x, w)
+    return convolve(kernels, x, w)[0], Factors(x, w)
+
+
+def conv2d_backward(kernels: Kernels, saved: Factors, dy: Array) -> tuple[Array, Array]:
+    """dx, dw of `conv2d_forward`."""
+    x, w = saved
+    check_cotangent(dy, x, (*x.shape[:3], w.shape[3]))
+    (dy,) = kernels.contiguous(dy)
+    dw = kernels.xp.empty_like(w)
+    weight_gradient(kernels, x, dy, dw)
+    return input_gradient(kernels, x, w, dy), dw
+
+
 def block_forward(
     kernels: Kernels, x: Array, w: Array, scale: Array, shift: Array, *, eps: float
 ) -> tuple[tuple[Array, Array, Array], Saved]:
-    """((y, mean, variance), saved) of contiguous arrays, normalised by the batch."""
+    """((y, mean, variance), saved) of arrays as the kernels read them, normalised by the batch. Checks nothing."""
     z, tiles = convolve(kernels, x, w, statistics=True)
     assert tiles is not None
     mean, variance, inverse = batch_statistics(kernels, z, tiles, eps)
@@ -129,86 +154,64 @@ def block_forward(
     return (y, mean, variance), Saved(x, w, channels, z, winner, place)
 
 
-def conv2d_pair(kernels: Kernels) -> Pair:
-    """conv2d by the implicit matrix product."""
-
-    def forward(x: Array, w: Array) -> tuple[Array, Any]:
-        check_convolution(x, w)
-        x, w = contiguous(kernels.xp, x, w)
-        return convolve(kernels, x, w)[0], (x, w)
-
-    def backward(saved: Any, dy: Array) -> tuple[Array, Array]:
-        x, w = saved
-        check_cotangent(dy, x, (*x.shape[:3], w.shape[3]))
-        (dy,) = contiguous(kernels.xp, dy)
-        dw = kernels.xp.empty_like(w)
-        weight_gradient(kernels, x, dy, dw)
-        return image_gradient(kernels, turn(kernels, w), dy), dw
-
-    return Pair(forward, backward)
+def conv_block_forward(
+    kernels: Kernels, x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS
+) -> tuple[tuple[Array, Array, Array], Saved]:
+    """y = max_pool2d(relu(batch_norm(conv2d(x, w)))) with the batch's own statistics, mean and variance; saved."""
+    check_block(eps, x, w, scale=scale, shift=shift)
+    check_batch(x)
+    return block_forward(kernels, *kernels.contiguous(x, w, scale, shift), eps=eps)
 
 
-def conv_block_pair(kernels: Kernels) -> Pair:
-    """max_pool2d(relu(batch_norm(conv2d(x, w)))) with the batch's own statistics."""
-
-    def forward(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Any, Any]:
-        check_block(eps, x, w, scale=scale, shift=shift)
-        check_batch(x)
-        return block_forward(kernels, *contiguous(kernels.xp, x, w, scale, shift), eps=eps)
-
-    def backward(saved: Saved, dy: Array, needs_dx: bool = True) -> tuple[Array | None, ...]:
-        check_cotangent(dy, saved.x, saved.winner.shape)
-        (dy,) = contiguous(kernels.xp, dy)
-        dw, dscale, dshift = (kernels.xp.empty_like(a) for a in (saved.w, *saved.channels[2:]))
-        channel_gradients(kernels, saved, dy, dscale, dshift)
-        if not needs_dx:
-            first_weight_gradient(kernels, saved, dy, dw, dscale, dshift)
-            return None, dw, dscale, dshift
-        dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
-        weight_gradient(kernels, saved.x, dz, dw)
-        return image_gradient(kernels, turn(kernels, saved.w), dz), dw, dscale, dshift
-
-    return Pair(forward, backward)
+def conv_block_backward(kernels: Kernels, saved: Saved, dy: Array, needs_dx: bool = True) -> tuple[Array | None, ...]:
+    """dx (None if not needed), dw, dscale, dshift of `conv_block_forward`."""
+    check_cotangent(dy, saved.x, saved.winner.shape)
+    (dy,) = kernels.contiguous(dy)
+    dw, dscale, dshift = (kernels.xp.empty_like(a) for a in (saved.w, *saved.channels[2:]))
+    channel_gradients(kernels, saved, dy, dscale, dshift)
+    if not needs_dx:
+        first_weight_gradient(kernels, saved, dy, dw, dscale, dshift)
+        return None, dw, dscale, dshift
+    dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
+    weight_gradient(kernels, saved.x, dz, dw)
+    return input_gradient(kernels, saved.x, saved.w, dz), dw, dscale, dshift
 
 
-def conv_block_inference_pair(kernels: Kernels) -> Pair:
-    """The block with given statistics."""
+def conv_block_inference_forward(
+    kernels: Kernels, x: Array, w: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = EPS
+) -> tuple[Array, Saved]:
+    """y of the block with given statistics, and saved."""
+    check_block(eps, x, w, scale=scale, shift=shift, mean=mean, variance=variance)
+    x, w, scale, shift, mean, variance = kernels.contiguous(x, w, scale, shift, mean, variance)
+    F = w.shape[3]
+    inverse = kernels.xp.empty_like(variance)
+    kernels.launch("invert_deviation", (ceil_div(F, THREADS),), THREADS, variance, inverse, F, float(eps))
+    channels = (mean, inverse, scale, shift)
+    z, _ = convolve(kernels, x, w)
+    y, winner, place = pool(kernels, z, channels)
+    return y, Saved(x, w, channels, z, winner, place)
 
-    def forward(
-        x: Array, w: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = EPS
-    ) -> tuple[Array, Any]:
-        check_block(eps, x, w, scale=scale, shift=shift, mean=mean, variance=variance)
-        x, w, scale, shift, mean, variance = contiguous(kernels.xp, x, w, scale, shift, mean, variance)
-        F = w.shape[3]
-        inverse = kernels.xp.empty_like(variance)
-        name = f"invert_deviation<{kernels.c_type(x)}>"
-        kernels.launch(name, (ceil_div(F, THREADS),), THREADS, variance, inverse, F, x.dtype.type(eps))
-        channels = (mean, inverse, scale, shift)
-        z, _ = convolve(kernels, x, w)
-        y, winner, place = pool(kernels, z, channels)
-        return y, Saved(x, w, channels, z, winner, place)
 
-    def backward(saved: Saved, dy: Array) -> tuple[Array, ...]:
-        check_cotangent(dy, saved.x, saved.winner.shape)
-        (dy,) = contiguous(kernels.xp, dy)
-        dw, dscale, dshift = (kernels.xp.empty_like(a) for a in (saved.w, *saved.channels[2:]))
-        channel_gradients(kernels, saved, dy, dscale, dshift)
-        dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=False)
-        weight_gradient(kernels, saved.x, dz, dw)
-        _, inverse, scale, _ = saved.channels
-        dmean = -scale * inverse * dshift
-        dvariance = variance_gradient(kernels.xp, scale, inverse, dscale)
-        dx = image_gradient(kernels, turn(kernels, saved.w), dz)
-        return dx, dw, dscale, dshift, dmean, dvariance
-
-    return Pair(forward, backward)
+def conv_block_inference_backward(kernels: Kernels, saved: Saved, dy: Array) -> tuple[Array, ...]:
+    """dx, dw, dscale, dshift, dmean, dvariance of `conv_block_inference_forward`."""
+    check_cotangent(dy, saved.x, saved.winner.shape)
+    (dy,) = kernels.contiguous(dy)
+    dw, dscale, dshift = (kernels.xp.empty_like(a) for a in (saved.w, *saved.channels[2:]))
+    channel_gradients(kernels, saved, dy, dscale, dshift)
+    dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=False)
+    weight_gradient(kernels, saved.x, dz, dw)
+    _, inverse, scale, _ = saved.channels
+    dmean = -scale * inverse * dshift
+    dvariance = variance_gradient(kernels.xp, scale, inverse, dscale)
+    return input_gradient(kernels, saved.x, saved.w, dz), dw, dscale, dshift, dmean, dvariance
 
 
 def block_pairs(kernels: Kernels) -> dict[str, Pair]:
-    """The pairs of this file, by operation."""
-    pairs = {
-        "conv2d": conv2d_pair(kernels),
-        "conv_block": conv_block_pair(kernels),
-        "conv_block_inference": conv_block_inference_pair(kernels),
+    """The pairs of this file, by operation: for float32, and filters that are a multiple of PACK."""
+    return {
+        "conv2d": Pair(partial(conv2d_forward, kernels), partial(conv2d_backward, kernels)),
+        "conv_block": Pair(partial(conv_block_forward, kernels), partial(conv_block_backward, kernels)),
+        "conv_block_inference": Pair(
+            partial(conv_block_inference_forward, kernels), partial(conv_block_inference_backward, kernels)
+        ),
     }
-    return {name: single_or_double(name, pair) for name, pair in pairs.items()}

@@ -6,26 +6,30 @@
 #define SHARED(name, ...) __shared__ __VA_ARGS__ name  // one block's shared memory: a name and its type
 #endif
 
-// V values that are loaded and stored in one access.
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-    T v[V];
+// Numbers that the host must know too come from kernels.py, as LEAKYSM_...
+constexpr int V = LEAKYSM_PACK;  // channels that a thread reads and writes at once
+
+// N values that are loaded and stored in one access.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+    T v[N];
 };
 
-template <int V, class T>
-__device__ inline Pack<T, V> load(const T* from) {
-    return *reinterpret_cast<const Pack<T, V>*>(from);
+template <int N, class T>
+__device__ inline Pack<T, N> load(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
 }
 
-template <int V, class T>
-__device__ inline void store(T* to, const Pack<T, V>& pack) {
-    *reinterpret_cast<Pack<T, V>*>(to) = pack;
+template <int N, class T>
+__device__ inline void store(T* to, const Pack<T, N>& pack) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
 // Division of 0 <= n < 2^31 by a divisor that is fixed for the kernel: a product and a shift (Granlund & Montgomery 1994).
 struct Divider {
     unsigned divisor, magic, shift;
 
+    Divider() = default;  // in shared memory, to be set by one thread
     __device__ explicit Divider(int d) : divisor(d), shift(0) {
         while ((1ull << shift) < divisor) ++shift;
         magic = static_cast<unsigned>(((1ull << 32) * ((1ull << shift) - divisor)) / divisor + 1);
@@ -80,7 +84,6 @@ __device__ inline void copies_wait() {
 }
 
 // 1 where a value is inf or NaN.
-template <class T>
-__device__ inline bool not_finite(T value) {
-    return !(value - value == T(0));
+__device__ inline bool not_finite(float value) {
+    return !(value - value == 0);
 }

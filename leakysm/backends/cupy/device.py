@@ -1,4 +1,4 @@
-"""Our kernels on a CUDA device, through CuPy: compiled by nvrtc, launched one by one or as one CUDA graph."""
+"""Our kernels on a CUDA device, through CuPy: launched one by one or as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -8,42 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, compile_options, instances
+from leakysm.backends.cupy.compiler import Compiler
+from leakysm.backends.cupy.failures import told_in_one_line
+from leakysm.backends.cupy.kernels import Kernels, Launch, Tiling, instances
 
 
 class CudaKernels(Kernels):
-    """Kernels on the current CUDA device, compiled at first use by nvrtc and kept in CuPy's cache on disk."""
+    """Kernels on CUDA device number `device`, compiled at first use."""
 
-    def __init__(self, cupy: Any, *, products: str = "ORDINARY") -> None:
+    def __init__(self, cupy: Any, device: int = 0, *, products: str = "ORDINARY") -> None:
         self.xp = cupy
+        self.device = device
         self.products = products
-        self.names = instances(products)
-        self.files = {name: file for file, names in self.names.items() for name in names}
-        self.modules: dict[str, Any] = {}
-        self.functions: dict[str, Any] = {}
-
-    def module(self, file: str) -> Any:
-        """The compiled file."""
-        if file not in self.modules:
-            self.modules[file] = self.xp.RawModule(
-                code=(FOLDER / file).read_text(),
-                options=compile_options(),
-                name_expressions=self.names[file],
-            )
-        return self.modules[file]
+        self.tiling = Tiling()
+        self.compiler = Compiler(cupy, instances(products))
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
 
-    def function(self, name: str) -> Any:
-        """The loaded kernel."""
-        if name not in self.functions:
-            self.functions[name] = self.module(self.files[name]).get_function(name)
-        return self.functions[name]
+    def told(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        return told_in_one_line(self.xp, call, self.device)
 
     def start(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         null = np.uint64(0)
-        self.function(name)(grid, block, tuple(null if a is None else a for a in arguments))
+        self.compiler.function(name)(grid, block, tuple(null if a is None else a for a in arguments))
 
     def host_buffer(self, size: int, dtype: Any) -> np.ndarray:
         import cupyx
@@ -55,8 +43,7 @@ class CudaKernels(Kernels):
         self, launches: list[Launch], given: tuple[Any, np.ndarray], result: tuple[Any, np.ndarray]
     ) -> Callable[[], None]:
         """One CUDA graph, the copies included."""
-        for launch in launches:
-            self.function(launch.name)  # compiled and loaded now: capture allows neither
+        self.compiler.load(launch.name for launch in launches)  # now: capture allows neither compiling nor loading
         (device_in, host_in), (device_out, host_out) = given, result
         cuda = self.xp.cuda
         runtime = cuda.runtime

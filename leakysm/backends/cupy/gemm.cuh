@@ -1,33 +1,33 @@
 // One block's share of a matrix product: a BM x 64 tile of sum_k a(row, k) b(k, column), with the operands brought through
-// shared memory in slices of 16 k by asynchronous copies, three slices deep. Float or double on the ordinary units, float
-// rounded to TF32 on the tensor cores, or float split into parts of TF32 on them, to float's own accuracy.
+// shared memory in slices of 16 k by asynchronous copies, three slices deep. On the ordinary units, rounded to TF32 on the
+// tensor cores, or split into parts of TF32 on them, to float's own accuracy.
 // The order of every sum is fixed: same inputs, same bits.
 #pragma once
 #include "common.cuh"
 
-enum Products { ORDINARY, TF32, SPLIT };
+enum Products { LEAKYSM_PRODUCTS };
 
-constexpr int BN = 64;        // columns of a tile
-constexpr int BK = 16;        // length of a slice of the sum
-constexpr int STAGES = 3;     // slices in flight
-constexpr int B_STRIDE = BN + 8;  // padded, so that a warp's accesses meet different banks
+constexpr int BN = LEAKYSM_COLUMNS;  // columns of a tile
+constexpr int BK = LEAKYSM_DEPTH;    // length of a slice of the sum
+constexpr int STAGES = 3;            // slices in flight
+constexpr int B_STRIDE = BN + 8;     // padded, so that a warp's accesses meet different banks
 constexpr int C_STRIDE = BN + 4;
 
 // One slice of both operands. A_BY_ROW: a is [BM][BK], as a convolution reads it; else [BK][BM], as a weight gradient does.
-template <class T, int BM, bool A_BY_ROW>
+template <int BM, bool A_BY_ROW>
 struct alignas(32) Stage {
     static constexpr int A_STRIDE = A_BY_ROW ? BK + 4 : BM + 8;
-    T a[(A_BY_ROW ? BM : BK) * A_STRIDE];
-    T b[BK * B_STRIDE];
+    float a[(A_BY_ROW ? BM : BK) * A_STRIDE];
+    float b[BK * B_STRIDE];
 };
 
 // The tile on the ordinary units: every thread holds TM x TN results in registers.
-template <class T, int BM, int THREADS, bool A_BY_ROW>
+template <int BM, int THREADS, bool A_BY_ROW>
 struct Ordinary {
     static constexpr int TN = BM > 64 ? 8 : 4, TX = BN / TN, TY = THREADS / TX, TM = BM / TY;
     static_assert(TX * TY == THREADS && TM * TY == BM && TM % 4 == 0, "the threads must tile the block");
-    using Slice = Stage<T, BM, A_BY_ROW>;
-    T sum[TM][TN] = {};
+    using Slice = Stage<BM, A_BY_ROW>;
+    float sum[TM][TN] = {};
 
     // Rows and columns of a thread are spread so that a warp reads whole lines of banks.
     static __device__ int row(int i) {
@@ -39,17 +39,17 @@ struct Ordinary {
     __device__ void add(const Slice& slice) {
 #pragma unroll
         for (int k = 0; k < BK; k += 4) {
-            T a[4][TM];
+            float a[4][TM];
 #pragma unroll
             for (int i = 0; i < TM; i += A_BY_ROW ? 1 : 4) {
                 if (A_BY_ROW) {
-                    const Pack<T, 4> p = load<4>(slice.a + row(i) * Slice::A_STRIDE + k);
+                    const Pack<float, 4> p = load<4>(slice.a + row(i) * Slice::A_STRIDE + k);
 #pragma unroll
                     for (int q = 0; q < 4; ++q) a[q][i] = p.v[q];
                 } else {
 #pragma unroll
                     for (int q = 0; q < 4; ++q) {
-                        const Pack<T, 4> p = load<4>(slice.a + (k + q) * Slice::A_STRIDE + row(i));
+                        const Pack<float, 4> p = load<4>(slice.a + (k + q) * Slice::A_STRIDE + row(i));
 #pragma unroll
                         for (int r = 0; r < 4; ++r) a[q][i + r] = p.v[r];
                     }
@@ -59,7 +59,7 @@ struct Ordinary {
             for (int q = 0; q < 4; ++q) {
 #pragma unroll
                 for (int j = 0; j < TN; j += 4) {
-                    const Pack<T, 4> b = load<4>(slice.b + (k + q) * B_STRIDE + column(j / 4));
+                    const Pack<float, 4> b = load<4>(slice.b + (k + q) * B_STRIDE + column(j / 4));
 #pragma unroll
                     for (int i = 0; i < TM; ++i)
 #pragma unroll
@@ -69,13 +69,21 @@ struct Ordinary {
         }
     }
 
-    __device__ void write(T* c) const {
+    // f(row, column, values) for all results of this thread, in packs of neighbouring columns.
+    template <class F>
+    __device__ void each(F f) const {
 #pragma unroll
         for (int i = 0; i < TM; ++i)
 #pragma unroll
             for (int j = 0; j < TN; j += 4)
-                store<4>(c + row(i) * C_STRIDE + column(j / 4),
-                         Pack<T, 4>{{sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]}});
+                f(row(i), column(j / 4), Pack<float, 4>{{sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]}});
+    }
+
+    __device__ void clear() {
+#pragma unroll
+        for (int i = 0; i < TM; ++i)
+#pragma unroll
+            for (int j = 0; j < TN; ++j) sum[i][j] = 0;
     }
 };
 
@@ -106,11 +114,11 @@ __device__ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const uns
 }
 
 // The tile on the tensor cores: a warp holds 32 rows.
-template <class T, int BM, int THREADS, bool A_BY_ROW>
+template <int BM, int THREADS, bool A_BY_ROW>
 struct TensorCores {
     static constexpr int WARPS_M = BM / 32, WARPS_N = THREADS / 32 / WARPS_M, NI = BN / 8 / WARPS_N;
     static_assert(WARPS_M * WARPS_N * 32 == THREADS && NI * WARPS_N * 8 == BN, "the warps must tile the block");
-    using Slice = Stage<T, BM, A_BY_ROW>;
+    using Slice = Stage<BM, A_BY_ROW>;
     float sum[2][NI][4] = {};
 
     // mma's lanes: a group of four lanes holds a row of a and d, a column of b.
@@ -123,6 +131,7 @@ struct TensorCores {
     }
 
     __device__ void add(const Slice& slice) {
+        __syncwarp();  // the warp's matrix instruction wants all its threads
 #pragma unroll
         for (int k = 0; k < BK; k += 8) {
             const int t = k + member();
@@ -146,14 +155,25 @@ struct TensorCores {
         }
     }
 
-    __device__ void write(T* c) const {
+    // f(row, column, values) for all results of this thread, in packs of neighbouring columns.
+    template <class F>
+    __device__ void each(F f) const {
 #pragma unroll
         for (int i = 0; i < 2; ++i)
 #pragma unroll
             for (int j = 0; j < NI; ++j)
 #pragma unroll
-                for (int q = 0; q < 4; ++q)
-                    c[(row(i) + q / 2 * 8) * C_STRIDE + column(j) + 2 * member() + q % 2] = sum[i][j][q];
+                for (int q = 0; q < 4; q += 2)
+                    f(row(i) + q / 2 * 8, column(j) + 2 * member(), Pack<float, 2>{{sum[i][j][q], sum[i][j][q + 1]}});
+    }
+
+    __device__ void clear() {
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+#pragma unroll
+            for (int j = 0; j < NI; ++j)
+#pragma unroll
+                for (int q = 0; q < 4; ++q) sum[i][j][q] = 0;
     }
 };
 
@@ -177,14 +197,15 @@ struct Parts {
 // The tile on the tensor cores to float's accuracy: of (high + low) (high + low) all but low low, which is about float's
 // last bit (Markidis et al. 2018). The tensor cores cut where float rounds, so each slice's sum begins at 0 there, and the
 // slices are added outside (Ootomo & Yokota 2022).
-template <class T, int BM, int THREADS, bool A_BY_ROW>
-struct SplitCores : TensorCores<T, BM, THREADS, A_BY_ROW> {
-    using Base = TensorCores<T, BM, THREADS, A_BY_ROW>;
+template <int BM, int THREADS, bool A_BY_ROW>
+struct SplitCores : TensorCores<BM, THREADS, A_BY_ROW> {
+    using Base = TensorCores<BM, THREADS, A_BY_ROW>;
     using Slice = typename Base::Slice;
     static constexpr int STEPS = BK / 8;
-    unsigned least = ~0u;
+    unsigned least = ~0u;  // see Parts
 
     __device__ void add(const Slice& slice) {
+        __syncwarp();
         Parts<4> a[STEPS][2];
 #pragma unroll
         for (int s = 0; s < STEPS; ++s)
@@ -233,29 +254,29 @@ struct SplitCores : TensorCores<T, BM, THREADS, A_BY_ROW> {
     }
 };
 
-template <Products P, class T, int BM, int THREADS, bool A_BY_ROW>
+template <Products P, int BM, int THREADS, bool A_BY_ROW>
 struct TileOf {
-    using type = Ordinary<T, BM, THREADS, A_BY_ROW>;
+    using type = Ordinary<BM, THREADS, A_BY_ROW>;
 };
-template <class T, int BM, int THREADS, bool A_BY_ROW>
-struct TileOf<TF32, T, BM, THREADS, A_BY_ROW> {
-    using type = TensorCores<T, BM, THREADS, A_BY_ROW>;
+template <int BM, int THREADS, bool A_BY_ROW>
+struct TileOf<TF32, BM, THREADS, A_BY_ROW> {
+    using type = TensorCores<BM, THREADS, A_BY_ROW>;
 };
-template <class T, int BM, int THREADS, bool A_BY_ROW>
-struct TileOf<SPLIT, T, BM, THREADS, A_BY_ROW> {
-    using type = SplitCores<T, BM, THREADS, A_BY_ROW>;
+template <int BM, int THREADS, bool A_BY_ROW>
+struct TileOf<SPLIT, BM, THREADS, A_BY_ROW> {
+    using type = SplitCores<BM, THREADS, A_BY_ROW>;
 };
 
 // Slices in flight, or the finished tile: the same memory.
-template <class T, int BM, bool A_BY_ROW>
+template <int BM, bool A_BY_ROW>
 union GemmShared {
-    Stage<T, BM, A_BY_ROW> stages[STAGES];
-    T c[BM * C_STRIDE];
+    Stage<BM, A_BY_ROW> stages[STAGES];
+    float c[BM * C_STRIDE];
 };
 
-// Add all slices to the tile: after `begin()`, `fetch(stage, i)` begins the copies of slice i.
-template <class Tile, class Shared, class Begin, class Fetch>
-__device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin begin, Fetch fetch) {
+// Add all slices to the tile: after `begin()`, `fetch(stage, i)` begins the copies of slice i. added(i): slice i is added.
+template <class Tile, class Shared, class Begin, class Fetch, class Added>
+__device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin begin, Fetch fetch, Added added) {
     begin();
     __syncthreads();
     for (int i = 0; i < STAGES - 1; ++i) {
@@ -268,33 +289,86 @@ __device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin 
         if (i + STAGES - 1 < slices) fetch(shared.stages[(i + STAGES - 1) % STAGES], i + STAGES - 1);
         copies_commit();
         tile.add(shared.stages[i % STAGES]);
+        added(i);
     }
     __syncthreads();
 }
 
-// The product. Leaves the tile in shared.c, ready to be read by all.
-template <Products P, class T, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
-__device__ inline void multiply(Shared& shared, int slices, Begin begin, Fetch fetch) {
-    typename TileOf<P, T, BM, THREADS, A_BY_ROW>::type tile;
-    add_slices(tile, shared, slices, begin, fetch);
+// The tile to shared memory, ready to be read by all.
+template <class Tile>
+__device__ inline void write_tile(const Tile& tile, float* c) {
+    tile.each([&](int row, int column, auto values) {
+        store<sizeof(values) / sizeof(float)>(c + row * C_STRIDE + column, values);
+    });
+    __syncthreads();
+}
+
+// Call run(tile) with a tile that is 0, and, if that could not be split, again with one of the ordinary units.
+template <Products P, int BM, int THREADS, bool A_BY_ROW, class Run>
+__device__ inline void with_tile(Run run) {
+    typename TileOf<P, BM, THREADS, A_BY_ROW>::type tile;
+    run(tile);
     if constexpr (P == SPLIT) {
-        if (__syncthreads_or(!tile.holds())) {  // once more, in one piece
-            Ordinary<T, BM, THREADS, A_BY_ROW> whole;
-            add_slices(whole, shared, slices, begin, fetch);
-            whole.write(shared.c);
-            __syncthreads();
-            return;
+        if (__syncthreads_or(!tile.holds())) {
+            Ordinary<BM, THREADS, A_BY_ROW> whole;
+            run(whole);
         }
     }
-    tile.write(shared.c);
-    __syncthreads();
 }
 
-// Rows of the tile in shared memory to out (leading dimension ld), V values an access; columns beyond `columns` are left.
-template <int V, class T>
-__device__ inline void store_tile(const T* c, T* out, int rows, int columns, int ld, int threads) {
+// The product as one sum. Leaves the tile in shared.c, ready to be read by all.
+template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
+__device__ inline void multiply(Shared& shared, int slices, Begin begin, Fetch fetch) {
+    with_tile<P, BM, THREADS, A_BY_ROW>([&](auto& tile) {
+        add_slices(tile, shared, slices, begin, fetch, [](int) {});
+        write_tile(tile, shared.c);
+    });
+}
+
+// Move the tile's rows and columns that are there to out (leading dimension ld): written, or added to what stands there.
+// The tile is 0 then. Every thread reads and writes its own results alone.
+template <class Tile>
+__device__ inline void move_tile(Tile& tile, float* out, int rows, int columns, int ld, bool add) {
+    tile.each([&](int row, int column, auto values) {
+        if (row >= rows || column >= columns) return;
+        constexpr int N = sizeof(values) / sizeof(float);
+        float* at = out + static_cast<long long>(row) * ld + column;
+        if (add) {
+            const auto before = load<N>(at);
+            for (int i = 0; i < N; ++i) values.v[i] += before.v[i];
+        }
+        store<N>(at, values);
+    });
+    tile.clear();
+}
+
+// Rows of the tile in shared memory to out (leading dimension ld); columns beyond `columns` are left.
+__device__ inline void store_tile(const float* c, float* out, int rows, int columns, int ld, int threads) {
     for (int i = threadIdx.x * V; i < rows * BN; i += threads * V) {
         const int r = i / BN, f = i % BN;
         if (f < columns) store<V>(out + static_cast<long long>(r) * ld + f, load<V>(c + r * C_STRIDE + f));
     }
+}
+
+// The product as a sum of sums, to out (leading dimension ld), as far as there are rows and columns: one long sum would drift
+// where all terms are alike. The outer sum needs no registers: it stands in out. Split products have none to spare for that
+// in their loop: each slice is a sum of its own there, and the host gives them no more slices than one sum may take.
+template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
+__device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begin, Fetch fetch, float* out, int rows,
+                                          int columns, int ld) {
+    constexpr int CHAIN = LEAKYSM_CHAIN / BK;
+    static_assert(CHAIN * BK == LEAKYSM_CHAIN, "a chain is whole slices");
+    if constexpr (P == SPLIT) {
+        SplitCores<BM, THREADS, A_BY_ROW> tile;
+        add_slices(tile, shared, slices, begin, fetch, [](int) {});
+        if (!__syncthreads_or(!tile.holds())) {
+            write_tile(tile, shared.c);
+            store_tile(shared.c, out, rows, columns, ld, THREADS);
+            return;
+        }
+    }
+    typename TileOf<P == SPLIT ? ORDINARY : P, BM, THREADS, A_BY_ROW>::type tile;
+    add_slices(tile, shared, slices, begin, fetch, [&](int i) {
+        if (i % CHAIN == CHAIN - 1 || i == slices - 1) move_tile(tile, out, rows, columns, ld, i >= CHAIN);
+    });
 }

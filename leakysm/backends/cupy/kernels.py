@@ -1,80 +1,133 @@
-"""The CUDA kernels of this folder: which there are, what a compiler is told, how one is launched."""
+"""The CUDA kernels of this folder: which there are, what a compiler is told, how one is launched.
+
+They take float32 alone. Every number and name that host and kernels must agree on stands here; `source` tells the
+kernels, as a macro LEAKYSM_ and its name.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.ops.arrays import dtype_name
 
 FOLDER = Path(__file__).parent
 MOST_THREADS = 2**31 - 1  # along a grid's first axis: thread numbers are 32-bit ints
 MOST_ROWS = 65535  # blocks along its other axes
-C_NAMES = {"float32": "float", "float64": "double"}
-PRODUCTS = ("ORDINARY", "TF32", "SPLIT")  # how float's matrix products are made, as in gemm.cuh
+
+PRODUCTS = ("ORDINARY", "TF32", "SPLIT")  # how matrix products are made (gemm.cuh)
+KINDS = ("SQUARED", "COORDINATE", "EUCLIDEAN", "COSINE")  # of distances (distances.cu)
+FIGURES = ("LOSS", "RIGHT", "VANISHED", "DISTANCE", "PROBABILITY")  # of a query, for the figures of a step (loss.cu)
+PACK = 4  # channels that a thread reads and writes at once: 16 bytes
+THREADS = 256  # of a block, where nothing else is said
+TILE_THREADS = 128  # of a convolution's block
+COLUMNS = 64  # output channels of a matrix product's tile
+DEPTH = 16  # terms of a matrix product's sum that are brought to a tile at once
+CHAIN = 128  # terms of a weight gradient's inner sums
+GROUP, VALUES = 1024, 32  # slices that one launch of sum_slices adds to one, values that a block of it makes
+LANES, TILE = 16, 256  # of a tile of pooled pixels (norm_pool.cu): lanes along the channels, pixels
+SIDE, WIDTH = 8, 32  # rows of x and of c whose distances a block computes; coordinates of a gradient's block
+CONSTANTS: dict[str, int | str] = {
+    "PRODUCTS": ", ".join(PRODUCTS),
+    "KINDS": ", ".join(KINDS),
+    "FIGURES": ", ".join(FIGURES),
+    "PACK": PACK,
+    "THREADS": THREADS,
+    "TILE_THREADS": TILE_THREADS,
+    "COLUMNS": COLUMNS,
+    "DEPTH": DEPTH,
+    "CHAIN": CHAIN,
+    "GROUP": GROUP,
+    "VALUES": VALUES,
+    "LANES": LANES,
+    "TILE": TILE,
+    "SIDE": SIDE,
+    "WIDTH": WIDTH,
+}
+
+LARGE_ROWS, SMALL_ROWS = 128, 32  # pixels of a convolution's tile
+WIDE_ROWS, NARROW_ROWS = (
+    96,
+    32,
+)  # (tap, channel) rows of a weight gradient's tile, for any C that PACK divides, and others
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How work is cut, for speed alone. large: as many large tiles keep a large GPU busy; with fewer, small tiles do it
+    better. slices, first_slices: a weight gradient's sum over pixels, and that of a first layer, is cut into about so
+    many slices, of at least `shortest` pixels."""
+
+    large: int = 256
+    slices: int = 110
+    first_slices: int = 528
+    shortest: int = 128
 
 
 def instances(products: str) -> dict[str, list[str]]:
     """Every kernel that is launched, as a C++ name, by file. products: one of PRODUCTS."""
     return {
-        "convolution.cu": [*_products(products), *_for_both("sum_slices", "turn_kernel")],
-        "norm_pool.cu": [
-            *_for_both("finish_statistics", "invert_deviation", "finish_sums"),
-            *(f"{name}<{c}, {v}>" for name in ("pool", "pool_sums", "unpool") for c, n in WIDTHS for v in (1, n)),
-        ],
+        "convolution.cu": _products(products),
+        "weights.cu": ["sum_slices", "turn_kernel"],
+        "norm_pool.cu": ["finish_statistics", "invert_deviation", "finish_sums", "pool", "pool_sums", "unpool"],
         "distances.cu": [
-            *_for_both("unit_rows"),
-            *(f"{name}<{c}, {kind}>" for name in DISTANCES for kind in KINDS for c, _ in WIDTHS),
+            "unit_rows",
+            *(f"{name}<{kind}>" for name in ("distances", "distances_gradient") for kind in KINDS),
         ],
-        "loss.cu": _for_both("prototypes", "prototypes_gradient", "cross_entropy", "row_lengths", "total", "summarise"),
-        "training.cu": [
-            *_for_both("gather", "largest_magnitude", "judge", "adam", "momentum", "update_running"),
-        ],
+        "loss.cu": ["prototypes", "prototypes_gradient", "cross_entropy", "row_lengths", "total", "summarise"],
+        "training.cu": ["gather", "largest_magnitude", "judge", "adam", "momentum", "update_running"],
     }
 
 
-WIDTHS = (("float", 4), ("double", 2))  # values in 16 bytes
-DISTANCES = ("distances", "distances_gradient")
-KINDS = ("SQUARED", "COORDINATE", "EUCLIDEAN", "COSINE")  # as in distances.cu
-
-
-def _for_both(*names: str) -> list[str]:
-    return [f"{name}<{c}>" for name in names for c, _ in WIDTHS]
-
-
 def _products(products: str) -> list[str]:
-    """The matrix products: float in the tiles and widths that are used, split in the widest; double in the simplest."""
-    p = "ORDINARY" if products == "SPLIT" else products
-    widest = [f"convolve<float, {rows}, 4, 4, SPLIT>" for rows in (128, 32)]
+    """The matrix products: split where both factors are read in packs, else in one piece."""
+    whole = "ORDINARY" if products == "SPLIT" else products
+    wide = {"SPLIT": ("SPLIT", "ORDINARY")}.get(products, (whole,))  # a sum of few terms is not split
     return [
-        *([*widest, "weight_gradient<float, 96, 96, 4, 4, SPLIT>"] if products == "SPLIT" else ()),
-        *(f"convolve<float, {rows}, {va}, {vb}, {p}>" for rows in (128, 32) for va, vb in ((4, 4), (1, 4), (1, 1))),
-        "convolve<double, 32, 1, 1, ORDINARY>",
-        f"weight_gradient<float, 96, 96, 4, 4, {p}>",
-        *(f"weight_gradient<float, 32, 128, 1, {vb}, {p}>" for vb in (4, 1)),
-        f"first_weight_gradient<float, 4, {p}>",
-        "weight_gradient<double, 32, 128, 1, 1, ORDINARY>",
+        *(f"convolve<{rows}, {PACK}, {products}>" for rows in (LARGE_ROWS, SMALL_ROWS)),
+        *(f"convolve<{rows}, 1, {whole}>" for rows in (LARGE_ROWS, SMALL_ROWS)),
+        *(f"weight_gradient<{WIDE_ROWS}, {WIDE_ROWS}, {PACK}, {p}>" for p in wide),
+        f"weight_gradient<{NARROW_ROWS}, {TILE_THREADS}, 1, {whole}>",
+        f"first_weight_gradient<{NARROW_ROWS}, {whole}>",
     ]
 
 
 @functools.cache
 def sources_digest() -> str:
-    """A digest of all kernel sources: CuPy's cache of compiled kernels does not see what a file includes."""
+    """A digest of all kernel sources."""
     digest = hashlib.sha256()
     for path in sorted([*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+def source(file: str | Path) -> str:
+    """What a compiler is given for one .cu file, by default one of this folder."""
+    constants = "".join(f"#define LEAKYSM_{name} {value}\n" for name, value in CONSTANTS.items())
+    return f'{constants}#include "{FOLDER / file}"\n'
+
+
 def compile_options() -> tuple[str, ...]:
-    """What nvrtc is told. CuPy adds -ftz=true: numbers below the smallest normal one become 0."""
+    """What every compiler of the kernels is told. The digest tells caches when an included file has changed."""
     return "-std=c++17", f"-I{FOLDER}", f"-DLEAKYSM_SOURCES=0x{sources_digest()}"
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+def _argument(given: Any) -> Any:
+    """What a kernel is given for an argument of `launch`."""
+    if isinstance(given, int):
+        return np.int32(given)
+    return np.float32(given) if isinstance(given, float) else given
 
 
 class Launch(NamedTuple):
@@ -93,20 +146,20 @@ class Kernels:
 
     xp: Any
     products: str
-
-    def width(self, *arrays: Any) -> int:
-        """Values a thread reads at once: 16 bytes if every array's last axis and address allow it, else 1."""
-        values = 16 // arrays[0].dtype.itemsize
-        fit = all(a.shape[-1] % values == 0 and self.address(a) % 16 == 0 for a in arrays)
-        return values if fit else 1
-
-    def c_type(self, array: Any) -> str:
-        """The C name of an array's dtype, as the kernels' names have it."""
-        return C_NAMES[dtype_name(array)]
+    tiling: Tiling
 
     def address(self, array: Any) -> int:
         """Where an array begins in memory."""
         raise NotImplementedError
+
+    def contiguous(self, *arrays: Any) -> list[Any]:
+        """The arrays as the kernels read them: C order, aligned to 16 bytes; copied only if need be."""
+        ordered = [self.xp.ascontiguousarray(a) for a in arrays]
+        return [a.copy() if self.address(a) % 16 else a for a in ordered]
+
+    def told(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, with what a device fails by told in one line."""
+        return call
 
     def host_buffer(self, size: int, dtype: Any) -> np.ndarray:
         """Memory of the host that `program` copies from and to, (size,)."""
@@ -124,14 +177,14 @@ class Kernels:
     def launch(self, name: str, grid: tuple[int, ...], block: int, *arguments: Any) -> None:
         """Start kernel `name` on a grid of blocks of `block` threads; nothing for an empty grid.
 
-        Arguments: contiguous arrays, None for a null pointer, NumPy scalars, Python ints as 32-bit ints.
+        Arguments: contiguous arrays, None for a null pointer, NumPy scalars, Python ints as 32-bit ints, Python floats
+        as 32-bit floats.
         """
         if 0 in grid:
             return
         if grid[0] * block > MOST_THREADS or max(grid[1:], default=0) > MOST_ROWS:
             raise UserError(f"an array is too large for one launch of {name}: use fewer or smaller images at a time")
-        given = tuple(np.int32(a) if isinstance(a, int) else a for a in arguments)
-        self.start(name, (*grid, 1, 1)[:3], (block, 1, 1), given)
+        self.start(name, (*grid, 1, 1)[:3], (block, 1, 1), tuple(map(_argument, arguments)))
 
     def start(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         raise NotImplementedError

@@ -3,13 +3,12 @@
 
 // centres (M, D): the mean of the rows of z (S, D) with label m, each divided before it is added; shots (M): how many.
 // labels (S) are whole numbers of 64 bits. Grid: tiles of D, classes.
-template <class T>
-__global__ void prototypes(const T* z, const long long* labels, T* centres, T* shots, int S, int D) {
+__global__ void prototypes(const float* z, const long long* labels, float* centres, float* shots, int S, int D) {
     const int k = blockIdx.x * THREADS + threadIdx.x, m = blockIdx.y;
     int count = 0;
     for (int i = 0; i < S; ++i) count += labels[i] == m;
     if (k < D) {
-        Sum<T> sum;
+        Sum sum;
         for (int i = 0; i < S; ++i)
             if (labels[i] == m) sum.add(z[static_cast<long long>(i) * D + k] / count);
         centres[static_cast<long long>(m) * D + k] = sum.total;
@@ -18,8 +17,8 @@ __global__ void prototypes(const T* z, const long long* labels, T* centres, T* s
 }
 
 // dz (S, D): the gradient of each row's class, divided by its shots. Grid: tiles of S D.
-template <class T>
-__global__ void prototypes_gradient(const T* dcentres, const long long* labels, const T* shots, T* dz, int S, int D) {
+__global__ void prototypes_gradient(const float* dcentres, const long long* labels, const float* shots, float* dz, int S,
+                                    int D) {
     const int i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= S * D) return;
     const long long m = labels[i / D];
@@ -27,34 +26,33 @@ __global__ void prototypes_gradient(const T* dcentres, const long long* labels, 
 }
 
 // What is left of a row for the figures of a step, each (N).
-enum Figure { LOSS, RIGHT, VANISHED, DISTANCE, PROBABILITY, FIGURES };
+enum Figure { LEAKYSM_FIGURES, FIGURES };
 
 // Cross-entropy of the logits z = sign * values (N, M), a row a block. figures (FIGURES, N), unless null; gradient (N, M)
 // with respect to `values`, unless null: of *dy times the mean loss, dy null for 1.
-template <class T>
-__global__ void cross_entropy(const T* values, const long long* labels, const T* dy, T* figures, T* gradient, int N, int M,
-                              T sign, T vanished) {
-    SHARED(shared, PerThread<T>);
+__global__ void cross_entropy(const float* values, const long long* labels, const float* dy, float* figures,
+                              float* gradient, int N, int M, float sign, float vanished) {
+    SHARED(shared, PerThread);
     const long long row = static_cast<long long>(blockIdx.x) * M;
     const int tid = threadIdx.x, label = static_cast<int>(labels[blockIdx.x]);
-    T largest = sign * values[row], place = -M, others = 0, rest = 0, faint = 0, distance = 0;
+    float largest = sign * values[row], place = -M, others = 0, rest = 0, faint = 0, distance = 0;
     for (int j = tid; j < M; j += THREADS) largest = larger(largest, sign * values[row + j]);
     largest = block_max(largest, shared);
     if (not_finite(largest)) largest -= largest;  // NaN, for the whole row
     for (int j = tid; j < M; j += THREADS)
-        if (sign * values[row + j] == largest) place = max(place, T(-j));
+        if (sign * values[row + j] == largest) place = max(place, float(-j));
     const int first = static_cast<int>(-block_max(place, shared));
     for (int j = tid; j < M; j += THREADS) {
-        const T e = exp(sign * values[row + j] - largest);
+        const float e = exp(sign * values[row + j] - largest);
         if (j != first) others += e;
         if (j != label) rest += e;
     }
     others = block_sum(others, shared);
     rest = block_sum(rest, shared);
     for (int j = tid; j < M; j += THREADS) {
-        const T e = j == label ? -rest : exp(sign * values[row + j] - largest);
-        const T p = e / (1 + others);
-        if (gradient) gradient[row + j] = sign * p * ((dy ? *dy : T(1)) / N);
+        const float e = j == label ? -rest : exp(sign * values[row + j] - largest);
+        const float p = e / (1 + others);
+        if (gradient) gradient[row + j] = sign * p * ((dy ? *dy : 1.0f) / N);
         if (fabs(p) < vanished) faint += 1;
         distance += values[row + j];
     }
@@ -62,9 +60,9 @@ __global__ void cross_entropy(const T* values, const long long* labels, const T*
     faint = block_sum(faint, shared);
     distance = block_sum(distance, shared);
     if (tid != 0) return;
-    T* out = figures + blockIdx.x;
+    float* out = figures + blockIdx.x;
     // Halves, so that a row's loss cannot overflow before it is divided by N.
-    out[LOSS * N] = (log1p(others) / 2 - (sign * values[row + label] / 2 - largest / 2)) / (T(N) / 2);
+    out[LOSS * N] = (log1p(others) / 2 - (sign * values[row + label] / 2 - largest / 2)) / (float(N) / 2);
     out[RIGHT * N] = first == label;
     out[VANISHED * N] = faint;
     out[DISTANCE * N] = distance;
@@ -72,48 +70,45 @@ __global__ void cross_entropy(const T* values, const long long* labels, const T*
 }
 
 // lengths (N): Euclidean norm of factor times each row of x (N, D), scaled so that no square overflows. Grid: rows.
-template <class T>
-__global__ void row_lengths(const T* x, T* lengths, int D, T factor) {
-    SHARED(shared, PerThread<T>);
+__global__ void row_lengths(const float* x, float* lengths, int D, float factor) {
+    SHARED(shared, PerThread);
     x += static_cast<long long>(blockIdx.x) * D;
-    T largest = 0;
-    Sum<T> sum;
+    float largest = 0;
+    Sum sum;
     for (int k = threadIdx.x; k < D; k += THREADS) largest = larger(largest, fabs(factor * x[k]));
-    const T s = power_of_two_scale(block_max(largest, shared));
+    const float s = power_of_two_scale(block_max(largest, shared));
     for (int k = threadIdx.x; k < D; k += THREADS) {
-        const T value = factor * x[k] * s;
+        const float value = factor * x[k] * s;
         sum.add(value * value);
     }
-    const T total = block_sum(sum.total, shared);
+    const float total = block_sum(sum.total, shared);
     if (threadIdx.x == 0) lengths[blockIdx.x] = sqrt(total) / s;
 }
 
 // The sum of N values, in one block.
-template <class T>
-__global__ void total(const T* values, T* sum, int N) {
-    SHARED(shared, PerThread<T>);
-    Sum<T> own;
+__global__ void total(const float* values, float* sum, int N) {
+    SHARED(shared, PerThread);
+    Sum own;
     for (int i = threadIdx.x; i < N; i += THREADS) own.add(values[i]);
-    const T all = block_sum(own.total, shared);
+    const float all = block_sum(own.total, shared);
     if (threadIdx.x == 0) *sum = all;
 }
 
 // A step's record: loss, accuracy, and the figures of early-gradient sparsity in the order of the trainer's journal.
 // figures (FIGURES, N) of cross_entropy over (N, M) distances, lengths (N) of row_lengths. One block.
-template <class T>
-__global__ void summarise(const T* figures, const T* lengths, T* record, int N, int M, T faint) {
-    SHARED(shared, PerThread<T>);
-    T longest = 0;
+__global__ void summarise(const float* figures, const float* lengths, float* record, int N, int M, float faint) {
+    SHARED(shared, PerThread);
+    float longest = 0;
     for (int i = threadIdx.x; i < N; i += THREADS) longest = larger(longest, lengths[i]);
     longest = block_max(longest, shared);
-    Sum<T> sums[FIGURES], below, length;
+    Sum sums[FIGURES], below, length;
     for (int i = threadIdx.x; i < N; i += THREADS) {
         for (int f = 0; f < FIGURES; ++f) sums[f].add(figures[f * N + i]);
-        below.add(lengths[i] < faint * longest ? T(1) : T(0));
+        below.add(lengths[i] < faint * longest ? 1.0f : 0.0f);
         length.add(lengths[i]);
     }
-    const T pairs = T(N) * M;
-    const T values[] = {sums[LOSS].total,
+    const float pairs = float(N) * M;
+    const float values[] = {sums[LOSS].total,
                         sums[RIGHT].total / N,
                         sums[VANISHED].total / pairs,
                         below.total / N,
@@ -121,7 +116,7 @@ __global__ void summarise(const T* figures, const T* lengths, T* record, int N, 
                         sums[DISTANCE].total / pairs,
                         sums[PROBABILITY].total / N};
     for (int i = 0; i < 7; ++i) {
-        const T value = block_sum(values[i], shared);
+        const float value = block_sum(values[i], shared);
         if (threadIdx.x == 0) record[i] = value;
     }
 }

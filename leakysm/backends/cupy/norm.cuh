@@ -6,23 +6,22 @@ using Place = unsigned char;   // which of a window's four positions, in row-maj
 constexpr Place NOWHERE = 4;   // none, where ReLU lets nothing pass
 
 // The four values of a channel that normalise it.
-template <class T, int V>
 struct Channels {
-    Pack<T, V> mean, inverse, scale, shift;
+    Pack<float, V> mean, inverse, scale, shift;
 
-    __device__ Channels(const T* m, const T* i, const T* s, const T* b, int c)
+    __device__ Channels(const float* m, const float* i, const float* s, const float* b, int c)
         : mean(load<V>(m + c)), inverse(load<V>(i + c)), scale(load<V>(s + c)), shift(load<V>(b + c)) {}
-    __device__ T normal(int v, T z) const { return (z - mean.v[v]) * inverse.v[v]; }
-    __device__ T value(int v, T z) const { return fma(normal(v, z), scale.v[v], shift.v[v]); }
+    __device__ float normal(int v, float z) const { return (z - mean.v[v]) * inverse.v[v]; }
+    __device__ float value(int v, float z) const { return fma(normal(v, z), scale.v[v], shift.v[v]); }
 };
 
 // The gradient of a convolution's result: scale / sigma (d - dshift / n - x-hat dscale / n). n = 0 drops the last two terms
 // (statistics that are given).
-template <class T, int V>
 struct BackChannels {
-    Pack<T, V> mean, inverse, factor, centre, along;
+    Pack<float, V> mean, inverse, factor, centre, along;
 
-    __device__ BackChannels(const T* m, const T* i, const T* scale, const T* dscale, const T* dshift, int c, int n)
+    __device__ BackChannels(const float* m, const float* i, const float* scale, const float* dscale, const float* dshift,
+                            int c, int n)
         : mean(load<V>(m + c)), inverse(load<V>(i + c)), factor(load<V>(scale + c)), centre{}, along{} {
         for (int v = 0; v < V; ++v) factor.v[v] *= inverse.v[v];
         if (n == 0) return;
@@ -33,7 +32,7 @@ struct BackChannels {
             along.v[v] /= n;
         }
     }
-    __device__ T gradient(int v, T z, T d) const {
+    __device__ float gradient(int v, float z, float d) const {
         return factor.v[v] * (d - centre.v[v] - (z - mean.v[v]) * inverse.v[v] * along.v[v]);
     }
 };

@@ -21,6 +21,7 @@ class Recorder(Kernels):
         self.kernels = kernels
         self.xp = kernels.xp
         self.products = kernels.products
+        self.tiling = kernels.tiling
         self.launches: list[Launch] = []
         self._beside = False
         self._joins = False

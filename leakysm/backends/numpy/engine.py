@@ -6,33 +6,41 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.checks import single_or_double
 from leakysm.backends.numpy import prototypes
-from leakysm.backends.numpy.block.backward import Backward
-from leakysm.backends.numpy.block.forward import Forward
+from leakysm.backends.numpy.block import chunks
 from leakysm.backends.numpy.block.inference import ConvBlockInference
-from leakysm.backends.numpy.distances.distances import Distances
+from leakysm.backends.numpy.block.training import ConvBlock
+from leakysm.backends.numpy.distances import tiling
+from leakysm.backends.numpy.distances.operations import distance_pairs
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Array, Engine, Pair
 
+BLOCKS, DISTANCES = chunks.Tiling(), tiling.Tiling()
+
 
 class NumpyEngine(Engine):
-    """The operations on this machine's processor. threads: None for every core at hand; results do not depend on it."""
+    """The operations on this machine's processor.
+
+    threads: None for every core at hand; results do not depend on it. blocks, distances: how these are cut into tiles.
+    It decides speed, memory and the last bits; the defaults are the fastest that were found.
+    """
 
     name = "numpy"
     xp = np
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(
+        self, threads: int | None = None, *, blocks: chunks.Tiling = BLOCKS, distances: tiling.Tiling = DISTANCES
+    ) -> None:
         workers, memory = Workers(threads), Memory()
         self.threads = workers.threads
-        pairs = {
-            "conv_block": Pair(Forward(workers, memory), Backward(workers, memory)),
-            "conv_block_inference": ConvBlockInference(workers, memory).pair(),
-            "prototypes": prototypes.pair(),
-            **Distances(workers).pairs(),
+        training, inference = ConvBlock(workers, memory, blocks), ConvBlockInference(workers, memory, blocks)
+        self.pairs = {
+            "conv_block": Pair(training.forward, training.backward),
+            "conv_block_inference": Pair(inference.forward, inference.backward),
+            "prototypes": Pair(prototypes.forward, prototypes.backward),
+            **distance_pairs(workers, distances),
         }
-        self.pairs = {name: single_or_double(name, pair) for name, pair in pairs.items()}
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:
         """A NumPy array, in `dtype` if given."""

@@ -1,24 +1,51 @@
 """Prototypes of classes with equally many shots, as an episode has: one sum for all classes, not one for each.
 
-Anything else, a wrong argument among it, is left to the reference.
+    c_m = sum over the S shots i of class m of z_i / S          dz_i = dy_m / S, m the class of i
+
+Embeddings are divided before they are summed, so that the mean of large values does not overflow. Anything else, a
+wrong argument included, goes to the reference, class by class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.backends.protocol import Pair, reference_pair
+from leakysm.backends.numpy.arrays import Floats, Integers
+from leakysm.backends.protocol import ReferenceSaved, reference_pair
 from leakysm.ops.arrays import quiet, require_shape, tree_sum, working
 
-REFERENCE = reference_pair("prototypes")
 
-Back = Callable[[np.ndarray], np.ndarray]  # dy -> dz
+class EqualShots(NamedTuple):
+    """The arguments z (N, D), labels (N,) and n_classes, and the number of shots that every class has."""
+
+    z: Floats
+    labels: Integers
+    n_classes: int
+    shots: int
 
 
-def _shots(z: np.ndarray, labels: Any, n_classes: Any) -> int:
+@quiet
+def forward(z: Floats, labels: Any, n_classes: int) -> tuple[Floats, EqualShots | ReferenceSaved]:
+    """z (N, D), labels (N,) integers in [0, n_classes) -> (n_classes, D)."""
+    shots = _shots(z, labels, n_classes)
+    if not shots:
+        return reference_pair("prototypes").forward(z, labels, n_classes)
+    by_class = z[np.argsort(labels, kind="stable")] / z.dtype.type(shots)
+    means = tree_sum(np, by_class.reshape(n_classes, shots, z.shape[1]), axis=1)
+    return np.ascontiguousarray(means), EqualShots(z, labels, n_classes, shots)
+
+
+@quiet
+def backward(saved: EqualShots, dy: Floats) -> Floats:
+    """dy (n_classes, D) -> dz (N, D)."""
+    working(z=saved.z, dy=dy)
+    require_shape("dy", dy, (saved.n_classes, saved.z.shape[1]))
+    return np.take(dy / saved.z.dtype.type(saved.shots), saved.labels, axis=0)
+
+
+def _shots(z: Floats, labels: Any, n_classes: Any) -> int:
     """The number of shots that every class has; 0 if the classes differ, or something is wrong."""
     if (
         z.ndim != 2
@@ -33,34 +60,3 @@ def _shots(z: np.ndarray, labels: Any, n_classes: Any) -> int:
         return 0
     shots = len(z) // n_classes
     return shots if (np.bincount(labels, minlength=n_classes) == shots).all() else 0
-
-
-@quiet
-def _forward(z: np.ndarray, labels: Any, n_classes: int) -> tuple[np.ndarray, Back]:
-    """z (N, D), labels (N,) integers in [0, n_classes) -> (n_classes, D)."""
-    shots = _shots(z, labels, n_classes)
-    if not shots:
-        y, saved = REFERENCE.forward(z, labels, n_classes)
-        return y, lambda dy: REFERENCE.backward(saved, dy)
-    # Divided before the sum, so that the mean of large values does not overflow.
-    by_class = z[np.argsort(labels, kind="stable")] / z.dtype.type(shots)
-    means = tree_sum(np, by_class.reshape(n_classes, shots, z.shape[1]), axis=1)
-
-    def back(dy: np.ndarray) -> np.ndarray:
-        working(z=z, dy=dy)
-        require_shape("dy", dy, means.shape)
-        dz: np.ndarray = np.take(dy / z.dtype.type(shots), labels, axis=0)
-        return dz
-
-    return np.ascontiguousarray(means), back
-
-
-@quiet
-def _call_back(back: Back, dy: np.ndarray) -> np.ndarray:
-    """dy (n_classes, D) -> dz (N, D)."""
-    return back(dy)
-
-
-def pair() -> Pair:
-    """The pair for the engine's table."""
-    return Pair(_forward, _call_back)

@@ -12,7 +12,10 @@ from leakysm.backends.numpy.memory import aligned
 
 
 class Scratch(threading.local):
-    """Each thread's own buffers, by name. A buffer's content lasts until the thread asks for the same name again."""
+    """Each thread's own buffers, by name. A buffer's content lasts until the thread asks for the same name again.
+
+    The last view of each buffer is kept too, for most calls ask for the same shape again.
+    """
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}

@@ -1,8 +1,8 @@
-"""Settings compared over training seeds: the same initial weights and episodes within a seed, so that runs form pairs.
+"""Settings compared over training seeds. Runs of one seed share initial weights and episodes, so that they form pairs.
 
-The unit of inference is the training seed: the interval of a difference is Student's, over the seeds' differences.
-Beside it stands, seed by seed, the difference of two trained nets over their common test episodes (1.96 standard
-errors): that one describes those two nets alone.
+The unit of inference is the training seed: the interval of a difference is Student's, over the seeds' differences. For
+each seed there is also the difference of the two trained nets over their common test episodes, with an interval of 1.96
+standard errors; that interval describes only those two nets.
 """
 
 from __future__ import annotations
@@ -15,35 +15,38 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.experiments.finished import Finished, Measured
+from leakysm.experiments.finished import FinishedRun
 from leakysm.experiments.settings import METRIC_KEYS, label
 from leakysm.experiments.student import Paired, paired
+from leakysm.runs import TestResult
 
 Form = tuple[str, int, int]
-MACHINE = {"seed", "backend", "device", "threads", "data"}  # what runs may differ in unsaid
+MACHINE = {"seed", "backend", "device", "threads", "data"}  # differences that no label names
 TESTED = {"test_way", "test_shot", "test_query", "test_episodes"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by setting and seed: every setting has every seed. Others are held against the first setting.
-    forms: the tests that all runs have."""
+    """Runs by setting and seed. Every setting has every seed, and is compared with the first setting.
+
+    labels: the settings. forms: the tests that all runs have, by name, queries and number of episodes.
+    """
 
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
     forms: tuple[Form, ...]
-    runs: dict[tuple[str, int], Finished]
+    runs: dict[tuple[str, int], FinishedRun]
 
-    def test(self, label: str, seed: int, form: Form) -> Measured:
+    def test(self, label: str, seed: int, form: Form) -> TestResult:
         """A run's test of that form."""
         return next(test for test in self.runs[label, seed].tests if test.form == form)
 
     def accuracy(self, label: str, form: Form) -> Paired:
-        """Mean over the seeds, in percent, and Student's interval; its p-value means nothing."""
-        return paired([self.test(label, seed, form).tested.accuracy for seed in self.seeds])
+        """Mean over the seeds, in percent, and Student's interval. Its p-value has no meaning: it compares with 0."""
+        return paired([self.test(label, seed, form).accuracy for seed in self.seeds])
 
     def difference(self, label: str, form: Form) -> Paired:
-        """This setting's accuracy less the first one's, in percent, over the seeds."""
+        """This setting's accuracy minus the first setting's, in percent, over the seeds."""
         return paired([self.seed_difference(label, seed, form)[0] for seed in self.seeds])
 
     def seed_difference(self, label: str, seed: int, form: Form) -> tuple[float, float]:
@@ -54,13 +57,16 @@ class Comparison:
         return 100 * float(np.mean(differences)), 100 * 1.96 * error
 
 
-def compare(runs: Sequence[Finished]) -> Comparison:
-    """Group runs by what their configurations differ in. UserError unless they are comparable and complete."""
+def compare(runs: Sequence[FinishedRun]) -> Comparison:
+    """Group runs by the settings in which they differ.
+
+    UserError unless every setting has one run for each seed, on the same data, and all have a test in common.
+    """
     if len(runs) < 2:
         raise UserError(f"{len(runs)} run is given; name two or more to compare")
     _require_alike(runs)
     labels = _labels(runs)
-    grouped: dict[tuple[str, int], Finished] = {}
+    grouped: dict[tuple[str, int], FinishedRun] = {}
     for run, name in zip(runs, labels, strict=True):
         if (name, run.config.seed) in grouped:
             other = grouped[name, run.config.seed].path
@@ -77,14 +83,14 @@ def compare(runs: Sequence[Finished]) -> Comparison:
     return Comparison(tuple(names), tuple(sorted(seeds)), _forms(runs), grouped)
 
 
-def _require_alike(runs: Sequence[Finished]) -> None:
+def _require_alike(runs: Sequence[FinishedRun]) -> None:
     first = runs[0]
     for run in runs[1:]:
         if run.data_digest != first.data_digest:
             raise UserError(f"{run.path} and {first.path} were made on different data; compare runs on the same")
 
 
-def _forms(runs: Sequence[Finished]) -> tuple[Form, ...]:
+def _forms(runs: Sequence[FinishedRun]) -> tuple[Form, ...]:
     common = set.intersection(*({test.form for test in run.tests} for run in runs))
     if not common:
         raise UserError(
@@ -94,8 +100,8 @@ def _forms(runs: Sequence[Finished]) -> tuple[Form, ...]:
     return tuple(test.form for test in runs[0].tests if test.form in common)
 
 
-def _labels(runs: Sequence[Finished]) -> list[str]:
-    """Each run's distance, and whatever else the runs differ in."""
+def _labels(runs: Sequence[FinishedRun]) -> list[str]:
+    """Each run's distance, and every other setting in which the runs differ."""
     settings = [run.config.settings() for run in runs]
     keys = dict.fromkeys(key for setting in settings for key in setting if key not in MACHINE | TESTED)
     differing = [key for key in keys if len({str(setting.get(key)) for setting in settings}) > 1]
@@ -133,8 +139,8 @@ def _form_json(comparison: Comparison, form: Form) -> dict[str, Any]:
 
 
 def _seed_json(comparison: Comparison, label_: str, seed: int, form: Form) -> dict[str, Any]:
-    tested = comparison.test(label_, seed, form).tested
-    entry: dict[str, Any] = {"seed": seed, "accuracy": tested.accuracy, "interval": tested.interval}
+    test = comparison.test(label_, seed, form)
+    entry: dict[str, Any] = {"seed": seed, "accuracy": test.accuracy, "interval": test.interval}
     if label_ != comparison.labels[0]:
         difference, interval = comparison.seed_difference(label_, seed, form)
         entry |= {"difference": difference, "difference_interval": interval}

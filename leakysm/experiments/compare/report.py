@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from leakysm import plots
 from leakysm.experiments.compare.comparison import Comparison, Form
+from leakysm.experiments.intervals import with_interval
 from leakysm.experiments.student import LEAST
-from leakysm.experiments.tables import markdown_table, with_interval
 from leakysm.runs import RunFolder
 from leakysm.runs.curves import read_metrics, smoothed
+from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
 
@@ -51,10 +52,10 @@ def _accuracies(comparison: Comparison, form: Form) -> str:
 
 
 def _by_seed(comparison: Comparison, form: Form) -> str:
-    """Of each trained net the accuracy, and the difference from the first setting's net of the same seed."""
+    """Each trained net's accuracy, and its difference from the first setting's net of the same seed."""
     rows = []
     for label in comparison.labels:
-        tests = [comparison.test(label, seed, form).tested for seed in comparison.seeds]
+        tests = [comparison.test(label, seed, form) for seed in comparison.seeds]
         rows.append([label, "accuracy", *(with_interval(test.accuracy, test.interval) for test in tests)])
     for label in comparison.labels[1:]:
         pairs = [comparison.seed_difference(label, seed, form) for seed in comparison.seeds]
@@ -63,7 +64,7 @@ def _by_seed(comparison: Comparison, form: Form) -> str:
 
 
 def without_metrics(comparison: Comparison) -> list[str]:
-    """Folders of runs that came without metrics.csv, such as published ones: their learning cannot be drawn."""
+    """Folders of runs without metrics.csv, such as published ones; their learning curves cannot be drawn."""
     return [str(run.path) for run in comparison.runs.values() if not RunFolder(run.path).metrics.exists()]
 
 
@@ -87,7 +88,7 @@ def learning_curves(comparison: Comparison) -> bytes:
 
 
 def _curve(axis: Any, number: int, label: str, curves: list[tuple[Floats, Floats]]) -> None:
-    """Runs of one setting may differ in length, if they come from elsewhere: their common part is drawn."""
+    """Draw the runs of one setting. Where their lengths differ, only the common part is drawn."""
     length = min(len(x) for x, _ in curves)
     plots.band(axis, curves[0][0][:length], np.stack([y[:length] for _, y in curves]), number, label)
 

@@ -1,4 +1,4 @@
-"""Train every setting at every seed, each in a folder of its own; what is finished already is not trained again."""
+"""Train every setting with every seed, each in a folder of its own. Finished runs are not trained again."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
-from leakysm.experiments.finished import Finished, is_finished, read_run
+from leakysm.experiments.finished import FinishedRun, is_finished, read_run
 from leakysm.runs import Progress, TrainConfig, train
 
-Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # a run's title -> where it reports to
+Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # title of a run -> what it reports to
 
 
 def train_all(
     configs: Mapping[str, TrainConfig], seeds: Sequence[int], data: Dataset, out: Path, shown: Shown
-) -> list[Finished]:
-    """One run a setting and seed, seed by seed; a run that was cut off goes on.
+) -> list[FinishedRun]:
+    """The finished runs, one for each setting and seed, in the order of the seeds. A run that was cut off is resumed.
 
-    UserError if a folder holds another run. CheckFailed, naming setting and seed, if a loss is not finite.
+    shown: opens the display of a run's progress. UserError if a folder holds another run. CheckFailed, naming setting
+    and seed, if a loss is not finite.
     """
     runs = []
     work = [(label, replace(config, seed=seed)) for seed in seeds for label, config in configs.items()]
@@ -37,5 +38,5 @@ def train_all(
 
 
 def run_path(out: Path, label: str, seed: int) -> Path:
-    """The folder of a run: out/leaky-threshold=1-slope=0.1/seed-0."""
+    """The folder of a run, such as out/leaky-threshold=1-slope=0.1/seed-0."""
     return out / label.replace(",", "-") / f"seed-{seed}"

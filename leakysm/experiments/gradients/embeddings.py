@@ -1,4 +1,4 @@
-"""Embeddings of one's own from an .npy or .h5 file, as episodes."""
+"""A user's own embeddings from an .npy or .h5 file, drawn as episodes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from leakysm.data.dataset import starts_of
 from leakysm.episodes import sample
 from leakysm.errors import UserError
-from leakysm.experiments.gradients.suggest import Embedded
+from leakysm.experiments.gradients.suggest import EmbeddedEpisode
+from leakysm.files import opened
+
+LARGEST = 1 << 34  # bytes of a file of embeddings
 
 
 def read_embeddings(path: Path, labels: Path | None = None) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """(embeddings (n, D) float32 or float64 sorted by class, starts (classes + 1,) offsets of the classes).
+    """Embeddings (n, D) sorted by class, float32 or float64, and starts (classes + 1,), the classes' offsets.
 
-    .npy: (classes, n, D), or (n, D) with the classes in `labels`, an .npy of n whole numbers. .h5: datasets
-    `embeddings` (n, D) and `labels` (n,). UserError for whatever else is found.
+    An .npy file holds (classes, n, D); or (n, D), and `labels` is an .npy file of n whole numbers. An .h5 file holds
+    datasets `embeddings` (n, D) and `labels` (n,). UserError for anything else.
     """
     if path.suffix in (".h5", ".hdf5"):
         if labels is not None:
@@ -41,15 +44,18 @@ def episodes_of(
     query: int | None,
     seed: int,
     episodes: int,
-) -> Iterator[Embedded]:
-    """Episodes drawn from embeddings as a data set's are. way None: all classes, up to 30; query None: what the
-    smallest class has left, up to 5. UserError if they have too few."""
+) -> Iterator[EmbeddedEpisode]:
+    """Episodes drawn from embeddings in the way that training draws them from images.
+
+    way: None takes all classes, up to 30. query: None takes what the smallest class has left, up to 5. UserError if
+    there are too few classes, or embeddings of a class.
+    """
     counts = np.diff(starts)
     way = min(30, len(counts)) if way is None else way
     query = max(1, min(5, int(counts.min()) - shot)) if query is None else query
     for number in range(episodes):
         episode = sample(starts, way, shot, query, seed=seed, split="embeddings", episode=number)
-        yield Embedded(z[np.concatenate([episode.support, episode.query])], way, shot, query)
+        yield EmbeddedEpisode(z[np.concatenate([episode.support, episode.query])], way, shot, query)
 
 
 def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
@@ -66,10 +72,9 @@ def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDA
 
 def _load(path: Path) -> NDArray[np.generic]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or 'cannot be read'}; name a readable .npy file") from None
-    except MemoryError:
+        with opened(path, most=LARGEST, mend="name an .npy file") as file:
+            array = np.load(file, allow_pickle=False)
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # a damaged header is parsed as Python, and may fail as that does
         reason = "it holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
@@ -100,7 +105,7 @@ def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
 def _sorted(
     path: Path, z: NDArray[np.generic], classes: NDArray[np.generic], labels: Path
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """By class, any labels made 0, 1, ..., in float32 unless it is float64."""
+    """Embeddings sorted by class, and the offsets of the classes; other floats than float64 become float32."""
     if z.ndim != 2 or not np.issubdtype(z.dtype, np.floating):
         raise UserError(f"{path}: embeddings are {z.dtype} of shape {z.shape}; expected floats of shape (n, D)")
     if not z.size:

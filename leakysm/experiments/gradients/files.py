@@ -1,4 +1,4 @@
-"""What the early-sparsity experiment leaves in its folder: tables, pictures, and a summary that names every setting."""
+"""The files of the early-sparsity experiment: tables, pictures, and a summary that names every setting."""
 
 from __future__ import annotations
 
@@ -11,40 +11,38 @@ from leakysm.experiments.gradients.measure import Traces
 from leakysm.experiments.gradients.plots import histogram_figure, traces_figure
 from leakysm.experiments.outputs import write_files
 from leakysm.experiments.settings import METRIC_KEYS
-from leakysm.experiments.tables import csv_table
 from leakysm.runs.settings import TrainConfig
 from leakysm.strict_json import json_text
+from leakysm.tables import csv_table
 from leakysm.training.trainer import STEP_COLUMNS
 
+# What a configuration has that these first steps depend on.
 USED = frozenset(METRIC_KEYS) | {"dataset", "data", "split", "way", "shot", "query", "backend", "device"}
 USED |= {"optimizer", "learning_rate", "halve_every"}
 
 
 def summary(configs: Mapping[str, TrainConfig], traces: Traces) -> dict[str, Any]:
-    """Settings in full, and their figures at the first and the last step: mean over the seeds, and of each seed."""
+    """Every setting in full, with its figures at the first and the last step."""
     last = traces.figures.shape[2] - 1
-    return {
-        "seeds": list(traces.seeds),
-        "steps": last + 1,
-        "settings": [
-            {
-                "setting": label,
-                "config": {key: value for key, value in configs[label].settings().items() if key in USED},
-                **{
-                    when: {
-                        name: {"mean": float(values.mean()), "seeds": values.tolist()}
-                        for name, values in zip(STEP_COLUMNS, traces.figures[i, :, step].T, strict=True)
-                    }
-                    for when, step in (("first", 0), ("last", last))
-                },
-            }
-            for i, label in enumerate(traces.labels)
-        ],
-    }
+    settings = []
+    for i, label in enumerate(traces.labels):
+        config = {key: value for key, value in configs[label].settings().items() if key in USED}
+        first_and_last = {"first": _at_step(traces, i, 0), "last": _at_step(traces, i, last)}
+        settings.append({"setting": label, "config": config, **first_and_last})
+    return {"seeds": list(traces.seeds), "steps": last + 1, "settings": settings}
+
+
+def _at_step(traces: Traces, setting: int, step: int) -> dict[str, Any]:
+    """Each figure of a setting at one step: its mean over the seeds, and its value for each seed."""
+    by_figure = zip(STEP_COLUMNS, traces.figures[setting, :, step].T, strict=True)
+    return {name: {"mean": float(values.mean()), "seeds": values.tolist()} for name, values in by_figure}
 
 
 def write(out: Path, result: dict[str, Any], title: str, traces: Traces, watch: Sequence[int]) -> None:
-    """gradients.csv, .png and .json; with steps to watch, histogram.csv and .png. UserError if that cannot be."""
+    """Write gradients.csv, .png and .json, and with steps to watch histogram.csv and .png.
+
+    UserError if the folder or a file cannot be written.
+    """
     files = {
         "gradients.csv": csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows()),
         "gradients.png": traces_figure(traces, title),

@@ -1,7 +1,7 @@
 """The early-sparsity experiment: the first steps of training under several distance metrics, side by side.
 
-All metrics of a seed start at the same initial weights and see the same episodes; a step's figures are taken before its
-update. Figures: the specification's, see `leakysm.training.sparsity`.
+All metrics of a seed start at the same initial weights and see the same episodes. A step's figures are taken before its
+update; `leakysm.training.sparsity` defines them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
+from leakysm.runs.build import build_trainer
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
 Floats = NDArray[np.float64]
-Report = Callable[[int, int], None]  # steps done, of how many
+Report = Callable[[int, int], None]  # steps done, steps in all
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Of every pair of a query and a class: distances (N, way), and gradients (N, way), the magnitudes of the summed
-    loss's gradient with respect to each distance."""
+    """All pairs of a query and a class in one step.
+
+    distances (N, way). gradients (N, way): the magnitude of the summed loss's gradient with respect to each distance.
+    """
 
     distances: Floats
     gradients: Floats
@@ -33,8 +36,11 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Traces:
-    """The experiment's outcome. figures (settings, seeds, steps, 7): the last axis is STEP_COLUMNS. watched: the Pairs
-    of each (label, seed, step) that was asked for."""
+    """The outcome of the experiment.
+
+    figures (settings, seeds, steps, 7): the last axis is STEP_COLUMNS. watched: the pairs of each (label, seed, step)
+    whose step was to be watched.
+    """
 
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -63,8 +69,9 @@ def compare_early_steps(
     watch: Sequence[int] = (),
     report: Report | None = None,
 ) -> Traces:
-    """The first `steps` steps of every setting (configs by label) at every seed.
+    """The first `steps` training steps of every setting (configs by label) at every seed.
 
+    watch: steps whose pairs are kept. report(done, total) is called after every step.
     CheckFailed, naming setting and seed, if a loss or gradient is not finite.
     """
     figures = np.empty((len(configs), len(seeds), steps, len(STEP_COLUMNS)))
@@ -72,7 +79,7 @@ def compare_early_steps(
     runs = [(i, j) for j in range(len(seeds)) for i in range(len(configs))]
     for run, (i, j) in enumerate(runs):
         label, config = list(configs.items())[i]
-        trainer = Trainer(replace(config, seed=seeds[j]), data, engine)
+        trainer = build_trainer(replace(config, seed=seeds[j]), data, engine)
         for k in range(steps):
             if k in watch:
                 watched[label, seeds[j], k] = _pairs(trainer)
@@ -86,7 +93,7 @@ def compare_early_steps(
 
 
 def _pairs(trainer: Trainer) -> Pairs:
-    """Of the step that is about to be made."""
+    """The pairs of the step that comes next."""
     _, result = trainer.forward()
     distances, gradients = (
         trainer.engine.to_host(array).astype(np.float64) for array in (result.distances, result.ddistances)

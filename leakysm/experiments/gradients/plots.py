@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from leakysm import plots
 from leakysm.experiments.gradients import histogram
 from leakysm.experiments.gradients.measure import Traces
+from leakysm.training.sparsity import VANISHED
 
 PANELS = (  # figure, title, on a logarithmic axis
     ("vanished_distance_gradients", "gradient entries below 1e-3 [%]", False),
@@ -42,23 +44,27 @@ def traces_figure(traces: Traces, title: str) -> bytes:
 def histogram_figure(traces: Traces, steps: Sequence[int]) -> bytes:
     """Distances and gradient magnitudes at each of the steps, all seeds together. A PNG file."""
     figure, axes = plots.new_figure(len(steps), 2, height=2.4)
-    lower = histogram.EDGES[1:-1]  # the bins' lower edges; what is below the first, zeros too, is drawn before it
-    positions = np.concatenate([[lower[0] / 10**0.25], lower])
-    for row, number in enumerate(steps):
-        for column, quantity in enumerate(histogram.QUANTITIES):
-            axis = axes[2 * row + column]
-            filled = np.zeros(len(positions), bool)
-            for i, label in enumerate(traces.labels):
-                watched = [traces.watched[label, seed, number] for seed in traces.seeds]
-                values = np.stack([s.distances if quantity == "distance" else s.gradients for s in watched])
-                share = 100 * histogram.counts(values) / values.size
-                axis.step(positions, share, where="post", label=label, **plots.style(i))
-                filled |= share > 0
-            axis.set_xscale("log")
-            axis.set_xlim(positions[filled][0] / 2, positions[filled][-1] * 4)
-            name = "distance" if quantity == "distance" else "|dL/dd| of the summed loss"
-            axis.set_title(f"step {number}: {name}, % of pairs", fontsize=9)
-            if quantity == "gradient":
-                axis.axvline(1e-3, color="#999999", lw=0.8, ls=":")
+    for row, step in enumerate(steps):
+        distances, gradients = axes[2 * row : 2 * row + 2]
+        _histogram(distances, traces, step, "distance", f"step {step}: distance, % of pairs")
+        _histogram(gradients, traces, step, "gradient", f"step {step}: |dL/dd| of the summed loss, % of pairs")
+        gradients.axvline(VANISHED, color="#999999", lw=0.8, ls=":")
     axes[0].legend(fontsize=8)
     return plots.png(figure)
+
+
+def _histogram(axis: Any, traces: Traces, step: int, quantity: str, title: str) -> None:
+    """One panel: which part of the pairs has which distance or gradient, one line a setting."""
+    lower_edges = histogram.EDGES[1:-1]
+    below_the_first = lower_edges[0] / 10**0.25  # where the bin with zero is drawn, on a logarithmic axis
+    positions = np.concatenate([[below_the_first], lower_edges])
+    filled = np.zeros(len(positions), bool)
+    for i, label in enumerate(traces.labels):
+        watched = [traces.watched[label, seed, step] for seed in traces.seeds]
+        values = np.stack([pairs.distances if quantity == "distance" else pairs.gradients for pairs in watched])
+        share = 100 * histogram.counts(values) / values.size
+        axis.step(positions, share, where="post", label=label, **plots.style(i))
+        filled |= share > 0
+    axis.set_xscale("log")
+    axis.set_xlim(positions[filled][0] / 2, positions[filled][-1] * 4)
+    axis.set_title(title, fontsize=9)

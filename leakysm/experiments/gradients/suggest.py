@@ -1,10 +1,14 @@
-"""Which threshold and slope keep the early gradients alive, told from the distances of a few first episodes.
+"""Which threshold and slope keep the early gradients alive, from the distances in a few first episodes.
 
-The least restriction that meets the target: the largest slope of 1, 0.5, 0.2, 0.1, ... at which, with threshold 1, at
-most the target's fraction of the entries of dL/dd vanishes; then, at that slope, the largest threshold of 1, 2, 5, 10,
-... before the fraction exceeds the target, but no more than slope times the mean distance: the unrestricted part of a
-distance shall not outweigh the restricted one, which training would bring into play later. Only the start of training
-is looked at: no promise of accuracy.
+The weakest restriction that meets a target is sought, a target being the largest fraction of the entries of dL/dd that
+may vanish:
+
+1. the slope: the largest of 1, 0.5, 0.2, 0.1, ... that meets the target at threshold 1;
+2. the threshold: at that slope, the largest of 1, 2, 5, 10, ... that meets the target, but at most slope times the mean
+   distance. Beyond that, the unrestricted part of a distance would be larger than the restricted part; training would
+   run into it later.
+
+This looks only at the start of training and promises nothing about accuracy.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.backends.protocol import Engine
-from leakysm.episodes import sample
+from leakysm.episodes import EpisodeForm, sample
 from leakysm.errors import CheckFailed
 from leakysm.experiments.gradients.measure import Floats
 from leakysm.nets import Conv4
@@ -29,13 +33,13 @@ from leakysm.training.loss import episode_loss
 from leakysm.training.sparsity import FIGURES, VANISHED, sparsity
 
 GRID = (1.0, 2.0, 5.0)
-DECADES = 8  # slopes down to 1e-8, thresholds up to 5e8
+DECADES = 8
 _VANISHED = FIGURES.index("vanished_distance_gradients")
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """An episode's embeddings z (way (shot + query), D), support first, class by class."""
+class EmbeddedEpisode:
+    """An episode's embeddings z (way (shot + query), D): support first, then queries, each class by class."""
 
     z: NDArray[np.floating]
     way: int
@@ -45,8 +49,11 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """metric: squared Euclidean where it needs no restriction. before, after: the mean sparsity FIGURES (5,) with
-    squared Euclidean and with `metric`. tried: every candidate with its vanished fraction."""
+    """The metric to train with; squared Euclidean where no restriction is needed.
+
+    before, after: the mean sparsity FIGURES (5,) with squared Euclidean and with `metric`. tried: every metric that was
+    tried, and the fraction of its gradient entries that vanished.
+    """
 
     metric: Metric
     before: Floats
@@ -66,39 +73,62 @@ class Suggestion:
         }
 
 
-def suggest(engine: Engine, episodes: Sequence[Embedded], target: float) -> Suggestion:
-    """The least restriction with at most `target` of the gradient entries vanished, on average over the episodes.
+class _Trials:
+    """Metrics tried on the same episodes; `figures` holds the mean sparsity FIGURES (5,) of each."""
+
+    def __init__(self, engine: Engine, episodes: Sequence[EmbeddedEpisode]) -> None:
+        self.engine, self.episodes = engine, episodes
+        self.figures: dict[Metric, Floats] = {}
+
+    def vanished(self, metric: Metric) -> float:
+        """Try a metric: the fraction of its gradient entries that vanish."""
+        self.figures[metric] = mean_figures(self.engine, metric, self.episodes)
+        return float(self.figures[metric][_VANISHED])
+
+
+def suggest(engine: Engine, episodes: Sequence[EmbeddedEpisode], target: float) -> Suggestion:
+    """The weakest restriction with at most `target` of the gradient entries vanished, on average over the episodes.
 
     CheckFailed if no slope gets there, or if a distance is not finite.
     """
-    tried: dict[Metric, Floats] = {}
-
-    def vanished(metric: Metric) -> float:
-        tried[metric] = mean_figures(engine, metric, episodes)
-        return float(tried[metric][_VANISHED])
-
+    trials = _Trials(engine, episodes)
     squared = SquaredEuclidean()
     chosen: Metric = squared
-    if vanished(squared) > target:
-        slope = next((s for s in _slopes() if vanished(LeakySquaredEuclidean(1.0, s)) <= target), None)
-        if slope is None:
-            raise CheckFailed(_out_of_reach(episodes, target, min(tried[m][_VANISHED] for m in tried)))
-        chosen = LeakySquaredEuclidean(1.0, slope)
-        most = slope * float(tried[squared][FIGURES.index("mean_distance")])
-        for threshold in takewhile(lambda t: t <= most, _thresholds()):
-            if vanished(wider := LeakySquaredEuclidean(threshold, slope)) > target:
-                break
-            chosen = wider
-    return Suggestion(chosen, tried[squared], tried[chosen], tuple((m, float(f[_VANISHED])) for m, f in tried.items()))
+    if trials.vanished(squared) > target:
+        slope = _largest_slope(trials, target)
+        mean_distance = float(trials.figures[squared][FIGURES.index("mean_distance")])
+        chosen = LeakySquaredEuclidean(_largest_threshold(trials, target, slope, slope * mean_distance), slope)
+    figures = trials.figures
+    tried = tuple((metric, float(figures[metric][_VANISHED])) for metric in figures)
+    return Suggestion(chosen, figures[squared], figures[chosen], tried)
 
 
-def mean_figures(engine: Engine, metric: Metric, episodes: Sequence[Embedded]) -> Floats:
+def _largest_slope(trials: _Trials, target: float) -> float:
+    """The largest slope that meets the target at threshold 1. CheckFailed if none does."""
+    for slope in _slopes():
+        if trials.vanished(LeakySquaredEuclidean(1.0, slope)) <= target:
+            return slope
+    least = min(float(figures[_VANISHED]) for figures in trials.figures.values())
+    raise CheckFailed(_out_of_reach(trials.episodes, target, least))
+
+
+def _largest_threshold(trials: _Trials, target: float, slope: float, most: float) -> float:
+    """The largest threshold up to `most` before the target is missed; 1 if no other will do."""
+    chosen = 1.0
+    for threshold in takewhile(lambda t: t <= most, _thresholds()):
+        if trials.vanished(LeakySquaredEuclidean(threshold, slope)) > target:
+            break
+        chosen = threshold
+    return chosen
+
+
+def mean_figures(engine: Engine, metric: Metric, episodes: Sequence[EmbeddedEpisode]) -> Floats:
     """The sparsity FIGURES (5,) of the metric, averaged over the episodes. CheckFailed if they are not finite."""
     figures = []
     for number, episode in enumerate(episodes):
         labels = np.arange(episode.way)
         support, query = (engine.asarray(np.repeat(labels, times)) for times in (episode.shot, episode.query))
-        with np.errstate(all="ignore"):  # what is not finite is told below
+        with np.errstate(all="ignore"):  # numbers that are not finite are reported below
             result = episode_loss(engine, metric, engine.asarray(episode.z), support, query, episode.way)
             host = engine.to_host(sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :]))
         if not np.isfinite(host).all():
@@ -107,31 +137,30 @@ def mean_figures(engine: Engine, metric: Metric, episodes: Sequence[Embedded]) -
     return np.asarray(np.mean(figures, axis=0))
 
 
-def embedded_by_new_net(config: TrainConfig, images: SplitImages, episodes: int) -> Iterator[Embedded]:
-    """The first episodes of a run, embedded by its net's initial weights as training's first step does it."""
+def embedded_by_new_net(config: TrainConfig, images: SplitImages, episodes: int) -> Iterator[EmbeddedEpisode]:
+    """A run's first episodes, each embedded by the net's initial weights, as the first training step embeds it."""
     engine = images.engine
-    net = Conv4(images(np.zeros(1, np.int64)).shape[-1], seed=config.seed, engine=engine)
+    net = Conv4(images.channels, seed=config.seed, engine=engine)
+    form = EpisodeForm(config.way, config.shot, config.query)
     for number in range(episodes):
-        episode = sample(
-            images.starts, config.way, config.shot, config.query, seed=config.seed, split=images.split, episode=number
-        )
+        episode = sample(images.starts, *form, seed=config.seed, split=images.split, episode=number)
         z = net.embed(images(np.concatenate([episode.support, episode.query])), norm="episode")
-        yield Embedded(engine.to_host(z), config.way, config.shot, config.query)
+        yield EmbeddedEpisode(engine.to_host(z), *form)
 
 
 def _slopes() -> Iterator[float]:
-    """0.5, 0.2, 0.1, 0.05, ... as the nearest floats to the decimals."""
+    """0.5, 0.2, 0.1, 0.05, ... down to 1e-8, each the float nearest to the decimal number."""
     for decade in range(1, DECADES + 1):
         yield from (float(f"{factor:g}e-{decade}") for factor in reversed(GRID))
 
 
 def _thresholds() -> Iterator[float]:
-    """2, 5, 10, 20, ..."""
+    """2, 5, 10, 20, ... up to 5e8."""
     grid = (factor * 10**decade for decade in range(DECADES + 1) for factor in GRID)
     yield from (threshold for threshold in grid if threshold > 1)
 
 
-def _out_of_reach(episodes: Sequence[Embedded], target: float, least: float) -> str:
+def _out_of_reach(episodes: Sequence[EmbeddedEpisode], target: float, least: float) -> str:
     way = max(episode.way for episode in episodes)
     reason = (
         f"with {way} classes even equal probabilities are below {VANISHED}: lower --way"

@@ -1,4 +1,4 @@
-"""What a sweep found: a table of settings over seeds, every run in JSON, and the heat map over threshold and slope."""
+"""The results of a sweep: a table of settings over seeds, every run in JSON, a heat map over threshold and slope."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ import numpy as np
 
 from leakysm import plots
 from leakysm.errors import UserError
-from leakysm.experiments.finished import Finished, read_run
+from leakysm.experiments.finished import FinishedRun, read_run
+from leakysm.experiments.intervals import with_interval
 from leakysm.experiments.student import Paired, paired
-from leakysm.experiments.sweep.file import Point
-from leakysm.experiments.sweep.sweep import FAILED, FINISHED, State
-from leakysm.experiments.tables import markdown_table, with_interval
+from leakysm.experiments.sweep.points import Point
+from leakysm.experiments.sweep.run_all import FAILED, FINISHED, State
+from leakysm.tables import markdown_table
 
 Form = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A sweep's runs: states of all, tests of the finished ones."""
+class SweepResult:
+    """The runs of a sweep: the states of all, and what the finished ones hold."""
 
     states: Mapping[Point, State]
-    finished: dict[Point, Finished]
+    finished: dict[Point, FinishedRun]
 
     def forms(self) -> list[Form]:
-        """Way and shot, queries, episodes of each kind of test, as they come."""
+        """Way and shot in words, queries and episodes of each kind of test, in the order of the runs."""
         return list(dict.fromkeys(test.form for run in self.finished.values() for test in run.tests))
 
     def settings(self) -> list[str]:
-        """The settings' labels, as they come."""
+        """The labels of the settings, in the order of the runs."""
         return list(dict.fromkeys(point.setting for point in self.states))
 
     def accuracies(self, setting: str, form: Form) -> list[float]:
-        """In percent, one a finished seed."""
+        """Accuracies of a setting in percent, one for each finished seed."""
         runs = [run for point, run in self.finished.items() if point.setting == setting]
-        return [test.tested.accuracy for run in runs for test in run.tests if test.form == form]
+        return [test.accuracy for run in runs for test in run.tests if test.form == form]
 
 
-def found(states: Mapping[Point, State], out: Path) -> Found:
-    """Read the finished runs back; one that cannot be read has failed."""
-    seen, finished = dict(states), {}
+def read_results(states: Mapping[Point, State], out: Path) -> SweepResult:
+    """Read the finished runs back from their folders in `out`; one that cannot be read counts as failed."""
+    checked, finished = dict(states), {}
     for point, state in states.items():
         if state.status == FINISHED:
             try:
                 finished[point] = read_run(out / point.folder)
             except UserError as error:
-                seen[point] = State(FAILED, str(error))
-    return Found(seen, finished)
+                checked[point] = State(FAILED, str(error))
+    return SweepResult(checked, finished)
 
 
-def to_json(sweep: Found) -> dict[str, Any]:
+def to_json(sweep: SweepResult) -> dict[str, Any]:
     """Plain values for JSON; accuracies and intervals in percent, Student's intervals over the seeds."""
     runs = []
     for point, state in sweep.states.items():
         entry: dict[str, Any] = {"setting": point.setting, "seed": point.config.seed, "folder": point.folder}
         entry |= {"status": state.status, "error": state.error}
         if point in sweep.finished:
-            tested = [test.tested for test in sweep.finished[point].tests]
             entry["tests"] = [
                 {"way": t.way, "shot": t.shot, "accuracy": t.accuracy, "interval": t.interval, "episodes": t.episodes}
-                for t in tested
+                for t in sweep.finished[point].tests
             ]
         runs.append(entry)
     settings = [
@@ -74,8 +74,8 @@ def to_json(sweep: Found) -> dict[str, Any]:
     return {"settings": settings, "runs": runs}
 
 
-def markdown(sweep: Found) -> str:
-    """A table a test, the settings from the best to the worst; then what failed."""
+def markdown(sweep: SweepResult) -> str:
+    """A table for each test, the settings from the best to the worst; then what failed."""
     lines = ["Accuracy in percent, mean over the seeds; interval: 95 %, Student's t, none from fewer than 3 seeds.\n"]
     for form in sweep.forms():
         name, query, episodes = form
@@ -91,15 +91,15 @@ def markdown(sweep: Found) -> str:
     return "\n".join(lines)
 
 
-def _over_seeds(sweep: Found, form: Form) -> list[tuple[str, Paired]]:
+def _over_seeds(sweep: SweepResult, form: Form) -> list[tuple[str, Paired]]:
     values = [(name, sweep.accuracies(name, form)) for name in sweep.settings()]
     return [(name, paired(accuracies)) for name, accuracies in values if accuracies]
 
 
-def heat_map(sweep: Found) -> bytes | None:
-    """Mean accuracy of the leaky distance of pairs over threshold and slope, a panel a test, other distances beside it.
+def heat_map(sweep: SweepResult) -> bytes | None:
+    """A PNG file: mean accuracy of the leaky distance (per pair) over threshold and slope, with a panel for each test.
 
-    None without a grid of both. A PNG file.
+    The other distances stand in the titles. None without a grid of both threshold and slope.
     """
     leaky = [p for p in sweep.states if p.config.distance == "leaky" and p.config.per == "pair"]
     thresholds, slopes = (sorted({getattr(p.config, key) for p in leaky}) for key in ("threshold", "slope"))
@@ -116,14 +116,14 @@ def heat_map(sweep: Found) -> bytes | None:
 
 
 def _means(
-    sweep: Found, leaky: Sequence[Point], form: Form, thresholds: Sequence[float], slopes: Sequence[float]
+    sweep: SweepResult, leaky: Sequence[Point], form: Form, thresholds: Sequence[float], slopes: Sequence[float]
 ) -> plots.Floats:
-    """(thresholds, slopes), NaN where nothing is finished; over seeds and whatever else varies."""
+    """Mean over seeds and whatever else varies, (thresholds, slopes) float64; NaN where nothing is finished."""
     values: dict[tuple[int, int], list[float]] = {}
     for point in leaky:
         place = thresholds.index(point.config.threshold or 0.0), slopes.index(point.config.slope or 0.0)
         tests = sweep.finished[point].tests if point in sweep.finished else ()
-        values.setdefault(place, []).extend(test.tested.accuracy for test in tests if test.form == form)
+        values.setdefault(place, []).extend(test.accuracy for test in tests if test.form == form)
     means = np.full((len(thresholds), len(slopes)), np.nan)
     for place, accuracies in values.items():
         if accuracies:

@@ -5,9 +5,9 @@ or, through `torch_arrays` and `jax_arrays`, on those frameworks' arrays, with g
 An implementation is called with its own arrays; what is compared are host (NumPy) arrays.
 """
 
-from leakysm.verify.adapters.arrays import arrays_named
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.adapters.implementation import Implementation, NotOffered
+from leakysm.verify.adapters.libraries import arrays_named
 from leakysm.verify.adapters.loading import load
 from leakysm.verify.adapters.module import ModuleImplementation
 

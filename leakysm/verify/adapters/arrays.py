@@ -7,7 +7,6 @@ counterexample. So a counterexample shows what was really done.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,11 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.errors import UserError
-from leakysm.verify.adapters.implementation import HostArray, as_tuple
-
-KINDS = ("numpy", "torch", "jax")
 EXPANDED = "expanded"  # the layout of a constant array whose strides are 0, as `.sum()` sends its cotangent
+
+HostArray = np.ndarray[Any, Any]
+
+
+class WrongResult(Exception):  # noqa: N818 (the message is the finding)
+    """The implementation returned something that is not what the operation returns."""
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    """One result as a tuple of one; lists too are taken."""
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 
 @dataclass(frozen=True)
@@ -116,27 +122,6 @@ def repeated(host: HostArray) -> HostArray:
 @lru_cache(maxsize=1000)
 def _code(expression: str) -> CodeType:
     return compile(expression, "<layout>", "eval")
-
-
-def arrays_named(kind: str) -> Arrays:
-    """The arrays of a library: numpy, torch or jax; UserError for another name or a library that is not installed."""
-    if kind not in KINDS:
-        raise UserError(f"array is {kind!r}; one of {', '.join(KINDS)} is expected: choose one")
-    if kind != "numpy" and importlib.util.find_spec(kind) is None:
-        raise UserError(
-            f"array {kind} needs the package {kind}, which is not installed: install it, or choose --array numpy"
-        )
-    if kind == "torch":
-        from leakysm.verify.adapters.torch_arrays import TorchArrays
-
-        return TorchArrays()
-    if kind == "jax":
-        from leakysm.verify.adapters.jax_arrays import JaxArrays
-
-        return JaxArrays()
-    from leakysm.verify.adapters.numpy_arrays import NumPyArrays
-
-    return NumPyArrays()
 
 
 @contextlib.contextmanager

@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from leakysm.backends.protocol import Engine
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters.implementation import Implementation, Snippet
 from leakysm.verify.adapters.numpy_arrays import EngineArrays
+
+
+class Pair(Protocol):
+    """One operation of an engine: forward(*arguments, **parameters) -> (y, saved), backward(saved, dy) -> gradients."""
+
+    @property
+    def forward(self) -> Callable[..., tuple[Any, Any]]: ...
+
+    @property
+    def backward(self) -> Callable[..., Any]: ...
+
+
+class Engine(Protocol):
+    """What verification needs of an engine. It is handed one and imports none."""
+
+    name: str
+    xp: Any
+
+    def operation(self, name: str, /) -> Pair:
+        """The pair of a registered operation."""
+        ...
+
+    def asarray(self, host: Any, /) -> Any:
+        """A host array on the engine's device."""
+        ...
+
+    def to_host(self, array: Any, /) -> Any:
+        """An engine's array as a NumPy array."""
+        ...
 
 
 class EngineImplementation(Implementation):

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from leakysm.verify.adapters.arrays import Arrays
-
-HostArray = np.ndarray[Any, Any]
+from leakysm.verify.adapters.arrays import Arrays, HostArray
 
 
 class NotOffered(Exception):  # noqa: N818 (an outcome, not an error)
     """The implementation has no such operation, or not with these parameters. An outcome of its own, not a failure."""
-
-
-class WrongResult(Exception):  # noqa: N818 (the message is the finding)
-    """The implementation returned something that is not what the operation returns."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,3 @@ class Implementation:
         with self.arrays.mode(floats[0] if floats else "float64"):
             given = [self.arrays.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments]
             return self.arrays.hosted(self.function(operation, part, parameters)(*given))
-
-
-def as_tuple(result: Any) -> tuple[Any, ...]:
-    """One result as a tuple of one; lists too are taken."""
-    return tuple(result) if isinstance(result, tuple | list) else (result,)

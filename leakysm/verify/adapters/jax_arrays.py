@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, Setting
-from leakysm.verify.adapters.implementation import HostArray, WrongResult, as_tuple
+from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
 # A program runs once or twice here: on a CPU, compiling it without care takes a third of the time.

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, Setting
-from leakysm.verify.adapters.implementation import HostArray, WrongResult
+from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult
 
 FILLER = 99  # what lies between an array's numbers where its memory holds more than them
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from leakysm.verify.adapters.arrays import Arrays, Setting
-from leakysm.verify.adapters.implementation import HostArray, WrongResult, as_tuple
+from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import FILLER, PROGRAM, SCOPE
 
 

@@ -76,25 +76,26 @@ class Block:
 
         A channel of scale 0 leaves nothing open: all values equal the shift, exactly, and the first position counts.
         """
+        # Each value of a window lies between lowest and highest. The window's maximum is at least `floor`, the largest
+        # of the lowest: a position can be the maximum if its highest reaches the floor, and ReLU lets it pass if its
+        # highest is above 0. ReLU can cut the window off if the floor is not above 0.
         windows, scale, under = self._windows()
-        blur = doubt.of(scale, under)
+        doubtful = doubt.of(scale, under)
+        lowest, highest = windows - doubtful, windows + doubtful
+        floor = np.maximum.reduce(lowest, axis=-1, initial=-exact(np.inf)[()])
+        decided = np.asarray(self.scale == 0, dtype=bool)
+        can_win = np.asarray((highest >= floor[..., None]) & (highest > 0), dtype=bool) & ~decided[:, None]
+        can_be_cut = np.asarray(floor <= 0, dtype=bool) & ~decided
         _, route = self.pooled()
-        low = np.maximum.reduce(windows - blur, axis=-1, initial=-exact(np.inf)[()])
-        possible = np.asarray(windows + blur >= low[..., None], dtype=bool)
-        dead = np.asarray(low <= 0, dtype=bool)
-        surely_dead = np.asarray(largest(windows + blur, -1) <= 0, dtype=bool)
-        possible &= ~surely_dead[..., None] & np.asarray(windows + blur > 0, dtype=bool)
-        settled = np.asarray(self.scale == 0, dtype=bool)
-        possible &= ~settled[:, None]
-        dead &= ~settled
         return {
-            tuple(at): _options(route[tuple(at)], possible[tuple(at)], dead[tuple(at)])
-            for at in np.argwhere(possible.sum(-1) + dead > 1)
+            tuple(at): _options(route[tuple(at)], can_win[tuple(at)], can_be_cut[tuple(at)])
+            for at in np.argwhere(can_win.sum(-1) + can_be_cut > 1)
         }
 
 
-def _options(first: int, possible: Any, dead: bool) -> list[int]:
-    others = {int(p) for p in np.flatnonzero(possible)} | ({-1} if dead else set())
+def _options(first: int, can_win: Any, can_be_cut: bool) -> list[int]:
+    """The exact route first, then the other positions that can win, and -1 if ReLU can cut the window off."""
+    others = {int(position) for position in np.flatnonzero(can_win)} | ({-1} if can_be_cut else set())
     return [int(first), *sorted(others - {int(first)})]
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends import Engine
 from leakysm.errors import CheckFailed
 from leakysm.ops import registry
-from leakysm.verify.adapters.engine import EngineImplementation
+from leakysm.verify.adapters.engine import Engine, EngineImplementation
 from leakysm.verify.vectors import nets, rule, stored
 from leakysm.verify.vectors.older import upgraded
 from leakysm.verify.vectors.parameters import parameter
@@ -55,7 +54,7 @@ def _require(what: str, kind: str, found: Any, expected: Any) -> None:
 
 
 @dataclass
-class Checked:
+class Comparisons:
     """How many cases were compared, in how many dtypes, and what was out of its bound."""
 
     cases: int = 0
@@ -64,11 +63,15 @@ class Checked:
 
 
 def check_engine(
-    engine: Engine, groups: Mapping[str, Group], *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Checked:
+    engine: Engine,
+    groups: Mapping[str, Group],
+    net_class: nets.NetClass,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparisons:
     """Run an engine on stored inputs, operations' or nets', in float32 and float64 and compare with the results.
 
-    groups: of any format.
+    groups: cases of any format. net_class: leakysm.Conv4, for the whole nets.
     """
     groups = {case: upgraded(group) for case, group in groups.items()}
     of_nets = {case: group for case, group in groups.items() if case.startswith("conv4/")}
@@ -79,16 +82,16 @@ def check_engine(
         net, metric = _net(group), parameter(json.loads(group.contents["parameters"])["distance"])
         for dtype in ("float32", "float64"):
             checked.comparisons += 1
-            results = nets.computed_results(net, metric, engine, dtype)
+            results = nets.computed_results(net, metric, engine, dtype, net_class)
             checked.failures += [f"{case}: {text}" for text in rule.failures(group, "value", results, dtype)]
     return checked
 
 
 def check_operations(
     engine: Engine, groups: Mapping[str, Group], *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Checked:
-    """The cases of operations alone."""
-    checked, implementation = Checked(), EngineImplementation(engine)
+) -> Comparisons:
+    """Compare an engine's results with the stored cases of operations alone."""
+    checked, implementation = Comparisons(), EngineImplementation(engine)
     for done, (case, group) in enumerate(groups.items()):
         progress(done, len(groups))
         checked.cases += 1

@@ -7,7 +7,6 @@ lie within their bound. A case may be added (a minor version), none may change o
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import CheckFailed
+from leakysm.strict_json import json_text
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
+from leakysm.verify.adapters.engine import Engine
 from leakysm.verify.bounds import Exact, Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.vectors import alternatives, nets, stored
@@ -41,7 +42,7 @@ def case_group(truth: Truth) -> Group:
     case, entry = truth.case, truth.entry
     group = Group(
         contents={
-            "parameters": json.dumps({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True),
+            "parameters": json_text({k: plain(v) for k, v in case.parameters.items()}, sort_keys=True),
             "one_way": ",".join(case.one_way),
         },
         description={
@@ -92,6 +93,8 @@ Files = Mapping[str, Mapping[str, Group]]
 
 def make(
     out: Path,
+    reference: Engine,
+    net_class: nets.NetClass,
     *,
     shipped: Path | None = None,
     major: bool = False,
@@ -99,8 +102,8 @@ def make(
 ) -> Remade:
     """Work all vectors out and publish them to a folder.
 
-    shipped: the vectors to compare with (default: the installed ones, if any), which must be whole. major: let cases
-    change.
+    reference, net_class: the reference engine and leakysm.Conv4, which compute the large nets. shipped: the vectors to
+    compare with (default: the installed ones, if any), which must be whole. major: let cases change.
     """
     named, shipped = shipped is not None, shipped or stored.folder()
     if named or (shipped / stored.MANIFEST).is_file():
@@ -108,7 +111,7 @@ def make(
     progress(0, 2)
     operations = operation_groups()
     progress(1, 2)
-    whole_nets, within = nets.groups(_read_if_there(shipped / NETS))
+    whole_nets, within = nets.groups(_read_if_there(shipped / NETS), reference, net_class)
     return publish(out, {OPERATIONS: operations, NETS: whole_nets}, within, shipped=shipped, major=major)
 
 

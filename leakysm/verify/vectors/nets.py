@@ -8,18 +8,17 @@ way through four blocks.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from leakysm.backends import Engine, backend
-from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean, Metric, SquaredEuclidean
 from leakysm.ops.prototypes import prototypes
 from leakysm.ops.prototypical_loss import prototypical_loss, prototypical_loss_vjp
+from leakysm.strict_json import json_text
+from leakysm.verify.adapters.engine import Engine
 from leakysm.verify.bounds import Floats
 from leakysm.verify.cases.numbers import cyclic, noise, single
 from leakysm.verify.oracle.net import training_pass
@@ -62,28 +61,29 @@ def net(size: str) -> Net:
 
 
 Results = dict[str, Floats]
+NetClass = Callable[..., Any]  # leakysm.Conv4: it is handed in, for verification imports no nets
 
 
 def exact_results(case: Net, metric: Metric) -> tuple[Results, float]:
     """Embeddings, distances, loss and gradients in 50 digits, rounded; and the margin of the discrete choices."""
-    found = training_pass(case.parameters, case.images, case.labels, case.labels, metric)
-    arrays = {"embeddings": found.embeddings, "distances": found.distances, "loss": found.loss}
-    arrays |= {f"gradients/{name}": gradient for name, gradient in found.gradients.items()}
-    return {name: rounded(array) for name, array in arrays.items()}, found.margin
+    exact = training_pass(case.parameters, case.images, case.labels, case.labels, metric)
+    arrays = {"embeddings": exact.embeddings, "distances": exact.distances, "loss": exact.loss}
+    arrays |= {f"gradients/{name}": gradient for name, gradient in exact.gradients.items()}
+    return {name: rounded(array) for name, array in arrays.items()}, exact.margin
 
 
-def computed_results(case: Net, metric: Metric, engine: Engine, dtype: str) -> Results:
-    """The same by an engine, through `Conv4`, in a dtype."""
-    conv4 = Conv4(1, channels=case.channels, dtype=dtype, engine=engine)
+def computed_results(case: Net, metric: Metric, engine: Engine, dtype: str, net_class: NetClass) -> Results:
+    """Embeddings, distances, loss and gradients by a net of this class on an engine, in a dtype."""
+    conv4 = net_class(1, channels=case.channels, dtype=dtype, engine=engine)
     conv4.load_state({**{k: v.astype(dtype) for k, v in case.parameters.items()}, **_running(case.channels, dtype)})
     z, saved = conv4.forward(engine.asarray(case.images.astype(dtype)))
     s, q = z[:WAY], z[WAY:]
     loss = prototypical_loss(s, case.labels, q, case.labels, distance=metric)
     ds, dq = prototypical_loss_vjp(s, case.labels, q, case.labels, distance=metric)
     gradient = conv4.backward(saved, engine.xp.concatenate([ds, dq]))
-    found = {"embeddings": z, "distances": metric(q, prototypes(s, case.labels, WAY)), "loss": loss}
-    found |= {f"gradients/{name}": part for name, part in conv4.parts(gradient).items()}
-    return {name: np.asarray(engine.to_host(array)).astype(np.float64) for name, array in found.items()}
+    arrays = {"embeddings": z, "distances": metric(q, prototypes(s, case.labels, WAY)), "loss": loss}
+    arrays |= {f"gradients/{name}": part for name, part in conv4.parts(gradient).items()}
+    return {name: np.asarray(engine.to_host(array)).astype(np.float64) for name, array in arrays.items()}
 
 
 def _running(channels: int, dtype: str) -> dict[str, Any]:
@@ -91,14 +91,17 @@ def _running(channels: int, dtype: str) -> dict[str, Any]:
     return {f"block{b}.{name}": make(channels, dtype) for b in range(1, 5) for name, make in statistics.items()}
 
 
-def groups(shipped: Mapping[str, Group]) -> tuple[dict[str, Group], list[str]]:
-    """All whole-net cases. A float64 case within its bound of the shipped one is the shipped one; those are named."""
+def groups(shipped: Mapping[str, Group], reference: Engine, net_class: NetClass) -> tuple[dict[str, Group], list[str]]:
+    """All whole-net cases, the full ones by the reference engine, and the names of those that are the shipped ones.
+
+    A float64 case within its bound of the shipped one is the shipped one.
+    """
     made, within = {}, []
     for name, metric in METRICS.items():
         results, margin = exact_results(net("small"), metric)
         made[f"conv4/small-{name}"] = _group(net("small"), metric, results, "small", {"margin": repr(margin)})
         case = f"conv4/full-{name}"
-        results = computed_results(net("full"), metric, backend("reference"), "float64")
+        results = computed_results(net("full"), metric, reference, "float64", net_class)
         made[case] = _group(net("full"), metric, results, "full", {})
         if case in shipped and not rule.failures(shipped[case], "value", results, "float64"):
             made[case] = shipped[case]
@@ -109,7 +112,7 @@ def groups(shipped: Mapping[str, Group]) -> tuple[dict[str, Group], list[str]]:
 def _group(case: Net, metric: Metric, results: Results, size: str, more: dict[str, str]) -> Group:
     exact = size == "small"
     group = Group(
-        contents={"parameters": json.dumps({"distance": plain(metric)}, sort_keys=True), "one_way": ""},
+        contents={"parameters": json_text({"distance": plain(metric)}, sort_keys=True), "one_way": ""},
         description={
             "arithmetic": "50 digits" if exact else "float64",
             "flags": "plain",

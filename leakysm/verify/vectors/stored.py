@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -83,11 +82,28 @@ def _put(node: Any, key: str, array: np.ndarray[Any, Any]) -> None:
         node.create_dataset(key, data=array, compression="gzip" if large else None, shuffle=large)
 
 
-def _get(group: Group, key: str, node: Any) -> None:
-    if hasattr(node, "shape"):
-        group.arrays[key] = np.asarray(node[()])
-    else:
-        group.arrays |= {f"{key}/{name}": np.asarray(node.attrs[name]) for name in SCALARS if name in node.attrs}
+def _arrays(node: Any, at: str = "") -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Every array below a group of the file, by its path, and the factors that are attributes of its groups.
+
+    The file has 12,000 objects: h5py's low-level interface reads them in two thirds of the time.
+    """
+    from h5py import h5a, h5d, h5o, h5s
+
+    for name in node:
+        key, child = at + name.decode(), h5o.open(node, name)
+        if isinstance(child, h5d.DatasetID):
+            array = np.empty(child.shape, child.dtype)
+            if array.size:
+                child.read(h5s.ALL, h5s.ALL, array)
+            yield key, array
+        else:
+            attributes = {h5a.open(child, index=i).name.decode(): i for i in range(h5a.get_num_attrs(child))}
+            for factor in (name for name in SCALARS if name in attributes):
+                attribute = h5a.open(child, index=attributes[factor])
+                value = np.empty(attribute.shape, attribute.dtype)
+                attribute.read(value)
+                yield f"{key}/{factor}", value
+            yield from _arrays(child, f"{key}/")
 
 
 def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> dict[str, Group]:
@@ -100,7 +116,7 @@ def read(path: Path, operation: str | None = None, *, arrays: bool = True) -> di
     if not path.is_file():
         raise UserError(f"{path} is missing; a file of reference vectors is expected: {MEND}")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", driver="core", backing_store=False) as file:
             _require_known(path, file.attrs.get("format"))
             return dict(_groups(file, operation, arrays))
     except (OSError, RuntimeError, KeyError) as problem:  # h5py has no error of its own
@@ -125,7 +141,7 @@ def _groups(file: Any, operation: str | None, arrays: bool) -> Iterator[tuple[st
             format=int(file.attrs["format"]),
         )
         if arrays:
-            node.visititems(partial(_get, group))
+            group.arrays = dict(_arrays(node.id))
         yield name, group
 
 

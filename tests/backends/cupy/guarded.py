@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
 from leakysm.backends.cupy.distances import distance_pairs
+from leakysm.backends.cupy.kernels import PRODUCTS, Tiling
 from leakysm.backends.cupy.loss import loss_pairs
 from tests.backends.cupy.block_cases import block
 from tests.backends.cupy.host_kernels import HostKernels
@@ -55,55 +55,45 @@ class GuardedKernels(HostKernels):
 
 
 def run_blocks(kernels: HostKernels) -> None:
-    for shape in [(2, 7, 7, 3, 5), (1, 9, 5, 8, 68), (1, 1, 5, 2, 4), (1, 5, 7, 1, 64), (1, 3, 3, 64, 64)]:
-        for dtype in ("float32", "float64"):
-            case = block(0, shape, dtype)
-            pair = block_pairs(kernels)["conv_block"]
-            _, saved = pair.forward(*case.arguments)
-            pair.backward(saved, case.dy)
-            pair.backward(saved, case.dy, needs_dx=False)
-            pair = block_pairs(kernels)["conv_block_inference"]
-            _, saved = pair.forward(*case.arguments, case.shift, abs(case.shift))
-            pair.backward(saved, case.dy)
+    for shape in [(2, 7, 7, 3, 8), (1, 9, 5, 8, 68), (1, 1, 5, 2, 4), (1, 5, 7, 1, 64), (1, 3, 3, 64, 64)]:
+        case = block(0, shape)
+        pair = block_pairs(kernels)["conv_block"]
+        _, saved = pair.forward(*case.arguments)
+        pair.backward(saved, case.dy)
+        pair.backward(saved, case.dy, needs_dx=False)
+        pair = block_pairs(kernels)["conv_block_inference"]
+        _, saved = pair.forward(*case.arguments, case.shift, abs(case.shift))
+        pair.backward(saved, case.dy)
 
 
 def run_episodes(kernels: HostKernels) -> None:
     random = np.random.default_rng(0)
     for N, M, D in [(1, 1, 1), (17, 33, 35), (5, 16, 32)]:
-        for dtype in ("float32", "float64"):
-            x, c, dy = (random.normal(size=s).astype(dtype) for s in ((N, D), (M, D), (N, M)))
-            leaky = ({"threshold": 1.0, "slope": 0.5, "per": per} for per in ("pair", "coordinate"))
-            for name, pair in distance_pairs(kernels).items():
-                for settings in leaky if name.startswith("leaky") else ({},):
-                    _, saved = pair.forward(x, c, **settings)
-                    pair.backward(saved, dy)
-            for name, pair in loss_pairs(kernels).items():
-                y, saved = pair.forward(x, np.arange(N) % D, *((min(N, D),) if name == "prototypes" else ()))
-                pair.backward(saved, random.normal(size=y.shape).astype(dtype))
+        x, c, dy = (random.normal(size=s).astype("float32") for s in ((N, D), (M, D), (N, M)))
+        leaky = [{"threshold": 1.0, "slope": 0.5, "per": per} for per in ("pair", "coordinate")]
+        for name, pair in distance_pairs(kernels).items():
+            for settings in leaky if name.startswith("leaky") else ({},):
+                _, saved = pair.forward(x, c, **settings)
+                pair.backward(saved, dy)
+        for name, pair in loss_pairs(kernels).items():
+            y, saved = pair.forward(x, np.arange(N) % D, *((min(N, D),) if name == "prototypes" else ()))
+            pair.backward(saved, random.normal(size=y.shape).astype("float32"))
 
 
 def run_step(kernels: HostKernels) -> None:
     from leakysm.optim import SGD, Adam
-    from tests.backends.cupy.test_step import step_with
+    from tests.training.test_device_step import step_with
 
-    for dtype in ("float32", "float64"):
-        for optimizer in (Adam(0.01), SGD(0.01)):
-            step_with(kernels, optimizer=optimizer, dtype=dtype)[0](np.arange(15))
+    for optimizer in (Adam(0.01), SGD(0.01)):
+        step_with(kernels, optimizer=optimizer)[0](np.arange(15))
 
 
 if __name__ == "__main__":
-    convolution.SHORTEST = 16
-    for products, tiles in (
-        ("ORDINARY", 256),
-        ("ORDINARY", 0),
-        ("TF32", 256),
-        ("TF32", 0),
-        ("SPLIT", 256),
-        ("SPLIT", 0),
-    ):
-        convolution.ENOUGH_TILES = tiles
-        kernels = GuardedKernels(Path(sys.argv[1]), sys.argv[2], products=products)
-        run_blocks(kernels)
-        if products == "ORDINARY":
-            run_episodes(kernels)
-            run_step(kernels)
+    for products in PRODUCTS:
+        for large in (256, 0):
+            tiling = Tiling(large=large, slices=176, shortest=16)
+            kernels = GuardedKernels(Path(sys.argv[1]), sys.argv[2], products=products, tiling=tiling)
+            run_blocks(kernels)
+            if products == "ORDINARY" and large:  # neither episodes nor the step add kernels for other tiles
+                run_episodes(kernels)
+                run_step(kernels)

@@ -11,12 +11,17 @@
 #include <utility>
 #include <vector>
 
+#ifdef LEAKYSM_HOST_FLUSH
+#include <xmmintrin.h>
+#endif
+
 #define LEAKYSM_HOST
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
 #define SHARED(name, ...) auto& name = host::shared<__VA_ARGS__>()
 #define __syncthreads() host::barrier(__LINE__)
+#define __syncwarp() static_cast<void>(0)
 #define __syncthreads_or(condition) host::any(condition, __LINE__)
 
 struct dim3 {
@@ -145,7 +150,19 @@ void call(void (*kernel)(A...), void** arguments) {
     call(kernel, arguments, std::index_sequence_for<A...>());
 }
 
+// With -DLEAKYSM_HOST_FLUSH: while a kernel runs, numbers below the smallest normal one are 0, read or written.
+struct Flush {
+#ifdef LEAKYSM_HOST_FLUSH
+    const unsigned before = _mm_getcsr();
+    Flush() { _mm_setcsr(before | 0x8040); }
+    ~Flush() { _mm_setcsr(before); }
+#else
+    Flush() {}
+#endif
+};
+
 inline int run(void (*kernel)(void**), const unsigned* shape, void** arguments, int descending) {
+    const Flush flush;
     body = kernel;
     body_arguments = arguments;
     gridDim = {shape[0], shape[1], shape[2]};

@@ -6,34 +6,33 @@ import ctypes
 import fcntl
 import hashlib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leakysm.backends.cupy.fused import fused_pairs
-from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, instances, sources_digest
-from leakysm.backends.cupy.step import Images, TrainingStep
-from leakysm.backends.protocol import Engine
+from leakysm.backends.cupy.kernel_engine import KernelEngine
+from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, Tiling, compile_options, instances, source
 
 HEADER = Path(__file__).with_name("host_cuda.h")
-FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
+FLAGS = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
 C_TYPES = {"int32": ctypes.c_int, "float32": ctypes.c_float, "float64": ctypes.c_double, "int64": ctypes.c_longlong}
 
 
-def compile_library(file: Path, names: list[str], folder: Path) -> Path:
+def compile_library(file: Path, names: list[str], folder: Path, extra: Sequence[str] = ()) -> Path:
     """The shared library of one .cu file, compiled once and kept by the digest of all that goes into it."""
-    unit = f'#include "{HEADER}"\n#include "{file}"\n'
+    unit = f'#include "{HEADER}"\n{source(file)}'
     unit += "".join(f"HOST_LAUNCH({i}, {name})\n" for i, name in enumerate(names))
-    digest = hashlib.sha256((unit + file.read_text() + HEADER.read_text() + sources_digest()).encode()).hexdigest()
+    flags = [*FLAGS, *compile_options(), *extra]  # the options hold a digest of the sources
+    digest = hashlib.sha256((unit + file.read_text() + HEADER.read_text() + " ".join(flags)).encode()).hexdigest()
     library = folder / f"{file.stem}-{digest[:16]}.so"
     with Path(folder, "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at it
         if not library.exists():
-            source = library.with_suffix(".cpp")
-            source.write_text(unit)
-            command = ["g++", *FLAGS, f"-I{FOLDER}", "-o", library.with_suffix(".part"), source]
+            cpp = library.with_suffix(".cpp")
+            cpp.write_text(unit)
+            command = ["g++", *flags, "-o", library.with_suffix(".part"), cpp]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert not done.stderr, f"g++ warns:\n{done.stderr}"
@@ -43,16 +42,26 @@ def compile_library(file: Path, names: list[str], folder: Path) -> Path:
 
 class HostKernels(Kernels):
     """Launches on NumPy arrays. Two things that must not matter: descending: blocks and threads run in the opposite
-    order. late: what a program does beside its main line runs only when that waits for it."""
+    order. late: what a program does beside its main line runs only when that waits for it. flags: more of them for g++.
+    """
 
     xp = np
 
     def __init__(
-        self, folder: Path, *, products: str = "ORDINARY", descending: bool = False, late: bool = False
+        self,
+        folder: Path,
+        *,
+        products: str = "ORDINARY",
+        tiling: Tiling = Tiling(),  # noqa: B008 - it is frozen
+        descending: bool = False,
+        late: bool = False,
+        flags: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.late = late
         self.products = products
+        self.tiling = tiling
+        self.flags = flags
         self.descending = descending
         self.launched: list[str] = []
         self.functions: dict[str, Any] = {}
@@ -84,7 +93,7 @@ class HostKernels(Kernels):
         if name not in self.functions:
             file = self.files[name]
             names = instances(self.products)[file]
-            library = ctypes.CDLL(str(compile_library(FOLDER / file, names, self.folder)))
+            library = ctypes.CDLL(str(compile_library(FOLDER / file, names, self.folder, self.flags)))
             self.functions.update({n: library[f"launch_{i}"] for i, n in enumerate(names)})
         return self.functions[name]
 
@@ -120,21 +129,11 @@ def _c_value(argument: Any) -> Any:
     return C_TYPES[argument.dtype.name](argument)
 
 
-class HostEngine(Engine):
-    """The CuPy engine's fused pairs on NumPy arrays."""
-
-    name = "cupy"
-    xp = np
-
-    def __init__(self, kernels: HostKernels) -> None:
-        self.kernels = kernels
-        self.pairs = fused_pairs(kernels)
+class HostEngine(KernelEngine):
+    """The CuPy engine's operations on NumPy arrays."""
 
     def asarray(self, host: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(host, dtype)
-
-    def training_step(self, net: Any, optimizer: Any, metric: Any, images: Any, **form: int) -> TrainingStep:
-        return TrainingStep(self.kernels, net, optimizer, metric, Images(*images), **form)
 
     def to_host(self, array: Any) -> np.ndarray:
         return np.asarray(array)

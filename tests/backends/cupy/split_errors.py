@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
+from leakysm.backends.cupy.kernels import Tiling
 from tests.backends.cupy.host_kernels import HostKernels
 from tests.backends.cupy.test_split import NUMBERS, run_hard_products
 
 SHAPE = (6, 14, 14, 64, 64)
 
 if __name__ == "__main__":
-    convolution.ENOUGH_TILES, convolution.SHORTEST = 0, 16
+    tiling = Tiling(large=0, slices=176, shortest=16)
     with tempfile.TemporaryDirectory() as folder:
         for products in ("ORDINARY", "SPLIT"):
-            pair = block_pairs(HostKernels(Path(folder), products=products))["conv2d"]
+            pair = block_pairs(HostKernels(Path(folder), products=products, tiling=tiling))["conv2d"]
             for numbers in NUMBERS:
                 found = run_hard_products(pair, SHAPE, numbers)
                 errors = {name: (abs(y - exact) / scale).max() / 2.0**-23 for name, y, exact, scale, _ in found}

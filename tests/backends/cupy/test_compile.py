@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from leakysm.backends.cupy.kernels import FOLDER, PRODUCTS, compile_options, instances
+from leakysm.backends.cupy.kernels import FOLDER, PRODUCTS, compile_options, instances, source
 
 FILES = sorted(instances("ORDINARY"))
 NVCC = shutil.which("nvcc")
@@ -30,28 +30,37 @@ def test_nvcc_compiles(tmp_path, file, architecture):
         names = names[::3]
     unit = tmp_path / "unit.cu"
     kept = ", ".join(f"(const void*)&{name}" for name in names)
-    unit.write_text(f'#include "{FOLDER / file}"\nextern const void* const kept[] = {{{kept}}};\n')
-    command = [NVCC, "-std=c++17", f"-arch={architecture}", "-cubin", "-Werror", "all-warnings", "-Xptxas", "-v"]
+    unit.write_text(f"{source(file)}extern const void* const kept[] = {{{kept}}};\n")
+    command = [NVCC, *compile_options(), f"-arch={architecture}", "-cubin", "-Werror", "all-warnings", "-Xptxas", "-v"]
     done = subprocess.run([*command, "-o", tmp_path / "unit.cubin", unit], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("Compiling entry function") == len(names)
-    assert done.stderr.count(" 0 bytes spill stores") == len(names), done.stderr
+    compiled = done.stderr.count("Compiling entry function")
+    assert compiled >= len(names)  # what is no template is always compiled
+    assert done.stderr.count(" 0 bytes spill stores") == compiled, done.stderr
 
 
 @pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("file", FILES)
 def test_nvrtc_compiles(file, products):
+    """As the engine does it: to machine code, with nothing spilled to local memory, with small numbers kept."""
+    if products != "ORDINARY" and file != "convolution.cu":
+        pytest.skip("the same kernels as with ordinary products")
     nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
     try:
         nvrtc.getVersion()
     except Exception as error:  # CuPy tells a missing library in several ways
         pytest.skip(f"nvrtc is not installed ({error})")
-    program = nvrtc.createProgram((FOLDER / file).read_text(), file, [], [])
-    for name in instances(products)[file]:
+    names = instances(products)[file]
+    program = nvrtc.createProgram(source(file), file, [], [])
+    for name in names:
         nvrtc.addNameExpression(program, name)
     try:
-        nvrtc.compileProgram(program, [*compile_options(), "-arch=sm_90", "-ftz=true"])
+        nvrtc.compileProgram(program, [*compile_options(), "-arch=sm_90", "--ptxas-options=-v"])
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(program))
     assert nvrtc.getCUBIN(program)
-    assert all(nvrtc.getLoweredName(program, name) for name in instances(products)[file])
+    assert all(nvrtc.getLoweredName(program, name) for name in names)
+    log = nvrtc.getProgramLog(program)
+    compiled = log.count("Compiling entry function")
+    assert compiled >= len(names)
+    assert log.count(" 0 bytes spill stores") == compiled, log

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from leakysm.backends.cupy.fused import fused_pairs
+from leakysm.backends.cupy.kernels import compile_options
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.host_kernels import HostEngine, HostKernels
@@ -13,13 +17,38 @@ from tests.backends.cupy.host_kernels import HostEngine, HostKernels
 STRICT = Settings(dtypes=OWN_DTYPES, strict=True, examples=4, most_numbers=700)  # emulated threads are slow
 
 
-@pytest.mark.parametrize("operation", sorted(fused_pairs(HostKernels.nowhere())))
+OPERATIONS = sorted(HostEngine(HostKernels.nowhere()).pairs)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_within_the_bounds(host_kernels, operation):
     """Read-only and strided arrays, exact zeros, the left derivative at the threshold; float16 by the reference."""
     engine = HostEngine(host_kernels)
     report = conform(EngineImplementation(engine), operations=[operation], settings=STRICT)
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
     assert engine.kernels.launched
+
+
+FLAGS = {"contracted": ("-ffp-contract=fast", "-mfma"), "flushing": ("-DLEAKYSM_HOST_FLUSH",)}
+NEED_SMALL_NUMBERS = {"euclidean", "cosine_distance"}  # rows of numbers below the smallest normal one keep their digits
+
+
+def test_kernels_are_compiled_with_small_numbers():
+    assert not any("ftz" in option for option in compile_options())
+
+
+@pytest.mark.parametrize("build", FLAGS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_within_the_bounds_in_another_arithmetic(kernel_folder, operation, build):
+    """A GPU's compiler contracts a product and a sum to one rounding; and it might flush small numbers to 0."""
+    if platform.machine() != "x86_64" or " fma " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("the processor has no such arithmetic")
+    if build == "flushing" and operation in NEED_SMALL_NUMBERS:
+        pytest.skip("this is why the kernels are not compiled so")
+    engine = HostEngine(HostKernels(kernel_folder, flags=FLAGS[build]))
+    settings = replace(STRICT, dtypes=("float32",), examples=1)
+    report = conform(EngineImplementation(engine), operations=[operation], settings=settings)
+    assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
 
 
 @pytest.mark.parametrize("operation", ["squared_euclidean", "leaky_squared_euclidean", "cross_entropy", "prototypes"])

@@ -9,23 +9,24 @@ import pytest
 
 import leakysm as lk
 from leakysm import ops
-from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.engine import CupyEngine, device_count, import_cupy
-from leakysm.backends.cupy.step import Images
+from leakysm.backends.cupy.kernels import Tiling
+from leakysm.backends.reference import ReferenceEngine
 from leakysm.data import load
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Conv4
 from leakysm.optim import SGD, Adam
 from leakysm.runs import train
-from leakysm.training import Trainer
+from leakysm.runs.build import build_trainer
+from leakysm.training.device_step import Images, device_step
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.block_cases import SHAPES, assert_close, block, block_scales
 from tests.backends.cupy.test_blocks import TF32
 from tests.backends.cupy.test_split import NUMBERS, run_hard_products
-from tests.backends.cupy.test_step import METRICS, indices
-from tests.backends.cupy.test_training import config
 from tests.tiny_run import _make_data
+from tests.training.test_device_step import METRICS, indices
+from tests.training.test_trainer_on_device import config
 
 pytestmark = pytest.mark.cuda
 
@@ -45,17 +46,12 @@ def engine():
     return open_engine()
 
 
-@pytest.fixture(scope="module")
-def plain():
-    return open_engine(fused=False)
-
-
 @pytest.fixture(params=["large tiles", "small tiles"])
-def split(monkeypatch, request):
+def split(request):
     """Split products at every size."""
-    monkeypatch.setattr(convolution, "ENOUGH_TILES", 0 if request.param == "large tiles" else 1 << 30)
-    monkeypatch.setattr(convolution, "SHORTEST", 16)
-    return open_engine(split=True)
+    engine = open_engine(split=True)
+    engine.kernels.tiling = Tiling(large=0 if request.param == "large tiles" else 1 << 30, slices=176, shortest=16)
+    return engine
 
 
 def run_block(engine, case):
@@ -80,29 +76,23 @@ def test_conformance_of_split_products(split, operation):
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
 
 
-@pytest.mark.parametrize("operation", ["conv2d", "conv_block"])
-def test_conformance_of_the_plain_twin(plain, operation):
-    report = conform(EngineImplementation(plain), operations=[operation], settings=Settings(dtypes=OWN_DTYPES))
-    assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s[0] * s[1] * s[2] > 1])
-def test_fused_blocks_are_the_plain_ones(engine, plain, shape, dtype):
+def test_blocks_are_those_of_the_reference(engine, shape, dtype):
     case = block(20, shape, dtype)
-    scales = block_scales(case)
+    scales, expected = block_scales(case), run_block(ReferenceEngine(), case)
     k = 8 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
-    for a, b, scale, name in zip(run_block(engine, case), run_block(plain, case), scales, scales._fields, strict=True):
+    for a, b, scale, name in zip(run_block(engine, case), expected, scales, scales._fields, strict=True):
         assert_close(a, b.astype("float64"), scale, k, name)
 
 
 @pytest.mark.parametrize("shape", LARGE)
-def test_fused_blocks_at_training_sizes(engine, plain, shape):
-    """Float32 kernels against the plain path in float64, on whole numbers, so that both make the same choices."""
+def test_blocks_at_training_sizes(engine, shape):
+    """Our float32 kernels against the operations in float64, on whole numbers, so that both make the same choices."""
     case = block(21, shape)
     scales = block_scales(case)
     k = np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
-    ours, exact = run_block(engine, case), run_block(plain, case.astype("float64"))
+    ours, exact = run_block(engine, case), run_block(engine, case.astype("float64"))
     for a, b, scale, name in zip(ours, exact, scales, scales._fields, strict=True):
         assert_close(a, b, scale, k, name)
 
@@ -166,7 +156,7 @@ def device_images(engine, channels=1):
 def steps(engine, metric, optimizer, count=4):
     """Records, parameters and slots after some steps by the graph."""
     net = Conv4(1, channels=64, seed=1, engine=engine)
-    step = engine.training_step(net, optimizer, metric, device_images(engine), way=3, shot=2, query=3)
+    step = device_step(engine, net, optimizer, metric, device_images(engine), way=3, shot=2, query=3)
     records = [step(indices(i)) for i in range(count)]
     return [*records, *net.state().values(), *map(engine.to_host, optimizer.slots.values())]
 
@@ -202,7 +192,7 @@ def test_steps_are_those_of_the_cpu(engine):
     """The trainer on both, float32: records of the first steps agree to what the two orders of sums allow."""
     data = _make_data()
     settings = config(optimizer="sgd", learning_rate=0.01)
-    ours, theirs = Trainer(settings, data, engine), Trainer(settings, data, lk.backend("numpy"))
+    ours, theirs = build_trainer(settings, data, engine), build_trainer(settings, data, lk.backend("numpy"))
     for _ in range(4):
         row, expected = np.array(ours.step().row, "float32"), np.array(theirs.step().row)
         assert_close(row, expected, 1 + abs(expected), 256, "row")
@@ -211,7 +201,7 @@ def test_steps_are_those_of_the_cpu(engine):
 
 
 def test_steps_after_the_first_take_no_more_memory(engine):
-    trainer = Trainer(config(), _make_data(), engine)
+    trainer = build_trainer(config(), _make_data(), engine)
     trainer.step()
     pool = engine.xp.get_default_memory_pool()
     used = pool.used_bytes()
@@ -224,7 +214,7 @@ def test_others_may_use_the_device_between_steps(engine):
     """The graph's own memory, labels and all, is given to nobody."""
 
     def records(disturbed):
-        trainer = Trainer(config(), _make_data(), engine)
+        trainer = build_trainer(config(), _make_data(), engine)
         found = []
         for _ in range(4):
             found.append(trainer.step().row)
@@ -236,7 +226,7 @@ def test_others_may_use_the_device_between_steps(engine):
 
 
 def test_a_loss_that_is_not_finite_changes_nothing(engine):
-    trainer = Trainer(config(), _make_data(), engine)
+    trainer = build_trainer(config(), _make_data(), engine)
     trainer.step()
     trainer.net.parameters["block4.shift"][:] = float("nan")
     before = {name: array.copy() for part in trainer.state() for name, array in part.items()}

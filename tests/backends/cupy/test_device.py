@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leakysm.backends.cupy.device import CudaKernels
-from leakysm.backends.cupy.kernels import FOLDER, Launch, instances
+from leakysm.backends.cupy.kernels import Launch, compile_options, instances, source
 
 
 class Timeline:
@@ -81,15 +81,57 @@ def timeline():
     return Timeline()
 
 
+class FakeDevice:
+    """Devices of which one is current."""
+
+    current = 0
+    compute_capability = "90"
+
+    def __init__(self, number=None):
+        self.id = FakeDevice.current if number is None else number
+
+    def use(self):
+        FakeDevice.current = self.id
+
+
+def fake_cupy(launched, compiled=None, **cuda):
+    """The parts of CuPy that compile, load and launch. launched(arguments) is called for each launch."""
+
+    class Module:
+        def load(self, cubin):
+            self.cubin = cubin
+
+        def get_function(self, lowered):
+            assert self.cubin == b"code"
+            assert lowered.startswith("_Z")
+            return lambda grid, block, arguments: launched(arguments)
+
+    def compile_using_nvrtc(text, options, name_expressions):
+        if compiled is not None:
+            compiled.append((text, options, name_expressions, FakeDevice.current))
+        return b"code", {name: "_Z" + name for name in name_expressions}
+
+    compiler = SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc, CompileException=ZeroDivisionError)
+    cuda = SimpleNamespace(
+        Device=FakeDevice,
+        compiler=compiler,
+        function=SimpleNamespace(Module=Module),
+        nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+        memory=SimpleNamespace(OutOfMemoryError=MemoryError),
+        **cuda,
+    )
+    return SimpleNamespace(__version__="14.2.0", cuda=cuda)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(FakeDevice, "current", 0)
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def kernels(timeline):
-    def module(code, options, name_expressions):
-        def function(name):
-            assert name in name_expressions
-            return lambda grid, block, arguments: timeline.do(timeline.current, arguments[0])
-
-        return SimpleNamespace(get_function=function)
-
     streams = []
 
     def stream(non_blocking=False):
@@ -99,8 +141,8 @@ def kernels(timeline):
 
     streams.append(FakeStream(timeline))  # the caller's own, the current one
     runtime = fake_runtime(timeline, streams)
-    cuda = SimpleNamespace(Stream=stream, runtime=runtime, get_current_stream=lambda: streams[0])
-    made = CudaKernels(SimpleNamespace(RawModule=module, cuda=cuda))
+    cuda = {"Stream": stream, "runtime": runtime, "get_current_stream": lambda: streams[0]}
+    made = CudaKernels(fake_cupy(lambda arguments: timeline.do(timeline.current, arguments[0]), **cuda))
     made.streams, made.runtime = streams, runtime
     return made
 
@@ -110,7 +152,7 @@ HOST_IN, HOST_OUT = np.zeros(3), np.zeros(5, "float32")
 
 def program(kernels, launches, kept=None):
     ends = [(SimpleNamespace(data=SimpleNamespace(ptr=p)), host) for p, host in ((64, HOST_IN), (128, HOST_OUT))]
-    made = [Launch("total<float>", (1,), (1,), (tag, kept), beside, joins) for tag, beside, joins in launches]
+    made = [Launch("total", (1,), (1,), (tag, kept), beside, joins) for tag, beside, joins in launches]
     return kernels.program(made, *ends)
 
 
@@ -176,25 +218,76 @@ def test_a_failed_capture_is_ended_and_told(kernels, timeline):
     assert kernels.streams[1].log == ["begin", "end"]
 
 
-def test_a_null_pointer_and_whole_numbers_have_the_size_that_kernels_expect(timeline):
+def test_a_null_pointer_and_numbers_have_the_size_that_kernels_expect():
     seen = []
-    module = SimpleNamespace(get_function=lambda name: lambda grid, block, arguments: seen.extend(arguments))
-    kernels = CudaKernels(SimpleNamespace(RawModule=lambda **_: module))
-    kernels.launch("total<float>", (1,), 256, None, 3, np.float32(2))
-    assert [(type(a), a) for a in seen] == [(np.uint64, 0), (np.int32, 3), (np.float32, 2)]
+    kernels = CudaKernels(fake_cupy(seen.extend))
+    kernels.launch("total", (1,), 256, None, 3, 2.0, np.float64(0.5), np.uint8(1))
+    expected = [(np.uint64, 0), (np.int32, 3), (np.float32, 2), (np.float32, 0.5), (np.uint8, 1)]
+    assert [(type(a), a) for a in seen] == expected
 
 
-def test_a_file_is_compiled_once_with_all_its_kernels():
+def test_kernels_are_compiled_once_when_needed_and_without_flushing_small_numbers(cache):
     compiled = []
-
-    def module(**given):
-        compiled.append(given)
-        return SimpleNamespace(get_function=lambda name: lambda *_: None)
-
-    kernels = CudaKernels(SimpleNamespace(RawModule=module))
-    for name in ("total<float>", "total<double>", "summarise<float>"):
+    kernels = CudaKernels(fake_cupy(lambda _: None, compiled))
+    for name in ("total", "total", "summarise", "distances<SQUARED>", "distances<COSINE>"):
         kernels.launch(name, (1,), 256)
-    assert len(compiled) == 1
-    assert compiled[0]["name_expressions"] == instances("ORDINARY")["loss.cu"]
-    assert compiled[0]["code"] == (FOLDER / "loss.cu").read_text()
-    assert f"-I{FOLDER}" in compiled[0]["options"]
+    assert [names for _, _, names, _ in compiled] == [
+        tuple(instances("ORDINARY")["loss.cu"]),
+        ("distances<SQUARED>",),
+        ("distances<COSINE>",),
+    ]
+    text, options, _, _ = compiled[0]
+    assert text == source("loss.cu")
+    assert options == compile_options()
+    assert not any("ftz" in option or "fast" in option for option in options)
+
+
+def test_compiled_kernels_are_kept_on_disk(cache):
+    compiled = []
+    for _ in range(2):
+        CudaKernels(fake_cupy(lambda _: None, compiled)).compiler.load(["total", "pool"])
+    assert len(compiled) == 2
+    assert len(list(cache.glob("leakysm-*.bin"))) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]\ncode", b"not JSON\ncode", b'{"name": "a", "sha256": "0"}\ncode'])
+def test_a_damaged_file_is_compiled_anew(cache, damage):
+    compiled = []
+    CudaKernels(fake_cupy(lambda _: None, compiled)).compiler.load(["total"])
+    (kept,) = cache.glob("leakysm-*.bin")
+    whole = kept.read_bytes()
+    kept.write_bytes(damage)
+    CudaKernels(fake_cupy(lambda _: None, compiled)).compiler.load(["total"])
+    assert len(compiled) == 2
+    assert kept.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_does_no_harm(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    CudaKernels(fake_cupy(lambda _: None)).launch("total", (1,), 256)
+
+
+def test_compiling_is_told_once_and_happens_on_the_engines_device(cache):
+    compiled, told = [], []
+    kernels = CudaKernels(fake_cupy(lambda _: None, compiled), 3)
+    kernels.compiler.tell = told.append
+    kernels.told(kernels.compiler.load)(["turn_kernel", "sum_slices", "unit_rows"])
+    assert [device for *_, device in compiled] == [3, 3]
+    assert told == ["compiling 3 kernels for the GPU: once for this version and device"]
+    kernels.compiler.load(["turn_kernel"])
+    assert len(told) == 1
+
+
+def test_two_engines_on_two_devices(cache):
+    """Each call is on the engine's own device, whatever was called before."""
+    seen = []
+    first, second = (CudaKernels(fake_cupy(lambda _: seen.append(FakeDevice.current)), n) for n in (0, 1))
+    for kernels in (first, second, first, second):
+        kernels.told(kernels.launch)("total", (1,), 256)
+    assert seen == [0, 1, 0, 1]
+
+
+def test_a_program_compiles_what_it_needs_before_it_captures(kernels, timeline):
+    program(kernels, LAUNCHES)
+    assert set(kernels.compiler.functions) == set(instances("ORDINARY")["loss.cu"])

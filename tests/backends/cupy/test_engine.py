@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from leakysm.backends.cupy import engine
+from leakysm.backends.cupy.failures import told_in_one_line
 from leakysm.errors import UserError
 
 
@@ -125,7 +126,7 @@ def test_failures_of_the_device_are_one_line(failure, words):
         raise failure
 
     with pytest.raises(UserError) as error:
-        engine.told_in_one_line(stand_in(1), call)()
+        told_in_one_line(stand_in(1), call)()
     assert words in message(error)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from leakysm import ops
 from leakysm.backends.cupy import convolution
 from leakysm.backends.cupy.blocks import block_pairs
+from leakysm.backends.cupy.kernels import Tiling
 from leakysm.optim import SGD
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.bounds import Severity
@@ -20,23 +21,23 @@ from leakysm.verify.conformance import Settings, conform
 from leakysm.verify.registry import ENTRIES
 from tests.backends.cupy.block_cases import assert_close, block, block_scales
 from tests.backends.cupy.host_kernels import HostEngine, HostKernels
-from tests.backends.cupy.test_step import run, step_with
+from tests.training.test_device_step import run, step_with
 
-CONVOLVE = {"large": "convolve<float, 128, 4, 4, SPLIT>", "small": "convolve<float, 32, 4, 4, SPLIT>"}
-WEIGHT_GRADIENT = "weight_gradient<float, 96, 96, 4, 4, SPLIT>"
+CONVOLVE = {"large": "convolve<128, 4, SPLIT>", "small": "convolve<32, 4, SPLIT>"}
+WEIGHT_GRADIENT = "weight_gradient<96, 96, 4, SPLIT>"
 
 
-@pytest.fixture(autouse=True, params=["large", "small"])
-def tiles(monkeypatch, request):
-    """The tiles of large and of small batches, and many slices of the sum over pixels."""
-    monkeypatch.setattr(convolution, "ENOUGH_TILES", {"large": 0, "small": 1 << 30}[request.param])
-    monkeypatch.setattr(convolution, "SHORTEST", 16)
+@pytest.fixture(scope="module", params=["large", "small"])
+def tiles(request):
+    """The tiles of large and of small batches."""
     return request.param
 
 
 @pytest.fixture(scope="module")
-def kernels(kernel_folder):
-    return HostKernels(kernel_folder, products="SPLIT")
+def kernels(kernel_folder, tiles):
+    """With these tiles, and many slices of the sum over pixels."""
+    tiling = Tiling(large={"large": 0, "small": 1 << 30}[tiles], slices=176, shortest=16)
+    return HostKernels(kernel_folder, products="SPLIT", tiling=tiling)
 
 
 def convolve(kernels, x, w, dy):
@@ -194,9 +195,7 @@ def test_blocks_match_the_reference(kernels, shape):
 
 def test_a_step_is_the_ordinary_one_but_for_roundings(kernel_folder, kernels, tiles):
     """By SGD: Adam would blow up a gradient that is 0 but for rounding."""
-    results = [
-        run(*step_with(each, optimizer=SGD(0.01), dtype="float32")) for each in (kernels, HostKernels(kernel_folder))
-    ]
+    results = [run(*step_with(each, optimizer=SGD(0.01))) for each in (kernels, HostKernels(kernel_folder))]
     assert {CONVOLVE[tiles], WEIGHT_GRADIENT} <= set(kernels.launched)
     for a, b in zip(*results, strict=True):
         assert_close(a, b.astype("float64"), 1 + abs(b).max(), 2.0**12)

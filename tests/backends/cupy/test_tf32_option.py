@@ -10,7 +10,7 @@ import leakysm as lk
 from leakysm.backends.cupy import engine
 from leakysm.errors import UserError
 from leakysm.runs import TrainConfig, run
-from tests.backends.cupy.test_training import config
+from tests.training.test_trainer_on_device import config
 
 
 class Opened(Exception):  # noqa: N818

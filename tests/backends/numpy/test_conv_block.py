@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm import ops
-from leakysm.backends.numpy.block import windows
+from leakysm.backends.numpy.block.chunks import Tiling
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.backends.reference import ReferenceEngine
 from leakysm.errors import UserError
@@ -20,7 +20,7 @@ from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from tests.backends.cupy.block_cases import FAR, Block, assert_close, assert_scaled, block, block_scales
 
-TINY = 2_000  # bytes of a chunk: a few rows
+TINY = Tiling(cache=2_000)  # a few rows
 shapes = st.tuples(
     st.integers(1, 5), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.integers(1, 5)
 ).filter(lambda s: s[0] * s[1] * s[2] > 1)
@@ -33,27 +33,24 @@ def run(engine: NumpyEngine, case: Block) -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.parametrize("operation", ["conv_block", "conv_block_inference"])
-def test_within_the_bounds_in_small_tiles(operation, monkeypatch):
-    monkeypatch.setattr(windows, "CACHE", TINY)
+def test_within_the_bounds_in_small_tiles(operation):
     settings = Settings(dtypes=OWN_DTYPES, strict=True, examples=10, most_numbers=3_000)
-    report = conform(EngineImplementation(NumpyEngine(2)), operations=[operation], settings=settings)
+    report = conform(EngineImplementation(NumpyEngine(2, blocks=TINY)), operations=[operation], settings=settings)
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
 
 
-@given(shape=shapes, dtype=st.sampled_from(["float32", "float64"]), cache=st.sampled_from([TINY, 20_000, 1 << 20]))
-@example(shape=(1, 7, 7, 1, 1), dtype="float32", cache=TINY)
+@given(shape=shapes, dtype=st.sampled_from(["float32", "float64"]), cache=st.sampled_from([2_000, 20_000, 1 << 20]))
+@example(shape=(1, 7, 7, 1, 1), dtype="float32", cache=2_000)
 @example(shape=(1, 83, 85, 1, 3), dtype="float32", cache=20_000)
 @example(shape=(1, 83, 85, 4, 3), dtype="float32", cache=20_000)
 @example(shape=(3, 13, 9, 64, 64), dtype="float32", cache=1 << 20)
 @example(shape=(40, 14, 14, 1, 8), dtype="float32", cache=1 << 20)
-@example(shape=(2, 1, 300, 3, 2), dtype="float32", cache=TINY)
+@example(shape=(2, 1, 300, 3, 2), dtype="float32", cache=2_000)
 def test_matches_the_reference(shape, dtype, cache):
     case = block(1, shape, dtype)
     exact = case.astype("float64")
     expected = (*ops.conv_block(*exact.arguments), *ops.conv_block_vjp(*exact))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "CACHE", cache)
-        computed = run(NumpyEngine(2), case)
+    computed = run(NumpyEngine(2, blocks=Tiling(cache=cache)), case)
     scales = block_scales(case)
     k = 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
     for result, value, scale, name in zip(computed, expected, scales, scales._fields, strict=True):
@@ -64,9 +61,7 @@ def test_matches_the_reference(shape, dtype, cache):
 @given(shape=shapes, seed=st.integers(0, 9), dtype=st.sampled_from(["float32", "float64"]))
 def test_threads_do_not_change_a_bit(shape, seed, dtype):
     case = block(seed, shape, dtype, exact=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "CACHE", TINY)
-        one, three = run(NumpyEngine(1), case), run(NumpyEngine(3), case)
+    one, three = (run(NumpyEngine(threads, blocks=TINY), case) for threads in (1, 3))
     for a, b in zip(one, three, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -139,16 +134,15 @@ def test_a_nan_reaches_the_outputs_that_rest_on_it(place, channels):
 
 
 @pytest.mark.parametrize(("shape", "constant"), [((160, 14, 14, 64, 64), 12.5), ((120, 28, 28, 1, 64), 3.5)])
-def test_memory_is_linear_in_the_batch(shape, constant, monkeypatch):
+def test_memory_is_linear_in_the_batch(shape, constant):
     """At most so many bytes for each output of the convolution, float32, whatever the batch; inputs not counted.
 
     Kept outputs 4, largest, y and g 1 each, four masks 1, dx 4 (few channels: neither outputs, g nor dx).
     """
-
-    monkeypatch.setattr(windows, "CACHE", 100_000)  # so that buffers of the threads are nothing beside it
+    tiling = Tiling(cache=100_000)  # so that buffers of the threads are nothing beside it
 
     def most_in_use(batch: int) -> int:
-        case, engine = block(7, (batch, *shape[1:]), exact=False), NumpyEngine(1)
+        case, engine = block(7, (batch, *shape[1:]), exact=False), NumpyEngine(1, blocks=tiling)
         pair = engine.operation("conv_block")
         tracemalloc.start()
         _, saved = pair.forward(*case.arguments)

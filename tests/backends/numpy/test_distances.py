@@ -10,8 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm import ops
-from leakysm.backends.numpy.distances import coordinates, pair_gradients, pair_sums
+from leakysm.backends.numpy.distances.cosine import cosine_distances, cosine_gradient
+from leakysm.backends.numpy.distances.tiling import CoordinateTiling, GradientTiling, SumTiling, Tiling
 from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.backends.numpy.threads import Workers
 from leakysm.verify.adapters.engine import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 
@@ -21,34 +23,20 @@ seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30))
 
 
-@pytest.fixture
-def small_tiles(monkeypatch):
-    """Several tiles each way, and products added up from several pieces, at sizes that a test can afford."""
-    for module, name, value in (
-        (pair_sums, "TILE", 32),
-        (pair_sums, "SHORTEST", 2),
-        (pair_sums, "LONGEST", 3),
-        (pair_sums, "DEPTH", 4),
-        (pair_sums, "WHOLE", 5),
-        (pair_sums, "ALONE", 0),
-        (pair_sums, "GATHERED", 3),
-        (pair_gradients, "TILE", 12),
-        (pair_gradients, "POINTS", 3),
-        (pair_gradients, "SAMPLE", 2),
-        (pair_gradients, "GATHERED", 4),
-        (pair_gradients, "ALONE", 0),
-        (coordinates, "TILE", 8),
-        (coordinates, "DEPTH", 4),
-        (coordinates, "ACROSS", 2),
-    ):
-        monkeypatch.setattr(module, name, value)
+# Several tiles each way, and products added up from several pieces, at sizes that a test can afford.
+SMALL = Tiling(
+    SumTiling(coordinates=32, shortest=2, longest=3, depth=4, split_depth=5, gathered=3, alone=0),
+    GradientTiling(points=3, coordinates=12, sample=2, gathered=4, alone=0),
+    CoordinateTiling(differences=8, depth=4, across=2),
+)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_within_the_bounds_in_small_tiles(operation, small_tiles):
+def test_within_the_bounds_in_small_tiles(operation):
     most = 3_000  # thousands of tiles: the largest cases would take minutes
     settings = Settings(dtypes=OWN_DTYPES, strict=True, examples=10, most_numbers=most)
-    report = conform(EngineImplementation(NumpyEngine(2)), operations=[operation], settings=settings)
+    engine = EngineImplementation(NumpyEngine(2, distances=SMALL))
+    report = conform(engine, operations=[operation], settings=settings)
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]
 
 
@@ -135,11 +123,8 @@ def test_threads_do_not_change_a_bit(seed, size, dtype, operation):
         y, saved = engine.operation(operation).forward(x, c, **parameters)
         return (y, *engine.operation(operation).backward(saved, dy))
 
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (pair_sums, pair_gradients):
-            patch.setattr(module, "ALONE", 0)
-            patch.setattr(module, "TILE", 32)
-        one, three = run(NumpyEngine(1)), run(NumpyEngine(3))
+    tiling = Tiling(SumTiling(alone=0, coordinates=32), GradientTiling(alone=0, coordinates=32))
+    one, three = (run(NumpyEngine(threads, distances=tiling)) for threads in (1, 3))
     for a, b in zip(one, three, strict=True):
         assert a.dtype == dtype
         np.testing.assert_array_equal(a, b)
@@ -194,3 +179,14 @@ def test_a_gradient_by_coordinates_keeps_its_bound_where_every_term_rounds_upwar
     _, saved = pair.forward(x, c, threshold=9.0, slope=0.1, per="coordinate")
     dx, _ = pair.backward(saved, dy)
     assert abs(dx[0, 0] - 1 - dy[0, 1:].sum()) <= (np.log2(M) + 6) * 2.0**-52
+
+
+def test_cosine_in_small_tiles_is_as_in_one():
+    x, c, dy = points(4, (7, 5, 6), "float32")
+    workers = Workers(2)
+    calls = (
+        lambda most: cosine_distances(x, c, workers, points=most),
+        lambda most: cosine_gradient(x, c, dy, workers, points=most),
+    )
+    for call in calls:
+        np.testing.assert_allclose(call(2), call(100), rtol=0, atol=4 * np.finfo("float32").eps)

@@ -22,9 +22,7 @@ def test_multiply(m, k, n, small, transposed):
     rng = np.random.default_rng(0)
     a = whole(rng, k, m).T if transposed else whole(rng, m, k)
     b, out = whole(rng, k, n), np.full((m, n), np.nan, "float32")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "SMALL", small)
-        products.multiply(a, b, out)
+    products.multiply(a, b, out, small=small)
     np.testing.assert_array_equal(out, a @ b)
 
 
@@ -34,11 +32,9 @@ def test_multiply(m, k, n, small, transposed):
 def test_transposed_product(rows, k, n, small):
     rng = np.random.default_rng(1)
     pairs = [(whole(rng, m, k), whole(rng, m, n)) for m in rows]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "SMALL", small)
-        product = products.TransposedProduct(k, n, np.dtype("float32"))
-        for a, b in pairs:
-            product.add(a, b)
+    product = products.TransposedProduct(k, n, np.dtype("float32"), small=small)
+    for a, b in pairs:
+        product.add(a, b)
     expected = sum((a.T @ b for a, b in pairs), start=np.zeros((k, n), "float32"))
     np.testing.assert_array_equal(product.value(), expected)
 

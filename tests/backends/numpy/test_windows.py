@@ -6,25 +6,26 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from leakysm.backends.numpy.block.chunks import Tiling, plan
 from leakysm.backends.numpy.block.windows import (
     columns_by_tap,
     columns_of,
-    cut,
     in_window_order,
     padded_images,
-    plan,
     windows_of,
 )
+from leakysm.backends.numpy.runs import cut
 from leakysm.backends.numpy.scratch import Scratch
 
+CHUNKS = Tiling().chunks
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
 
 
 @given(length=st.integers(0, 500), step=st.integers(0, 60), multiple=st.integers(1, 8))
 def test_runs_cover_the_length_in_order(length, step, multiple):
     runs = cut(length, step, multiple)
-    assert [i for start, stop in runs for i in range(start, stop)] == list(range(length))
-    assert max(stop - start for start, stop in runs) <= max(1, step)
+    assert [i for run in runs for i in range(run.start, run.stop)] == list(range(length))
+    assert max(run.stop - run.start for run in runs) <= max(1, step)
     assert len(runs) % multiple == 0 or len(runs) == max(1, length)
 
 
@@ -32,7 +33,7 @@ def test_runs_cover_the_length_in_order(length, step, multiple):
 @example(size=(1, 83, 85), rows=400)
 def test_chunks_cover_outputs_and_pooled_values_once_in_order(size, rows):
     N, H, W = size
-    chunks = [chunk for task in plan(N, H, W, rows) for chunk in task]
+    chunks = [chunk for task in plan(N, H, W, rows, CHUNKS) for chunk in task]
     outputs = [i for chunk in chunks for i in range(chunk.outputs.start, chunk.outputs.stop)]
     pooled = [i for chunk in chunks for i in range(chunk.pooled.start, chunk.pooled.stop)]
     assert outputs == list(range(N * H * W))
@@ -62,7 +63,7 @@ def test_im2col_holds_every_window_with_zeros_outside(size, channels, rows):
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = np.stack([padded[:, i : i + H, j : j + W] for i in range(3) for j in range(3)], axis=3)
     scratch = Scratch()
-    for task in plan(N, H, W, rows):
+    for task in plan(N, H, W, rows, CHUNKS):
         images = padded_images(x, task, scratch)
         for chunk in task:
             expected = np.concatenate(

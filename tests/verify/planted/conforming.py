@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,16 +16,19 @@ from .mutants import counts
 SETTINGS = Settings(OTHERS_DTYPES, examples=10, shrink_seconds=0, first_failure=True)
 
 
-def status(mutant: Mutant) -> str:
+QUICK = replace(SETTINGS, most_numbers=10_000)
+
+
+def status(mutant: Mutant, settings: Settings = SETTINGS) -> str:
     """ "failed" is what a mistake deserves; a suite that crashes on it says nothing."""
     implementation = ModuleImplementation(mutant.functions, arrays_named(mutant.array), "planted:" + mutant.name)
     with np.errstate():  # a mutant may change it for good
         try:
-            return conform(implementation, operations=[mutant.operation], settings=SETTINGS).rows[0].status
+            return conform(implementation, operations=[mutant.operation], settings=settings).rows[0].status
         except Exception as error:
             return f"crashed ({type(error).__name__}: {error})"
 
 
-def passed(mutants: Iterable[Mutant]) -> list[str]:
+def passed(mutants: Iterable[Mutant], settings: Settings = SETTINGS) -> list[str]:
     """The names of the mistakes that the suite let pass."""
-    return [f"{m.family}: {m.name}" for m in mutants if status(m) != "failed" and counts(m)]
+    return [f"{m.family}: {m.name}" for m in mutants if status(m, settings) != "failed" and counts(m)]

@@ -10,13 +10,43 @@ from __future__ import annotations
 
 import numpy as np
 
-from leakysm.backends.numpy.block.windows import Runs, cut
+from leakysm.backends.numpy.arrays import Doubles, Floats
+from leakysm.backends.numpy.runs import Runs, cut
 from leakysm.backends.numpy.threads import Workers
 
 POINTS, VALUES = 256, 1 << 18  # of a tile, at most
 
 
-def _units(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cosine_distances(x: Floats, c: Floats, workers: Workers, *, points: int = POINTS) -> Floats:
+    """x (N, D), c (M, D) float32 -> (N, M). points: of a tile, at most."""
+    y = np.empty((len(x), len(c)), x.dtype)
+
+    def fill(rows: slice) -> None:
+        units = _units(x[rows])[0]
+        for others in _runs(c, points):
+            y[rows, others] = 1 - units @ _units(c[others])[0].T
+
+    workers.map(fill, _runs(x, points))
+    return y
+
+
+def cosine_gradient(x: Floats, c: Floats, dy: Floats, workers: Workers, *, points: int = POINTS) -> Floats:
+    """x (N, D), c (M, D), dy (N, M) float32 -> dx (N, D). points: of a tile, at most."""
+    dx = np.empty_like(x, order="C")
+
+    def fill(rows: slice) -> None:
+        units, inverse = _units(x[rows])
+        sums = np.zeros_like(units)
+        for others in _runs(c, points):
+            sums += dy[rows, others].astype(np.float64) @ _units(c[others])[0]
+        sums -= np.vecdot(units, sums)[:, None] * units
+        dx[rows] = sums * -inverse
+
+    workers.map(fill, _runs(x, points))
+    return dx
+
+
+def _units(points: Floats) -> tuple[Doubles, Doubles]:
     """Unit vectors and 1 / norm, (n, D) and (n, 1), in float64; zeros for a zero vector."""
     wide = points.astype(np.float64)
     norm = np.sqrt(np.add.reduce(wide * wide, axis=1, keepdims=True))
@@ -24,35 +54,5 @@ def _units(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return wide * inverse, inverse
 
 
-def _runs(points: np.ndarray) -> Runs:
-    return cut(len(points), min(POINTS, VALUES // max(1, points.shape[1])))
-
-
-def cosine_distances(x: np.ndarray, c: np.ndarray, workers: Workers) -> np.ndarray:
-    """x (N, D), c (M, D) float32 -> (N, M)."""
-    y = np.empty((len(x), len(c)), x.dtype)
-
-    def fill(run: tuple[int, int]) -> None:
-        units = _units(x[slice(*run)])[0]
-        for other in (slice(*other) for other in _runs(c)):
-            y[slice(*run), other] = 1 - units @ _units(c[other])[0].T
-
-    workers.map(fill, _runs(x))
-    return y
-
-
-def cosine_gradient(x: np.ndarray, c: np.ndarray, dy: np.ndarray, workers: Workers) -> np.ndarray:
-    """x (N, D), c (M, D), dy (N, M) float32 -> dx (N, D)."""
-    dx = np.empty_like(x, order="C")
-
-    def fill(run: tuple[int, int]) -> None:
-        rows = slice(*run)
-        units, inverse = _units(x[rows])
-        sums = np.zeros_like(units)
-        for other in (slice(*other) for other in _runs(c)):
-            sums += dy[rows, other].astype(np.float64) @ _units(c[other])[0]
-        sums -= np.vecdot(units, sums)[:, None] * units
-        dx[rows] = sums * -inverse
-
-    workers.map(fill, _runs(x))
-    return dx
+def _runs(points: Floats, most: int) -> Runs:
+    return cut(len(points), min(most, VALUES // max(1, points.shape[1])))

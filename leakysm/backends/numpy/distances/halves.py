@@ -1,7 +1,8 @@
-"""Float64 matrix products that are exact where it matters: numbers are split on a grid of step q, x = x1 + x2.
+"""Numbers in two halves, x = x1 + x2, on a grid of step q, so that products of first halves and their sums are exact.
 
-x1 are multiples of q of at most `bits` bits: products of them, and sums of n products, are exact. What x2, at most
-q / 2, contributes is smaller by 2^bits, and so are its rounding errors.
+x1 is the multiple of q next to x, a whole number of at most `bits` bits times q. So a product of two is a whole number
+of 2 bits bits times q^2, and a sum of n of them has log2 n bits more: float64 holds it without rounding. x2 is at most
+q / 2. What it contributes is smaller by 2^bits, and so are the rounding errors of that.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
+from leakysm.backends.numpy.arrays import Doubles, Floats
 
 UNIT = 2.0**-53  # rounding of one float64 operation
 SAFE = 2.0**460  # magnitudes from 1 / SAFE to SAFE can be multiplied and summed without over- or underflow
@@ -19,7 +22,7 @@ def bits_for(n: int) -> int:
     return (50 - max(n, 2).bit_length()) // 2
 
 
-def largest(a: np.ndarray) -> float:
+def largest(a: Floats) -> float:
     """max |a|, NaN if there is one. `a` is not empty."""
     return max(float(a.max()), -float(a.min()))
 
@@ -29,15 +32,15 @@ def step(magnitude: float, bits: int) -> float:
     return math.ldexp(1.0, math.frexp(magnitude)[1] - bits)
 
 
-def split(x: np.ndarray, q: np.ndarray | float, first: np.ndarray, second: np.ndarray) -> None:
-    """Fill x1 and x2. Near 1.5 2^52 q, float64's own grid has the step q."""
+def split(x: Floats, q: Doubles | float, first: Doubles, second: Doubles) -> None:
+    """Fill x1 and x2, by adding a number so large that float64's own grid has the step q there: 1.5 2^52 q."""
     coarse = 1.5 * 2.0**52 * q
     np.add(x, coarse, out=first)
     np.subtract(first, coarse, out=first)
     np.subtract(x, first, out=second)
 
 
-def can_split(magnitudes: np.ndarray) -> bool:
+def can_split(magnitudes: Doubles) -> bool:
     """Whether numbers up to these magnitudes are all within the safe range; not so for NaN and infinities."""
     if magnitudes.min() >= 1 / SAFE and magnitudes.max() <= SAFE:
         return True

@@ -7,92 +7,117 @@ among them those of coincident points, are summed from differences.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product, zip_longest
 from typing import Any
 
 import numpy as np
 
-from leakysm.backends.numpy.block.windows import cut
-from leakysm.backends.numpy.distances.gradient_tiles import Halves, Side, Sums, Weights, Widened
+from leakysm.backends.numpy.arrays import Doubles, Floats, Integers, Mask
+from leakysm.backends.numpy.distances.gradient_tiles import (
+    GradientTiles,
+    Place,
+    Side,
+    SplitTiles,
+    TileGradient,
+    Weights,
+    WidenedTiles,
+)
+from leakysm.backends.numpy.distances.tiling import GradientTiling
+from leakysm.backends.numpy.runs import Runs, cut
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
-
-POINTS = 320  # of a tile, and of the other side that are multiplied at a time
-TILE = 1 << 17  # coordinates of a tile's points, both ways: calls are few, as threads wait for one another in each
-SAMPLE = 32  # of the j, for a bound from below
-GATHERED = 1 << 17  # terms of uncertain elements that are summed at a time
-ALONE = 4_000_000  # terms below which one thread is faster
-THREADS = 5  # at most: 12 MB each, with the values' buffers
 
 
 class PairGradients:
     """Both gradients on a set of threads. Memory beyond the results: some 12 MB a thread, at any size."""
 
-    def __init__(self, workers: Workers, scratch: Scratch) -> None:
-        self._workers, self._scratch = workers, scratch
+    def __init__(self, workers: Workers, scratch: Scratch, tiling: GradientTiling) -> None:
+        self._workers, self._scratch, self._tiling = workers, scratch, tiling
 
     def __call__(
-        self, x: np.ndarray, c: np.ndarray, weights: Weights, transposed: Weights, factor: float
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+        self, x: Floats, c: Floats, weights: Weights, transposed: Weights, factor: float
+    ) -> tuple[Floats, Floats] | None:
         """x (N, D), c (M, D), w (N, M) and w^T -> factor W (N, D), and the same seen from c, (M, D).
 
         None where float64 numbers are too large or too small to be scaled, or not finite.
         """
-        (N, D), M = x.shape, len(c)
+        (N, D), M, t = x.shape, len(c), self._tiling
         dx, dc = np.empty((N, D), x.dtype), np.empty((M, D), x.dtype)
         if 0 in (N, M, D):
             dx[...], dc[...] = 0, 0
             return dx, dc
         sides = Side("x", x, weights, dx), Side("c", c, transposed, dc)
-        at_most, points = THREADS if N * M * D > ALONE else 1, min(POINTS, max(N, M))
-        tiles = (Halves if x.dtype == np.float64 else Widened)(self._scratch, points)
+        points = min(t.points, max(N, M))
+        tiles: GradientTiles[Any] = (SplitTiles if x.dtype == np.float64 else WidenedTiles)(self._scratch, points)
 
-        def fill(task: tuple[slice, Any]) -> bool:
-            columns, both = task
+        def fill(task: tuple[slice, tuple[slice | None, slice | None]]) -> bool:
+            """A strip's columns of some rows of dx and of some of dc; False if they cannot be scaled."""
+            columns, rows_of = task
             scale = tiles.scale_of(columns, x, c)
-            for own, other, rows in zip(sides, reversed(sides), both, strict=True):
+            if scale is None:
+                return False
+            for own, other, rows in zip(sides, reversed(sides), rows_of, strict=True):
                 if rows is not None:
-                    place = slice(*rows), columns
-                    found = None if scale is None else tiles.sums(own, other, place, scale)
-                    if found is None:
+                    tile = tiles.sums(own, other, (rows, columns), scale)
+                    if tile is None:
                         return False
-                    _settle(found, own, other.points, place)
-                    np.multiply(found.total, factor, out=own.gradient[place], casting="same_kind")
+                    self._settle(tile, own, other.points, (rows, columns))
+                    np.multiply(tile.total, factor, out=own.gradient[rows, columns], casting="same_kind")
             return True
 
-        strips = [slice(*run) for run in cut(D, TILE // (min(N, points) + min(M, points)))]
+        strips = cut(D, t.coordinates // (min(N, points) + min(M, points)))
         tasks = list(product(strips, zip_longest(cut(N, points), cut(M, points))))
-        return (dx, dc) if all(self._workers.map(fill, tasks, at_most)) else None
+        return (dx, dc) if all(self._workers.map(fill, tasks, t.threads_for(N * M * D))) else None
+
+    def _settle(self, tile: TileGradient, own: Side, others: Floats, place: Place) -> None:
+        """Replace what is not certain to be large enough by sums of differences."""
+        size = np.abs(tile.total, out=tile.spare)
+        if size.min() >= tile.of_rows.max() * tile.of_columns.max():
+            return
+        least = tile.of_rows * tile.of_columns
+        i, k = np.divmod(np.flatnonzero(~(size >= least)), tile.total.shape[1])
+        if len(i) == 0:
+            return
+        elements, M = Elements(own, others, place, i, k), len(others)
+        if len(i) * M > self._tiling.gathered:  # many: some of them have terms so large that they are certain after all
+            elements = elements.of(~(self._sizes(elements) >= np.broadcast_to(least, size.shape)[i, k]))
+        for some, parts in self._blocks(elements, M):
+            tile.total[some.i, some.k] = sum(np.add.reduce(some.terms(j), axis=1) for j in parts)
+
+    def _sizes(self, elements: Elements) -> Doubles:
+        """The sums of |w_ij (x_ik - c_jk)| over some of the j, (p,): bounds from below."""
+        M, sample = len(elements.others), self._tiling.sample
+        some = slice(0, M, max(1, M // sample))
+        runs = cut(len(elements.i), self._tiling.gathered // min(M, 2 * sample))
+        return np.concatenate([np.abs(elements.of(run).terms(some)).sum(axis=1) for run in runs])
+
+    def _blocks(self, elements: Elements, M: int) -> list[tuple[Elements, Runs]]:
+        """The elements, so many at a time that their terms are few, and the runs of j over which they are summed."""
+        gathered = self._tiling.gathered
+        runs = cut(len(elements.i), gathered // min(M, gathered))
+        return [(elements.of(run), cut(M, gathered)) for run in runs]
 
 
-def _settle(sums: Sums, own: Side, others: np.ndarray, place: tuple[slice, slice]) -> None:
-    """Replace what is not certain to be large enough by sums of differences."""
-    total, of_rows, of_columns, spare = sums
-    size = np.abs(total, out=spare)
-    if size.min() >= of_rows.max() * of_columns.max():
-        return
-    least = of_rows * of_columns
-    i, k = np.divmod(np.flatnonzero(~(size >= least)), total.shape[1])
-    if len(i) == 0:
-        return
-    rows, columns, M = i + place[0].start, k + place[1].start, len(others)
+@dataclass(frozen=True)
+class Elements:
+    """Elements (i, k) of the tile of a gradient at `place`, each (p,), counted from the tile's first row and column."""
 
-    def terms(run: tuple[int, int], j: slice) -> np.ndarray:
-        return _terms(own, others, rows[slice(*run)], columns[slice(*run)], j)
+    own: Side
+    others: Floats
+    place: Place
+    i: Integers
+    k: Integers
 
-    if len(i) * M > GATHERED:
-        least = np.broadcast_to(least, total.shape)[i, k]
-        some = slice(0, M, max(1, M // SAMPLE))
-        sizes = [np.abs(terms(run, some)).sum(axis=1) for run in cut(len(i), GATHERED // min(M, 2 * SAMPLE))]
-        uncertain = ~(np.concatenate(sizes) >= least)
-        i, k, rows, columns = (index[uncertain] for index in (i, k, rows, columns))
-    for run in cut(len(i), GATHERED // min(M, GATHERED)):
-        found = [np.add.reduce(terms(run, slice(*part)), axis=1) for part in cut(M, GATHERED)]
-        total[i[slice(*run)], k[slice(*run)]] = sum(found)
+    def of(self, chosen: slice | Mask) -> Elements:
+        """Some of them."""
+        return Elements(self.own, self.others, self.place, self.i[chosen], self.k[chosen])
 
-
-def _terms(own: Side, others: np.ndarray, i: np.ndarray, k: np.ndarray, j: slice) -> np.ndarray:
-    """w_ij (x_ik - c_jk) for elements (i, k), each (p,), and all j, (p, m)."""
-    terms: np.ndarray = np.subtract(own.points[i, k][:, None], others[j, k].T, dtype=np.float64)
-    terms *= own.weights(i, j)
-    return terms
+    def terms(self, j: slice) -> Doubles:
+        """w_ij (x_ik - c_jk) for all j, (p, m)."""
+        rows, columns = self.i + self.place[0].start, self.k + self.place[1].start
+        terms: Doubles = np.subtract(
+            self.own.points[rows, columns][:, None], self.others[j, columns].T, dtype=np.float64
+        )
+        terms *= self.own.weights(rows, j)
+        return terms

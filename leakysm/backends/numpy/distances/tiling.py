@@ -1,0 +1,72 @@
+"""How the distances and their gradients are cut into tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SumTiling:
+    """Of squared distances.
+
+    coordinates: of a tile's points, one way. shortest, longest: points of a tile, each way. depth: coordinates that are
+    multiplied at a time in float32; split_depth: in float64, whose passes over the points are to be long. gathered:
+    values of pairs that are summed from differences at a time. alone: differences below which one thread is faster.
+    threads: at most so many, as each needs 8 MB.
+    """
+
+    coordinates: int = 155_000
+    shortest: int = 64
+    longest: int = 320
+    depth: int = 512
+    split_depth: int = 1024
+    gathered: int = 1 << 17
+    alone: int = 4_000_000
+    threads: int = 5
+
+    def threads_for(self, differences: int) -> int:
+        """How many threads work on N M D differences, at most."""
+        return self.threads if differences > self.alone else 1
+
+
+@dataclass(frozen=True)
+class GradientTiling:
+    """Of weighted sums of differences.
+
+    points: of a tile, and of the other side that are multiplied at a time. coordinates: of a tile's points, both ways;
+    there are to be few tiles, as threads wait for one another in every call. sample: points of the other side that
+    bound an element from below. gathered: terms of uncertain elements that are summed at a time. alone: terms below
+    which one thread is faster. threads: at most so many, as each needs 12 MB, with the buffers of the distances.
+    """
+
+    points: int = 320
+    coordinates: int = 1 << 17
+    sample: int = 32
+    gathered: int = 1 << 17
+    alone: int = 4_000_000
+    threads: int = 5
+
+    def threads_for(self, differences: int) -> int:
+        """How many threads work on N M D differences, at most."""
+        return self.threads if differences > self.alone else 1
+
+
+@dataclass(frozen=True)
+class CoordinateTiling:
+    """Of sums over restricted coordinates.
+
+    differences: of a tile. depth: its coordinates, at most. across: its points of the other side, at most.
+    """
+
+    differences: int = 1 << 16
+    depth: int = 512
+    across: int = 32
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Of everything in this folder that is cut in more than one way."""
+
+    sums: SumTiling = field(default_factory=SumTiling)
+    gradients: GradientTiling = field(default_factory=GradientTiling)
+    coordinates: CoordinateTiling = field(default_factory=CoordinateTiling)

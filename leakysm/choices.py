@@ -1,0 +1,113 @@
+"""What a user can choose: the names, and each setting of a run with its range, its default and what it means.
+
+This file imports nothing of the package and nothing heavy, so that `leakysm --help` can read it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+DatasetName = Literal["strokes", "omniglot", "miniimagenet", "caltech101", "folder"]
+SplitName = Literal["lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2"]
+DistanceName = Literal["squared-euclidean", "leaky", "euclidean", "cosine"]
+Per = Literal["pair", "coordinate"]
+NormName = Literal["running", "episode"]
+OptimizerName = Literal["adam", "sgd"]
+BackendName = Literal["reference", "numpy", "cupy"]
+
+DATASETS: tuple[str, ...] = get_args(DatasetName)
+SPLITS: tuple[str, ...] = get_args(SplitName)  # of Omniglot
+DISTANCES: tuple[str, ...] = get_args(DistanceName)
+PER: tuple[str, ...] = get_args(Per)
+NORMS: tuple[str, ...] = get_args(NormName)
+OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+BACKENDS: tuple[str, ...] = get_args(BackendName)
+
+# The leaky distance's defaults; LeakySquaredEuclidean says where they are from.
+LEAKY_THRESHOLD = 1.0
+LEAKY_SLOPE = 0.03
+LEAKY_PER: Per = "pair"
+
+LARGEST = (1 << 63) - 1  # the largest whole number that TOML takes
+
+
+class Setting(NamedTuple):
+    """One setting of a run.
+
+    kind: bool, int, float, str, or tuple for a list of whole numbers. help: a sentence for the command line.
+    default: what holds for every data set where DATASET_DEFAULTS has nothing else; None if there is no such value.
+    shown: the default in words, where a value does not say it. choices: the names that it can have.
+    limits: of the number, or of each number of a list, by pydantic's names: ge is >=, gt is >, le is <=, lt is <.
+    """
+
+    kind: type
+    help: str
+    default: Any = None
+    shown: str = ""
+    choices: tuple[str, ...] = ()
+    limits: Mapping[str, float] = {}
+
+
+def _count(least: int, help: str, default: Any = None, shown: str = "", kind: type = int) -> Setting:
+    """A whole number from `least` on, or a list of them."""
+    return Setting(kind, help, default, shown, limits={"ge": least, "le": LARGEST})
+
+
+def _name(choices: tuple[str, ...], help: str, default: str | None = None, shown: str = "") -> Setting:
+    """One of the choices."""
+    return Setting(str, help, default, shown, choices)
+
+
+SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
+    "dataset": _name(DATASETS, "Data set; strokes is built in.", "strokes"),
+    "data": Setting(str, "Folder of the published files, or one of them."),
+    "split": _name(SPLITS, "Which classes of Omniglot are for training, and which for the test.", shown="lake"),
+    "way": _count(2, "Number of classes in a training episode.", 20),
+    "shot": _count(1, "Number of support images of each class in a training episode.", 1),
+    "query": _count(1, "Number of query images of each class in a training episode.", 5),
+    "episodes": _count(1, "Number of training episodes."),
+    "test_way": _count(2, "Number of classes in a test episode; may be repeated.", (5, 20), "5 and 20", kind=tuple),
+    "test_shot": _count(1, "Number of support images of each class in a test episode.", shown="--shot"),
+    "test_query": _count(1, "Number of query images of each class in a test episode.", 15),
+    "test_episodes": _count(2, "Number of test episodes.", 1000),
+    "distance": _name(DISTANCES, "Distance between a query and a prototype.", "leaky"),
+    "threshold": Setting(
+        float,
+        "Leaky distance: threshold t, above which a distance grows more slowly; 0 <= t <= inf.",
+        shown=f"{LEAKY_THRESHOLD:g}, if leaky",
+        limits={"ge": 0, "le": float("inf")},
+    ),
+    "slope": Setting(
+        float,
+        "Leaky distance: slope s above the threshold; 0 < s <= 1.",
+        shown=f"{LEAKY_SLOPE:g}, if leaky",
+        limits={"gt": 0, "le": 1},
+    ),
+    "per": _name(PER, "Leaky distance: restrict the distance of a pair, or each coordinate's part.", shown=LEAKY_PER),
+    "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
+    "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
+    "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
+    "halve_every": _count(0, "Number of episodes after which the learning rate is halved; 0: never.", 2000),
+    "seed": _count(0, "Seed for initial weights and episodes.", 0),
+    "checkpoint_every": _count(1, "Number of episodes between checkpoints, and between validations.", 200),
+    "backend": _name(BACKENDS, "Engine.", shown="the device's fastest"),
+    "device": Setting(str, "Device: cpu, cuda, cuda:N or auto.", shown="auto"),
+    "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
+    "tf32": Setting(bool, "On a GPU, let matrix products round their factors to TF32.", shown="off"),
+}
+
+ALSO_CALLED = {"lr": "learning_rate", "t": "threshold", "s": "slope", "metric": "distance"}  # elsewhere
+
+LEAKY: dict[str, Any] = {"threshold": LEAKY_THRESHOLD, "slope": LEAKY_SLOPE, "per": LEAKY_PER}
+METRIC_PARAMETERS = tuple(LEAKY)
+
+# What differs from the table above. Published sets: the protocol of Snell et al. 2017, sections 3.1 and 3.2.
+DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "strokes": {"episodes": 300, "halve_every": 150, "checkpoint_every": 100},
+    "omniglot": {"split": "lake", "way": 60, "episodes": 10_000},
+    "miniimagenet": {"way": 30, "query": 15, "episodes": 10_000, "test_episodes": 600},
+    "caltech101": {"way": 30, "query": 15, "episodes": 10_000, "test_episodes": 600},
+    "folder": {"episodes": 1000},
+}
+FITTED = ("way", "query", "test_way", "test_query")  # their defaults are lowered to what the data's classes allow

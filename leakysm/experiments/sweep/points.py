@@ -1,0 +1,76 @@
+"""The runs of a sweep: each combination of its settings as a whole configuration, with a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.experiments.settings import METRIC_KEYS, label
+from leakysm.experiments.sweep.file import SweepFile
+from leakysm.runs import TrainConfig
+from leakysm.runs.device import choose
+from leakysm.runs.resolve import Load, Loader, resolve
+from leakysm.runs.settings import KEYS
+
+LONGEST = 200  # bytes of a setting in a folder's name, of which systems allow 255
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep. setting: its label, without the seed. folder: its name, unique to the configuration."""
+
+    setting: str
+    config: TrainConfig
+    folder: str
+
+
+def points(sweep: SweepFile, machine: Mapping[str, Any], load: Load | None = None) -> list[Point]:
+    """The runs, each once. UserError, naming the run, if one cannot be.
+
+    machine: device, backend and threads of all, in full. load: where the data come from; by default a `Loader`.
+    """
+    load = load or Loader()
+    varied = sweep.varied() - set(METRIC_KEYS) - {"seed"}
+    by_folder: dict[str, Point] = {}
+    for settings in sweep.combinations():
+        try:
+            config, _ = resolve({**settings, **machine}, load=load, choose=_as_they_are)
+        except UserError as error:
+            named = label({"distance": "leaky", **{key: settings[key] for key in KEYS if key in settings}})
+            raise UserError(f"the run {named}: {error}") from None
+        values = config.settings()
+        name = label({key: values[key] for key in KEYS if key in values and (key in METRIC_KEYS or key in varied)})
+        folder = _folder(name, config)
+        by_folder.setdefault(folder, Point(name, config, folder))
+    return list(by_folder.values())
+
+
+def local_machine(given: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """Device and backend in full, of this machine; `threads` for each run on the CPU where none are given."""
+    device, backend = choose(given.get("device"), given.get("backend"))
+    return {"device": device, "backend": backend, "threads": given.get("threads", threads if device == "cpu" else None)}
+
+
+def remote_machine(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Device and backend in full, of workers elsewhere. Their devices are unknown here, so "auto" is the CPU."""
+    device = given.get("device", "cpu").replace("auto", "cpu")
+    device = "cuda:0" if device == "cuda" else device
+    backend = given.get("backend", "numpy" if device == "cpu" else "cupy")
+    return {"device": device, "backend": backend, "threads": given.get("threads")}
+
+
+def _as_they_are(device: str | None, backend: str | None) -> tuple[str, str]:
+    """The machine's device and backend, which are in full already; they may be another machine's."""
+    assert device, "device is not given"
+    assert backend, "backend is not given"
+    return device, backend
+
+
+def _folder(name: str, config: TrainConfig) -> str:
+    """A name by the whole configuration except the number of threads, which changes no bit of a result."""
+    digest = hashlib.sha256(replace(config, threads=None).to_toml().encode()).hexdigest()
+    readable = name.replace(",", "-").replace("/", "-").encode()[:LONGEST].decode(errors="ignore")
+    return f"{readable}-seed={config.seed}-{digest[:8]}"

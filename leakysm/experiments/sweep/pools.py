@@ -1,0 +1,89 @@
+"""Where a sweep's runs are computed: processes of this machine, or the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from leakysm.errors import UserError
+from leakysm.experiments.sweep.worker import end_with_parent
+
+SILENCE = 10  # seconds that a scheduler may take to answer
+
+
+@dataclass(frozen=True)
+class Pool:
+    """opened: makes a new executor. window: how many runs it is given at a time; None gives it all."""
+
+    opened: Callable[[], Executor]
+    window: int | None
+
+
+def local_pool(jobs: int) -> Pool:
+    """`jobs` processes of this machine."""
+    context = multiprocessing.get_context("spawn")  # a forked copy of a process with threads may hang
+    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent), jobs)
+
+
+@contextmanager
+def dask_pool(address: str) -> Iterator[Pool]:
+    """The workers of a Dask cluster, which must see the same files. UserError if its scheduler does not answer."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("--scheduler needs Dask; install it with: pip install 'leakysm[dask]'") from None
+    _require_listener(address)
+    try:
+        client = Client(address, timeout=f"{SILENCE}s", set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise _no_answer(address, error) from None
+    with _without_traceback(), client:
+        # pure=False: every run is a task of its own
+        yield Pool(lambda: _without_cancel(client.get_executor(pure=False)), None)
+
+
+def _require_listener(address: str) -> None:
+    """UserError unless something listens there: a client that finds nothing leaves tracebacks behind."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.scheme not in ("tcp", "tls"):
+        raise UserError(
+            f"the scheduler's address is '{address}'; expected tcp://HOST:PORT, as dask scheduler prints it"
+        )
+    try:
+        socket.create_connection((host, port), timeout=SILENCE).close()
+    except OSError as error:
+        raise _no_answer(address, error) from None
+
+
+def _no_answer(address: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(f"no Dask scheduler answers at {address} ({reason}); start one with: dask scheduler")
+
+
+@contextmanager
+def _without_traceback() -> Iterator[None]:
+    """Dask's client logs the traceback of a lost connection; the states of the runs say it already."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _without_cancel(executor: Executor) -> Executor:
+    """Let shutdown take cancel_futures, which Dask's lacks; a shutdown that does not wait cancels anyway."""
+    shutdown = executor.shutdown
+    executor.shutdown = lambda wait=True, *, cancel_futures=False: shutdown(wait=wait)  # type: ignore[method-assign]
+    return executor

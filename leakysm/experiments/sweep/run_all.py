@@ -1,0 +1,124 @@
+"""Run the points of a sweep on any executor with the interface of concurrent.futures."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from leakysm.errors import UserError
+from leakysm.experiments.finished import is_finished
+from leakysm.experiments.sweep.points import Point
+from leakysm.experiments.sweep.pools import Pool
+from leakysm.experiments.sweep.worker import run_one
+
+ATTEMPTS = 3  # how often a run whose worker process dies is started; it continues from its last checkpoint
+WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
+SECONDS = 1.0  # between looks at the runs
+
+
+@dataclass(frozen=True)
+class State:
+    """Where one run stands. error: why it failed, in one line; None if it did not."""
+
+    status: str
+    error: str | None = None
+
+
+States = Mapping[Point, State]
+
+
+def run_all(points: Iterable[Point], out: Path, pool: Pool, watch: Callable[[States], None]) -> dict[Point, State]:
+    """Run every point that is not finished yet; returns the states of all.
+
+    One failed run does not stop the others. A run whose worker process dies is started ATTEMPTS times in all. The same
+    call again continues with what is left. `watch` is called with the states about once a second.
+    """
+    states = {point: _state_on_disk(point, out) for point in points}
+    waiting = deque(point for point, state in states.items() if state.status == WAITING)
+    deaths: Counter[Point] = Counter()
+    while waiting:
+        lost = _run_until_broken(waiting, states, out, pool, watch)
+        for point in lost:
+            deaths[point] += 1
+            if deaths[point] < ATTEMPTS:
+                waiting.append(point)
+                states[point] = State(WAITING)
+            else:
+                states[point] = State(FAILED, f"its worker process died {ATTEMPTS} times: out of memory, perhaps")
+    watch(states)
+    return states
+
+
+def _state_on_disk(point: Point, out: Path) -> State:
+    """The state of a point before anything runs; failed if a file of its run is damaged."""
+    try:
+        return State(FINISHED if is_finished(out / point.folder, point.config) else WAITING)
+    except UserError as error:
+        return State(FAILED, str(error))
+
+
+def _run_until_broken(
+    waiting: deque[Point], states: dict[Point, State], out: Path, pool: Pool, watch: Callable[[States], None]
+) -> list[Point]:
+    """Run what is waiting; if the executor breaks, return the runs that were lost with it."""
+    running: dict[Future[str | None], Point] = {}
+    with _executor(pool) as executor:
+        while waiting or running:
+            while waiting and (pool.window is None or len(running) < pool.window):
+                point = waiting.popleft()
+                running[executor.submit(run_one, point.config, str(out / point.folder))] = point
+                states[point] = State(RUNNING)
+            watch(states)
+            done, _ = wait(running, timeout=SECONDS, return_when=FIRST_COMPLETED)
+            lost = []
+            for future in done:
+                point = running.pop(future)
+                state = _state_of(future)
+                if state:
+                    states[point] = state
+                else:
+                    lost.append(point)
+            if lost:
+                return [*lost, *running.values()]
+    return []
+
+
+def _state_of(done: Future[str | None]) -> State | None:
+    """The state of a run whose future is done; None if the run was lost because the executor broke."""
+    try:
+        error = done.result()
+    except BrokenExecutor:
+        return None
+    except CancelledError:
+        return State(FAILED, "its scheduler is gone; start one, then the same command continues")
+    except Exception as failure:  # an error of the executor, such as Dask's KilledWorker
+        return State(FAILED, " ".join(f"{type(failure).__name__}: {failure}".split()))
+    return State(FAILED, error) if error else State(FINISHED)
+
+
+@contextmanager
+def _executor(pool: Pool) -> Iterator[Executor]:
+    """An executor of the pool, closed at the end; after an exception (Ctrl-C) without waiting for the runs."""
+    others = {process.pid for process in multiprocessing.active_children()}
+    executor = pool.opened()
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # of a local executor; their runs can be resumed
+            if process.pid not in others:
+                process.terminate()
+        raise
+    executor.shutdown()

@@ -1,0 +1,49 @@
+"""Tables as aligned columns of text, as Markdown and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Sequence
+
+Cell = str | int | float
+
+
+def columns(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, rule: bool = True, right: Collection[int] = ()
+) -> list[str]:
+    """The lines of a table with aligned columns, two spaces between them.
+
+    rule: draw a line below the header. right: numbers of the columns whose cells stand at the right.
+    """
+    table = _padded([header, *rows], right)
+    lines = ["  ".join(row).rstrip() for row in table]
+    return [lines[0], "  ".join("-" * len(cell) for cell in table[0]), *lines[1:]] if rule else lines
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in the usual Markdown dialect, its columns padded so that it reads as plain text too."""
+    table = _padded([[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)])
+    table.insert(1, ["-" * len(cell) for cell in table[0]])
+    return "".join(f"| {' | '.join(row)} |\n" for row in table)
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+    """A header and the rows; floats to 9 significant digits, from which a float32 is read back exactly."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([f"{cell:.9g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _padded(table: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[list[str]]:
+    """The same cells, each as wide as the widest of its column."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in table
+    ]

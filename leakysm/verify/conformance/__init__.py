@@ -1,0 +1,34 @@
+"""Conformance: all operations that an implementation offers, held to the bounds, and a report with a row for each.
+
+`conform(implementation)` is what `leakysm conform`, `leakysm verify` and the pytest plugin run. It raises for nothing
+that an implementation does: whatever goes wrong is a row of the report.
+"""
+
+from leakysm.verify.conformance.expected import Expected, read_expected, read_expected_file
+from leakysm.verify.conformance.implementation import conform, fixed_case, require_known
+from leakysm.verify.conformance.module import conform_module, loaded, offers_nothing
+from leakysm.verify.conformance.rows import Report, Row, Shown, Worst
+from leakysm.verify.conformance.run import check_operation
+from leakysm.verify.conformance.selection import few_sizes
+from leakysm.verify.conformance.settings import OTHERS_DTYPES, OWN_DTYPES, Settings
+
+__all__ = [
+    "OTHERS_DTYPES",
+    "OWN_DTYPES",
+    "Expected",
+    "Report",
+    "Row",
+    "Settings",
+    "Shown",
+    "Worst",
+    "check_operation",
+    "conform",
+    "conform_module",
+    "few_sizes",
+    "fixed_case",
+    "loaded",
+    "offers_nothing",
+    "read_expected",
+    "read_expected_file",
+    "require_known",
+]

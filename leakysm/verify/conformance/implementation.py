@@ -1,0 +1,74 @@
+"""Checking an implementation: each of its operations, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from leakysm.errors import UserError
+from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
+from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.rows import Report, Row
+from leakysm.verify.conformance.run import check_operation
+from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.processes import mapped
+from leakysm.verify.registry import ENTRIES, Case
+
+
+def conform(
+    implementation: Implementation,
+    *,
+    operations: Sequence[str] | None = None,
+    settings: Settings | None = None,
+    expected: Sequence[Expected] = (),
+    require: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    finished: Callable[[Row], None] = lambda row: None,
+    check: Callable[[str], tuple[Row, set[Expected]]] | None = None,
+    processes: int = 1,
+) -> Report:
+    """Check some (default: all) operations of an implementation. UserError for an operation that nobody knows.
+
+    require: operations that must be offered. progress is called at the start and after each operation, finished after
+    each. check: what checks an operation in the implementation's place; processes share the operations, if it is
+    picklable.
+    """
+    require_known((*(operations or ()), *require))
+    check = check or partial(check_named, implementation, settings or Settings(), expected)
+    rows, met, names = [], set(), operations or tuple(ENTRIES)
+    with mapped(check, names, processes) as results:
+        progress(0, len(names))
+        for done, (row, used) in enumerate(results, 1):
+            progress(done, len(names))
+            finished(row)
+            rows.append(row)
+            met |= used
+    unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
+    missing = [name for name in require if not implementation.offers(name, "value")]
+    return Report(implementation.name, implementation.versions, rows, unmatched, missing)
+
+
+def check_named(
+    implementation: Implementation, settings: Settings, expected: Sequence[Expected], name: str
+) -> tuple[Row, set[Expected]]:
+    """One operation, by its name, as another process can be told to check it."""
+    return check_operation(implementation, ENTRIES[name], settings, expected)
+
+
+def require_known(operations: Sequence[str]) -> None:
+    """UserError for an operation that nobody knows."""
+    for name in operations:
+        if name not in ENTRIES:
+            raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+
+
+def fixed_case(case_id: str) -> Case:
+    """A fixed case by its id, operation/name; UserError if there is none."""
+    operation, _, name = case_id.partition("/")
+    cases = [c for c in (ENTRIES[operation].cases() if operation in ENTRIES else ()) if c.name == name]
+    if not cases:
+        raise UserError(
+            f"case is {case_id!r}; an id such as squared_euclidean/plain is expected: `leakysm vectors list` shows them"
+        )
+    return cases[0]

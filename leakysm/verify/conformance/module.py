@@ -1,0 +1,101 @@
+"""Checking a module by its name: loading it, in this process or in several, and the rows for what cannot be loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.adapters.libraries import arrays_named
+from leakysm.verify.adapters.loading import cannot_be_imported, load
+from leakysm.verify.adapters.module import ModuleImplementation, array_kind
+from leakysm.verify.adapters.signatures import Names
+from leakysm.verify.calls import PARTS
+from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.implementation import check_named, conform
+from leakysm.verify.conformance.rows import Report, Row
+from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.registry import ENTRIES
+
+
+def conform_module(
+    target: str,
+    *,
+    array: str | None = None,
+    names: Sequence[str] = (),
+    operations: Sequence[str] | None = None,
+    processes: int = 1,
+    settings: Settings | None = None,
+    expected: Sequence[Expected] = (),
+    **others: Any,
+) -> Report:
+    """Check what MODULE[:NAME] names. A module that cannot be imported, or offers nothing, is a row of the report.
+
+    names: what the module calls the operations' parameters, THEIRS=OURS or OPERATION.THEIRS=OURS. processes: if more
+    than one, so many load the module and share its operations. others: further options of `conform`.
+    """
+    implementation = loaded(target, array, names)
+    if isinstance(implementation, str):
+        return Report(target, {}, [Row(target, "broken", problem=implementation)])
+    settings = settings or Settings()
+    check = partial(_check_module, target, array, names, settings, expected)
+    offered = [name for name in operations or ENTRIES if any(implementation.offers(name, part) for part in PARTS)]
+    processes = min(processes, len(offered))
+    report = conform(
+        implementation,
+        operations=operations,
+        settings=settings,
+        expected=expected,
+        check=check if processes > 1 else None,
+        processes=processes,
+        **others,
+    )
+    if all(row.status == "not offered" for row in report.rows):
+        report.rows.insert(0, Row(target, "broken", problem=_nothing([row.operation for row in report.rows])))
+    return report
+
+
+def _check_module(
+    target: str, array: str | None, names: Sequence[str], settings: Settings, expected: Sequence[Expected], name: str
+) -> tuple[Row, set[Expected]]:
+    """One operation of a module, in a process of its own: what the module prints is no report."""
+    with contextlib.redirect_stdout(sys.stderr):
+        implementation = _loaded_once(target, array, tuple(names))
+        if isinstance(implementation, str):
+            return Row(target, "broken", problem=implementation), set()
+        return check_named(implementation, settings, expected, name)
+
+
+@lru_cache(maxsize=1)
+def _loaded_once(target: str, array: str | None, names: tuple[str, ...]) -> ModuleImplementation | str:
+    return loaded(target, array, names)
+
+
+def offers_nothing(implementation: Implementation) -> str | None:
+    """What is wrong with an implementation that offers no operation; None if it offers one."""
+    some = any(implementation.offers(operation, part) for operation in ENTRIES for part in PARTS)
+    return None if some else _nothing(tuple(ENTRIES))
+
+
+def _nothing(operations: Sequence[str]) -> str:
+    return f"offers no operation; a function of the name {' or '.join(operations)} is expected: define one, or rename"
+
+
+def loaded(target: str, array: str | None = None, names: Sequence[str] = ()) -> ModuleImplementation | str:
+    """The implementation, or why there is none: importing it may do anything. UserError for bad use of the others."""
+    if array is not None:
+        arrays_named(array)  # a wrong name is bad use, whatever the module is
+    table = Names.read(names)
+    try:
+        found, module = load(target)
+    except KeyboardInterrupt:
+        raise
+    except UserError as problem:
+        return str(problem)
+    except BaseException as problem:
+        return cannot_be_imported(target, problem)
+    return ModuleImplementation(found, arrays_named(array or array_kind(module, target)), target, table)

@@ -1,0 +1,68 @@
+"""What a conformance check found: a row for each operation, and the report that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The largest error of one dtype and output: error / bound, error / (eps scale), and in which case."""
+
+    dtype: str
+    part: str
+    output: str
+    ratio: float
+    roundings: float
+    case: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A failure in words and as code: of the flag that it stands for."""
+
+    flag: str
+    problem: str
+    counterexample: str
+
+
+@dataclass
+class Row:
+    """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked).
+
+    not_judged: elements whose discrete choices were too many to judge. notes: what was left unchecked, and why.
+    problem and counterexample: of the failure that says most; others: of the other flags, if asked for.
+    """
+
+    operation: str
+    status: str = "not offered"
+    cases: int = 0
+    not_offered: tuple[str, ...] = ()
+    failures: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, str] = field(default_factory=dict)
+    worst: list[Worst] = field(default_factory=list)
+    problem: str | None = None
+    counterexample: str | None = None
+    not_judged: int = 0
+    notes: list[str] = field(default_factory=list)
+    others: list[Shown] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The rows, and what was checked. `unmatched`: expected failures that did not happen; `missing`: what is required
+    and not offered."""
+
+    name: str
+    versions: Mapping[str, str]
+    rows: list[Row]
+    unmatched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """At least one operation is offered, none fails, all required ones are there, expected failures happened."""
+        statuses = [row.status for row in self.rows]
+        bad = {"failed", "broken"} & set(statuses) or self.unmatched or self.missing
+        return "passed" in statuses and not bad

@@ -1,0 +1,196 @@
+"""The check of one operation: its cases are called and judged, and what came of it becomes a row of the report."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from leakysm.verify.adapters.arrays import kept
+from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
+from leakysm.verify.checks import Outcome, draw
+from leakysm.verify.conformance.expected import Expected
+from leakysm.verify.conformance.failures import Failure, judged, shown
+from leakysm.verify.conformance.rows import Row, Worst
+from leakysm.verify.conformance.selection import chosen_dtypes, planned
+from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.registry import Case, Entry, Truth
+
+SHAPES_TO_COMPILE = 4  # of random cases, for each operation, where a library compiles for each shape
+SAME_EXCEPTIONS = 3  # cases after which a part that raises nothing but the same exception is given up
+
+
+def check_operation(
+    implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[Expected] = ()
+) -> tuple[Row, set[Expected]]:
+    """The operation's row, and which of the expected failures happened."""
+    row = Row(entry.operation)
+    row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
+    if row.not_offered == PARTS:
+        return row, set()
+    row.problem = implementation.misfit(entry.operation)
+    if row.problem is not None:
+        row.status = "failed"
+        return row, set()
+    run = OperationRun(implementation, entry, settings, [p for p in PARTS if p not in row.not_offered], expected)
+    run.check_all()
+    run.fill(row)
+    return row, run.met
+
+
+class OperationRun:
+    """The calls of one operation, and what they came to."""
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        entry: Entry,
+        settings: Settings,
+        parts: Sequence[str],
+        expected: Sequence[Expected],
+    ):
+        self.implementation, self.entry, self.settings = implementation, entry, settings
+        self.parts, self.expected = list(parts), expected
+        self.not_judged = 0
+        self.flushed: set[str] = set()
+        self.seen: set[Truth] = set()
+        self.met: set[Expected] = set()
+        self.reasons: dict[str, str] = {}
+        self.failures: Counter[str] = Counter()
+        self.worst: dict[tuple[str, str], Worst] = {}
+        self.best: dict[str, Failure] = {}  # for each flag, the failure to show
+        self.raised: dict[str, list[set[str]]] = {part: [] for part in parts}  # what each case raised, "" for nothing
+        self.notes: list[str] = []
+        self.end = float("inf") if settings.seconds is None else time.monotonic() + settings.seconds
+
+    def check_all(self) -> None:
+        """Call the fixed cases, then random ones. Settings of the program that change meanwhile are set back."""
+        with kept(self.implementation.arrays.settings, self.implementation.arrays.scope):
+            if self._check_fixed() and self.settings.examples and not self._failed_first():
+                self._check_random()
+
+    def _failed_first(self) -> bool:
+        return self.settings.first_failure and bool(self.failures)
+
+    def _check_fixed(self) -> bool:
+        """Whether the fixed cases were gone through to the end."""
+        calls = planned(self.implementation, self.entry, self.settings)
+        for done, (truth, manner) in enumerate(calls):
+            if not self.parts or self._failed_first():
+                return False
+            if self._is_late(f"at case {done} of {len(calls)}"):
+                return False
+            self.check(truth, manner)
+        return True
+
+    def _check_random(self) -> None:
+        compiles = self.implementation.arrays.compiles
+        turns = itertools.count()
+
+        def ends(case: Case) -> bool:
+            if self._is_late("among the random cases"):
+                return True
+            return self.check(Truth(self.entry, case), in_turn(self.implementation, case, next(turns)))
+
+        amount, calls = self.settings.examples, SHAPES_TO_COMPILE if compiles else None
+        draw(self.entry, ends, examples=amount, seed=self.settings.seed, calls=calls)
+
+    def _is_late(self, where: str) -> bool:
+        """Whether the operation's time is up; the row then says where it was cut off."""
+        if time.monotonic() <= self.end:
+            return False
+        self.notes.append(f"cut off after {self.settings.seconds:g} s, {where}")
+        return True
+
+    def check(self, truth: Truth, manner: Manner) -> bool:
+        """Judge a case in its dtypes and in every part, and count it; whether anything failed unexpectedly."""
+        dtypes = chosen_dtypes(self.implementation, truth.case, self.settings)
+        outcomes = [o for dtype in dtypes for part in self.parts for o in self._judged(truth, dtype, part, manner)]
+        new = truth not in self.seen
+        if outcomes:
+            self.seen.add(truth)
+        self.not_judged += sum(outcome.not_judged for outcome in outcomes)
+        self.flushed |= {outcome.case.name for outcome in outcomes if outcome.flushed and not outcome.failed}
+        failed = [outcome for outcome in outcomes if self._is_unexpected(outcome)]
+        self._count(truth, failed)
+        for outcome in outcomes:
+            if outcome.kind != "impure" and (not outcome.failed or outcome in failed):
+                self._remember_worst(outcome)
+        if new:
+            self._give_up(outcomes)
+        return bool(failed)
+
+    def _count(self, truth: Truth, failed: Sequence[Outcome]) -> None:
+        """Count a case's failures, once for each flag, and remember those that say most."""
+        flags: set[str] = set()
+        for outcome in failed:
+            failure = self._failure(truth, outcome)
+            flags.update(failure.flags)
+            for flag in failure.flags:
+                if flag not in self.best or failure.rank < self.best[flag].rank:
+                    self.best[flag] = failure
+        self.failures.update(flags)
+
+    def _failure(self, truth: Truth, outcome: Outcome) -> Failure:
+        """The failure in the plainest manner. Its flag is `layout` if the same numbers pass when contiguous."""
+        if outcome.kind == "impure":
+            return Failure(truth, outcome, ("purity",))
+        plain, manner = plainly(truth.case), outcome.manner
+        if manner is not None and manner.layouts != plain.layouts:
+            plainer = replace(manner, layouts=plain.layouts, purity=False)
+            again = [o for o in self._judged(truth, outcome.dtype, outcome.part, plainer) if o.failed]
+            same = [o for o in again if o.output == outcome.output]
+            if not same:
+                return Failure(truth, outcome, ("layout",))
+            outcome = same[0]
+        return Failure(truth, outcome, truth.case.flags)
+
+    def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
+        return judged(self.implementation, truth, dtype, part, manner, self.settings)
+
+    def _give_up(self, outcomes: Sequence[Outcome]) -> None:
+        """Leave a part out if its first cases raised the same exception, type and message, and nothing else."""
+        for part in list(self.parts):
+            mine = [o for o in outcomes if o.part == part]
+            seen = self.raised[part]
+            if not mine or len(seen) >= SAME_EXCEPTIONS:
+                continue
+            seen.append({o.problem or "" if o.kind == "raised" else "" for o in mine})
+            everything = set().union(*seen)
+            if len(seen) == SAME_EXCEPTIONS and len(everything) == 1 and "" not in everything:
+                self.parts.remove(part)
+                self.notes.append(f"stopped at the third case: its {part} {everything.pop()} each time")
+
+    def _is_unexpected(self, outcome: Outcome) -> bool:
+        """Whether an outcome is a failure that nobody expected. An expected one is remembered with its reason."""
+        if not outcome.failed:
+            return False
+        matching = [e for e in self.expected if e.matches(outcome)]
+        self.met.update(matching)
+        self.reasons.update({e.pattern: e.reason for e in matching})
+        return not matching
+
+    def _remember_worst(self, outcome: Outcome) -> None:
+        key = outcome.dtype, outcome.output
+        if key not in self.worst or outcome.ratio > self.worst[key].ratio:
+            errors = outcome.ratio, outcome.roundings, outcome.case.id
+            self.worst[key] = Worst(outcome.dtype, outcome.part, outcome.output, *errors)
+
+    def fill(self, row: Row) -> None:
+        """Write what the calls came to into the operation's row."""
+        row.cases, row.failures, row.expected = len(self.seen), dict(self.failures), self.reasons
+        row.worst = sorted(self.worst.values(), key=lambda w: (w.dtype, w.output))
+        row.status = "failed" if self.failures else "passed" if self.seen else "not offered"
+        row.not_judged = self.not_judged
+        row.notes = [*self.implementation.notes(row.operation), *self.notes]
+        if self.flushed:
+            row.notes.append(f"takes subnormal inputs for 0 in: {', '.join(sorted(self.flushed))}")
+        telling = sorted(self.best.items(), key=lambda item: item[1].rank)
+        for flag, failure in telling if self.settings.every_flag else telling[:1]:
+            row.others.append(shown(self.implementation, flag, failure, self.settings, self._is_unexpected))
+        if row.others:
+            most = row.others.pop(0)
+            row.problem, row.counterexample = most.problem, most.counterexample

@@ -1,0 +1,104 @@
+"""Which cases of an operation are called, in which manners and dtypes."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from leakysm.verify.adapters.arrays import EXPANDED
+from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.calls import Manner, in_turn
+from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.registry import Case, Entry, Truth
+from leakysm.verify.telling import rank
+
+BOTH_DTYPES = {"plain"}  # flags whose cases run in every dtype, where a library compiles for each
+IN_TURN = {"size", "corner", "limit"}  # flags whose cases run there in one of the dtypes, not always the first one
+
+
+def fixed_truths(implementation: Implementation, entry: Entry, settings: Settings) -> list[Truth]:
+    """The fixed cases of an operation that the settings ask for."""
+    truths = [t for t in entry.truths if settings.strict or not t.case.own]
+    truths = [t for t in truths if t.case.size <= settings.most_numbers]
+    if implementation.arrays.compiles:
+        truths = few_sizes(truths)
+    return truths[: settings.most_cases]
+
+
+def planned(implementation: Implementation, entry: Entry, settings: Settings) -> list[tuple[Truth, Manner]]:
+    """The fixed cases in the order of their calls, and the manner of each call.
+
+    Purity comes first: a setting of the program that an earlier call had changed would not be seen to change.
+    """
+    truths = fixed_truths(implementation, entry, settings)
+    most = 1 if implementation.arrays.compiles else 2
+    pure = watched(truths, most) if settings.purity else []
+    calls = [(truth, manner) for truth in pure for manner in watching(implementation, truth.case)]
+    return calls + [(truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)]
+
+
+def chosen_dtypes(implementation: Implementation, case: Case, settings: Settings) -> list[str]:
+    """The dtypes to run a case in. Where a library compiles for each, most cases run in one of them only."""
+    dtypes = [dtype for dtype in settings.dtypes if dtype in case.dtypes]
+    if not implementation.arrays.compiles or BOTH_DTYPES & set(case.flags):
+        return dtypes
+    first = zlib.crc32(case.name.encode()) % len(dtypes) if IN_TURN & set(case.flags) and dtypes else 0
+    return dtypes[first : first + 1]
+
+
+def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
+    """The cases without the sizes that add nothing, for a library that compiles for each shape.
+
+    A kept case has an axis of a length that none before it had, or two long axes whose pair is new. Lengths from one
+    power of 8 to the next count as one.
+    """
+    known: set[tuple[int, ...]] = set()
+    kept = []
+    for truth in truths:
+        case = truth.case
+        if "size" in case.flags:
+            lengths = [n for a in (*case.arguments, case.dy) for n in np.shape(a)]
+            powers = [(n.bit_length() - 1) // 3 for n in lengths]
+            long = [axis for axis, power in enumerate(powers) if power]
+            seen = {*enumerate(powers), *((a, b, -1) for a, b in itertools.combinations(long, 2))}
+            if seen <= known:
+                continue
+            known |= seen
+        kept.append(truth)
+    return kept
+
+
+def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
+    """The cases whose purity is looked at, and the first of them once more with a constant dy.
+
+    They are the plainest and smallest of different parameters, with finite numbers and a dy that is not all 0.
+    """
+    ordinary = [
+        t
+        for t in truths
+        if not t.case.own
+        and np.any(np.asarray(t.case.dy) != 0)
+        and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in t.case.floats)
+    ]
+    ordered = sorted(ordinary or truths, key=lambda t: (rank(t.case.flags), t.case.size))
+    chosen: dict[str, Truth] = {}
+    for truth in ordered:
+        chosen.setdefault(repr(dict(truth.case.parameters)), truth)
+    few = list(chosen.values())[:most]
+    if few and np.ndim(few[0].case.dy):
+        first = few[0].case
+        summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
+        few.append(Truth(few[0].entry, summed))
+    return few
+
+
+def watching(implementation: Implementation, case: Case) -> list[Manner]:
+    """The manners in which purity is looked at: every layout, or an expanded dy for a case whose dy is constant."""
+    count = len(case.arguments)
+    if case.name.endswith("-summed"):
+        return [Manner((*("contiguous",) * count, EXPANDED), purity=True)]
+    return [Manner((layout,) * (count + 1), purity=True) for layout in implementation.arrays.layouts]

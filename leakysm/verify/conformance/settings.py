@@ -1,0 +1,35 @@
+"""What a conformance check is told: how much to check, and in which dtypes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leakysm.verify.registry import DTYPES
+
+OTHERS_DTYPES = ("float32", "float64")
+OWN_DTYPES = DTYPES  # of this package
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is checked.
+
+    strict: also check what only this package promises, float16 included. examples, seed: number and seed of the random
+    cases of each operation. seconds: the time limit of each operation, kept between its cases, not within one.
+    every_flag: show a counterexample for every flag, not only for the one that says most. first_failure: leave an
+    operation at its first failure. most_numbers: leave out the cases that take more numbers to write down. most_cases:
+    take only so many fixed cases of each operation, the first ones. purity: call some cases in every layout and watch
+    them for side effects on the program.
+    """
+
+    dtypes: tuple[str, ...] = OTHERS_DTYPES
+    strict: bool = False
+    examples: int = 25
+    shrink_seconds: float = 1.5
+    seed: int = 0
+    seconds: float | None = None
+    every_flag: bool = False
+    first_failure: bool = False
+    most_numbers: float = float("inf")
+    most_cases: int | None = None
+    purity: bool = True

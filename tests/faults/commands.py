@@ -1,0 +1,271 @@
+"""The six commands that write, on settings that take a second or less, in a folder that the shim watches."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.faults.shim import Fault, Struck, read_plan, use_plan, write_plan
+from tests.faults.warm import Ended, Task, Warm
+
+TINY = """
+--way 3 --query 1 --episodes 4 --checkpoint-every 2 --test-way 2 --test-query 1 --test-episodes 4 --threads 1
+""".split()  # noqa: SIM905
+SWEEP = """
+dataset = "folder"
+way = 3
+query = 1
+episodes = 2
+test_way = 2
+test_query = 1
+test_episodes = 4
+checkpoint_every = 1
+[grid]
+seed = [0, 1]
+"""
+CHANGING = ("timing.csv",)  # seconds, which no two runs share
+
+
+def run_words(words: list[str], plan: str | None = None) -> None:
+    """`leakysm WORDS` as the installed program runs it, with the shim's plan from here on."""
+    from leakysm_cli.main import main
+
+    _spare_time(words)
+    sys.argv = ["leakysm", *words]
+    if plan:
+        use_plan(plan)
+    main()
+
+
+def _spare_time(words: list[str]) -> None:
+    """A sweep's workers are forked from here instead of started anew; vectors are read from --data, not worked out."""
+    from leakysm.experiments.sweep import sweep
+    from leakysm.experiments.sweep.worker import end_with_parent
+    from leakysm.verify.vectors import make, stored
+    from leakysm.verify.vectors.checks import check_files
+
+    def forked(jobs: int) -> sweep.Pool:
+        context = multiprocessing.get_context("fork")
+        return sweep.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent), jobs)
+
+    sweep.local_pool = forked
+    if words[0] == "vectors":
+        operations = Path(words[words.index("--data") + 1]) / stored.OPERATIONS
+        make.operation_groups = lambda: stored.read(operations)
+        make.nets.groups = lambda before: (before, [])
+        make.check_files = lambda where: check_files(where, dict.fromkeys((stored.OPERATIONS, stored.NETS), 0))
+
+
+def write_few_vectors(where: str) -> None:
+    """A folder of vectors with a few of the installed cases, and none of a net."""
+    from leakysm.verify.vectors import make, stored
+
+    few = stored.read(stored.folder() / stored.OPERATIONS, "relu")
+    folder = Path(where)
+    folder.mkdir()
+    files = {stored.OPERATIONS: few, stored.NETS: {}}
+    for name, groups in files.items():
+        stored.write(folder / name, groups)
+    stored.write_manifest(folder, make.manifest(folder, files, "1.0.0"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command. words, again: of the first call, and of the call that goes on; each is given the case's folder.
+
+    begin: makes what is there before.
+    """
+
+    name: str
+    words: Callable[[Path], list[str]]
+    again: Callable[[Path], list[str]]
+    begin: Callable[[Path], None] = lambda place: None
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a command ended, and what the shim saw."""
+
+    ended: Ended
+    struck: Struck
+
+
+def _train(place: Path) -> list[str]:
+    return ["train", "--dataset", "folder", "--data", str(place / "pictures"), *TINY, "--out", str(place / "here/run")]
+
+
+def _resume(place: Path) -> list[str]:
+    return ["train", "--out", str(place / "here/run"), "--resume"]
+
+
+def _sweep(place: Path) -> list[str]:
+    return ["sweep", str(place / "sweep.toml"), "--out", str(place / "here/sweep"), "--jobs", "1", "--threads", "1"]
+
+
+def _prepare(place: Path) -> list[str]:
+    return ["data", "prepare", "--dataset", "folder", "--data", str(place / "pictures")]
+
+
+def _make(place: Path) -> list[str]:
+    return ["vectors", "make", "--data", str(place / "vectors"), "--out", str(place / "here/vectors")]
+
+
+def _export(place: Path) -> list[str]:
+    return ["export", str(place / "finished"), "--out", str(place / "here/conv4.safetensors")]
+
+
+def _half(place: Path) -> None:
+    shutil.copytree(place / "half", place / "here/run")
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("train", _train, lambda place: [*_train(place), "--resume"]),
+        Case("resume", _resume, _resume, _half),
+        Case("sweep", _sweep, _sweep),
+        Case("prepare", _prepare, _prepare),
+        Case("vectors", _make, _make),
+        Case("export", _export, _export),
+    )
+}
+
+
+class Commands:
+    """The commands in `place`, by a process that has the shim. `here` is the folder that the shim watches."""
+
+    def __init__(self, warm: Warm, place: Path) -> None:
+        self.warm, self.place, self.here = warm, place, place / "here"
+        self._plan = place / "plan"
+        self._references: dict[str, dict[str, bytes]] = {}
+        self.calls: dict[str, int] = {}
+        _pictures(place / "pictures")
+        (place / "sweep.toml").write_text(f'data = "{place / "pictures"}"\n{SWEEP}')
+        self._starts()
+
+    def _starts(self) -> None:
+        """A few vectors, a finished run, and a run that was killed before its second episode's checkpoint."""
+        self.warm.run(Task("tests.faults.commands:write_few_vectors", (str(self.place / "vectors"),)))
+        self.clean()
+        self.call(_train(self.place))
+        shutil.copytree(self.here / "run", self.place / "finished")
+        self.clean()
+        self.call(_train(self.place), at=4, kind="kill", call="rename", name="checkpoint-")
+        shutil.copytree(self.here / "run", self.place / "half")
+
+    def clean(self) -> None:
+        """An empty folder `here`."""
+        shutil.rmtree(self.here, ignore_errors=True)
+        self.here.mkdir()
+
+    def call(
+        self, words: list[str], *, at: int = 0, kind: str = "nothing", call: str = "", name: str = "", own: bool = False
+    ) -> Call:
+        """`leakysm WORDS`, in which a call fails. own: with the cache in `here`."""
+        write_plan(self._plan, Fault(self.here, at, kind, call, name))
+        cache = self.here / "cache" if own else self.place / "cache"
+        environment = {"LEAKYSM_CACHE": str(cache), "FAULTS_PLAN": str(self._plan)}
+        ended = self.warm.run(Task("tests.faults.commands:run_words", (words, str(self._plan)), environment))
+        return Call(ended, read_plan(self._plan))
+
+    def start(self, words: list[str]) -> int:
+        """Begin `leakysm WORDS`, and go on here. The process id."""
+        return self.warm.start(
+            Task("tests.faults.commands:run_words", (words,), {"LEAKYSM_CACHE": str(self.place / "cache")})
+        )
+
+    def first(self, case: Case, **fault: object) -> Call:
+        """The command from its beginning, with the fault."""
+        self.clean()
+        case.begin(self.place)
+        return self.call(case.words(self.place), own=case.name == "prepare", **fault)  # type: ignore[arg-type]
+
+    def cut_off_at(self, case: Case, processor: float) -> bool:
+        """The command that goes on, killed after that many seconds of processor time; whether it was still at work."""
+        pid = self.start(case.again(self.place))
+        ticks = os.sysconf("SC_CLK_TCK")
+        while not self.warm.ended():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if (int(fields[11]) + int(fields[12])) / ticks >= processor:
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        return self.warm.wait().status == -signal.SIGKILL
+
+    def again(self, case: Case) -> Call:
+        """The command that goes on, without a fault."""
+        return self.call(case.again(self.place), own=case.name == "prepare")
+
+    def content(self) -> dict[str, bytes]:
+        """Every file in `here`, by its name, without what no two runs share."""
+        files = [path for path in sorted(self.here.rglob("*")) if path.is_file() and path.name not in CHANGING]
+        return {str(path.relative_to(self.here)): path.read_bytes() for path in files}
+
+    def reference(self, case: Case) -> dict[str, bytes]:
+        """What the command leaves where nothing fails; then `calls` knows how many write-like calls it makes."""
+        if case.name not in self._references:
+            done = self.first(case)
+            assert done.ended.status == 0, done.ended.err
+            self._references[case.name] = self.content()
+            self.calls[case.name] = done.struck.calls
+        return self._references[case.name]
+
+    def lost(self, case: Case, at: int, kind: str, *, call: str = "", name: str = "") -> str | None:
+        """What a fault at that call breaks, in one line; None where all promises hold."""
+        expected = self.reference(case)
+        done = self.first(case, at=at, kind=kind, call=call, name=name)
+        where = f"{case.name}, {kind} at call {at} ({done.struck.call} {Path(done.struck.path).name})"
+        if not done.struck.call:
+            raise IndexError(f"{where}: there is no such call")
+        broken = [_ended_badly(done.ended, killed=kind == "kill")]
+        after = self.again(case).ended
+        if after.status != 0:
+            broken.append(f"the next run fails: {_last(after.err)}")
+        found = self.content()
+        broken += [f"the next run leaves {name}" for name in sorted(found.keys() - expected.keys())[:1]]
+        other = [name for name in expected if found.get(name) != expected[name]]
+        broken += [f"the next run ends with another {name}" for name in other[:1]]
+        told = "; ".join(text for text in broken if text)
+        return f"{where}: {told}" if told else None
+
+
+def _ended_badly(ended: Ended, *, killed: bool) -> str | None:
+    if ended.timed_out:
+        return "hangs"
+    if killed and ended.status == -9:
+        return None
+    if ended.status < 0:
+        return f"ends by signal {-ended.status}"
+    if "Traceback" in ended.err or "Exception ignored" in ended.err:
+        return f"traceback: {_last(ended.err)}"
+    lines = ended.err.splitlines()
+    if ended.status > 0 and len(lines) != 1:
+        return f"{len(lines)} lines of error: {lines[:3]}"
+    return None
+
+
+def _last(text: str) -> str:
+    return text.strip().splitlines()[-1][:300] if text.strip() else "(nothing on standard error)"
+
+
+def _pictures(root: Path) -> None:
+    """<split>/<class>/<image>.png: 3 classes of 2 images 16x16 for train, val and test."""
+    rng = np.random.default_rng(1)
+    for split in ("train", "val", "test"):
+        for k in range(3):
+            folder = root / split / f"{split}{k}"
+            folder.mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(rng.integers(0, 256, (16, 16)).astype(np.uint8)).save(folder / f"{i}.png")
+    os.utime(root)

@@ -1,0 +1,87 @@
+"""A run that is killed at any moment goes on to the bits of one that was not; one that is stopped keeps its steps."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from leakysm.runs.checkpoint import load_checkpoint
+from tests.faults.commands import CASES, Commands
+
+TRAIN = CASES["train"]
+
+
+def kill_at_random(commands: Commands, kills: int, seed: int) -> None:
+    """Kill the run and whatever goes on with it; each that comes to its end is compared, and another begins."""
+    expected, rng = commands.reference(TRAIN), np.random.default_rng(seed)
+    seconds = commands.first(TRAIN).ended.processor
+    commands.clean()
+    while kills:
+        if commands.cut_off_at(TRAIN, rng.uniform(0, seconds)):
+            kills -= 1
+        else:
+            assert commands.content() == expected
+            commands.clean()
+    assert commands.again(TRAIN).ended.status == 0
+    assert commands.content() == expected
+
+
+def test_kills_lose_nothing(commands: Commands) -> None:
+    kill_at_random(commands, kills=5, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_many_kills_lose_nothing(commands: Commands, seed: int) -> None:
+    kill_at_random(commands, kills=50, seed=seed)
+
+
+@pytest.mark.xfail(strict=True, reason="a signal ends the run at once: the steps since the last checkpoint are lost")
+@pytest.mark.parametrize(("kind", "status"), [("interrupt", 130), ("terminate", 143), ("hang up", 129)])
+def test_a_stopped_run_keeps_its_steps(commands: Commands, kind: str, status: int) -> None:
+    """The signal comes while the third row of metrics.csv is written, before the first checkpoint is due."""
+    run = commands.here / "run"
+    words = [*TRAIN.words(commands.place), "--checkpoint-every", "4"]
+    commands.clean()
+    assert commands.call(words).ended.status == 0
+    expected = commands.content()
+    commands.clean()
+    stopped = commands.call(words, at=4, kind=kind, call="write", name="metrics.csv").ended
+    assert stopped.status == status
+    episode = load_checkpoint(run / "checkpoint-last.h5").episode
+    assert episode >= 3
+    assert len((run / "metrics.csv").read_bytes().splitlines()) == 1 + episode
+    assert "Traceback" not in stopped.err
+    assert re.search(rf"\b{episode}\b", stopped.err)
+    assert f"leakysm train --out {run} --resume" in " ".join(stopped.err.split())
+    assert commands.call(["train", "--out", str(run), "--resume"]).ended.status == 0
+    assert commands.content() == expected
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["leakysm", "info"]
+from leakysm_cli.main import main
+main()
+"""
+
+
+def test_stopped_while_it_imports_it_leaves_no_traceback() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 1

@@ -1,0 +1,38 @@
+"""Tables: columns that line up, Markdown that a cell cannot break, CSV that gives float32 back."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakysm.tables import columns, csv_table, markdown_table
+
+cells = st.text(st.characters(codec="ascii", exclude_characters="\r\n", categories=["L", "N", "P"]), max_size=8)
+rows = st.lists(st.tuples(cells, cells, cells), max_size=4)
+
+
+@given(rows)
+def test_columns_line_up(rows: list[tuple[str, ...]]) -> None:
+    header = ("one", "two", "three")
+    first, rule, *others = columns(header, rows, right=(1,))
+    width = [len(part) for part in rule.split("  ")]
+    starts = (0, width[0] + 2, width[0] + width[1] + 4)
+    for line, row in zip((first, *others), (header, *rows), strict=True):
+        parts = [line.ljust(sum(width) + 4)[start : start + w] for start, w in zip(starts, width, strict=True)]
+        assert parts == [row[0].ljust(width[0]), row[1].rjust(width[1]), row[2].ljust(width[2])]
+    assert columns(header, rows, rule=False, right=(1,)) == [first, *others]
+
+
+def test_a_cell_cannot_break_a_markdown_table() -> None:
+    assert markdown_table(("a", "b"), [("1|2", "")]) == "| a    | b |\n| ---- | - |\n| 1\\|2 |   |\n"
+
+
+@given(st.floats(width=32, allow_nan=False))
+def test_a_float32_is_read_back_from_csv(value: float) -> None:
+    _, (name, text) = csv.reader(io.StringIO(csv_table(("name", "value"), [("x", value)]).decode()))
+    assert name == "x"
+    assert np.float32(text) == np.float32(value)
