@@ -140,6 +140,8 @@ class Log(Restriction):
     def value(self, xp: Any, d: Array) -> Array:
         """r(d), elementwise: d itself below eps s, where r(d) = d - d^2 / 2 s + ... rounds to it."""
         s, eps, largest = self.scale, float(xp.finfo(d.dtype).eps), float(xp.finfo(d.dtype).max)
+        if s > largest:
+            return d
         near, far = d <= eps * s, d > min(largest * s, largest)  # d / s would underflow; overflow
         one = xp.ones_like(d)
         ordinary = s * xp.log1p(xp.where(near | far, one, d) / s)
@@ -153,7 +155,8 @@ class Log(Restriction):
         s, near = self.scale, d <= self.scale
         one = xp.ones_like(d)
         ratio = s / xp.where(near, one, d)
-        return xp.where(near, 1 / (1 + xp.where(near, d, one) / s), ratio / (1 + ratio))
+        within = 1 / (1 + xp.where(near & (d > 0), d, one) / s)
+        return xp.where(d == 0, one, xp.where(near, within, ratio / (1 + ratio)))
 
 
 class Root(Restriction):
@@ -173,7 +176,7 @@ class Root(Restriction):
             return d
         within = d <= t
         root = math.sqrt(t) * xp.sqrt(xp.where(within, t * xp.ones_like(d), d))
-        return xp.where(within, d, 2 * root - t)
+        return xp.where(within, d, root + (root - t))  # 2 root may overflow
 
     def derivative(self, xp: Any, d: Array) -> Array:
         """r'(d), elementwise."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.ops.restriction import Leak, Log, Restriction, Root
 from leakysm.verify.adapters.numpy_arrays import NumPyArrays
 from leakysm.verify.registry import Case
 
@@ -226,6 +227,24 @@ def _leaky_case(draw: Draw) -> Case:
     return Case(case.operation, "random", (x, c), case.dy, parameters, case.flags)
 
 
+def restrictions() -> st.SearchStrategy[Restriction]:
+    """Log and root with parameters from 2^-10 to 2^10, and leak with a threshold that no distance is likely to meet."""
+    size = st.floats(2.0**-10, 2.0**10, width=16)
+    return st.one_of(st.builds(Log, size), st.builds(Root, size), st.builds(Leak, size, slopes()))
+
+
+@st.composite
+def _restricted_case(draw: Draw) -> Case:
+    if draw(st.booleans()):  # thresholds that lie on distances
+        case = draw(_leaky_case())
+        given = dict(case.parameters)
+        parameters = {"per": given.pop("per"), "restriction": Leak(**given)}
+    else:
+        case = draw(_distance_case("squared_euclidean"))
+        parameters = {"restriction": draw(restrictions()), "per": draw(st.sampled_from(("pair", "coordinate")))}
+    return Case("restricted_squared_euclidean", "random", case.arguments, case.dy, parameters, case.flags)
+
+
 @st.composite
 def _log_softmax_case(draw: Draw) -> Case:
     kind = draw(st.sampled_from(LOGIT_KINDS))
@@ -311,6 +330,7 @@ def _conv_block_case(draw: Draw, given: bool) -> Case:
 _CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
     "squared_euclidean": lambda: _distance_case("squared_euclidean"),
     "leaky_squared_euclidean": _leaky_case,
+    "restricted_squared_euclidean": _restricted_case,
     "euclidean": lambda: _distance_case("euclidean"),
     "cosine_distance": lambda: _distance_case("cosine_distance"),
     "prototypes": _prototypes_case,
