@@ -33,8 +33,8 @@ _LEAKY = {
     "dx": Bound("sum(M) + 3 + other(4)", "sum over j of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s", "times f"),
     "dc": Bound("sum(N) + 3 + other(4)", "sum over i of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s", "times f"),
 }
-# The roundings of r(d) and of r'(d), by the restriction's class. d: sum(D) + 3 for a pair, 3 for a coordinate, whose r(d)
-# are then added; at most sum(D) + 3 either way.
+# The roundings of r(d) and of r'(d), by the restriction's class. d: sum(T) + 3, where T is D for a pair and 1 for a
+# coordinate, whose r(d) are then added: sum(D) - sum(T).
 # Leak: as the leaky distance. Its derivative is exact: 1 or s.
 # Log: d / s, log1p (5.1), times s. d's own error counts at most once, since d r' <= r: r is concave and r(0) = 0. Close to 0
 # r(d) is d, where the next term, d / 2 s, is below a rounding. Where d / s overflows, s (log d - log s): both logarithms
@@ -45,13 +45,14 @@ _LEAKY = {
 RESTRICTIONS: Mapping[str, tuple[str, str]] = {
     "Leak": ("sum(D) + 6", "0"),
     "Log": ("sum(D) + 10.1", "sum(T) + 6"),
-    "Root": ("max(sum(D) + 3, (sum(D) + 3) / 2 + 5.5)", "(sum(T) + 3) / 2 + 3.5"),
+    "Root": ("max(sum(T) + 3, (sum(T) + 3) / 2 + 5.5) + sum(D) - sum(T)", "(sum(T) + 3) / 2 + 3.5"),
 }
 _RESTRICTED = {
     "y": Bound(
         "V + other(3)",
         "leak: as leaky. log: r(d). root: d if d <= t, else 2 sqrt(t d) + t (per coordinate: the sum of these)",
-        "V, r's value: leak sum(D) + 6, log sum(D) + 10.1, root max(sum(D) + 3, (sum(D) + 3) / 2 + 5.5)",
+        "V, r's value: leak sum(D) + 6, log sum(D) + 10.1, "
+        "root max(sum(T) + 3, (sum(T) + 3) / 2 + 5.5) + sum(D) - sum(T)",
     ),
     "dx": Bound(
         "sum(M) + 3 + J + other(4)",
