@@ -247,9 +247,33 @@ def leaky_distance(x, c, threshold=1.0, slope=0.1, per="pair"):
     return total(restricted(d * d) for d in differences)
 
 
+def restricted_distance(x, c, restriction, per="pair"):
+    """restriction: its name and its parameters."""
+    name, given = restriction["restriction"], restriction["parameters"]
+    if name == "leak":
+        return leaky_distance(x, c, **given, per=per)
+    p = given["scale" if name == "log" else "threshold"]
+
+    def restricted(d):
+        if math.isinf(p):
+            return d
+        width = Number(d.unit, Fraction(p), d.unit.eps * Decimal(p))
+        if name == "log":
+            return width * log1p(d / width)
+        if size(d.value - width.value) <= d.error + width.error:
+            raise Unproven("a distance lies at the threshold")
+        return d if d.value <= width.value else Number(d.unit, Fraction(2)) * root(width) * root(d) - width
+
+    if per == "pair":
+        return restricted(squared_distance(x, c))
+    differences = [a - b for a, b in zip(x, c, strict=True)]
+    return total(restricted(d * d) for d in differences)
+
+
 DISTANCES = {
     "squared_euclidean": squared_distance,
     "leaky_squared_euclidean": leaky_distance,
+    "restricted_squared_euclidean": restricted_distance,
     "euclidean": euclidean_distance,
     "cosine_distance": cosine,
 }

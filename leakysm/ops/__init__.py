@@ -10,17 +10,32 @@ from leakysm.ops.euclidean import euclidean, euclidean_vjp
 from leakysm.ops.leaky_squared_euclidean import leaky_squared_euclidean, leaky_squared_euclidean_vjp
 from leakysm.ops.log_softmax import log_softmax, log_softmax_vjp
 from leakysm.ops.max_pool2d import max_pool2d, max_pool2d_vjp
-from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean, metric_named
+from leakysm.ops.metrics import (
+    Cosine,
+    Euclidean,
+    LeakySquaredEuclidean,
+    Metric,
+    RestrictedSquaredEuclidean,
+    SquaredEuclidean,
+    metric_named,
+)
 from leakysm.ops.prototypes import prototypes, prototypes_vjp
 from leakysm.ops.prototypical_loss import prototypical_loss, prototypical_loss_vjp
 from leakysm.ops.relu import relu, relu_vjp
+from leakysm.ops.restricted_squared_euclidean import restricted_squared_euclidean, restricted_squared_euclidean_vjp
+from leakysm.ops.restriction import Leak, Log, Restriction, Root
 from leakysm.ops.squared_euclidean import squared_euclidean, squared_euclidean_vjp
 
 __all__ = [
     "Cosine",
     "Euclidean",
+    "Leak",
     "LeakySquaredEuclidean",
+    "Log",
     "Metric",
+    "RestrictedSquaredEuclidean",
+    "Restriction",
+    "Root",
     "SquaredEuclidean",
     "batch_norm",
     "batch_norm_inference",
@@ -51,6 +66,8 @@ __all__ = [
     "prototypical_loss_vjp",
     "relu",
     "relu_vjp",
+    "restricted_squared_euclidean",
+    "restricted_squared_euclidean_vjp",
     "squared_euclidean",
     "squared_euclidean_vjp",
 ]

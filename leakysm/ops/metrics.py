@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
 from leakysm.errors import UserError, suggestion
 from leakysm.ops.arrays import Array
-from leakysm.ops.leaky_squared_euclidean import require_per
 from leakysm.ops.registry import OPERATIONS
-from leakysm.ops.restriction import Leak
+from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
+from leakysm.ops.restriction import Leak, Restriction
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,31 @@ class LeakySquaredEuclidean(Metric):
         object.__setattr__(self, "threshold", leak.threshold)
         object.__setattr__(self, "slope", leak.slope)
         require_per(self.per)
+
+
+@dataclass(frozen=True)
+class RestrictedSquaredEuclidean(Metric):
+    """r(d) of a pair's squared Euclidean distance d, or of each coordinate's square: r is any `Restriction`.
+
+    UserError unless restriction is an instance of a subclass of `Restriction`, and per is "pair" or "coordinate".
+    """
+
+    name = "restricted"
+    operation = "restricted_squared_euclidean"
+    restriction: Restriction
+    per: Per = "pair"
+
+    def __post_init__(self) -> None:
+        require_restriction(self.restriction)
+        require_per(self.per)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keywords of the operation."""
+        return {"restriction": self.restriction, "per": self.per}
+
+    def __str__(self) -> str:
+        return f"{self.restriction} per={self.per}"
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,99 @@
-"""The restriction of a squared distance: a scalar function with its derivative. Another formula is one more class."""
+"""Restrictions of a squared distance: scalar functions r(d) with their derivatives. Another formula is one more class.
+
+    class Soft(lk.Restriction):
+        scale: float = 1.0
+
+        def value(self, xp, d):
+            return self.scale * xp.log1p(d / self.scale)
+
+        def derivative(self, xp, d):
+            return 1 / (1 + d / self.scale)
+
+A subclass becomes a frozen dataclass: its annotated fields are the parameters.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, dataclass_transform
 
 from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, number
 
+_COMPARED: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le}
 
-@dataclass(frozen=True)
-class Leak:
+
+def within_range(name: str, given: Any, span: str) -> float:
+    """`given` as a float. UserError unless it lies in `span`, "0 < slope <= 1" say."""
+    low, at_least, _, at_most, high = re.fullmatch(r"(\S+) (<=?) (\w+) (<=?) (\S+)", span).groups()  # type: ignore[union-attr]
+    value = number(name, given, span)
+    if not (_COMPARED[at_least](float(low), value) and _COMPARED[at_most](value, float(high))):
+        raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
+    return value
+
+
+@dataclass_transform(frozen_default=True)
+class Restriction:
+    """A scalar function r of a squared distance d >= 0, with its derivative and its parameters.
+
+    A subclass gives `value(xp, d)` and `derivative(xp, d)`, elementwise on an array d of the array library xp, and its
+    parameters as annotated fields. `ranges` states the range of a parameter, {"scale": "0 < scale < inf"}: outside it,
+    or NaN, is a UserError (a ValueError). `kinks` are the distances where r' jumps; there the left derivative counts.
+    Use only what the array API standard has, so that every array library and its autodiff take it.
+    """
+
+    ranges: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "__annotations__" in cls.__dict__ or "__dataclass_fields__" not in cls.__dict__:
+            dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            if field.name in self.ranges:
+                checked = within_range(field.name, getattr(self, field.name), self.ranges[field.name])
+                object.__setattr__(self, field.name, checked)
+
+    def value(self, xp: Any, d: Array) -> Array:
+        """r(d), elementwise."""
+        raise NotImplementedError(f"{type(self).__name__} has no value(xp, d)")
+
+    def derivative(self, xp: Any, d: Array) -> Array:
+        """r'(d), elementwise; at a kink the left one."""
+        raise NotImplementedError(f"{type(self).__name__} has no derivative(xp, d)")
+
+    def chain(self, xp: Any, d: Array, dd: Array) -> Array:
+        """r'(d) dd, elementwise."""
+        return self.derivative(xp, d) * dd
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """The distances where the derivative jumps."""
+        return ()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return " ".join([type(self).__name__, *(f"{name}={value}" for name, value in self.parameters.items())])
+
+
+class Leak(Restriction):
     """r(d) = d for d <= t, t + s (d - t) beyond; r'(d) = 1 for d <= t (the left derivative at the kink), s beyond.
 
     threshold t in [0, inf], slope s in (0, 1]; outside, or NaN: UserError (a ValueError).
     Source: our definition for Shen & Liu, arXiv:1811.10779; the abstract prints none.
     """
 
+    ranges = {"threshold": "0 <= threshold <= inf", "slope": "0 < slope <= 1"}  # noqa: RUF012 (a ClassVar above)
     threshold: float
     slope: float
-
-    def __post_init__(self) -> None:
-        for name, span in (("threshold", "0 <= threshold <= inf"), ("slope", "0 < slope <= 1")):
-            given = getattr(self, name)
-            value = number(name, given, span)
-            if not (value >= 0 if name == "threshold" else 0 < value <= 1):
-                raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
-            object.__setattr__(self, name, value)
 
     def value(self, xp: Any, d: Array) -> Array:
         """r(d), elementwise."""
@@ -37,16 +103,88 @@ class Leak:
             return d
         return xp.where(d <= t, d, t + self._times_slope(xp, d - t))
 
+    def derivative(self, xp: Any, d: Array) -> Array:
+        """r'(d), elementwise: 1 or the slope."""
+        return self.chain(xp, d, xp.ones_like(d))
+
     def chain(self, xp: Any, d: Array, dd: Array) -> Array:
         """r'(d) dd, elementwise: dd, or dd times the slope."""
         return xp.where(self.within(d), dd, self._times_slope(xp, dd))
 
     def within(self, d: Array) -> Array:
-        """The discrete choice that is made at the kink: d <= t."""
+        """The choice that is made at the kink: d <= t."""
         return d <= self.threshold
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """The threshold, unless the slope is 1."""
+        return () if self.slope == 1 or math.isinf(self.threshold) else (self.threshold,)
 
     def _times_slope(self, xp: Any, v: Array) -> Array:
         if self.slope >= xp.finfo(v.dtype).smallest_normal:
             return self.slope * v
         power = 2.0**126 if v.dtype == xp.float32 else 2.0**1022  # a subnormal slope would lose its digits
         return (v / power) * (self.slope * power)
+
+
+class Log(Restriction):
+    """r(d) = s log(1 + d / s); r'(d) = 1 / (1 + d / s) = s / (s + d). A candidate and a control.
+
+    scale s in (0, inf). r(d) is d for small d and grows like log d far beyond the scale. The derivative by the chain
+    rule: s * (1 / s) / (1 + d / s).
+    """
+
+    ranges = {"scale": "0 < scale < inf"}  # noqa: RUF012
+    scale: float = 1.0
+
+    def value(self, xp: Any, d: Array) -> Array:
+        """r(d), elementwise: d itself below eps s, where r(d) = d - d^2 / 2 s + ... rounds to it."""
+        s, eps, largest = self.scale, float(xp.finfo(d.dtype).eps), float(xp.finfo(d.dtype).max)
+        if s > largest:
+            return d
+        near, far = d <= eps * s, d > min(largest * s, largest)  # d / s would underflow; overflow
+        one = xp.ones_like(d)
+        ordinary = s * xp.log1p(xp.where(near | far, one, d) / s)
+        if s >= 1:
+            return xp.where(near | xp.isinf(d), d, ordinary)
+        beyond = s * (xp.log(xp.where(far, d, one)) - math.log(s))
+        return xp.where(near, d, xp.where(far, beyond, ordinary))
+
+    def derivative(self, xp: Any, d: Array) -> Array:
+        """r'(d), elementwise, of the two forms the one whose quotient does not overflow."""
+        s, near = self.scale, d <= self.scale
+        one = xp.ones_like(d)
+        ratio = s / xp.where(near, one, d)
+        within = 1 / (1 + xp.where(near & (d > 0), d, one) / s)
+        return xp.where(d == 0, one, xp.where(near, within, ratio / (1 + ratio)))
+
+
+class Root(Restriction):
+    """r(d) = d for d <= t, 2 sqrt(t d) - t beyond; r'(d) = 1 for d <= t, sqrt(t / d) beyond. A candidate and a control.
+
+    threshold t in (0, inf]. Huber's function of the unsquared distance: quadratic in it up to sqrt(t), linear beyond,
+    with equal value (2 t - t = t) and slope (1) at d = t, so that there is no kink. Huber (1964).
+    """
+
+    ranges = {"threshold": "0 < threshold <= inf"}  # noqa: RUF012
+    threshold: float = 1.0
+
+    def value(self, xp: Any, d: Array) -> Array:
+        """r(d), elementwise."""
+        t = self.threshold
+        if math.isinf(t) or t > xp.finfo(d.dtype).max:
+            return d
+        within = d <= t
+        root = math.sqrt(t) * xp.sqrt(xp.where(within, t * xp.ones_like(d), d))
+        return xp.where(within, d, root + (root - t))  # 2 root may overflow
+
+    def derivative(self, xp: Any, d: Array) -> Array:
+        """r'(d), elementwise."""
+        t = self.threshold
+        if math.isinf(t) or t > xp.finfo(d.dtype).max:
+            return xp.ones_like(d)
+        within = d <= t
+        return xp.where(within, xp.ones_like(d), math.sqrt(t) / xp.sqrt(xp.where(within, t * xp.ones_like(d), d)))
+
+
+RESTRICTIONS: dict[str, type[Restriction]] = {"leak": Leak, "log": Log, "root": Root}

@@ -262,14 +262,16 @@ def device_step(
     shot: int,
     query: int,
 ) -> Callable[[np.ndarray], np.ndarray] | None:
-    """A whole training step in one call, for the CuPy engine; None for another, whose operations the trainer calls.
+    """A whole training step in one call, for the CuPy engine and the distances of its kernels.
+
+    None for another engine or distance, whose operations the trainer calls one by one.
 
     images: a split's bytes (n, H, W, C), mean and deviation (C,), on the device. The call takes the indices of an
     episode's images, support first, and gives (8,): loss, accuracy, the five figures of sparsity, and the gradient's
     largest magnitude. It updates net and optimizer, unless loss or gradient is not finite.
     """
     kernels = getattr(engine, "kernels", None)
-    if not isinstance(kernels, Kernels):
+    if not isinstance(kernels, Kernels) or metric.operation not in distances.OPERATIONS:
         return None
     step = TrainingStep(kernels, net, optimizer, metric, Images(*images), way=way, shot=shot, query=query)
     call: Callable[[np.ndarray], np.ndarray] = kernels.told(step.__call__)

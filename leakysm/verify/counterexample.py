@@ -82,6 +82,8 @@ def _needed(call: Call, snippet: Snippet, modules: tuple[str, ...]) -> list[str]
         lines.append("from math import inf, nan")
     if any("distance=" in line for line in (snippet.keywords, *snippet.definitions)):
         lines.append("from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, SquaredEuclidean")
+    if any("restriction=" in line for line in (snippet.keywords, *snippet.definitions)):
+        lines.append("from leakysm import Leak, Log, Root")
     lines += [f"import {m}" for m in modules if m not in ("numpy", call.arrays.name)]
     empty = any(isinstance(h, np.ndarray) and not h.size for h in call.hosts.values())
     if (empty or {"numpy", "pickle"} & set(modules)) and "import numpy as np" not in call.arrays.imports:

@@ -19,11 +19,12 @@ from leakysm.verify.cases import episode as episode_cases
 from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
+from leakysm.verify.cases import restricted as restricted_cases
 from leakysm.verify.cases import sizes as size_cases
-from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization
+from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization, restricted
 from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.registry import Entry
-from leakysm.verify.table import BOUNDS, CHOICES
+from leakysm.verify.table import BOUNDS, CHOICES, RESTRICTIONS
 
 
 def _enter(
@@ -81,7 +82,11 @@ _Oracle = tuple[Callable[..., tuple[Exact, ...]], Callable[..., tuple[Exact, ...
 
 
 def _metric(operation: str) -> _Oracle:
-    metric = _LastCall(distances.METRICS[operation])
+    return _distance(distances.METRICS[operation])
+
+
+def _distance(kind: Callable[..., Any]) -> _Oracle:
+    metric = _LastCall(kind)
 
     def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
         return distances.value(metric(x, c, **parameters))
@@ -128,6 +133,18 @@ def _block(kind: Callable[..., block.Block]) -> _Oracle:
 def _pair_sizes(x: Any, c: Any, *, per: str = "pair", **_: Any) -> dict[str, float | str]:
     width = x.shape[1]
     return {"N": x.shape[0], "M": c.shape[0], "D": width, "T": width if per == "pair" else 1}
+
+
+def _restricted_sizes(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> dict[str, float | str]:
+    """V, J: the roundings of the restriction's value and of its derivative."""
+    value, derivative = RESTRICTIONS[type(restriction).__name__]
+    return _pair_sizes(x, c, per=per) | {"V": value, "J": derivative}
+
+
+def _restricted_twin(*, restriction: Any, **_: Any) -> str | None:
+    """A leak without an effect at any distance is squared Euclidean."""
+    leak = "slope" in restriction.parameters
+    return "squared_euclidean" if leak and (restriction.slope == 1 or np.isinf(restriction.threshold)) else None
 
 
 def _row_sizes(logits: Any, labels: Any = None) -> dict[str, int]:
@@ -177,6 +194,16 @@ _enter(
     _pair_sizes,
     open_gradients=_leaky[2],
     twin=lambda *, threshold, slope, **_: "squared_euclidean" if slope == 1 or np.isinf(threshold) else None,
+)
+_restricted = _distance(restricted.restricted)
+_enter(
+    "restricted_squared_euclidean",
+    *_restricted[:2],
+    restricted_cases.restricted_cases,
+    _restricted_sizes,
+    open_gradients=_restricted[2],
+    twin=_restricted_twin,
+    unstored="a restriction is code, which a reader of the vectors would have to write first",
 )
 _enter("prototypes", *_module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
 _enter("log_softmax", *_module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import LeakySquaredEuclidean
+from leakysm.ops.restriction import Restriction
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Precision
 from leakysm.verify.case import DTYPES, Case
@@ -143,10 +144,12 @@ def _child(parent: Case, other: Case, dtype: str, random: np.random.Generator) -
 
 
 def _parameter(value: Any, random: np.random.Generator) -> Any:
-    """A float parameter moved a little, or anywhere in (0, 1]; a leaky metric with such parameters."""
+    """A float parameter moved a little, or anywhere in (0, 1]; a leaky metric or a restriction with such parameters."""
     if isinstance(value, LeakySquaredEuclidean):
         threshold, slope = (_parameter(number, random) for number in (value.threshold, value.slope))
         return LeakySquaredEuclidean(threshold, min(slope, 1.0), value.per)
+    if isinstance(value, Restriction):
+        return type(value)(**{name: _parameter(number, random) for name, number in value.parameters.items()})
     if not isinstance(value, float):
         return value
     factor = random.choice([1 + 2.0**-23, 1 - 2.0**-23, 2.0, 0.5, random.uniform(0.5, 1.5)])

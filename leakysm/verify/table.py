@@ -33,6 +33,38 @@ _LEAKY = {
     "dx": Bound("sum(M) + 3 + other(4)", "sum over j of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s", "times f"),
     "dc": Bound("sum(N) + 3 + other(4)", "sum over i of |2 f (x_i - c_j) dy_ij|, f = 1 if d <= t, else s", "times f"),
 }
+# The roundings of r(d) and of r'(d), by the restriction's class. d: sum(T) + 3, where T is D for a pair and 1 for a
+# coordinate, whose r(d) are then added: sum(D) - sum(T).
+# Leak: as the leaky distance. Its derivative is exact: 1 or s.
+# Log: d / s, log1p (5.1), times s. d's own error counts at most once, since d r' <= r: r is concave and r(0) = 0. Close to 0
+# r(d) is d, where the next term, d / 2 s, is below a rounding. Where d / s overflows, s (log d - log s): both logarithms
+# are at most their difference, so log (5.1), the rounded log s, the subtraction, times s. The derivative: s / d, plus 1,
+# the division, with d's error at most once.
+# Root: half of d's error; the two roots and twice half a rounding for their arguments, the product: 4, for 2 sqrt(t d);
+# root - t, and its sum with root: 1.5. Its derivative: half of d's error, two roots, half a rounding, the division.
+RESTRICTIONS: Mapping[str, tuple[str, str]] = {
+    "Leak": ("sum(D) + 6", "0"),
+    "Log": ("sum(D) + 10.1", "sum(T) + 6"),
+    "Root": ("max(sum(T) + 3, (sum(T) + 3) / 2 + 5.5) + sum(D) - sum(T)", "(sum(T) + 3) / 2 + 3.5"),
+}
+_RESTRICTED = {
+    "y": Bound(
+        "V + other(3)",
+        "leak: as leaky. log: r(d). root: d if d <= t, else 2 sqrt(t d) + t (per coordinate: the sum of these)",
+        "V, r's value: leak sum(D) + 6, log sum(D) + 10.1, "
+        "root max(sum(T) + 3, (sum(T) + 3) / 2 + 5.5) + sum(D) - sum(T)",
+    ),
+    "dx": Bound(
+        "sum(M) + 3 + J + other(4)",
+        "sum over j of |2 r' (x_i - c_j) dy_ij|",
+        "as squared Euclidean, times r'; J, its own: leak 0, log sum(T) + 6, root (sum(T) + 3) / 2 + 3.5",
+    ),
+    "dc": Bound(
+        "sum(N) + 3 + J + other(4)",
+        "sum over i of |2 r' (x_i - c_j) dy_ij|",
+        "as squared Euclidean, times r'; J, its own: leak 0, log sum(T) + 6, root (sum(T) + 3) / 2 + 3.5",
+    ),
+}
 _EUCLIDEAN = {
     "y": Bound("(sum(D) + 3) / 2 + 1 + other(1)", "d", "the root halves the relative error of d, and rounds"),
     "dx": Bound(
@@ -216,6 +248,7 @@ _PROTOTYPICAL_LOSS = {
 BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "squared_euclidean": _SQUARED,
     "leaky_squared_euclidean": _LEAKY,
+    "restricted_squared_euclidean": _RESTRICTED,
     "euclidean": _EUCLIDEAN,
     "cosine_distance": _COSINE,
     "prototypes": _PROTOTYPES,
@@ -235,6 +268,7 @@ BOUNDS: Mapping[str, Mapping[str, Bound]] = {
 # normalised values of a pooling window.
 CHOICES: Mapping[str, Bound] = {
     "leaky_squared_euclidean": Bound("sum(T) + 3 + other(3)", "d, or (x_k - c_k)^2 for a coordinate"),
+    "restricted_squared_euclidean": Bound("sum(T) + 3 + other(3)", "d, or (x_k - c_k)^2 for a coordinate"),
     "prototypical_loss": Bound("max(sum(T) + 3, sum(K) + 1) + other(3)", "d, plus what the prototypes' rounding moves"),
     "conv_block": _CONV_BLOCK["y"],
     "conv_block_inference": _CONV_BLOCK_INFERENCE["y"],

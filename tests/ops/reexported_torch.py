@@ -17,5 +17,6 @@ from leakysm import (  # noqa: F401
     prototypes,
     prototypical_loss,
     relu,
+    restricted_squared_euclidean,
     squared_euclidean,
 )

@@ -7,11 +7,11 @@ import weakref
 import numpy as np
 import pytest
 
-from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, Log, RestrictedSquaredEuclidean, SquaredEuclidean
 from leakysm.backends.reference import ReferenceEngine
 from leakysm.nets import Conv4
 from leakysm.optim import SGD, Adam
-from leakysm.training.device_step import Images, TrainingStep
+from leakysm.training.device_step import Images, TrainingStep, device_step
 from leakysm.training.loss import episode_loss
 from leakysm.training.sparsity import sparsity
 from tests.backends.cupy.block_cases import assert_close
@@ -174,3 +174,9 @@ def test_the_program_is_recorded_once(kernel_folder):
     for i in range(3):
         step(indices(i))
     assert len(recorded) == 1
+
+
+def test_a_metric_without_a_kernel_has_no_step_of_its_own(tmp_path):
+    engine, form = HostEngine(HostKernels(tmp_path)), {"way": WAY, "shot": SHOT, "query": QUERY}
+    net, metric = Conv4(1, channels=4, seed=1, engine=engine), RestrictedSquaredEuclidean(Log(2.0))
+    assert device_step(engine, net, Adam(0.01), metric, images(), **form) is None

@@ -136,6 +136,31 @@ def coordinates_restricted_as_pairs(x, c, *, threshold, slope, per="pair"):
     return lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope)
 
 
+@mutant("restricted_squared_euclidean")
+def gradient_without_the_derivative(x, c, dy, *, restriction, per="pair"):
+    return lk.squared_euclidean_vjp(x, c, dy)
+
+
+@mutant("restricted_squared_euclidean")
+def derivative_of_the_pair_for_every_coordinate(x, c, dy, *, restriction, per="pair"):
+    return lk.restricted_squared_euclidean_vjp(x, c, dy, restriction=restriction)
+
+
+@mutant("restricted_squared_euclidean", "value")
+def sum_of_restricted_coordinates(x, c, *, restriction, per="pair"):
+    return lk.restricted_squared_euclidean(x, c, restriction=restriction, per="coordinate")
+
+
+@mutant("restricted_squared_euclidean", "value")
+def log_of_a_rounded_sum(x, c, *, restriction, per="pair"):
+    if not isinstance(restriction, lk.Log):
+        return lk.restricted_squared_euclidean(x, c, restriction=restriction, per=per)
+    squares = _difference(x, c) ** 2
+    d = squares.sum(-1) if per == "pair" else squares
+    y = restriction.scale * np.log(1 + d / restriction.scale)
+    return y if per == "pair" else y.sum(-1)
+
+
 @mutant("euclidean")
 def unguarded_square_root(x, c, dy):
     unit = _difference(x, c) / np.sqrt((_difference(x, c) ** 2).sum(-1))[..., None]

@@ -56,7 +56,7 @@ def test_directions_that_cross_a_kink_are_left_out_and_counted() -> None:
     """ReLU at exact zeros: no step is small enough, and the derivative there is one-sided."""
     from dataclasses import replace
 
-    from leakysm.verify.registry import Case
+    from leakysm.verify.case import Case
 
     case = Case("relu", "zeros", (np.zeros((2, 2)),), np.ones((2, 2)), {}, ("plain",), "all at the kink")
     found = check_gradients(EngineImplementation(lk.backend("numpy")), replace(ENTRIES["relu"], cases=lambda: [case]))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leakysm.ops.restriction import Restriction
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.registry import ENTRIES
 
@@ -20,7 +21,11 @@ LARGEST = 60  # numbers of a case
 
 def parameters(case):
     return {
-        name: {"operation": p.operation, "parameters": p.parameters} if hasattr(p, "operation") else p
+        name: {"operation": p.operation, "parameters": p.parameters}
+        if hasattr(p, "operation")
+        else {"restriction": type(p).__name__.lower(), "parameters": p.parameters}
+        if isinstance(p, Restriction)
+        else p
         for name, p in case.parameters.items()
     }
 

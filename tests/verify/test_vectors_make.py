@@ -1,5 +1,6 @@
 """How a case is worked out for the files: factors, coarse scales, and what else may be right."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import leakysm as lk
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.bounds import Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
-from leakysm.verify.vectors import alternatives
+from leakysm.verify.vectors import alternatives, parameters, stored
 from leakysm.verify.vectors.checks import check_engine
 from leakysm.verify.vectors.make import HALF_UNIT, case_group
 
@@ -91,3 +92,17 @@ def test_coarse_numbers_are_a_little_larger_and_never_cross_a_dtypes_largest() -
     assert np.all((found >= numbers) & (found <= numbers * (1 + 2**-7)))
     assert np.array_equal(found[-4:], numbers[-4:])
     assert alternatives.coarse(np.full((2, 3), 0.25)).shape == ()
+
+
+@pytest.mark.parametrize("restriction", [lk.Leak(np.inf, 0.5), lk.Log(2.0), lk.Root(np.inf)], ids=str)
+def test_a_restriction_in_json_is_its_name_and_its_parameters(restriction: lk.Restriction) -> None:
+    written = parameters.plain(restriction)
+    assert written["restriction"] == type(restriction).__name__.lower()
+    assert parameters.parameter(json.loads(json.dumps(written))) == restriction
+
+
+def test_an_operation_that_is_not_stored_says_why_and_has_no_group() -> None:
+    unstored = [entry for entry in ENTRIES.values() if entry.unstored]
+    assert [entry.operation for entry in unstored] == ["restricted_squared_euclidean"]
+    shipped = stored.read_manifest(stored.folder())["files"][stored.OPERATIONS]["cases"]
+    assert not any(case.startswith("restricted") for case in shipped)

@@ -12,7 +12,7 @@ from leakysm.backends.checks import check_cotangent
 from leakysm.backends.cupy.kernels import SIDE, THREADS, WIDTH, Kernels, ceil_div
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array, require_same_width, working
-from leakysm.ops.leaky_squared_euclidean import require_per
+from leakysm.ops.restricted_squared_euclidean import require_per
 from leakysm.ops.restriction import Leak
 
 LARGEST, SMALLEST_NORMAL = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Log, Root
 from leakysm.verify.case import Case, Sample
 from leakysm.verify.cases.episode import METRICS
 from leakysm.verify.cases.numbers import cotangent, noise
@@ -59,7 +60,7 @@ def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], I
             # The squares of short numbers are exact in float64, and the roundings of their sums go one way.
             one_way = ("float64",) if d > 16 and bits == 24 else ()
             given = dict(parameters)
-            if given.get("per") == "pair":
+            if "threshold" in given and given["per"] == "pair":
                 given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above
             yield _case(
                 operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
@@ -74,6 +75,11 @@ def _leaky(operation: str) -> Iterator[Case]:
     pair = {"threshold": 1.0, "slope": 0.125, "per": "pair"}
     yield from _pairs(pair)(operation)
     yield from _pairs(pair | {"threshold": 0.25, "per": "coordinate"}, "-per-coordinate")(operation)
+
+
+def _restricted(operation: str) -> Iterator[Case]:
+    yield from _pairs({"restriction": Log(2.0), "per": "pair"})(operation)
+    yield from _pairs({"restriction": Root(0.5), "per": "pair"}, "-root")(operation)
 
 
 def _rows(operation: str) -> Iterator[Case]:
@@ -171,6 +177,7 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "euclidean": _pairs({}),
     "cosine_distance": _pairs({}),
     "leaky_squared_euclidean": _leaky,
+    "restricted_squared_euclidean": _restricted,
     "prototypes": _supports,
     "log_softmax": _rows,
     "cross_entropy": _rows,

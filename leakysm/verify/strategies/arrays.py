@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.ops.restriction import Leak, Log, Restriction, Root
 from leakysm.verify.adapters.numpy_arrays import NumPyArrays
 
 Array = Any  # a NumPy array
@@ -190,3 +191,9 @@ def arranged(values: Array, layout: str) -> Array:
 def layouts(draw: Draw, values: st.SearchStrategy[Array]) -> Array:
     """Non-contiguous, negative-stride, column-major and read-only views of what another strategy draws."""
     return arranged(draw(values), draw(st.sampled_from(LAYOUTS)))
+
+
+def restrictions() -> st.SearchStrategy[Restriction]:
+    """Log and root with parameters from 2^-10 to 2^10, and leak with a threshold that no distance is likely to meet."""
+    size = st.floats(2.0**-10, 2.0**10, width=16)
+    return st.one_of(st.builds(Log, size), st.builds(Root, size), st.builds(Leak, size, slopes()))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from hypothesis import strategies as st
 
+from leakysm.ops.restriction import Leak
 from leakysm.verify.case import Case
 from leakysm.verify.strategies.arrays import (
     DTYPES,
@@ -22,6 +23,7 @@ from leakysm.verify.strategies.arrays import (
     logits,
     metrics,
     pairs,
+    restrictions,
     slopes,
     support_labels,
     thresholds,
@@ -55,6 +57,18 @@ def _leaky_case(draw: Draw) -> Case:
     threshold = draw(thresholds(distances))
     parameters = {"threshold": threshold, "slope": draw(slopes()), "per": per}
     return Case(case.operation, "random", (x, c), case.dy, parameters, case.flags)
+
+
+@st.composite
+def _restricted_case(draw: Draw) -> Case:
+    if draw(st.booleans()):  # thresholds that lie on distances
+        case = draw(_leaky_case())
+        given = dict(case.parameters)
+        parameters = {"per": given.pop("per"), "restriction": Leak(**given)}
+    else:
+        case = draw(_distance_case("squared_euclidean"))
+        parameters = {"restriction": draw(restrictions()), "per": draw(st.sampled_from(("pair", "coordinate")))}
+    return Case("restricted_squared_euclidean", "random", case.arguments, case.dy, parameters, case.flags)
 
 
 @st.composite
@@ -142,6 +156,7 @@ def _conv_block_case(draw: Draw, given: bool) -> Case:
 _CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
     "squared_euclidean": lambda: _distance_case("squared_euclidean"),
     "leaky_squared_euclidean": _leaky_case,
+    "restricted_squared_euclidean": _restricted_case,
     "euclidean": lambda: _distance_case("euclidean"),
     "cosine_distance": lambda: _distance_case("cosine_distance"),
     "prototypes": _prototypes_case,

@@ -1,4 +1,4 @@
-"""Compute the vectors: every fixed case of every registered operation, and the whole-net cases.
+"""Compute the vectors: every fixed case of every registered operation that is stored, and the whole-net cases.
 
 Vectors that are made again must be the shipped ones: each 50-digit case must have the same content digest, each
 float64 case must lie within its bound. A case may be added (a minor version). None may change or disappear (a major
@@ -33,8 +33,8 @@ HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at mos
 
 
 def operation_groups() -> dict[str, Group]:
-    """The group of each fixed case that is stored, by operation/case. Large and sampled cases are not stored."""
-    truths = [truth for entry in ENTRIES.values() for truth in entry.truths]
+    """operation/case -> its group, for all fixed cases that are stored: large, sampled ones are not."""
+    truths = [truth for entry in ENTRIES.values() if not entry.unstored for truth in entry.truths]
     return {truth.case.id: case_group(truth) for truth in truths if truth.case.stored}
 
 

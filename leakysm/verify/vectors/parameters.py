@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import METRICS, Metric
+from leakysm.ops.restriction import RESTRICTIONS, Restriction
 
 
 def plain(value: Any) -> Any:
-    """A parameter as JSON holds it: a metric as its operation and parameters, an infinite number as a string."""
+    """A parameter as JSON holds it: a metric or restriction as name and parameters, an infinite number as a string."""
+    if isinstance(value, Restriction):
+        name = next(name for name, kind in RESTRICTIONS.items() if type(value) is kind)
+        return {"restriction": name, "parameters": {k: plain(v) for k, v in value.parameters.items()}}
     if hasattr(value, "operation"):
         return {"operation": value.operation, "parameters": {k: plain(v) for k, v in value.parameters.items()}}
     return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def parameter(value: Any) -> Any:
-    """A parameter from its JSON: an object is a metric, "inf" a number."""
+    """A parameter from its JSON: an object is a metric or a restriction, "inf" a number."""
+    if isinstance(value, Mapping) and "restriction" in value:
+        return RESTRICTIONS[value["restriction"]](**{k: parameter(v) for k, v in value["parameters"].items()})
     if isinstance(value, Mapping):
         kinds: dict[str, type[Metric]] = {kind.operation: kind for kind in METRICS.values()}
         return kinds[value["operation"]](**{k: parameter(v) for k, v in value["parameters"].items()})

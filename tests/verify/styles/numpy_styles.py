@@ -31,6 +31,18 @@ def compensated(terms, axis):
     return np.where(np.isfinite(total), total + lost, total)
 
 
+def _restrict(restriction, d):
+    """r(d) and r'(d) of a built-in restriction, by its name."""
+    p, kind = restriction.parameters, type(restriction).__name__
+    if kind == "Log":
+        return p["scale"] * np.log1p(d / p["scale"]), 1 / (1 + d / p["scale"])
+    t = p["threshold"]
+    if kind == "Leak":
+        return np.where(d <= t, d, t + p["slope"] * (d - t)), np.where(d <= t, 1, p["slope"])
+    beyond = np.where(d > t, d, 1)  # elsewhere anything that has a root
+    return np.where(d > t, 2 * t**0.5 * np.sqrt(beyond) - t, d), np.where(d > t, t**0.5 / np.sqrt(beyond), 1)
+
+
 class Formulas:
     """The operations in the dtype of their arguments, all sums by `add(terms, axis)`."""
 
@@ -60,6 +72,18 @@ class Formulas:
         squares = difference**2
         d = self.add(squares, -1)[:, :, None] if per == "pair" else squares
         factor = np.where(d <= threshold, 1, slope).astype(x.dtype)
+        return self._both(2 * factor * dy[:, :, None] * difference)
+
+    def restricted_squared_euclidean(self, x, c, *, restriction, per="pair"):
+        squares = (x[:, None] - c[None]) ** 2
+        restricted = _restrict(restriction, self.add(squares, -1) if per == "pair" else squares)[0]
+        return restricted if per == "pair" else self.add(restricted, -1)
+
+    def restricted_squared_euclidean_vjp(self, x, c, dy, *, restriction, per="pair"):
+        difference = x[:, None] - c[None]
+        squares = difference**2
+        d = self.add(squares, -1)[:, :, None] if per == "pair" else squares
+        factor = _restrict(restriction, d)[1].astype(x.dtype)
         return self._both(2 * factor * dy[:, :, None] * difference)
 
     def _norm(self, vectors):

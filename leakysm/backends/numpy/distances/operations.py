@@ -1,7 +1,7 @@
 """The distances as operations, on top of `pair_sums` and `pair_gradients`; what those cannot do the reference does.
 
 What a forward pass saves holds the arguments themselves, not copies; for the leaky distance of pairs also one byte a
-pair, d <= threshold; for the Euclidean distance a copy of the result.
+pair, d <= threshold; for the Euclidean distance a copy of the result; for other restrictions the distances before.
 
 Every gradient is a weighted sum of differences: dx_i = f sum over j of w_ij (x_i - c_j), and dc_j the same seen from c.
 """
@@ -24,9 +24,9 @@ from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Pair, ReferenceSaved, reference_pair
 from leakysm.choices import Per
 from leakysm.ops.arrays import quiet, require_same_width, require_shape, working
-from leakysm.ops.leaky_squared_euclidean import require_per
 from leakysm.ops.registry import OPERATIONS
-from leakysm.ops.restriction import Leak
+from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
+from leakysm.ops.restriction import Leak, Restriction
 
 Gradients = tuple[Floats, Floats]  # dx (N, D), dc (M, D)
 
@@ -53,6 +53,15 @@ class RestrictedCoordinates(NamedTuple):
     x: Floats
     c: Floats
     leak: Leak
+
+
+class CurvedPairs(NamedTuple):
+    """The arguments x (N, D), c (M, D), the restriction, and a copy of the distances d (N, M) before it."""
+
+    x: Floats
+    c: Floats
+    restriction: Restriction
+    distances: Floats
 
 
 class EuclideanPairs(NamedTuple):
@@ -173,6 +182,46 @@ class LeakySquaredEuclidean:
         return _reference_gradients("leaky_squared_euclidean", x, c, dy, **parameters)
 
 
+class RestrictedSquaredEuclidean:
+    """The operation `restricted_squared_euclidean`. f = 2, w = r'(d) dy. A leak is the leaky distance.
+
+    Coordinates are the reference's.
+    """
+
+    def __init__(self, leaky: LeakySquaredEuclidean, sums: PairSums, gradients: PairGradients) -> None:
+        self._leaky, self._sums, self._gradients = leaky, sums, gradients
+
+    @quiet
+    def forward(
+        self, x: Floats, c: Floats, *, restriction: Restriction, per: Per = "pair"
+    ) -> tuple[Floats, RestrictedPairs | RestrictedCoordinates | Points | CurvedPairs | ReferenceSaved]:
+        """x (N, D), c (M, D) -> (N, M), pairs or coordinates restricted."""
+        _check(x, c)
+        require_restriction(restriction)
+        require_per(per)
+        if type(restriction) is Leak:
+            y, saved = self._leaky.forward(x, c, **restriction.parameters, per=per)
+            if not isinstance(saved, ReferenceSaved):
+                return y, saved
+        elif per == "pair" and (d := self._sums(x, c)) is not None:
+            y = restriction.value(np, d)
+            return (y.copy() if np.may_share_memory(y, d) else y), CurvedPairs(x, c, restriction, d)
+        return reference_pair("restricted_squared_euclidean").forward(x, c, restriction=restriction, per=per)
+
+    @quiet
+    def backward(self, saved: RestrictedPairs | RestrictedCoordinates | Points | CurvedPairs, dy: Floats) -> Gradients:
+        """dy (N, M) -> dx (N, D), dc (M, D)."""
+        if not isinstance(saved, CurvedPairs):
+            return self._leaky.backward(saved, dy)
+        x, c, restriction, distances = saved
+        _check_cotangent(x, c, dy)
+        weights = Weights(restriction.chain(np, distances, dy))
+        gradients = self._gradients(x, c, weights, weights.transposed, 2)
+        if gradients is not None:
+            return gradients
+        return _reference_gradients("restricted_squared_euclidean", x, c, dy, restriction=restriction)
+
+
 class Euclidean:
     """The operation `euclidean`. f = 1, w = dy / d, and 0 at coincident points."""
 
@@ -232,9 +281,11 @@ def distance_pairs(workers: Workers, tiling: Tiling) -> dict[str, Pair]:
     sums, gradients = PairSums(workers, scratch, tiling.sums), PairGradients(workers, scratch, tiling.gradients)
     squared, euclidean = SquaredEuclidean(sums, gradients), Euclidean(sums, gradients)
     leaky, cosine = LeakySquaredEuclidean(sums, gradients, workers, tiling.coordinates), CosineDistance(workers)
+    restricted = RestrictedSquaredEuclidean(leaky, sums, gradients)
     return {
         "squared_euclidean": Pair(squared.forward, squared.backward),
         "leaky_squared_euclidean": Pair(leaky.forward, leaky.backward),
+        "restricted_squared_euclidean": Pair(restricted.forward, restricted.backward),
         "euclidean": Pair(euclidean.forward, euclidean.backward),
         "cosine_distance": Pair(cosine.forward, cosine.backward),
     }
@@ -245,7 +296,7 @@ def _reference_forward(x: Floats, c: Floats, leak: Leak, per: Per) -> tuple[Floa
     return pair.forward(x, c, threshold=leak.threshold, slope=leak.slope, per=per)
 
 
-def _reference_gradients(name: str, x: Floats, c: Floats, dy: Floats, **parameters: float) -> Gradients:
+def _reference_gradients(name: str, x: Floats, c: Floats, dy: Floats, **parameters: Any) -> Gradients:
     """Where the forward pass could scale the numbers, and the backward pass cannot."""
     gradients: Gradients = OPERATIONS[name].vjp(x, c, dy, **parameters)
     return gradients

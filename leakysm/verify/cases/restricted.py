@@ -1,0 +1,93 @@
+"""Restricted distances: every restriction on every pair of point sets, and their parameters at their corners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.restriction import Leak, Log, Restriction, Root
+from leakysm.verify.case import Case
+from leakysm.verify.cases.distances import distance_cases, leaky_cases
+from leakysm.verify.cases.numbers import cotangent, noise, single
+
+OPERATION = "restricted_squared_euclidean"
+USUAL: dict[str, Restriction] = {"": Log(1.0), "-root": Root(0.5), "-leak": Leak(1.0, 0.1)}
+PER_COORDINATE = {"plain", "plain-half", "coincident-one", "ulp-apart", "far", "many-rows", "large", "overflow", "wide"}
+
+
+def restricted_cases() -> list[Case]:
+    """Log, root and leak on the pairs, per pair and per coordinate; the leaky distance's thresholds; corners."""
+    pairs = [
+        case
+        for suffix, restriction in USUAL.items()
+        for case in distance_cases(OPERATION, {"restriction": restriction, "per": "pair"}, suffix)
+    ]
+    coordinates = [
+        case
+        for suffix, restriction in USUAL.items()
+        for case in distance_cases(OPERATION, {"restriction": restriction, "per": "coordinate"}, f"{suffix}-per-coordinate")
+        if case.name.removesuffix(f"{suffix}-per-coordinate") in PER_COORDINATE
+    ]  # fmt: skip
+    return [*pairs, *coordinates, *_leaks(), *_joints(), *_corners()]
+
+
+def _leaks() -> Iterator[Case]:
+    """What the leaky distance is asked at its thresholds and limits."""
+    for case in leaky_cases():
+        if {"kink", "threshold", "limit"} & set(case.flags):
+            given = dict(case.parameters)
+            parameters = {"per": given.pop("per"), "restriction": Leak(**given)}
+            yield replace(case, operation=OPERATION, name=f"leak-{case.name}", parameters=parameters)
+
+
+def _case(
+    name: str, x: Any, c: Any, flags: tuple[str, ...], restriction: Restriction, per: str, note: str = ""
+) -> Case:
+    dy = cotangent(name, (len(x), len(c)), x, c)
+    return Case(
+        OPERATION, name, (x, c), dy, {"restriction": restriction, "per": per}, flags, note or f"{restriction} per {per}"
+    )
+
+
+def _joints() -> Iterator[Case]:
+    """Root where its two parts meet, which is no kink."""
+    x, c = np.array([[3.0, 4.0], [0.0, 1.0]]), np.array([[0.0, 0.0]])
+    below, above = (float(np.nextafter(np.float32(25), np.float32(to))) for to in (0, 30))
+    for name, t in (("at", 25.0), ("above", below), ("below", above)):
+        yield _case(f"root-joint-{name}", x, c, ("threshold",), Root(t), "pair", f"d = 25, t = {t:.9g}")
+    q = np.array([[2.0, 1.0, 3.0]])
+    yield _case(
+        "root-joint-per-coordinate", q, np.zeros((1, 3)), ("threshold",), Root(4.0), "coordinate", "one square is t"
+    )
+    sides = noise("rs", 4, 3), noise("rsc", 3, 3)
+    yield _case("root-each-side", *sides, ("threshold",), Root(0.75), "pair", "some distances below t, some above")
+
+
+def _corners() -> Iterator[Case]:
+    x, c = noise("restricted x", 4, 5), noise("restricted c", 3, 5)
+    for name, parameter in _SIZES.items():
+        for restriction in (Log(parameter), Root(parameter)):
+            for per in ("pair", "coordinate"):
+                kind = type(restriction).__name__.lower()
+                case = _case(f"corner-{kind}-{name}-per-{per}", x, c, ("corner",), restriction, per)
+                yield replace(case, own=name in ("tiny", "huge"))  # d / s and t d must not leave the range
+    for per in ("pair", "coordinate"):
+        yield _case(f"root-threshold-inf-per-{per}", x, c, ("limit",), Root(float("inf")), per)
+        far = single(noise("restricted far", 3, 4) * 1e18), single(noise("restricted farc", 2, 4) * 1e18)
+        for restriction in (Log(2.0**-20), Log(2.0**120), Root(2.0**-20), Root(2.0**121)):
+            name = (
+                f"large-{type(restriction).__name__.lower()}-{next(iter(restriction.parameters.values())):g}-per-{per}"
+            )
+            yield replace(_case(name, *far, ("corner", "large"), restriction, per), own=True)
+        near = single(x * 2.0**-50), single(c * 2.0**-50)
+        for restriction in (Log(1.0), Root(2.0**-100), Log(2.0**-100)):
+            name = (
+                f"near-{type(restriction).__name__.lower()}-{next(iter(restriction.parameters.values())):g}-per-{per}"
+            )
+            yield replace(_case(name, *near, ("corner",), restriction, per), own=True)
+
+
+_SIZES = {"tiny": 2.0**-120, "small": 2.0**-12, "tenth": 0.1, "large": 2.0**12, "huge": 2.0**120}

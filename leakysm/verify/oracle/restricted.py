@@ -1,0 +1,111 @@
+"""Restricted squared Euclidean distances r(d) in 50-digit arithmetic: leak, log and root.
+
+    leak: d for d <= t, t + s (d - t) beyond      r' = 1 for d <= t, s beyond
+    log:  s log(1 + d / s)                        r' = s / (s + d)
+    root: d for d <= t, 2 sqrt(t d) - t beyond    r' = 1 for d <= t, sqrt(t / d) beyond
+
+r applies to the distance of a pair, or to each coordinate's square before the sum.
+
+Scales. r of log is concave with r(0) = 0, so a relative error of d is at most one of r(d): its scale is r(d). Root adds
+2 sqrt(t d) and -t: its scale is 2 sqrt(t d) + t, and d up to the threshold. r' of both changes by at most as much as d,
+relatively: d |r''| / r' is d / (s + d) for log, and 1/2 for root beyond t.
+
+Underflow. What d loses moves r' by at most |r''|, and |r''| <= 1 / s for log, 1 / 2 t for root.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.oracle.choices import Doubt
+from leakysm.verify.oracle.distances import Jacobian, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm.verify.precise import ONE, Array, log1p, number, sqrt, total, where
+
+
+class Curved(SquaredEuclidean):
+    """r(d) of a smooth restriction. A subclass works out `parts(d)`: r(d), its scale and r'(d), elementwise.
+
+    width: the distance at which r bends; |r''| is at most 1 / width.
+    """
+
+    def __init__(self, x: Any, c: Any, *, width: float, per: str):
+        super().__init__(x, c)
+        self.width, self.per = number(width), per
+        value, scale, self.derivative = self.parts(self.distance if per == "pair" else self.squares)
+        self.restricted = value if per == "pair" else total(value, -1)
+        self.restricted_scale = scale if per == "pair" else total(scale, -1)
+
+    def parts(self, d: Array) -> tuple[Array, Array, Array]:
+        raise NotImplementedError
+
+    @property
+    def value(self) -> Array:
+        return self.restricted
+
+    @property
+    def scale(self) -> Array:
+        return self.restricted_scale
+
+    @property
+    def under(self) -> float:
+        """A square for each coordinate, and two steps of r: once, or for each coordinate."""
+        return float(self.terms + 2 if self.per == "pair" else 3 * self.terms)
+
+    def factor(self) -> Array:
+        return self.derivative[..., None] if self.per == "pair" else self.derivative
+
+    def jacobian(self) -> Jacobian:
+        """r' and dy may be multiplied first, and then by 2 (x - c)."""
+        dx, last = 2 * self.factor() * self.difference, 1 + 2 * abs(self.difference)
+        lost = self.terms if self.per == "pair" else 1
+        under = 3 + last * (1 + lost / self.width)
+        return Jacobian(dx, abs(dx), -dx, abs(dx), under, under, last, last)
+
+    def value_condition(self, spread: Array) -> Array:
+        raise NotImplementedError("a loss of restricted distances has no oracle")
+
+    def jacobian_condition(self, spread: Array) -> Array:
+        raise NotImplementedError("a loss of restricted distances has no oracle")
+
+    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
+        return None
+
+
+class Log(Curved):
+    """r(d) = s log(1 + d / s)."""
+
+    def __init__(self, x: Any, c: Any, *, scale: float, per: str):
+        super().__init__(x, c, width=scale, per=per)
+
+    def parts(self, d: Array) -> tuple[Array, Array, Array]:
+        value = self.width * log1p(d / self.width)
+        return value, value, self.width / (self.width + d)
+
+
+class Root(Curved):
+    """r(d) = d for d <= t, 2 sqrt(t d) - t beyond."""
+
+    def __init__(self, x: Any, c: Any, *, threshold: float, per: str):
+        super().__init__(x, c, width=threshold, per=per)
+
+    def parts(self, d: Array) -> tuple[Array, Array, Array]:
+        t = self.width
+        if np.isinf(float(t)):
+            return d, d, ONE + 0 * d
+        within = np.asarray(d <= t, dtype=bool)
+        root = sqrt(t * where(within, t, d))
+        return (
+            where(within, d, 2 * root - t),
+            where(within, d, 2 * root + t),
+            where(within, ONE, root / where(within, t, d)),
+        )
+
+
+_RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Root": Root}
+
+
+def restricted(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> Any:
+    """The metric's object, by the name of the restriction's class."""
+    return _RESTRICTIONS[type(restriction).__name__](x, c, **restriction.parameters, per=per)
