@@ -92,8 +92,7 @@ def conform(
     from leakysm.errors import UserError
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Row, Settings, conform_module, read_expected_file
-    from leakysm.verify.flags import FLAGS
-    from leakysm.verify.telling import explained
+    from leakysm.verify.flags import FLAGS, explained
 
     if explain is not None:
         require_one_of("flag", [explain], FLAGS)

@@ -38,7 +38,7 @@ def csv_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
 
 
 def _padded(table: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[list[str]]:
-    """The same cells, each as wide as the widest of its column."""
+    """The rows with each cell padded to the widest of its column."""
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return [
         [

@@ -1,43 +1,213 @@
-"""What the flags of the cases mean: the bug that each is there to find."""
+"""The flags of cases: the bug that each finds, what to do about its failures, and how much such a failure says."""
 
 from __future__ import annotations
 
-FLAGS: dict[str, str] = {
-    "plain": "Ordinary numbers. A failure here is a wrong formula.",
-    "random": "Drawn by the operation's Hypothesis strategy.",
-    "coincident": "Two points are the same. Distance and gradient are exactly 0; sqrt gives NaN gradients if unguarded, and |x|^2 - 2 x.c + |c|^2 is not 0.",
-    "ulp-apart": "Two points differ in the last bit. Anything but the difference first loses all digits.",
-    "far": "Points far from the origin with small differences. The matrix-product expansion of the distance cancels.",
-    "many-rows": "More than 25 rows, where torch.cdist changes to the matrix-product expansion by default.",
-    "threshold": "Distances just below, at and just above the leaky threshold.",
-    "kink": "A distance exactly at the threshold: our derivative is the left one (factor 1); of others either factor is accepted.",
-    "limit": "A parameter at the end of its range: threshold 0 or inf, slope 1.",
-    "overflow": "Beyond float32 (float64): the distance is +inf there, and gradients are not promised.",
-    "large": "Near overflow, but finite: squares must not be formed where the result does not need them.",
-    "subnormal": "Numbers or results below the smallest normal, where n * smallest_normal is what is promised.",
-    "half-overflow": "Beyond float16, not beyond float32: the result is rounded once, after the restriction.",
-    "equal-distances": "All distances are equal: the softmax is uniform.",
-    "mixed": "Magnitudes that differ by many powers of ten within one vector.",
-    "zero-vector": "A vector of zeros has cosine distance 1 and gradient 0.",
-    "parallel": "Parallel, opposite or orthogonal vectors: the cosine is 1, -1 or 0 and its gradient cancels.",
-    "one": "One class, one query, one shot or one pixel.",
-    "empty": "An axis of length 0.",
-    "wide": "Long sums: 1,600 coordinates, 1,000 classes.",
-    "size": "An axis as long as blocks, tiles, warps and channel groups are, or one longer or shorter: work beyond the first tile is wrong or left out.",
-    "corner": "A parameter at the end of its range, or far from where it usually is.",
-    "saturated": "A softmax that is 0 and 1 to working precision. log(p + eps) caps the loss; p - 1 loses the gradient's digits.",
-    "infinite-logit": "Logits of -inf are probability 0.",
-    "undefined": "A row of nothing but -inf, or with +inf or NaN, gives NaN.",
-    "offset": "Logits far from 0 with small differences: exp overflows unless the maximum is subtracted.",
-    "unbalanced": "Shots that differ between classes, labels in any order.",
-    "ties": "Equal values in a pooling window, or zeros at a ReLU: which one the gradient goes to.",
-    "odd": "Odd height or width: the last row or column is cut by pooling.",
-    "border": "Images of one or two pixels, where zero padding is most of the window.",
-    "constant": "A channel without variance: eps alone keeps it finite.",
-    "large-mean": "Mean much larger than the deviation: E[x^2] - E[x]^2 cancels.",
-    "few": "Two values a channel: biased and unbiased variance differ by a factor of two.",
-    "zero-scale": "Batch norm's scale is 0 or negative: maximum and normalisation do not simply commute.",
-    "cut-off": "ReLU cuts everything off: all gradients are 0.",
-    "layout": "The same numbers pass when they are contiguous in memory: strides are ignored.",
-    "purity": "The call changed an argument or a setting of the program, gave a view of an argument or a buffer that the next call uses, or other bits the second time.",
+from collections.abc import Iterable
+from typing import NamedTuple
+
+# The ranks of failures. The lower the rank, the more a failure says: ordinary numbers come first, conventions and the
+# ends of a dtype's range last. If plain data fail, a report about the zero vector does not help.
+MOST, ORDINARY, SPECIAL, CONVENTION, RANGE = range(5)
+
+
+class Flag(NamedTuple):
+    """One flag. finds: what its cases are there to find. mend: what to do about its failures. rank: how much they say."""
+
+    finds: str
+    mend: str
+    rank: int = ORDINARY
+
+
+FLAGS: dict[str, Flag] = {
+    "plain": Flag(
+        "Ordinary numbers. A failure here is a wrong formula.",
+        "Compare the formula with the operation's docstring, and start from the counterexample.",
+        MOST,
+    ),
+    "random": Flag(
+        "Drawn by the operation's Hypothesis strategy.",
+        "As for plain: the numbers are ordinary, only drawn.",
+    ),
+    "coincident": Flag(
+        "Two points are the same. Distance and gradient are exactly 0; sqrt gives NaN gradients if unguarded, and |x|^2 - 2 x.c + |c|^2 is not 0.",
+        "Subtract before you square. Guard the square root where its argument is 0, and before the division, not after it.",
+        CONVENTION,
+    ),
+    "ulp-apart": Flag(
+        "Two points differ in the last bit. Anything but the difference first loses all digits.",
+        "Subtract before you square; do not use |x|^2 - 2 x.c + |c|^2.",
+        SPECIAL,
+    ),
+    "far": Flag(
+        "Points far from the origin with small differences. The matrix-product expansion of the distance cancels.",
+        "Subtract before you square (torch.cdist: compute_mode='donot_use_mm_for_euclid_dist'), or centre the points first.",
+        SPECIAL,
+    ),
+    "many-rows": Flag(
+        "More than 25 rows, where torch.cdist changes to the matrix-product expansion by default.",
+        "torch.cdist: compute_mode='donot_use_mm_for_euclid_dist'.",
+    ),
+    "threshold": Flag(
+        "Distances just below, at and just above the leaky threshold.",
+        "Compare the distance itself with the threshold, in the dtype of the arguments, and write t + s (d - t) so that it is continuous.",
+        CONVENTION,
+    ),
+    "kink": Flag(
+        "A distance exactly at the threshold: our derivative is the left one (factor 1); of others either factor is accepted.",
+        "Take either factor at d = t, none between: a mask of d <= t or of d < t, not an average.",
+        CONVENTION,
+    ),
+    "limit": Flag(
+        "A parameter at the end of its range: threshold 0 or inf, slope 1.",
+        "Treat threshold inf and slope 1 as no restriction: avoid inf - inf.",
+        CONVENTION,
+    ),
+    "overflow": Flag(
+        "Beyond float32 (float64): the distance is +inf there, and gradients are not promised.",
+        "A distance beyond the dtype is +inf, not NaN: avoid inf - inf and 0 * inf.",
+        RANGE,
+    ),
+    "large": Flag(
+        "Near overflow, but finite: squares must not be formed where the result does not need them.",
+        "Scale by the largest magnitude before you square, and back afterwards.",
+        RANGE,
+    ),
+    "subnormal": Flag(
+        "Numbers or results below the smallest normal, where n * smallest_normal is what is promised.",
+        "Scale by the largest magnitude before you square; or, where small numbers do not matter to you, list it as an expected failure.",
+        RANGE,
+    ),
+    "half-overflow": Flag(
+        "Beyond float16, not beyond float32: the result is rounded once, after the restriction.",
+        "Compute in float32, restrict, and round to float16 last.",
+        RANGE,
+    ),
+    "equal-distances": Flag(
+        "All distances are equal: the softmax is uniform.",
+        "Check the maximum's gradient: equal logits share the probability, the maximum gets no gradient of its own.",
+        CONVENTION,
+    ),
+    "mixed": Flag(
+        "Magnitudes that differ by many powers of ten within one vector.",
+        "Subtract before you square, and add small terms first or in blocks.",
+        SPECIAL,
+    ),
+    "zero-vector": Flag(
+        "A vector of zeros has cosine distance 1 and gradient 0.",
+        "Decide what the cosine of a zero vector is: here its distance is 1 and its gradient 0. Guard the division.",
+        CONVENTION,
+    ),
+    "parallel": Flag(
+        "Parallel, opposite or orthogonal vectors: the cosine is 1, -1 or 0 and its gradient cancels.",
+        "Compute the gradient from the normalised difference, not as a difference of two large terms.",
+        CONVENTION,
+    ),
+    "one": Flag(
+        "One class, one query, one shot or one pixel.",
+        "Keep the axis: no squeeze, no division by n - 1.",
+        CONVENTION,
+    ),
+    "empty": Flag(
+        "An axis of length 0.",
+        "Return arrays of the right shape for an axis of length 0: no maximum over it.",
+        CONVENTION,
+    ),
+    "wide": Flag(
+        "Long sums: 1,600 coordinates, 1,000 classes.",
+        "Sum in blocks or pairwise, or in a wider dtype.",
+    ),
+    "size": Flag(
+        "An axis as long as blocks, tiles, warps and channel groups are, or one longer or shorter: work beyond the first tile is wrong or left out.",
+        "Look at what happens beyond the first block or tile, and at the rest where a size is no multiple of it.",
+    ),
+    "corner": Flag(
+        "A parameter at the end of its range, or far from where it usually is.",
+        "Try the parameter at this value in the formula: threshold 0 or inf, slope 1, eps 0 or large.",
+        CONVENTION,
+    ),
+    "saturated": Flag(
+        "A softmax that is 0 and 1 to working precision. log(p + eps) caps the loss; p - 1 loses the gradient's digits.",
+        "Use log1p of the others' sum for the loss, expm1 or the sum of the others for p - 1; no eps inside the logarithm.",
+        SPECIAL,
+    ),
+    "infinite-logit": Flag(
+        "Logits of -inf are probability 0.",
+        "A logit of -inf has probability 0 and gradient 0: avoid -inf - (-inf).",
+        CONVENTION,
+    ),
+    "undefined": Flag(
+        "A row of nothing but -inf, or with +inf or NaN, gives NaN.",
+        "Let NaN through: do not replace it by a number.",
+        CONVENTION,
+    ),
+    "offset": Flag(
+        "Logits far from 0 with small differences: exp overflows unless the maximum is subtracted.",
+        "Subtract the row's maximum before exp.",
+        SPECIAL,
+    ),
+    "unbalanced": Flag(
+        "Shots that differ between classes, labels in any order.",
+        "Divide by each class's own number of shots; do not assume sorted labels.",
+        SPECIAL,
+    ),
+    "ties": Flag(
+        "Equal values in a pooling window, or zeros at a ReLU: which one the gradient goes to.",
+        "Give the gradient to the first maximum in row-major order, and 0 to a ReLU at 0.",
+        CONVENTION,
+    ),
+    "odd": Flag(
+        "Odd height or width: the last row or column is cut by pooling.",
+        "Cut the last row or column off (floor), and give it gradient 0.",
+        CONVENTION,
+    ),
+    "border": Flag(
+        "Images of one or two pixels, where zero padding is most of the window.",
+        "Pad with zeros on all four sides, whatever the image's size.",
+        CONVENTION,
+    ),
+    "constant": Flag(
+        "A channel without variance: eps alone keeps it finite.",
+        "Add eps to the variance before the root.",
+        CONVENTION,
+    ),
+    "large-mean": Flag(
+        "Mean much larger than the deviation: E[x^2] - E[x]^2 cancels.",
+        "Compute the variance from the centred values, in two passes; not E[x^2] - E[x]^2.",
+        SPECIAL,
+    ),
+    "few": Flag(
+        "Two values a channel: biased and unbiased variance differ by a factor of two.",
+        "Normalise by the biased variance (divide by n).",
+        SPECIAL,
+    ),
+    "zero-scale": Flag(
+        "Batch norm's scale is 0 or negative: maximum and normalisation do not simply commute.",
+        "Do not divide by the scale, and do not pool before a negative one without taking the minimum.",
+        CONVENTION,
+    ),
+    "cut-off": Flag(
+        "ReLU cuts everything off: all gradients are 0.",
+        "Where ReLU cuts everything off all gradients are 0, not NaN.",
+        CONVENTION,
+    ),
+    "layout": Flag(
+        "The same numbers pass when they are contiguous in memory: strides are ignored.",
+        "The same numbers pass when they are contiguous. Take strides into account, or copy first (`contiguous()`, `np.ascontiguousarray`).",
+        SPECIAL,
+    ),
+    "purity": Flag(
+        "The call changed an argument or a setting of the program, gave a view of an argument or a buffer that the next call uses, or other bits the second time.",
+        "Work on a copy, give memory of your own, keep no buffer between calls, set global settings back.",
+        SPECIAL,
+    ),
 }
+
+
+def rank(flags: Iterable[str]) -> int:
+    """The rank of a failure with these flags: that of its oddest flag. An unknown flag counts as ordinary."""
+    return max((FLAGS[flag].rank if flag in FLAGS else ORDINARY for flag in flags), default=ORDINARY)
+
+
+def explained(flag: str) -> list[str]:
+    """A flag in words: what it is there to find, and what to do about its failures."""
+    return [f"{flag}: {FLAGS[flag].finds}", f"What to do: {FLAGS[flag].mend}"]

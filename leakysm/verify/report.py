@@ -11,7 +11,6 @@ from leakysm.verify.flags import FLAGS
 from leakysm.verify.gradients import Checks
 from leakysm.verify.registry import ENTRIES
 from leakysm.verify.search import Peak
-from leakysm.verify.telling import mend
 
 VERSION = 2
 
@@ -164,7 +163,7 @@ FLAG_HEADER = ("flag", "what it is there to find")
 
 def flag_rows() -> list[list[str]]:
     """A row for each flag: what its cases are there to show."""
-    return [[f"`{flag}`", meaning] for flag, meaning in FLAGS.items()]
+    return [[f"`{name}`", flag.finds] for name, flag in FLAGS.items()]
 
 
 MEND_HEADER = ("flag", "what to do about its failures")
@@ -172,4 +171,4 @@ MEND_HEADER = ("flag", "what to do about its failures")
 
 def mend_rows() -> list[list[str]]:
     """A row for each flag: what to do about its failures."""
-    return [[f"`{flag}`", mend(flag)] for flag in FLAGS]
+    return [[f"`{name}`", flag.mend] for name, flag in FLAGS.items()]

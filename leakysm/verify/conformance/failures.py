@@ -13,9 +13,9 @@ from leakysm.verify.checks import Outcome, judge
 from leakysm.verify.conformance.rows import ShownFailure
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.counterexample import shown as counterexample
+from leakysm.verify.flags import rank
 from leakysm.verify.registry import Truth
 from leakysm.verify.shrink import shrink
-from leakysm.verify.telling import rank
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.calls import Manner, in_turn
 from leakysm.verify.case import Case
 from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
-from leakysm.verify.telling import rank
 
 BOTH_DTYPES = {"plain"}  # cases with these flags run in every dtype, even if the library compiles for each
 IN_TURN = {"size", "corner", "limit"}  # cases with these flags then run in one dtype, which varies
