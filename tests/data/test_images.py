@@ -173,6 +173,12 @@ def test_an_image_is_whole_though_what_it_says_of_a_camera_is_not() -> None:
         np.testing.assert_array_equal(np.asarray(decoded), pixels)
 
 
+def test_a_phones_photograph_is_its_first_picture() -> None:
+    first, second = (Image.new("L", (16, 16), grey) for grey in (200, 50))
+    both = encoded(first, "MPO", save_all=True, append_images=[second])
+    np.testing.assert_array_equal(np.asarray(decode(both, "x")), np.full((16, 16), 200))
+
+
 @pytest.mark.parametrize("form", ["WEBP", "PNG"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_photographs_stand_upright(orientation: int, form: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from leakysm.backends.cupy.kernels import compile_options, source
 from leakysm.cores import usable_cores
-from leakysm.files import write_atomically
+from leakysm.files import read_file, write_atomically
 
 MOST_WORKERS = 8
 
@@ -111,7 +111,7 @@ def keep(path: Path, compiled: Compiled) -> None:
 def read_kernels(path: Path) -> Compiled | None:
     """What `keep` was given, or None where there is no such file, or a damaged one."""
     try:
-        head, _, code = path.read_bytes().partition(b"\n")
+        head, _, code = read_file(path, mend="remove it").partition(b"\n")
         known = json.loads(head)
         return Compiled(known["names"], code) if hashlib.sha256(code).hexdigest() == known["sha256"] else None
     except (OSError, ValueError, KeyError, TypeError):
