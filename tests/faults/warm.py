@@ -37,7 +37,7 @@ IMPORTED = (
     "leakysm.data.within_alphabet",
     "leakysm.exchange.weights",
     "leakysm.experiments.gradients.embeddings",
-    "leakysm.experiments.sweep.sweep",
+    "leakysm.experiments.sweep.run_all",
     "leakysm.experiments.sweep.report",
     "leakysm.backends",
     "leakysm.verify.vectors.make",
