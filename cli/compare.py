@@ -11,6 +11,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_a_runs_folder, refuse_what_is_there
 from leakysm_cli.output import print_json
+from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
     from leakysm.experiments.compare.comparison import Comparison
@@ -106,9 +107,10 @@ def _train(
         configs, data = settings.resolve_each(given, parsed, Loader(report))
     first = next(iter(configs.values())).seed
     try:
-        runs = train_all(configs, range(first, first + seeds), data, out, _shown)
+        with patience() as stop:
+            runs = train_all(configs, range(first, first + seeds), data, out, _shown, stop)
     except KeyboardInterrupt:
-        typer.echo(f"leakysm: stopped; the same command with --out {out} --resume continues", err=True)
+        typer.echo(f"Stopped. Continue: {same_command(out=str(out), resume='')}", err=True)
         raise
     _report(runs, out, as_json)
 

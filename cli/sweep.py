@@ -12,6 +12,7 @@ from leakysm_cli import options as o
 from leakysm_cli.folders import refuse_a_runs_folder
 from leakysm_cli.output import print_json
 from leakysm_cli.progress import shown_count
+from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
     from leakysm.experiments.sweep.points import Point
@@ -74,10 +75,10 @@ def sweep(
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
-        with pool as opened, _shown(out) as watch:
-            states = run_all(runs, out, opened, watch)
+        with patience() as stop, pool as opened, _shown(out) as watch:
+            states = run_all(runs, out, opened, watch, stop)
     except KeyboardInterrupt:
-        typer.echo("leakysm: stopped; the same command continues", err=True)
+        typer.echo(f"Stopped. Continue: {same_command()}", err=True)
         raise
     result = read_results(states, out)
     _report(result, out, json)

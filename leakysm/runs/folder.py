@@ -130,6 +130,10 @@ class RunFolder:
         except OSError:
             return 0
 
+    def reached(self) -> int:
+        """After which training episode a resumed run goes on. UserError if the checkpoint is damaged."""
+        return load_checkpoint(self.last).episode if self.last.exists() else 0
+
     def require_config(self) -> TrainConfig:
         """The configuration of the run in this folder. UserError if there is no run, or the file is damaged."""
         config = self.stored_config()

@@ -306,5 +306,5 @@ def test_an_interrupted_run_says_how_to_go_on(
         patch.setattr("leakysm.runs.run.draw_curves", interrupted)
         result = leakysm("train", *tiny, "--out", "run")
     assert result.exit_code == 130
-    assert result.stderr == "leakysm: stopped at episode 6; continue with: leakysm train --out run --resume\n"
+    assert result.stderr == "Stopped at episode 6. Continue: leakysm train --out run --resume\n"
     assert leakysm("train", *tiny, "--out", "run", "--resume").exit_code == 0

@@ -51,13 +51,13 @@ def run_words(words: list[str], plan: str | None = None) -> None:
 def _spare_time(words: list[str]) -> None:
     """A sweep's workers are forked from here instead of started anew; vectors are read from --data, not worked out."""
     from leakysm.experiments.sweep import pools
-    from leakysm.experiments.sweep.worker import end_with_parent
+    from leakysm.experiments.sweep.worker import begin_worker
     from leakysm.verify.vectors import make, stored
     from leakysm.verify.vectors.checks import check_files
 
     def forked(jobs: int) -> pools.Pool:
         context = multiprocessing.get_context("fork")
-        return pools.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent), jobs)
+        return pools.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
 
     pools.local_pool = forked
     if words[0] == "vectors":
