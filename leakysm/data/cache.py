@@ -1,16 +1,14 @@
 """Prepared images in one HDF5 file, named by the checksum of what they were made from.
 
-The file is written under another name and renamed when it is complete, so several processes, or a kill, leave a
-complete file or none. Whenever it is read, its content is checked against its digest; a damaged file is made anew.
+The file is made in memory and written atomically, so several processes, or a kill, leave a complete file or none.
+Whenever it is read, its content is checked against its digest; a damaged file is made anew.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import os
-import re
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from platformdirs import user_cache_path
 
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
+from leakysm.files import UnwritableError, write_atomically
 
 _FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
 Splits = dict[str, ClassSet]
@@ -54,12 +53,16 @@ def cached(
     try:
         _write(file, splits, digest)
     except OSError as error:
-        reason = re.search("error message = '([^']*)'", str(error))  # HDF5 says much else
-        raise UserError(
-            f"{file}: cannot write the cache ({reason[1] if reason else error.strerror or error}); "
-            "set LEAKYSM_CACHE to a folder with room that you may write"
-        ) from None
+        raise _unwritable(file, error.strerror) from None
+    except UnwritableError as error:
+        raise _unwritable(file, error.reason) from None
     return splits, digest
+
+
+def _unwritable(file: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"{file}: cannot write the cache ({reason}); set LEAKYSM_CACHE to a folder with room that you may write"
+    )
 
 
 def digest_of(*parts: str) -> str:
@@ -103,20 +106,13 @@ def _read(file: Path) -> tuple[Splits, str] | None:
 
 
 def _write(file: Path, splits: Splits, digest: str) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=True) as h5:
+        h5.attrs["digest"] = digest
+        for split, one in splits.items():
+            group = h5.create_group(split)
+            group["images"], group["starts"] = one.images, one.starts
+            names = [name.encode("utf-8", "surrogateescape") for name in one.names]  # a folder's name may be any bytes
+            group.create_dataset("names", data=names, dtype=h5py.string_dtype())
     file.parent.mkdir(parents=True, exist_ok=True)
-    name = file.parent / f".{file.stem}-{uuid.uuid4().hex}.tmp"  # several processes may write the same cache
-    try:
-        with h5py.File(name, "x", locking=False, track_order=True) as h5:
-            h5.attrs["digest"] = digest
-            for split, one in splits.items():
-                group = h5.create_group(split)
-                group["images"], group["starts"] = one.images, one.starts
-                names = [
-                    name.encode("utf-8", "surrogateescape") for name in one.names
-                ]  # a folder's name may be any bytes
-                group.create_dataset("names", data=names, dtype=h5py.string_dtype())
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            name.unlink()
-        raise
+    write_atomically(file, buffer.getbuffer())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, printable, remove_leftovers, write_atomically
 from leakysm.locks import locked
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
@@ -26,6 +26,7 @@ FILES = {
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
 }
+OWN = (*FILES.values(), "failure.txt", "config.toml.lock")  # what may be in the folder of a run that has not begun
 # What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
 FREE = ("threads", "data")
 
@@ -83,8 +84,7 @@ class RunFolder:
                 raise UserError(
                     f"{self.path}: another process is training this run; wait for it, or choose another --out"
                 )
-            for name in FILES.values():
-                remove_leftovers(self.path / name)
+            remove_leftovers(self.path)
             yield
 
     def checkpoint(self, path: Path, config: TrainConfig) -> Checkpoint:
@@ -98,8 +98,12 @@ class RunFolder:
         return checkpoint
 
     def refuse_a_run(self, *, resume: bool) -> None:
-        """UserError if there is a run, or a part of one, that must not be written over."""
+        """UserError if there is a run, or a part of one, or anything else, that must not be written over."""
         files = [name for name in FILES.values() if (self.path / name).exists()]
+        if not files and (other := self._other_content()):
+            raise UserError(
+                f"{self.path} is not empty and holds no run (there is {printable(other)}); choose another --out"
+            )
         if files and not resume:
             raise UserError(
                 f"{self.path} already holds a run ({files[0]}); choose another --out, or continue it with --resume"
@@ -110,6 +114,14 @@ class RunFolder:
             raise UserError(
                 f"{self.path} holds metrics.csv but no checkpoint-last.h5; put it back, or choose another --out"
             )
+
+    def _other_content(self) -> str | None:
+        """A name in the folder that is none of a run's files; None if it is empty, or not there."""
+        try:
+            names = sorted(path.name for path in self.path.iterdir())
+        except OSError:  # what it is is told when it is made
+            return None
+        return next((name for name in names if not name.startswith(".") and name not in OWN), None)
 
     def stored_config(self) -> TrainConfig | None:
         """The configuration of the run in this folder; None if there is no run. UserError if the file is damaged."""
