@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.folders import new_folder, refuse_a_runs_folder, refuse_what_is_there
+from leakysm_cli.folders import new_folder, refuse_another_kind, refuse_what_is_there
 from leakysm_cli.output import print_json
 from leakysm_cli.stopping import patience, same_command
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
+FILES = ("comparison.json", "comparison.md", "curves.png")
 COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
 
 
@@ -99,7 +100,7 @@ def _train(
     if out and not resume:
         refuse_what_is_there(out, "choose another --out, or continue with --resume")
     out = out or new_folder("compare")
-    refuse_a_runs_folder(out)
+    refuse_another_kind(out, FILES)
     parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")

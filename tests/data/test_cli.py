@@ -130,9 +130,18 @@ def test_show_draws_nothing_among_the_data(tmp_path: Path) -> None:
             run("show", "--dataset", "folder", "--data", tmp_path, "--out", out)
 
 
+def test_show_replaces_no_other_picture(tmp_path: Path) -> None:
+    for _ in range(2):  # drawing the same again changes nothing
+        assert run("show", "--part", "val", "--out", tmp_path).exit_code == 0
+    before = (tmp_path / "classes.png").read_bytes()
+    with pytest.raises(UserError, match=r"classes\.png exists already and holds something else; give another name"):
+        run("show", "--part", "val", "--classes", 3, "--out", tmp_path)
+    assert (tmp_path / "classes.png").read_bytes() == before
+
+
 def test_show_takes_episode_numbers_up_to_64_bits(tmp_path: Path) -> None:
     for option in ("--episode", "--seed"):
-        assert run("show", option, 2**63 - 1, "--out", tmp_path).exit_code == 0
+        assert run("show", option, 2**63 - 1, "--out", tmp_path / option).exit_code == 0
         beyond = CliRunner().invoke(app, ["show", option, str(2**63), "--out", str(tmp_path)])
         assert (beyond.exit_code, isinstance(beyond.exception, SystemExit)) == (2, True)
 

@@ -150,6 +150,15 @@ def test_a_comparison_is_not_written_into_a_run(run: Path) -> None:
     assert (run / "curves.png").read_bytes() == before
 
 
+def test_a_comparison_goes_on_in_no_folder_of_something_else(tmp_path: Path) -> None:
+    for there in ("sweep.json", "notes/draft.txt"):
+        file = tmp_path / there.partition(".")[0] / there
+        file.parent.mkdir(parents=True)
+        file.touch()
+        folder = tmp_path / there.partition(".")[0]
+        assert "holds something else" in refused("compare", *SMALL, "--out", folder, "--resume")
+
+
 def test_an_older_comparison_is_not_written_over(compared: Path) -> None:
     runs = [compared / name / "seed-0" for name in ("squared-euclidean", "euclidean")]
     before = (compared / "comparison.json").read_bytes()
