@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import h5py
@@ -22,6 +24,7 @@ from leakysm.files import UnwritableError, write_atomically
 
 _FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
 Splits = dict[str, ClassSet]
+_anew: ContextVar[bool] = ContextVar("whether the cache is only written", default=False)
 
 
 def cache_folder(folder: str | Path | None = None) -> Path:
@@ -39,6 +42,16 @@ def cache_folder(folder: str | Path | None = None) -> Path:
         ) from None
 
 
+@contextmanager
+def read_anew() -> Iterator[None]:
+    """While this is open every data set is read from its sources, and its file in the cache made anew."""
+    token = _anew.set(True)
+    try:
+        yield
+    finally:
+        _anew.reset(token)
+
+
 def cached(
     name: str, checksum: str, build: Callable[[], Splits], folder: str | Path | None = None
 ) -> tuple[Splits, str]:
@@ -46,7 +59,7 @@ def cached(
     key = digest_of(f"format {_FORMAT}", name, checksum)
     file = cache_folder(folder) / f"{name}-{key[:16]}.h5"
     kept = _read(file)
-    if kept is not None:
+    if kept is not None and not _anew.get():
         return kept
     splits = build()
     digest = splits_digest(splits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,45 @@ def test_prepare_fills_the_cache_and_says_where(zips: Path, own_cache: Path) -> 
     assert "omniglot: 96 images ready" in output
     assert str(own_cache) in output.replace("\n", "")
     assert len([*own_cache.iterdir()]) == 1
+
+
+def _pictures(root: Path) -> None:
+    for split, name in [("train", "a"), ("train", "b"), ("val", "c"), ("val", "d"), ("test", "e"), ("test", "f")]:
+        (root / split / name).mkdir(parents=True)
+        for i in range(2):
+            pixels = np.full((16, 16), 10 * i + ord(name), np.uint8)
+            Image.fromarray(pixels).save(root / split / name / f"{i}.bmp")
+
+
+def _replace_unseen(root: Path) -> None:
+    """Put another image of the same size and time in the place of one, as rsync -t or tar does."""
+    file = root / "val" / "d" / "0.bmp"
+    states = file.stat()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(root / "new.bmp")
+    assert (root / "new.bmp").stat().st_size == states.st_size
+    os.utime(root / "new.bmp", ns=(states.st_atime_ns, states.st_mtime_ns))
+    (root / "new.bmp").replace(file)
+
+
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path: Path, own_cache: Path) -> None:
+    _pictures(tmp_path / "data")
+    before = load("folder", tmp_path / "data")
+    _replace_unseen(tmp_path / "data")
+    assert load("folder", tmp_path / "data").digest != before.digest
+
+
+def test_prepare_with_check_says_what_changed(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakysm.data.sources.FolderSource.checksum", lambda self: "never another")
+    words = ("prepare", "--dataset", "folder", "--data", tmp_path / "data")
+    _pictures(tmp_path / "data")
+    for check in ((), ("--check",)):
+        assert run(*words, *check).exit_code == 0
+    _replace_unseen(tmp_path / "data")
+    old = load("folder", tmp_path / "data").digest
+    found = CliRunner().invoke(app, [str(word) for word in (*words, "--check")])
+    assert (found.exit_code, "1 classes had changed: val/d" in found.output) == (1, True)
+    assert load("folder", tmp_path / "data").digest != old
+    assert "the cache held what the files hold" in run(*words, "--check").output
 
 
 def test_show_draws_classes_and_an_episode(tmp_path: Path) -> None:
