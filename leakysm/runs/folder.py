@@ -25,6 +25,7 @@ FILES = {
     "summary": "summary.json",
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
+    "manifest": "manifest.json",
 }
 OWN = (*FILES.values(), "failure.txt", "config.toml.lock")  # what may be in the folder of a run that has not begun
 # What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
@@ -43,6 +44,7 @@ class RunFolder:
     summary: Path
     test_episodes: Path
     curves: Path
+    manifest: Path
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

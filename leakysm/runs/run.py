@@ -19,6 +19,7 @@ from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.journal import Journal, rows_up_to
+from leakysm.runs.manifest import remove_manifest, write_manifest
 from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.evaluation import SplitEmbeddings, TestResult, embed_split, evaluate
@@ -234,10 +235,12 @@ class _Run:
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation = best.best_accuracy if self.validation else None
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
+        remove_manifest(self.folder)
         write_test_episodes(self.folder.test_episodes, tests)
         title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
         draw_curves(self.folder.metrics, self.folder.curves, title)
         self.folder.write_json(self.folder.summary, summary.to_json())
+        write_manifest(self.folder)
         return summary
 
     def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:
