@@ -92,7 +92,7 @@ class RunFolder:
     def checkpoint(self, path: Path, config: TrainConfig) -> Checkpoint:
         """The checkpoint `path` of this run. UserError if it is missing, damaged, or of another configuration."""
         checkpoint = load_checkpoint(path)
-        if checkpoint.config != config.to_toml():
+        if _without_threads(checkpoint.config) != config.to_toml():
             raise UserError(
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
@@ -178,3 +178,8 @@ class RunFolder:
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write JSON that people can read, atomically."""
         write_atomically(path, (json_text(content, indent=2) + "\n").encode())
+
+
+def _without_threads(config: str) -> str:
+    """A configuration as it is written now: older ones may hold the number of threads."""
+    return "".join(line for line in config.splitlines(keepends=True) if not line.startswith("threads = "))

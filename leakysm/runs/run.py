@@ -102,6 +102,7 @@ class _Run:
         self.config, self.data, self.folder, self.report, self.stop = config, data, folder, report, stop
         self.trainer = build_trainer(config, data, engine)
         self.validation = self._validation_images(engine)
+        self.threads = config.threads  # of this process; None is one for each core
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
         self.saved = 0  # episode of the last checkpoint
 
@@ -118,7 +119,7 @@ class _Run:
         self.metrics = stack.enter_context(Journal(folder.metrics, COLUMNS, size=size, digest=digest))
         kept = rows_up_to(folder.timing, self.trainer.episode)
         self.timing = stack.enter_context(Journal(folder.timing, ("episode", "seconds"), size=kept[0], digest=kept[1]))
-        folder.write_json(folder.environment, environment())
+        folder.write_json(folder.environment, environment() | {"threads": self.threads})
 
     def _validation_images(self, engine: Engine) -> SplitImages | None:
         if "val" not in self.data.splits:

@@ -105,12 +105,12 @@ def test_a_run_that_another_sweep_is_at_is_waited_for(tmp_path: Path) -> None:
     assert is_finished(tmp_path, point.config)
 
 
-def test_a_run_begun_with_other_threads_goes_on_with_those(tmp_path: Path) -> None:
+def test_a_run_begun_with_other_threads_is_the_same_run(tmp_path: Path) -> None:
     (point, *_) = runs()
     RunFolder(tmp_path / point.folder).begin(replace(point.config, threads=2), resume=False)
     assert swept([point], tmp_path, Here()) == {point: "finished"}
     stored = RunFolder(tmp_path / point.folder).stored_config()
-    assert stored == replace(point.config, threads=2)
+    assert stored == replace(point.config, threads=None)
 
 
 def test_failures_stop_no_other_run_and_are_tried_again(tmp_path: Path) -> None:
