@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.folders import new_folder, refuse_a_runs_folder, refuse_what_is_there
+from leakysm_cli.folders import new_folder, refuse_another_kind, refuse_what_is_there
 from leakysm_cli.output import print_json
+from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
     from leakysm.experiments.compare.comparison import Comparison
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
+FILES = ("comparison.json", "comparison.md", "curves.png")
 COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
 
 
@@ -98,7 +100,7 @@ def _train(
     if out and not resume:
         refuse_what_is_there(out, "choose another --out, or continue with --resume")
     out = out or new_folder("compare")
-    refuse_a_runs_folder(out)
+    refuse_another_kind(out, FILES)
     parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")
@@ -106,9 +108,10 @@ def _train(
         configs, data = settings.resolve_each(given, parsed, Loader(report))
     first = next(iter(configs.values())).seed
     try:
-        runs = train_all(configs, range(first, first + seeds), data, out, _shown)
+        with patience() as stop:
+            runs = train_all(configs, range(first, first + seeds), data, out, _shown, stop)
     except KeyboardInterrupt:
-        typer.echo(f"leakysm: stopped; the same command with --out {out} --resume continues", err=True)
+        typer.echo(f"Stopped. Continue: {same_command(out=str(out), resume='')}", err=True)
         raise
     _report(runs, out, as_json)
 

@@ -54,21 +54,41 @@ def info(
 
 
 @app.command(cls=SectionedCommand)
-def prepare(dataset: o.Dataset = None, data: o.Data = None, split: o.Split = None) -> None:
+def prepare(
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    split: o.Split = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Read every file again, and say in which classes the cache had other images."),
+    ] = False,
+) -> None:
     """Read a data set and keep its images in one file in the cache folder, so that training starts at once.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
+    With --check the exit status is 1 if an image had changed though its file looked the same; the cache is then right.
 
     Example: leakysm data prepare --dataset omniglot --data ../shared/omniglot
     """
     from time import perf_counter
 
-    from leakysm.data.cache import cache_folder
+    from leakysm.data.cache import cache_folder, read_anew
+    from leakysm.files import printable
 
     start = perf_counter()
     loaded = _load(dataset, data, split)
+    changed = []
+    if check:
+        with read_anew():
+            again = _load(dataset, data, split)
+        changed, loaded = _changed(loaded, again), again
     images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
     typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
+    if check:
+        names = ", ".join(map(printable, changed[:3])) + (", ..." if len(changed) > 3 else "")
+        typer.echo(f"{len(changed)} classes had changed: {names}" if changed else "the cache held what the files hold")
+    if changed:
+        raise typer.Exit(1)
 
 
 @app.command(cls=SectionedCommand)
@@ -148,6 +168,24 @@ def fetch(
         )
     for file in files:
         typer.echo(str(file))
+
+
+def _changed(before: Dataset, after: Dataset) -> list[str]:
+    """The classes, as split/class, that are not in both with the same images in the same order."""
+    first, second = _digests(before), _digests(after)
+    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+
+
+def _digests(data: Dataset) -> dict[str, str]:
+    from hashlib import sha256
+    from itertools import pairwise
+
+    return {
+        f"{split}/{name}": sha256(one.images[start:stop].tobytes()).hexdigest()
+        for split, one in data.splits.items()
+        if split != "trainval"
+        for name, (start, stop) in zip(one.names, pairwise(one.starts), strict=True)
+    }
 
 
 def _at_most(option: str, given: int | None, there: int, reason: str) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from leakysm.errors import UserError
+from leakysm.files import printable
 
 
 def new_folder(name: str) -> Path:
@@ -27,10 +29,30 @@ def refuse_what_is_there(out: Path, mend: str = "choose another --out") -> None:
         raise UserError(f"{out} exists already; {mend}")
 
 
-def refuse_a_runs_folder(out: Path) -> None:
-    """UserError if `out`, where an experiment puts the folders of its runs, is the folder of a run itself."""
+def refuse_another_kind(out: Path, files: Collection[str], mend: str = "choose another --out") -> None:
+    """UserError unless `out` is empty, not there, or holds these files and folders of runs alone.
+
+    Hidden files do not count. A folder of runs is that of a run, or holds such folders.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"{out} is a file, and a folder is expected; {mend}")
     if (out / "config.toml").exists():
-        raise UserError(f"{out} is the folder of a run; choose another --out")
+        raise UserError(f"{out} is the folder of a run; {mend}")
+    for path in _visible(out):
+        if path.name not in files and not (path.is_dir() and _holds_runs(path)):
+            raise UserError(f"{out} holds something else ({printable(path.name)}); {mend}")
+
+
+def _holds_runs(folder: Path) -> bool:
+    inside = [path.name for path in _visible(folder)]
+    one = not inside or "config.toml" in inside or "failure.txt" in inside
+    return one or all(name.startswith("seed-") for name in inside)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def remove_empty(path: Path) -> None:

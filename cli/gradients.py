@@ -10,6 +10,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_what_is_there
 from leakysm_cli.output import print_json, print_lines
+from leakysm_cli.stopping import same_command
 
 if TYPE_CHECKING:
     from leakysm.backends import Engine
@@ -130,8 +131,12 @@ def _gradients(
         configs, data = settings.resolve_each(given, parsed, Loader(report))
     first = next(iter(configs.values()))
     numbers = range(first.seed, first.seed + seeds)
-    with shown_count("training steps") as report:
-        traces = compare_early_steps(configs, numbers, data, engine_of(first), steps, watch=watch, report=report)
+    try:
+        with shown_count("training steps") as report:
+            traces = compare_early_steps(configs, numbers, data, engine_of(first), steps, watch=watch, report=report)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped; these short runs are not kept. Start again: {same_command()}", err=True)
+        raise
     title = f"{data.name}, {first.way}-way {first.shot}-shot, {first.query} queries a class"
     result = summary(configs, traces)
     out = out or new_folder("gradients")

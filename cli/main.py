@@ -31,6 +31,8 @@ from leakysm_cli import (
     verify,
 )
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
+from leakysm_cli.start import listen
+from leakysm_cli.stopping import request
 
 from leakysm.errors import LeakysmError
 
@@ -44,6 +46,7 @@ class OneLineErrors(SectionedGroup):
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **keywords: Any) -> Any:
         args = (sys.argv[1:] if args is None else list(args)) or ["--help"]
         keywords["standalone_mode"] = False
+        request.words = args
         try:
             code = super().main(args, *arguments, **keywords)
             flush()
@@ -53,7 +56,7 @@ class OneLineErrors(SectionedGroup):
             end_of_a_pipe()
         except Exception as error:
             fail(*told(error))
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(request.status(code if isinstance(code, int) else 0))
 
 
 def flush() -> None:
@@ -163,7 +166,8 @@ for section, commands in SECTIONS.items():
 
 
 def main() -> None:
-    """The entry point of the command `leakysm`."""
+    """The command `leakysm`, in the process that it has to itself: signals are answered from here on."""
+    listen(request.answer)
     # Pillow warns of what we report as an error ourselves, or of what does not matter; a font lacks a letter
     for words in ("Image size .* exceeds limit", "Corrupt EXIF data", "Glyph .* missing from"):
         warnings.filterwarnings("ignore", message=words)

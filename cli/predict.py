@@ -37,7 +37,7 @@ def predict(
 
     from leakysm.data.images import read_for_net
     from leakysm.experiments.outputs import write_files
-    from leakysm.files import printable
+    from leakysm.files import printable, write_new
     from leakysm.predict.picture import picture as drawn
     from leakysm.predict.predict import predict as classify
     from leakysm.predict.predict import read_support
@@ -53,7 +53,8 @@ def predict(
     names = [printable(path) for path in images]
     if picture:
         content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=inputs.ink)
-        write_files(picture.parent, {picture.name: content})
+        write_files(picture.parent, {})
+        write_new(picture, content)
     ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]
     if json:
         _print_json(names, ranked)

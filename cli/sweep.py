@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.folders import refuse_a_runs_folder
+from leakysm_cli.folders import refuse_another_kind
 from leakysm_cli.output import print_json
 from leakysm_cli.progress import shown_count
+from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
     from leakysm.experiments.sweep.points import Point
     from leakysm.experiments.sweep.report import SweepResult
     from leakysm.experiments.sweep.run_all import States
+
+FILES = ("sweep.json", "sweep.md", "heatmap.png")
 
 
 def sweep(
@@ -62,7 +65,7 @@ def sweep(
     if scheduler:
         o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
     out = (out or Path("runs") / file.stem).absolute()
-    refuse_a_runs_folder(out)
+    refuse_another_kind(out, FILES)
     content = read_sweep(file)
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}
     given = {key: content.shared[key] for key in options if key in content.shared}
@@ -74,10 +77,10 @@ def sweep(
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
-        with pool as opened, _shown(out) as watch:
-            states = run_all(runs, out, opened, watch)
+        with patience() as stop, pool as opened, _shown(out) as watch:
+            states = run_all(runs, out, opened, watch, stop)
     except KeyboardInterrupt:
-        typer.echo("leakysm: stopped; the same command continues", err=True)
+        typer.echo(f"Stopped. Continue: {same_command()}", err=True)
         raise
     result = read_results(states, out)
     _report(result, out, json)

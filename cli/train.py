@@ -9,6 +9,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, remove_empty
 from leakysm_cli.progress import shown_count, shown_run
+from leakysm_cli.stopping import patience
 
 if TYPE_CHECKING:
     from leakysm.runs import RunFolder
@@ -68,11 +69,13 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     typer.echo(f"run folder: {folder.path}")
     where = f"{config.device} ({config.backend} backend)"
     typer.echo(f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {config.metric}, on {where}")
+    if resume and folder.config.exists():
+        typer.echo(f"continuing after episode {folder.reached()} of {config.episodes}")
     try:
-        with shown_run() as report_run:
-            summary = train(config, data=data, out=folder.path, resume=resume, report=report_run)
+        with patience() as stop, shown_run() as report_run:
+            summary = train(config, data=data, out=folder.path, resume=resume, report=report_run, stop=stop)
     except KeyboardInterrupt:
-        typer.echo(f"leakysm: {_stopped(folder)}", err=True)
+        typer.echo(_stopped(folder), err=True)
         raise
     finally:
         if not out:
@@ -85,9 +88,15 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
 
 def _stopped(folder: RunFolder) -> str:
     """At which episode the run stopped, and how to continue it."""
+    from leakysm.errors import UserError
+
+    try:
+        episode = folder.reached()
+    except UserError:
+        episode = 0
     if not folder.config.exists():
-        return "stopped before training began; give the same command again"
+        return "Stopped before training began. Give the same command again"
     from shlex import join
 
     command = join(["leakysm", "train", "--out", str(folder.path), "--resume"])
-    return f"stopped at episode {folder.episodes()}; continue with: {command}"
+    return f"Stopped at episode {episode}. Continue: {command}"

@@ -6,17 +6,30 @@ A crash at any moment leaves the old content of a file or the new one, never a p
 from __future__ import annotations
 
 import os
+import re
 import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from leakysm.errors import UserError
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
 PIECE = 1 << 20
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the name of a file that takes another when it is whole
+LOCKS = os.name == "posix"  # whether a locked file can be read by others, and renamed
+
+
+class UnwritableError(UserError):
+    """A file that the system did not take. reason: in the system's words."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: cannot be written ({reason}); make room, or choose another folder")
+        self.reason = reason
 
 
 def printable(path: Path | str) -> str:
@@ -75,7 +88,7 @@ def _too_large(path: Path, size: int, most: int, mend: str) -> UserError:
     return UserError(f"{printable(path)} has {size} bytes, expected {most} at most; {mend}")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Replace `path` by `content`, through a file beside it that reaches the disk before it takes the name.
 
     UserError if the folder cannot be written to, or the disk is full.
@@ -91,30 +104,81 @@ def create_atomically(path: Path, content: bytes) -> None:
     _write(path, content, _take_free_name)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Delete what processes that were killed while they wrote `path` left beside it. No other may be writing it."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink(missing_ok=True)
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, whole or not at all; one that holds this content already is left as it is.
 
-
-def _write(path: Path, content: bytes, take_name: Callable[[Path, Path], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # several processes may write the same file
+    UserError if another file or a folder is there, or if it cannot be written.
+    """
     try:
-        with temporary.open("wb") as file:
+        create_atomically(path, content)
+    except FileExistsError:
+        if path.is_dir():
+            raise UserError(f"{printable(path)} is a folder, and a file is expected; give another name") from None
+        if not _holds(path, content):
+            raise UserError(
+                f"{printable(path)} exists already and holds something else; give another name, or remove it"
+            ) from None
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files in `folder` of processes that were killed while they wrote; those in use stay.
+
+    On a file system without locks nobody knows whether one is in use, so all stay.
+    """
+    with suppress(OSError):  # the folder may not be there, or not be readable: then nothing is lost
+        for leftover in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
+            with suppress(OSError), leftover.open("r+b") as file:
+                if LOCKS and lock_descriptor(file.fileno(), blocking=False):
+                    leftover.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes | memoryview, take_name: Callable[[Path, Path], None]) -> None:
+    remove_leftovers(path.parent)
+    temporary = path
+    try:
+        file, temporary = _temporary_file(path)
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        take_name(temporary, path)
+            if LOCKS:  # elsewhere an open file takes no other name
+                take_name(temporary, path)
+        if not LOCKS:
+            take_name(temporary, path)
         _sync_folder(path.parent)
     except FileExistsError:
         raise
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, and a file is expected; give another name") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or choose another folder") from None
+        raise UnwritableError(path, error.strerror or str(error)) from None
     finally:
-        with suppress(OSError):  # an error is already on its way
+        if temporary != path:
+            with suppress(OSError):  # an error is already on its way
+                temporary.unlink(missing_ok=True)
+
+
+def _temporary_file(path: Path) -> tuple[BufferedWriter, Path]:
+    """A new file beside `path`, open and locked as long as it is, and its name. Several processes may write `path`."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        file = temporary.open("xb")
+        if not LOCKS:
+            return file, temporary
+        try:
+            with suppress(OSError):  # a file system without locks
+                lock_descriptor(file.fileno(), blocking=True)
+            if temporary.exists():  # else another process took it for a leftover before it was locked
+                return file, temporary
+        except BaseException:
+            file.close()
             temporary.unlink(missing_ok=True)
+            raise
+        file.close()
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:

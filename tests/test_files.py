@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically, write_new
+from leakysm.locks import locked
 
 
 def test_of_many_writers_one_is_last_and_its_content_whole(tmp_path: Path) -> None:
@@ -53,10 +55,24 @@ def test_a_failure_leaves_the_old_content_and_no_litter(tmp_path: Path, monkeypa
 
 
 def test_leftovers_of_the_killed_go_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".file.12ab.tmp", ".file.34cd.tmp", ".other.12ab.tmp", "file", "file.tmp"):
+    one, other = (f".{name}.{uuid.uuid4().hex}.tmp" for name in ("file", "other"))
+    for name in (one, other, ".file.12ab.tmp", "file", "file.tmp"):
         (tmp_path / name).write_bytes(b"")
-    remove_leftovers(tmp_path / "file")
-    assert sorted(os.listdir(tmp_path)) == [".other.12ab.tmp", "file", "file.tmp"]
+    with locked(tmp_path / other, wait=False) as held:  # its writer is alive
+        assert held
+        write_atomically(tmp_path / "file", b"")
+    assert sorted(os.listdir(tmp_path)) == sorted([other, ".file.12ab.tmp", "file", "file.tmp"])
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([".file.12ab.tmp", "file", "file.tmp"])
+
+
+def test_a_new_file_replaces_nothing_else(tmp_path: Path) -> None:
+    for _ in range(2):
+        write_new(tmp_path / "file", b"mine")
+    for name, words in (("file", "exists already and holds something else"), ("", "is a folder")):
+        with pytest.raises(UserError, match=words):
+            write_new(tmp_path / name, b"other")
+    assert (tmp_path / "file").read_bytes() == b"mine"
 
 
 def test_a_file_in_place_of_the_folder_is_told_without_the_temporary_name(tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
 """Prepared images in one HDF5 file, named by the checksum of what they were made from.
 
-The file is written under another name and renamed when it is complete, so several processes, or a kill, leave a
-complete file or none. Whenever it is read, its content is checked against its digest; a damaged file is made anew.
+The file is made in memory and written atomically, so several processes, or a kill, leave a complete file or none.
+Whenever it is read, its content is checked against its digest; a damaged file is made anew.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import os
-import re
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import h5py
@@ -20,12 +20,13 @@ from platformdirs import user_cache_path
 
 from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
-from leakysm.files import read_file
+from leakysm.files import UnwritableError, read_file, write_atomically
 from leakysm.hdf5 import Node, read_hdf5
 
 _FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
 _LARGEST = 1 << 36  # bytes of a cache
 Splits = dict[str, ClassSet]
+_anew: ContextVar[bool] = ContextVar("whether the cache is only written", default=False)
 
 
 def cache_folder(folder: str | Path | None = None) -> Path:
@@ -43,6 +44,16 @@ def cache_folder(folder: str | Path | None = None) -> Path:
         ) from None
 
 
+@contextmanager
+def read_anew() -> Iterator[None]:
+    """While this is open every data set is read from its sources, and its file in the cache made anew."""
+    token = _anew.set(True)
+    try:
+        yield
+    finally:
+        _anew.reset(token)
+
+
 def cached(
     name: str, checksum: str, build: Callable[[], Splits], folder: str | Path | None = None
 ) -> tuple[Splits, str]:
@@ -50,19 +61,23 @@ def cached(
     key = digest_of(f"format {_FORMAT}", name, checksum)
     file = cache_folder(folder) / f"{name}-{key[:16]}.h5"
     kept = _read(file)
-    if kept is not None:
+    if kept is not None and not _anew.get():
         return kept
     splits = build()
     digest = splits_digest(splits)
     try:
         _write(file, splits, digest)
     except OSError as error:
-        reason = re.search("error message = '([^']*)'", str(error))  # HDF5 says much else
-        raise UserError(
-            f"{file}: cannot write the cache ({reason[1] if reason else error.strerror or error}); "
-            "set LEAKYSM_CACHE to a folder with room that you may write"
-        ) from None
+        raise _unwritable(file, error.strerror) from None
+    except UnwritableError as error:
+        raise _unwritable(file, error.reason) from None
     return splits, digest
+
+
+def _unwritable(file: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"{file}: cannot write the cache ({reason}); set LEAKYSM_CACHE to a folder with room that you may write"
+    )
 
 
 def digest_of(*parts: str) -> str:
@@ -104,20 +119,13 @@ def _class_set(group: Node) -> ClassSet:
 
 
 def _write(file: Path, splits: Splits, digest: str) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=True) as h5:
+        h5.attrs["digest"] = digest
+        for split, one in splits.items():
+            group = h5.create_group(split)
+            group["images"], group["starts"] = one.images, one.starts
+            names = [name.encode("utf-8", "surrogateescape") for name in one.names]  # a folder's name may be any bytes
+            group.create_dataset("names", data=names, dtype=h5py.string_dtype())
     file.parent.mkdir(parents=True, exist_ok=True)
-    name = file.parent / f".{file.stem}-{uuid.uuid4().hex}.tmp"  # several processes may write the same cache
-    try:
-        with h5py.File(name, "x", locking=False, track_order=True) as h5:
-            h5.attrs["digest"] = digest
-            for split, one in splits.items():
-                group = h5.create_group(split)
-                group["images"], group["starts"] = one.images, one.starts
-                names = [
-                    name.encode("utf-8", "surrogateescape") for name in one.names
-                ]  # a folder's name may be any bytes
-                group.create_dataset("names", data=names, dtype=h5py.string_dtype())
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            name.unlink()
-        raise
+    write_atomically(file, buffer.getbuffer())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from leakysm.data.dataset import Dataset, Images
 from leakysm.errors import UserError
-from leakysm.files import printable
+from leakysm.files import printable, write_new
 
 _GAP = 2  # pixels between images
 
@@ -84,9 +85,11 @@ def _padded(images: Images, n: int, ink: bool) -> Images:
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write the figure as a PNG file. UserError if the folder cannot be written to."""
+    """Write the figure as a PNG file. UserError if that cannot be, or if another file is there already."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, dpi=110, bbox_inches="tight")
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); choose another folder with --out") from None
+    write_new(file, buffer.getvalue())

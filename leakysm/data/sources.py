@@ -34,7 +34,7 @@ class Source(Protocol):
         """UserError if the file cannot be read. Safe from several threads."""
 
     def checksum(self) -> str:
-        """Changes whenever a file does: of the bytes of a zip, of the paths, sizes and times in a folder."""
+        """Changes whenever a file does: of the bytes of a zip; of the paths, sizes, times and inodes in a folder."""
 
 
 def open_source(path: Path) -> Source:
@@ -89,7 +89,8 @@ class FolderSource:
         digest = hashlib.sha256()
         for name in self.names:
             stats = self._content[0][name]
-            digest.update(f"{name}\0{stats.st_size}\0{stats.st_mtime_ns}\0".encode(errors="surrogateescape"))
+            parts = (name, stats.st_size, stats.st_mtime_ns, stats.st_ctime_ns, stats.st_ino, "")
+            digest.update("\0".join(map(str, parts)).encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from leakysm.errors import UserError
 from leakysm.exchange import safetensors
 from leakysm.exchange.torch_layout import from_torch
-from leakysm.files import read_file, write_atomically
+from leakysm.files import read_file, write_new
 from leakysm.nets.conv4 import require_state
 from leakysm.numpy_files import NumpyFileError, read_npz
 from leakysm.runs import Restored
@@ -40,7 +40,10 @@ def metadata(run: Restored, layout: str) -> dict[str, str]:
 
 
 def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
-    """Write a file in the format of its name's ending; npz has no place for `about`. UserError for another ending."""
+    """Write a file in the format of its name's ending; npz has no place for `about`.
+
+    UserError for another ending, or if the file is there already and holds something else.
+    """
     require_suffix(path)
     if path.suffix == ".safetensors":
         content = safetensors.dump(arrays, about)
@@ -48,7 +51,7 @@ def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         content = buffer.getvalue()
-    write_atomically(path, content)
+    write_new(path, content)
 
 
 def read_weights(path: Path) -> State:

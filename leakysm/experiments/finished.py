@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from leakysm.errors import UserError
-from leakysm.runs import RunFolder, TestResult, TrainConfig
+from leakysm.files import read_file
+from leakysm.runs import RunFolder, TestResult, TrainConfig, load_checkpoint
+from leakysm.runs.curves import read_metrics
+from leakysm.runs.manifest import require_listed
 from leakysm.runs.results import read_summary, with_episodes
 
 
@@ -38,4 +46,36 @@ def read_run(path: Path | str) -> FinishedRun:
     without_weights = stated and not folder.tested().exists()  # as a published run may be
     digest = stated if without_weights else folder.checkpoint(folder.tested(), config).data_digest
     tests = [with_episodes(folder.test_episodes, test) for test in tests]
+    _require_every_test(folder, config, tests)
+    require_listed(folder, "config", "summary", "test_episodes")
     return FinishedRun(folder.path, config, digest, tuple(tests))
+
+
+def _require_every_test(folder: RunFolder, config: TrainConfig, tests: Sequence[TestResult]) -> None:
+    """UserError unless each test that the configuration asks for is there."""
+    there = {(test.way, test.shot) for test in tests}
+    for way in config.test_way:
+        if (way, config.test_shot) not in there:
+            raise UserError(
+                f"{folder.summary} holds no {way}-way {config.test_shot}-shot test, which {folder.config.name} asks "
+                "for; put the run's own file there, or train again into another folder"
+            )
+
+
+def read_finished_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
+    """The columns of a finished run's metrics.csv by name.
+
+    UserError if it is damaged, or not what the run's checkpoint or manifest tells of.
+    """
+    folder = RunFolder(path)
+    columns = read_metrics(folder.metrics)
+    if folder.last.exists():
+        last = load_checkpoint(folder.last)
+        content = read_file(folder.metrics, mend="put it back")
+        if (len(content), sha256(content).hexdigest()) != (last.metrics_size, last.metrics_digest):
+            raise UserError(
+                f"{folder.metrics} was altered: {folder.last.name} tells of other rows; put back the run's own file, "
+                "or train again into another folder"
+            )
+    require_listed(folder, "metrics")
+    return columns

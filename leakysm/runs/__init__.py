@@ -6,7 +6,7 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.resolve import Loader, resolve, to_resume, under_options
 from leakysm.runs.restore import Restored, restore
 from leakysm.runs.results import Summary
-from leakysm.runs.run import Progress, train
+from leakysm.runs.run import Progress, Stopped, train
 from leakysm.runs.settings import TrainConfig
 from leakysm.runs.within_alphabet import evaluate_within_alphabet
 from leakysm.training.test_result import TestResult
@@ -17,6 +17,7 @@ __all__ = [
     "Progress",
     "Restored",
     "RunFolder",
+    "Stopped",
     "Summary",
     "TestResult",
     "TrainConfig",

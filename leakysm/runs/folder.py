@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, printable, read_file, remove_leftovers, write_atomically
 from leakysm.locks import locked
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
@@ -26,7 +26,9 @@ FILES = {
     "summary": "summary.json",
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
+    "manifest": "manifest.json",
 }
+OWN = (*FILES.values(), "failure.txt", "config.toml.lock")  # what may be in the folder of a run that has not begun
 # What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
 FREE = ("threads", "data")
 
@@ -43,6 +45,7 @@ class RunFolder:
     summary: Path
     test_episodes: Path
     curves: Path
+    manifest: Path
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -84,14 +87,13 @@ class RunFolder:
                 raise UserError(
                     f"{self.path}: another process is training this run; wait for it, or choose another --out"
                 )
-            for name in FILES.values():
-                remove_leftovers(self.path / name)
+            remove_leftovers(self.path)
             yield
 
     def checkpoint(self, path: Path, config: TrainConfig) -> Checkpoint:
         """The checkpoint `path` of this run. UserError if it is missing, damaged, or of another configuration."""
         checkpoint = load_checkpoint(path)
-        if checkpoint.config != config.to_toml():
+        if _without_threads(checkpoint.config) != config.to_toml():
             raise UserError(
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
@@ -105,8 +107,12 @@ class RunFolder:
         return checkpoint
 
     def refuse_a_run(self, *, resume: bool) -> None:
-        """UserError if there is a run, or a part of one, that must not be written over."""
+        """UserError if there is a run, or a part of one, or anything else, that must not be written over."""
         files = [name for name in FILES.values() if (self.path / name).exists()]
+        if not files and (other := self._other_content()):
+            raise UserError(
+                f"{self.path} is not empty and holds no run (there is {printable(other)}); choose another --out"
+            )
         if files and not resume:
             raise UserError(
                 f"{self.path} already holds a run ({files[0]}); choose another --out, or continue it with --resume"
@@ -117,6 +123,14 @@ class RunFolder:
             raise UserError(
                 f"{self.path} holds metrics.csv but no checkpoint-last.h5; put it back, or choose another --out"
             )
+
+    def _other_content(self) -> str | None:
+        """A name in the folder that is none of a run's files; None if it is empty, or not there."""
+        try:
+            names = sorted(path.name for path in self.path.iterdir())
+        except OSError:  # what it is is told when it is made
+            return None
+        return next((name for name in names if not name.startswith(".") and name not in OWN), None)
 
     def stored_config(self) -> TrainConfig | None:
         """The configuration of the run in this folder; None if there is no run. UserError if the file is damaged."""
@@ -136,6 +150,10 @@ class RunFolder:
             return max(0, read_file(self.metrics, mend="put it back").count(b"\n") - 1)
         except UserError:
             return 0
+
+    def reached(self) -> int:
+        """After which training episode a resumed run goes on. UserError if the checkpoint is damaged."""
+        return load_checkpoint(self.last).episode if self.last.exists() else 0
 
     def require_config(self) -> TrainConfig:
         """The configuration of the run in this folder. UserError if there is no run, or the file is damaged."""
@@ -167,3 +185,8 @@ class RunFolder:
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write JSON that people can read, atomically."""
         write_atomically(path, (json_text(content, indent=2) + "\n").encode())
+
+
+def _without_threads(config: str) -> str:
+    """A configuration as it is written now: older ones may hold the number of threads."""
+    return "".join(line for line in config.splitlines(keepends=True) if not line.startswith("threads = "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -50,8 +51,11 @@ class Journal:
         self._write(",".join("" if value is None else f"{value:.9g}" for value in row))
 
     def sync(self) -> None:
-        """Everything written so far reaches the disk."""
-        os.fsync(self._file.fileno())
+        """Everything written so far reaches the disk. UserError if it does not."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def _write(self, line: str) -> None:
         content = f"{line}\n".encode()
@@ -60,12 +64,15 @@ class Journal:
             while left:  # a disk that is nearly full takes only a part
                 left = left[self._file.write(left) :]
         except OSError as error:
-            self._file.close()
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}); make room, then go on with --resume"
-            ) from None
+            raise self._unwritable(error) from None
         self._sha.update(content)
         self.size += len(content)
+
+    def _unwritable(self, error: OSError) -> UserError:
+        """The error in one line. The file is closed, for nothing can follow."""
+        with suppress(OSError):
+            self._file.close()
+        return UserError(f"{self.path}: cannot be written ({error.strerror}); make room, then go on with --resume")
 
     def __enter__(self) -> Journal:
         return self
@@ -73,7 +80,11 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as closing:
+            if error is None:
+                raise self._unwritable(closing) from None
 
 
 def rows_up_to(path: Path, episode: int) -> tuple[int, str]:

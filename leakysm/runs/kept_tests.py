@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leakysm.errors import UserError
 from leakysm.runs.folder import RunFolder
+from leakysm.runs.manifest import remove_manifest, require_listed, write_manifest
 from leakysm.runs.restore import Restored
 from leakysm.runs.results import read_summary, with_episodes, write_test_episodes
 from leakysm.runs.settings import TrainConfig
@@ -39,6 +40,9 @@ def keep_test(folder: RunFolder, new: TestResult, data_digest: str) -> None:
                     "episodes; test by those, or leave --keep out"
                 )
         kept.append(new)
+        require_listed(folder, "summary", "test_episodes")
+        remove_manifest(folder)
         write_test_episodes(folder.test_episodes, kept)  # before the summary, which must not name what is missing
         content = {"data_digest": data_digest, "tests": [test.to_json() for test in kept]}
         folder.write_json(folder.summary, summary | content)
+        write_manifest(folder)

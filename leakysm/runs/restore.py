@@ -14,6 +14,7 @@ from leakysm.errors import UserError
 from leakysm.nets import Conv4
 from leakysm.runs.checkpoint import Arrays, Checkpoint
 from leakysm.runs.folder import RunFolder
+from leakysm.runs.manifest import require_listed
 from leakysm.runs.settings import TrainConfig
 
 
@@ -48,7 +49,8 @@ class Restored:
 def restore(run: Path | str, engine: Engine) -> Restored:
     """The best checkpoint of a run, or the last where there is no best yet, on `engine`.
 
-    UserError if there is none, if its settings are not those of config.toml, or if the net is untrained.
+    UserError if there is none, if its settings are not those of config.toml, if it is not the one that the manifest of
+    a finished run lists, or if the net is untrained.
     """
     folder = RunFolder(run)
     config, path = folder.require_config(), folder.tested()
@@ -57,6 +59,8 @@ def restore(run: Path | str, engine: Engine) -> Restored:
     if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # imported weights are at episode 0, too
         raise UserError(f"{path} holds an untrained net; train it: leakysm train --out {folder.path} --resume")
     net.load_state(checkpoint.net)
+    if folder.summary.exists():
+        require_listed(folder, "config", "best" if path == folder.best else "last")
     return Restored(net, config, checkpoint, path, folder.summary.exists() and path == folder.best)
 
 

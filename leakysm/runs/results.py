@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.hdf5 import Hdf5Error, read_hdf5
 from leakysm.runs.settings import TrainConfig
 from leakysm.small_texts import parse_json
+from leakysm.training.evaluation import mean_and_interval
 from leakysm.training.test_result import TestResult
 
 LARGEST_SUMMARY = 1 << 22  # bytes of summary.json
@@ -83,7 +85,9 @@ def with_episodes(path: Path, test: TestResult) -> TestResult:
     """The test with each episode's accuracy, from test-episodes.h5. UserError if the file does not hold them all."""
     content = read_file(path, most=LARGEST_EPISODES, mend="put it back, or train again into another folder")
     try:
-        per_episode = read_hdf5(content, only=(test.name,)).data(test.name).astype(np.float64)
+        file = read_hdf5(content, only=(test.name,))
+        per_episode = file.data(test.name).astype(np.float64)
+        stated = {key: file.members[test.name].attributes.get(key) for key in ("query", "norm")}
     except (Hdf5Error, TypeError, ValueError) as error:
         raise UserError(f"{path}: {test.name} cannot be read ({error}); train again into another folder") from None
     if per_episode.shape != (test.episodes,):
@@ -97,4 +101,26 @@ def with_episodes(path: Path, test: TestResult) -> TestResult:
             f"{path}: {test.name} holds a mean of {mean:.4f} %, summary.json says {test.accuracy:.4f} %: they are not "
             "of one run; put the run's own file there, or train again"
         )
+    _require_agreement(path, test, per_episode, stated)
     return replace(test, per_episode=per_episode)
+
+
+def _require_agreement(
+    path: Path, test: TestResult, per_episode: NDArray[np.float64], stated: Mapping[str, Any]
+) -> None:
+    """UserError unless interval, query and norm in summary.json are those of test-episodes.h5.
+
+    stated: query and norm of the latter; None where it says none, as those of older runs may.
+    """
+    told = {"interval": test.interval, "query": test.query, "norm": test.norm}
+    held = {"interval": mean_and_interval(per_episode)[1] if len(per_episode) > 1 else test.interval, **stated}
+    for key, value in told.items():
+        other = held[key]
+        same = (
+            abs(value - other) <= AGREEMENT if isinstance(value, float) else other is None or str(other) == str(value)
+        )
+        if not same:
+            raise UserError(
+                f"{path}: {test.name} has {key} {other}, summary.json says {value}: they are not of one run; put the "
+                "run's own file there, or train again"
+            )

@@ -19,6 +19,7 @@ from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
+from leakysm.runs.manifest import remove_manifest, write_manifest
 from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
@@ -46,6 +47,14 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+class Stopped(KeyboardInterrupt):
+    """Training stopped because it was asked to; its state after `episode` episodes is on the disk."""
+
+    def __init__(self, episode: int) -> None:
+        super().__init__(f"stopped at episode {episode}")
+        self.episode = episode
+
+
 def train(
     config: TrainConfig,
     *,
@@ -53,21 +62,25 @@ def train(
     out: Path | str,
     resume: bool = False,
     report: Report = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Train and test by `config`, and write everything to the folder `out`.
 
     resume: go on with the run in `out` from its last checkpoint; it ends with the same bits as a run that was never
     interrupted. Without a checkpoint it begins anew. Only the number of threads and the place of the data may differ
-    from what the run began with. report is called after every episode.
+    from what the run began with. report is called after every episode. stop is asked after every episode: once it is
+    true, a checkpoint is written and Stopped raised. A run that was stopped ends with the same bits when it is resumed.
     UserError if `out` holds a run and `resume` is false, a run of other settings or data, or a run that another process
     trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
-    run = _Run(config, data, engine_of(config), RunFolder(out), report)
+    run = _Run(config, data, engine_of(config), RunFolder(out), report, stop)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)
         try:
             while run.trainer.episode < config.episodes:
+                run.stop_if_asked()
                 run.step()
+            run.stop_if_asked()
         except CheckFailed as error:
             raise CheckFailed(f"{error}; the last good checkpoint is kept in {run.folder.last}") from None
         return run.finish()
@@ -76,11 +89,21 @@ def train(
 class _Run:
     """Trainer, journals and checkpoints of one folder, kept in step."""
 
-    def __init__(self, config: TrainConfig, data: Dataset, engine: Engine, folder: RunFolder, report: Report) -> None:
-        self.config, self.data, self.folder, self.report = config, data, folder, report
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Dataset,
+        engine: Engine,
+        folder: RunFolder,
+        report: Report,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.config, self.data, self.folder, self.report, self.stop = config, data, folder, report, stop
         self.trainer = build_trainer(config, data, engine)
         self.validation = self._validation_images(engine)
+        self.threads = config.threads  # of this process; None is one for each core
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
+        self.saved = 0  # episode of the last checkpoint
 
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
         """Take possession of the folder, restore the state in it, and open the journals."""
@@ -95,7 +118,7 @@ class _Run:
         self.metrics = stack.enter_context(Journal(folder.metrics, METRICS_COLUMNS, size=size, digest=digest))
         kept = rows_up_to(folder.timing, self.trainer.episode)
         self.timing = stack.enter_context(Journal(folder.timing, TIMING_COLUMNS, size=kept[0], digest=kept[1]))
-        folder.write_json(folder.environment, environment())
+        folder.write_json(folder.environment, environment() | {"threads": self.threads})
 
     def _validation_images(self, engine: Engine) -> SplitImages | None:
         if "val" not in self.data.splits:
@@ -118,6 +141,7 @@ class _Run:
         if last.best_episode >= 0:
             self._load(self.folder.best)  # report a bad one now, not after all the training
         self.trainer.load_state(last.net, last.optimizer, last.episode)
+        self.saved = last.episode
         return last
 
     def _load(self, path: Path) -> Checkpoint:
@@ -156,15 +180,32 @@ class _Run:
             report=lambda done, total: self.report(Progress("validate", done, total)),
         ).accuracy
 
+    def stop_if_asked(self) -> None:
+        """Stopped, after a checkpoint, if `stop` is true. That checkpoint brings no validation and no new best."""
+        if not self.stop():
+            return
+        if self.saved != self.trainer.episode:
+            self.trainer.require_finite_state()
+            self._save_last(self._synced())
+        raise Stopped(self.trainer.episode)
+
     def _checkpoint(self, accuracy: float | None) -> None:
         """Write the journals first, then the best, then the last: a kill between any two leaves what resuming needs."""
-        self.metrics.sync()
-        self.timing.sync()
-        position = (self.metrics.size, self.metrics.digest)
+        position = self._synced()
         if accuracy is None or accuracy > self.best[1]:
             self.best = (self.trainer.episode, -1.0 if accuracy is None else accuracy)
             self._save(self.folder.best, metrics=position)
+        self._save_last(position)
+
+    def _synced(self) -> tuple[int, str]:
+        """Size and SHA-256 of metrics.csv once both journals are on the disk."""
+        self.metrics.sync()
+        self.timing.sync()
+        return self.metrics.size, self.metrics.digest
+
+    def _save_last(self, position: tuple[int, str]) -> None:
         self._save(self.folder.last, metrics=position)
+        self.saved = self.trainer.episode
 
     def _save(self, path: Path, *, metrics: tuple[int, str]) -> None:
         net, optimizer = self.trainer.state()
@@ -194,10 +235,12 @@ class _Run:
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation = best.best_accuracy if self.validation else None
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
+        remove_manifest(self.folder)
         write_test_episodes(self.folder.test_episodes, tests)
         title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
         draw_curves(self.folder.metrics, self.folder.curves, title)
         self.folder.write_json(self.folder.summary, summary.to_json())
+        write_manifest(self.folder)
         return summary
 
     def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:
@@ -207,5 +250,9 @@ class _Run:
             EpisodeForm(way, self.config.test_shot, self.config.test_query),
             episodes=self.config.test_episodes,
             seed=self.config.seed,
-            report=lambda done, total: self.report(Progress("test", done, total)),
+            report=self._tested,
         )
+
+    def _tested(self, done: int, total: int) -> None:
+        self.report(Progress("test", done, total))
+        self.stop_if_asked()

@@ -70,8 +70,11 @@ class TrainConfig:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     def to_toml(self) -> str:
-        """One line for each setting; `read_settings` and `TrainConfig(**...)` give the same object back."""
-        return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items())
+        """One line for each setting but threads; `read_settings` and `TrainConfig(**...)` give the others back.
+
+        No bit of a run depends on the number of threads, so it is the machine's: environment.json tells of it.
+        """
+        return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items() if key != "threads")
 
 
 def metric_of(settings: Mapping[str, Any]) -> Metric:

@@ -70,6 +70,17 @@ def test_a_folder_that_holds_a_run_is_left_alone(fails: Fails, tiny: list[str], 
     assert contents(run) == before
 
 
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize("there", ["comparison.json", "pictures"])
+def test_a_folder_that_holds_something_else_is_left_alone(
+    fails: Fails, tiny: list[str], tmp_path: Path, there: str, resume: list[str]
+) -> None:
+    (tmp_path / "mine" / there).mkdir(parents=True)
+    line = fails("train", *tiny, "--out", "mine", *resume)
+    assert line == f"mine is not empty and holds no run (there is {there}); choose another --out"
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [there]
+
+
 def test_resume_repeats_the_command_or_less_of_it(leakysm: Leakysm, tiny: list[str], run: Path) -> None:
     before = contents(run)
     for arguments in (tiny, []):
@@ -306,5 +317,5 @@ def test_an_interrupted_run_says_how_to_go_on(
         patch.setattr("leakysm.runs.run.draw_curves", interrupted)
         result = leakysm("train", *tiny, "--out", "run")
     assert result.exit_code == 130
-    assert result.stderr == "leakysm: stopped at episode 6; continue with: leakysm train --out run --resume\n"
+    assert result.stderr == "Stopped at episode 6. Continue: leakysm train --out run --resume\n"
     assert leakysm("train", *tiny, "--out", "run", "--resume").exit_code == 0

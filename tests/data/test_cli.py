@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,45 @@ def test_prepare_fills_the_cache_and_says_where(zips: Path, own_cache: Path) -> 
     assert "omniglot: 96 images ready" in output
     assert str(own_cache) in output.replace("\n", "")
     assert len([*own_cache.iterdir()]) == 1
+
+
+def _pictures(root: Path) -> None:
+    for split, name in [("train", "a"), ("train", "b"), ("val", "c"), ("val", "d"), ("test", "e"), ("test", "f")]:
+        (root / split / name).mkdir(parents=True)
+        for i in range(2):
+            pixels = np.full((16, 16), 10 * i + ord(name), np.uint8)
+            Image.fromarray(pixels).save(root / split / name / f"{i}.bmp")
+
+
+def _replace_unseen(root: Path) -> None:
+    """Put another image of the same size and time in the place of one, as rsync -t or tar does."""
+    file = root / "val" / "d" / "0.bmp"
+    states = file.stat()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(root / "new.bmp")
+    assert (root / "new.bmp").stat().st_size == states.st_size
+    os.utime(root / "new.bmp", ns=(states.st_atime_ns, states.st_mtime_ns))
+    (root / "new.bmp").replace(file)
+
+
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path: Path, own_cache: Path) -> None:
+    _pictures(tmp_path / "data")
+    before = load("folder", tmp_path / "data")
+    _replace_unseen(tmp_path / "data")
+    assert load("folder", tmp_path / "data").digest != before.digest
+
+
+def test_prepare_with_check_says_what_changed(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakysm.data.sources.FolderSource.checksum", lambda self: "never another")
+    words = ("prepare", "--dataset", "folder", "--data", tmp_path / "data")
+    _pictures(tmp_path / "data")
+    for check in ((), ("--check",)):
+        assert run(*words, *check).exit_code == 0
+    _replace_unseen(tmp_path / "data")
+    old = load("folder", tmp_path / "data").digest
+    found = CliRunner().invoke(app, [str(word) for word in (*words, "--check")])
+    assert (found.exit_code, "1 classes had changed: val/d" in found.output) == (1, True)
+    assert load("folder", tmp_path / "data").digest != old
+    assert "the cache held what the files hold" in run(*words, "--check").output
 
 
 def test_show_draws_classes_and_an_episode(tmp_path: Path) -> None:
@@ -130,9 +170,18 @@ def test_show_draws_nothing_among_the_data(tmp_path: Path) -> None:
             run("show", "--dataset", "folder", "--data", tmp_path, "--out", out)
 
 
+def test_show_replaces_no_other_picture(tmp_path: Path) -> None:
+    for _ in range(2):  # drawing the same again changes nothing
+        assert run("show", "--part", "val", "--out", tmp_path).exit_code == 0
+    before = (tmp_path / "classes.png").read_bytes()
+    with pytest.raises(UserError, match=r"classes\.png exists already and holds something else; give another name"):
+        run("show", "--part", "val", "--classes", 3, "--out", tmp_path)
+    assert (tmp_path / "classes.png").read_bytes() == before
+
+
 def test_show_takes_episode_numbers_up_to_64_bits(tmp_path: Path) -> None:
     for option in ("--episode", "--seed"):
-        assert run("show", option, 2**63 - 1, "--out", tmp_path).exit_code == 0
+        assert run("show", option, 2**63 - 1, "--out", tmp_path / option).exit_code == 0
         beyond = CliRunner().invoke(app, ["show", option, str(2**63), "--out", str(tmp_path)])
         assert (beyond.exit_code, isinstance(beyond.exception, SystemExit)) == (2, True)
 

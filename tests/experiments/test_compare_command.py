@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
+from leakysm.runs import load_checkpoint
+from leakysm.runs.checkpoint import save_checkpoint
 from tests.experiments.command import leakysm, refused
 
 SMALL = ("--way", 3, "--query", 1, "--episodes", 2, "--checkpoint-every", 1, "--device", "cpu", "--threads", 1)
@@ -127,6 +132,71 @@ def test_a_summary_of_other_kinds_of_values_is_told(compared: Path, tmp_path: Pa
     assert f"is damaged ({key} is {value!r})" in refused("compare", compared / "squared-euclidean" / "seed-0", run)
 
 
+def _in_summary(run: Path, **values: object) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    summary["tests"][0] |= values
+    (run / "summary.json").write_text(json.dumps(summary))
+
+
+def _without_a_test(run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    summary["tests"].pop()
+    (run / "summary.json").write_text(json.dumps(summary))
+
+
+def _reversed(run: Path) -> None:
+    with h5py.File(run / "test-episodes.h5", "r+") as file:
+        for name in file:
+            file[name][...] = np.sort(file[name][()])[::-1]
+
+
+def _other_metrics(run: Path) -> None:
+    lines = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text("\n".join([*lines[:-1], lines[-1].replace(",", ",0", 1), ""]))
+
+
+ALTERATIONS = {
+    "interval": (lambda run: _in_summary(run, interval=0.0), "has interval"),
+    "query": (lambda run: _in_summary(run, query=7), "has query 2, summary.json says 7"),
+    "norm": (lambda run: _in_summary(run, norm="running"), "has norm episode, summary.json says running"),
+    "no test": (_without_a_test, "holds no 3-way 1-shot test"),
+    "metrics": (_other_metrics, "metrics.csv was altered: checkpoint-last.h5 tells of other rows"),
+}
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_files_that_do_not_agree_are_told(compared: Path, tmp_path: Path, alteration: str, manifest: bool) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(compared / "euclidean" / "seed-0", run)
+    if not manifest:
+        (run / "manifest.json").unlink()
+    alter, words = ALTERATIONS[alteration]
+    alter(run)
+    line = refused("compare", compared / "squared-euclidean" / "seed-0", run, "--out", tmp_path / "out")
+    assert words in line
+
+
+def test_what_the_manifest_tells_alone_is_told(compared: Path, tmp_path: Path) -> None:
+    """Another order of the episodes, on which a comparison in pairs depends, and another best checkpoint."""
+    run, best = tmp_path / "run", "checkpoint-best.h5"
+    shutil.copytree(compared / "euclidean" / "seed-0", run)
+    _reversed(run)
+    line = refused("compare", compared / "squared-euclidean" / "seed-0", run)
+    assert "test-episodes.h5 was altered: its SHA-256 is" in line
+    (run / best).write_bytes((compared / "euclidean" / "seed-0" / "checkpoint-last.h5").read_bytes())
+    signed_anew = load_checkpoint(run / best)
+    save_checkpoint(run / best, replace(signed_anew, best_accuracy=99.0))
+    assert f"{best} was altered" in refused("evaluate", run)
+
+
+def test_a_run_that_says_nothing_of_its_files_is_read(compared: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(compared / "euclidean" / "seed-0", run)
+    (run / "manifest.json").unlink()
+    assert leakysm("compare", compared / "squared-euclidean" / "seed-0", run, "--out", tmp_path / "out").code == 0
+
+
 @pytest.mark.parametrize("damage", [b"", b"episode,loss\n0,1\n", b"episode,loss\n0\n1,2,3\n", b"\xff\xfe"])
 def test_damaged_metrics_are_told(compared: Path, tmp_path: Path, damage: bytes) -> None:
     run = tmp_path / "run"
@@ -148,6 +218,15 @@ def test_a_comparison_is_not_written_into_a_run(run: Path) -> None:
     assert "exists already; choose another --out" in refused("compare", run, "--out", run)
     assert "is the folder of a run; choose another --out" in refused("compare", *SMALL, "--out", run, "--resume")
     assert (run / "curves.png").read_bytes() == before
+
+
+def test_a_comparison_goes_on_in_no_folder_of_something_else(tmp_path: Path) -> None:
+    for there in ("sweep.json", "notes/draft.txt"):
+        file = tmp_path / there.partition(".")[0] / there
+        file.parent.mkdir(parents=True)
+        file.touch()
+        folder = tmp_path / there.partition(".")[0]
+        assert "holds something else" in refused("compare", *SMALL, "--out", folder, "--resume")
 
 
 def test_an_older_comparison_is_not_written_over(compared: Path) -> None:

@@ -62,8 +62,9 @@ def test_the_torch_layout_has_the_names_and_biases_that_are_asked_for(run: Path,
         (("--prefix", "f."), to_torch(trained(run), prefix="f.", batches=2)),
         (("--no-bias",), to_torch(trained(run), bias=False, batches=2)),
     ):
-        leakysm("export", run, "--layout", "torch", "--out", tmp_path / "net.npz", *options)
-        assert equal(dict(np.load(tmp_path / "net.npz")), expected)
+        file = tmp_path / f"net{options[0]}.npz"
+        leakysm("export", run, "--layout", "torch", "--out", file, *options)
+        assert equal(dict(np.load(file)), expected)
 
 
 def test_a_pytorch_file_is_taken_over_with_its_biases_folded(tmp_path: Path) -> None:
@@ -159,3 +160,12 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     np.savez(tmp_path / "whole.npz", **other_net(0))
     assert "already holds a run" in refused("export", tmp_path / "whole.npz", "--like", run, "--out", run)
+
+
+def test_a_file_that_is_there_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "net.npz"
+    for _ in range(2):  # writing the same again changes nothing
+        assert leakysm("export", run, "--out", file).code == 0
+    before = file.read_bytes()
+    assert "exists already and holds something else" in refused("export", run, "--layout", "torch", "--out", file)
+    assert file.read_bytes() == before

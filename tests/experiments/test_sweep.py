@@ -105,12 +105,12 @@ def test_a_run_that_another_sweep_is_at_is_waited_for(tmp_path: Path) -> None:
     assert is_finished(tmp_path, point.config)
 
 
-def test_a_run_begun_with_other_threads_goes_on_with_those(tmp_path: Path) -> None:
+def test_a_run_begun_with_other_threads_is_the_same_run(tmp_path: Path) -> None:
     (point, *_) = runs()
     RunFolder(tmp_path / point.folder).begin(replace(point.config, threads=2), resume=False)
     assert swept([point], tmp_path, Here()) == {point: "finished"}
     stored = RunFolder(tmp_path / point.folder).stored_config()
-    assert stored == replace(point.config, threads=2)
+    assert stored == replace(point.config, threads=None)
 
 
 def test_failures_stop_no_other_run_and_are_tried_again(tmp_path: Path) -> None:
@@ -413,19 +413,23 @@ def test_a_dask_worker_is_killed_in_mid_run(cluster: tuple[str, list[subprocess.
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by Linux's /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_workers_end_with_the_sweep(tmp_path: Path, number: signal.Signals) -> None:
-    """A signal to the sweep's process alone, in the midst of runs that would go on for hours."""
+    """A signal to the sweep's process alone, in the midst of runs that would go on for hours: no step is lost."""
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=1_000_000, seeds=[0]))
     # whoever started the tests may have had SIGINT ignored
     begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     words = [sys.executable, "-c", begin + "from leakysm_cli.main import main; main()"]
     words += ["sweep", "grid.toml", "--out", "out", "--jobs", "2", "--device", "cpu"]
-    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         until(lambda: len([1 for count in rows(tmp_path / "out").values() if count > 5]) == 2, process)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) >= 2
         process.send_signal(number)
-        process.wait(60)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert told == "Stopped. Continue: leakysm sweep grid.toml --out out --jobs 2 --device cpu\n"
     until(lambda: not any(alive(pid) for pid in children))
+    for folder, count in rows(tmp_path / "out").items():
+        assert RunFolder(tmp_path / "out" / folder).reached() == count > 5
 
 
 def alive(pid: str) -> bool:

@@ -50,20 +50,20 @@ def run_words(words: list[str], plan: str | None = None) -> None:
 
 def _spare_time(words: list[str]) -> None:
     """A sweep's workers are forked from here instead of started anew; vectors are read from --data, not worked out."""
-    from leakysm.experiments.sweep import sweep
-    from leakysm.experiments.sweep.worker import end_with_parent
+    from leakysm.experiments.sweep import pools
+    from leakysm.experiments.sweep.worker import begin_worker
     from leakysm.verify.vectors import make, stored
     from leakysm.verify.vectors.checks import check_files
 
-    def forked(jobs: int) -> sweep.Pool:
+    def forked(jobs: int) -> pools.Pool:
         context = multiprocessing.get_context("fork")
-        return sweep.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent), jobs)
+        return pools.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
 
-    sweep.local_pool = forked
+    pools.local_pool = forked
     if words[0] == "vectors":
         operations = Path(words[words.index("--data") + 1]) / stored.OPERATIONS
         make.operation_groups = lambda: stored.read(operations)
-        make.nets.groups = lambda before: (before, [])
+        make.nets.groups = lambda before, *engine: (before, [])
         make.check_files = lambda where: check_files(where, dict.fromkeys((stored.OPERATIONS, stored.NETS), 0))
 
 

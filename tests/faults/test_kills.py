@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +41,6 @@ def test_many_kills_lose_nothing(commands: Commands, seed: int) -> None:
     kill_at_random(commands, kills=50, seed=seed)
 
 
-@pytest.mark.xfail(strict=True, reason="a signal ends the run at once: the steps since the last checkpoint are lost")
 @pytest.mark.parametrize(("kind", "status"), [("interrupt", 130), ("terminate", 143), ("hang up", 129)])
 def test_a_stopped_run_keeps_its_steps(commands: Commands, kind: str, status: int) -> None:
     """The signal comes while the third row of metrics.csv is written, before the first checkpoint is due."""
@@ -85,3 +85,29 @@ def test_stopped_while_it_imports_it_leaves_no_traceback() -> None:
     assert ended.returncode == 130
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.splitlines()) <= 1
+
+
+TWICE = """
+import os, signal, sys
+from leakysm.training.trainer import Trainer
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def step(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("it went on")
+
+Trainer.step = step
+sys.argv = ["leakysm", "train", "--episodes", "3", "--way", "2", "--query", "1", "--out", "run"]
+from leakysm_cli.main import main
+main()
+"""
+
+
+def test_a_second_signal_ends_it_in_the_midst_of_a_step(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (
+        130,
+        "Stopped at episode 0. Continue: leakysm train --out run --resume\n",
+    )

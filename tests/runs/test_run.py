@@ -18,7 +18,7 @@ import leakysm as lk
 from leakysm.data import Dataset
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import CheckFailed, UserError
-from leakysm.runs import Progress, RunFolder, TrainConfig, load_checkpoint, restore, train
+from leakysm.runs import Progress, RunFolder, Stopped, TrainConfig, load_checkpoint, restore, train
 from leakysm.runs.checkpoint import save_checkpoint
 from leakysm.runs.folder import FILES
 from leakysm.runs.results import read_summary
@@ -249,6 +249,24 @@ def test_weights_from_elsewhere_are_restored_though_no_episode_was_trained(finis
     save_checkpoint(tmp_path / "checkpoint-last.h5", replace(last, episode=0, optimizer={"steps": np.asarray(0)}))
     restored = restore(tmp_path, lk.backend("numpy"))
     assert (restored.path.name, restored.finished) == ("checkpoint-last.h5", False)
+
+
+@pytest.mark.parametrize("episode", range(8))
+def test_a_run_that_was_asked_to_stop_ends_with_the_same_bits(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path, episode: int
+) -> None:
+    """Between two checkpoints, at one, before the first step and during the test."""
+    steps = min(episode, config().episodes)
+    asked = iter([False] * episode + [True])
+    with pytest.raises(Stopped) as stopped:
+        train(config(), data=data, out=tmp_path, stop=lambda: next(asked, True))
+    assert stopped.value.episode == RunFolder(tmp_path).reached() == steps
+    assert len((tmp_path / "metrics.csv").read_bytes().splitlines()) == 1 + steps
+    train(config(), data=data, out=tmp_path, resume=True)
+    kept = set(FILES.values()) - {"timing.csv", "environment.json"}
+    assert {n: c for n, c in contents(tmp_path).items() if n in kept} == {
+        n: c for n, c in contents(finished.path).items() if n in kept
+    }
 
 
 @pytest.mark.parametrize("changed", [{"threads": 2}, {"data": "/moved"}])

@@ -26,10 +26,15 @@ changes = st.fixed_dictionaries(
         "test_way": st.lists(st.integers(2, 1000), min_size=1, max_size=4, unique=True).map(tuple),
         "learning_rate": st.floats(min_value=0, allow_infinity=False, exclude_min=True),
         "seed": st.integers(0, 2**63 - 1),
-        "threads": st.none() | st.integers(1, 64),
         "per": st.sampled_from(["pair", "coordinate"]),
     },
 )
+
+
+def test_the_number_of_threads_is_the_machines(tmp_path: Path, config: Make) -> None:
+    assert config(threads=3).to_toml() == config(threads=None).to_toml()
+    (tmp_path / "older.toml").write_text(f"{config().to_toml()}threads = 3\n")
+    assert TrainConfig(**read_settings(tmp_path / "older.toml")) == config(threads=3)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -279,3 +279,12 @@ def test_vectors_are_not_compared_with_nothing(run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["list", "check"])
 def test_an_unknown_operation_of_vectors_is_bad_use(run, command: str) -> None:
     assert run("vectors", command, "--operation", "relus").exit_code == 2
+
+
+def test_vectors_are_put_into_no_folder_of_something_else(run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    for words in (("make", "--out", tmp_path), ("export", tmp_path, "--operation", "relu")):
+        result = run("vectors", *words)
+        assert result.exit_code == 2
+        assert "holds something else (notes.txt)" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from leakysm import plots
 from leakysm.experiments.compare.comparison import Comparison, Form
+from leakysm.experiments.finished import read_finished_metrics
 from leakysm.experiments.intervals import with_interval
 from leakysm.experiments.student import LEAST
 from leakysm.runs import RunFolder
-from leakysm.runs.curves import read_metrics, smoothed
+from leakysm.runs.curves import smoothed
 from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
@@ -70,7 +71,7 @@ def without_metrics(comparison: Comparison) -> list[str]:
 
 def learning_curves(comparison: Comparison) -> bytes:
     """Training accuracy (moving mean), and validation accuracy where the data has a validation split. A PNG file."""
-    read = {key: read_metrics(RunFolder(run.path).metrics) for key, run in comparison.runs.items()}
+    read = {key: read_finished_metrics(run.path) for key, run in comparison.runs.items()}
     validated = all(np.isfinite(rows["validation_accuracy"]).any() for rows in read.values())
     figure, axes = plots.new_figure(1, 1 + validated)
     for number, label in enumerate(comparison.labels):

@@ -16,12 +16,18 @@ Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # t
 
 
 def train_all(
-    configs: Mapping[str, TrainConfig], seeds: Sequence[int], data: Dataset, out: Path, shown: Shown
+    configs: Mapping[str, TrainConfig],
+    seeds: Sequence[int],
+    data: Dataset,
+    out: Path,
+    shown: Shown,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[FinishedRun]:
     """The finished runs, one for each setting and seed, in the order of the seeds. A run that was cut off is resumed.
 
-    shown: opens the display of a run's progress. UserError if a folder holds another run. CheckFailed, naming setting
-    and seed, if a loss is not finite.
+    shown: opens the display of a run's progress. stop: asked after every episode; once it is true, the run's checkpoint
+    is written, and Stopped raised. UserError if a folder holds another run. CheckFailed, naming setting and seed, if a
+    loss is not finite.
     """
     runs = []
     work = [(label, replace(config, seed=seed)) for seed in seeds for label, config in configs.items()]
@@ -30,7 +36,7 @@ def train_all(
         if not is_finished(path, config):
             with shown(f"run {number} of {len(work)}: {label}, seed {config.seed}") as report:
                 try:
-                    train(config, data=data, out=path, resume=True, report=report)
+                    train(config, data=data, out=path, resume=True, report=report, stop=stop)
                 except CheckFailed as error:
                     raise CheckFailed(f"{label}, seed {config.seed}: {error}") from None
         runs.append(read_run(path))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from leakysm.errors import UserError
-from leakysm.experiments.sweep.worker import end_with_parent
+from leakysm.experiments.sweep.worker import begin_worker
 
 SILENCE = 10  # seconds that a scheduler may take to answer
 
@@ -28,7 +28,7 @@ class Pool:
 def local_pool(jobs: int) -> Pool:
     """`jobs` processes of this machine."""
     context = multiprocessing.get_context("spawn")  # a forked copy of a process with threads may hang
-    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent), jobs)
+    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
 
 
 @contextmanager

@@ -39,17 +39,24 @@ class State:
 States = Mapping[Point, State]
 
 
-def run_all(points: Iterable[Point], out: Path, pool: Pool, watch: Callable[[States], None]) -> dict[Point, State]:
+def run_all(
+    points: Iterable[Point],
+    out: Path,
+    pool: Pool,
+    watch: Callable[[States], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[Point, State]:
     """Run every point that is not finished yet; returns the states of all.
 
     One failed run does not stop the others. A run whose worker process dies is started ATTEMPTS times in all. The same
-    call again continues with what is left. `watch` is called with the states about once a second.
+    call again continues with what is left. `watch` is called with the states about once a second, and `stop` is asked:
+    once it is true, the runs write a checkpoint, and KeyboardInterrupt is raised.
     """
     states = {point: _state_on_disk(point, out) for point in points}
     waiting = deque(point for point, state in states.items() if state.status == WAITING)
     deaths: Counter[Point] = Counter()
     while waiting:
-        lost = _run_until_broken(waiting, states, out, pool, watch)
+        lost = _run_until_broken(waiting, states, out, pool, watch, stop)
         for point in lost:
             deaths[point] += 1
             if deaths[point] < ATTEMPTS:
@@ -70,7 +77,12 @@ def _state_on_disk(point: Point, out: Path) -> State:
 
 
 def _run_until_broken(
-    waiting: deque[Point], states: dict[Point, State], out: Path, pool: Pool, watch: Callable[[States], None]
+    waiting: deque[Point],
+    states: dict[Point, State],
+    out: Path,
+    pool: Pool,
+    watch: Callable[[States], None],
+    stop: Callable[[], bool],
 ) -> list[Point]:
     """Run what is waiting; if the executor breaks, return the runs that were lost with it."""
     running: dict[Future[str | None], Point] = {}
@@ -81,6 +93,8 @@ def _run_until_broken(
                 running[executor.submit(run_one, point.config, str(out / point.folder))] = point
                 states[point] = State(RUNNING)
             watch(states)
+            if stop():
+                raise KeyboardInterrupt
             done, _ = wait(running, timeout=SECONDS, return_when=FIRST_COMPLETED)
             lost = []
             for future in done:
@@ -110,15 +124,30 @@ def _state_of(done: Future[str | None]) -> State | None:
 
 @contextmanager
 def _executor(pool: Pool) -> Iterator[Executor]:
-    """An executor of the pool, closed at the end; after an exception (Ctrl-C) without waiting for the runs."""
+    """An executor of the pool, closed at the end.
+
+    After an exception, Ctrl-C say, its local processes are asked to stop, which they do after a step and a checkpoint.
+    After a second one they are killed.
+    """
     others = {process.pid for process in multiprocessing.active_children()}
     executor = pool.opened()
     try:
         yield executor
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():  # of a local executor; their runs can be resumed
-            if process.pid not in others:
-                process.terminate()
+        _end([process for process in multiprocessing.active_children() if process.pid not in others])
         raise
     executor.shutdown()
+
+
+def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
+    """Ask them to end, and wait; kill them if that is interrupted."""
+    processes = list(processes)
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            process.kill()  # does nothing to one that has ended

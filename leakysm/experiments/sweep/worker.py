@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 
 from leakysm.errors import LeakysmError
 from leakysm.experiments.finished import is_finished
 from leakysm.locks import locked
-from leakysm.runs import RunFolder, TrainConfig, train
+from leakysm.runs import RunFolder, Stopped, TrainConfig, train
 from leakysm.runs.resolve import Loader
 
 FAILURE = "failure.txt"
 load = Loader(most=2)  # the runs of a worker process share their images
+asked_to_stop = threading.Event()
+
+
+def begin_worker() -> None:
+    """In a new worker process of this machine: SIGTERM lets it finish a step; a terminal's Ctrl-C is its parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: asked_to_stop.set())
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_with_parent()
 
 
 def end_with_parent() -> None:
@@ -32,15 +43,19 @@ def end_with_parent() -> None:
 def run_one(config: TrainConfig, path: str) -> str | None:
     """Train into the folder `path`, or resume the run that was cut off there. None, or in one line why it failed.
 
-    A finished run is left as it is. While another process trains in the folder, this one waits.
+    A finished run is left as it is. While another process trains in the folder, this one waits. Stopped, if the worker
+    is asked to stop.
     """
     folder = RunFolder(path)
+    stop = asked_to_stop.is_set
+    if stop():
+        raise Stopped(0)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         with locked(folder.path / ".lock", wait=True):
             (folder.path / FAILURE).unlink(missing_ok=True)
             if not is_finished(folder.path, config):
-                train(config, data=load(config.settings()), out=path, resume=True)
+                train(config, data=load(config.settings()), out=path, resume=True, stop=stop)
     except LeakysmError as error:
         return _failed(folder, " ".join(str(error).split()))
     except Exception as error:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.files import write_atomically
+from leakysm.files import write_new
+from leakysm.ops.registry import OPERATIONS
 from leakysm.small_texts import parse_json
 from leakysm.verify.vectors.stored import FORMAT, SCALARS, Group
 
@@ -27,15 +28,24 @@ def export(groups: Groups, output: Path, version: str, kind: str | None = None) 
     """
     ending = file_ending(output, kind)
     if ending:
-        write_atomically(output, ENDINGS[ending](groups, version))
+        write_new(output, ENDINGS[ending](groups, version))
         return [output]
     ending = KINDS[kind or "json"]
     output.mkdir(parents=True, exist_ok=True)
+    _require_own(output)
     written = []
     for name, part in _parts(groups):
         written.append(output / f"{name}{ending}")
-        write_atomically(written[-1], ENDINGS[ending](part, version))
+        write_new(written[-1], ENDINGS[ending](part, version))
     return written
+
+
+def _require_own(folder: Path) -> None:
+    """UserError if the folder holds anything but exported vectors of operations or whole nets."""
+    for path in sorted(folder.iterdir()):
+        name = next((path.name.removesuffix(ending) for ending in KINDS.values() if path.name.endswith(ending)), None)
+        if path.name[0] != "." and name not in OPERATIONS and not (name or "").startswith("conv4-"):
+            raise UserError(f"{folder} holds something else ({path.name}); name an empty folder, or a new one")
 
 
 def file_ending(output: Path, kind: str | None) -> str | None:

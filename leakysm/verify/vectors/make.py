@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.errors import CheckFailed
+from leakysm.errors import CheckFailed, UserError
 from leakysm.strict_json import json_text
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.engine import Engine
@@ -29,6 +29,7 @@ from leakysm.verify.vectors.parameters import plain
 from leakysm.verify.vectors.stored import NETS, OPERATIONS, Group
 
 FILES = ("float32", "float64")  # the dtypes that the files are made for
+FILES_MADE = (OPERATIONS, NETS)
 HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at most eps / 2 of the scale
 
 
@@ -109,6 +110,7 @@ def make(
     named, shipped = shipped is not None, shipped or stored.folder()
     if named or (shipped / stored.MANIFEST).is_file():
         check_files(shipped)
+    _require_own(out)
     progress(0, 2)
     operations = operation_groups()
     progress(1, 2)
@@ -132,11 +134,21 @@ def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major:
             f"{len(remade.changed)} reference vectors would change and {len(remade.missing)} disappear ({names}); "
             f"none is expected to: mend the oracle or the case, or make a major version with --major"
         )
+    _require_own(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, groups in files.items():
         stored.write(out / name, groups)
     stored.write_manifest(out, manifest(out, files, _next_version(str(before["version"]), remade)))
     return remade
+
+
+def _require_own(out: Path) -> None:
+    """UserError unless the folder is empty, new, or one of vectors: then its files are replaced."""
+    if not out.is_dir() or (out / stored.MANIFEST).is_file():
+        return
+    other = next((path for path in sorted(out.iterdir()) if path.name[0] != "." and path.name not in FILES_MADE), None)
+    if other:
+        raise UserError(f"{out} holds something else ({other.name}); give --out an empty folder, or a new one")
 
 
 def _read_if_there(path: Path) -> dict[str, Group]:

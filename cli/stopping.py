@@ -1,0 +1,67 @@
+"""Stopping a command: the first Ctrl-C lets a training step finish, the second ends the command at once.
+
+SIGTERM and SIGHUP count as Ctrl-C does. The exit status is 128 and the signal's number.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from leakysm_cli.start import end
+
+
+@dataclass
+class Request:
+    """What was asked for. number: of the last signal, 0 before any. patient: the command looks at `asked` by itself.
+
+    ending: the command is on its way out, so a further signal ends it at once. words: the command's own.
+    """
+
+    number: int = 0
+    patient: bool = False
+    asked: bool = False
+    ending: bool = False
+    words: list[str] = field(default_factory=list)
+
+    def answer(self, number: int, frame: types.FrameType | None) -> None:
+        """Take a signal. KeyboardInterrupt unless the command is patient, and this is the first."""
+        if self.ending:
+            end(number, frame)
+        self.number = number
+        if self.patient and not self.asked:
+            self.asked = True
+            return
+        self.ending = True
+        raise KeyboardInterrupt
+
+    def status(self, code: int) -> int:
+        """The exit status of a command that would end with `code`; from here on a signal ends the process at once."""
+        self.ending = True
+        return 128 + self.number if code == 130 and self.number else code
+
+
+request = Request()
+
+
+@contextmanager
+def patience() -> Iterator[Callable[[], bool]]:
+    """While this is open the first signal only makes the given function true; the command then stops by itself."""
+    request.patient = True
+    try:
+        yield lambda: request.asked
+    finally:
+        request.patient = False
+
+
+def same_command(**options: str) -> str:
+    """The command line that runs now, for a shell, with these options where it has them not; "" is a flag's value."""
+    from shlex import join
+
+    words = list(request.words)
+    for name, value in options.items():
+        if not any(word.partition("=")[0] == f"--{name}" for word in words):
+            words += [f"--{name}", value] if value else [f"--{name}"]
+    return join(["leakysm", *words])

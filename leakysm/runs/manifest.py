@@ -1,0 +1,61 @@
+"""manifest.json: the SHA-256 of the files of a finished run, written last. A run without one is believed as it is."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from leakysm.errors import UserError
+from leakysm.files import opened, read_file
+from leakysm.runs.folder import RunFolder
+from leakysm.small_texts import parse_json
+
+LISTED = ("config", "metrics", "last", "best", "test_episodes", "summary")  # timing, environment, picture: for people
+LARGEST = 1 << 16  # bytes of manifest.json
+LARGEST_FILE = 1 << 32  # bytes
+MEND = "put back the run's own files, or train again into another folder"
+
+
+def write_manifest(folder: RunFolder) -> None:
+    """List every file of the run that is there. UserError if one cannot be read, or the disk does not take the list."""
+    paths = [getattr(folder, purpose) for purpose in LISTED]
+    files = {path.name: _sha256(path) for path in paths if path.exists()}
+    folder.write_json(folder.manifest, {"format": 1, "files": files})
+
+
+def remove_manifest(folder: RunFolder) -> None:
+    """Take the list away before a file changes, so that a kill leaves a run without one and none with a wrong one."""
+    folder.manifest.unlink(missing_ok=True)
+
+
+def require_listed(folder: RunFolder, *purposes: str) -> None:
+    """UserError unless these files of the run have the SHA-256 that manifest.json lists for them, if there is one."""
+    if not folder.manifest.exists():
+        return
+    listed = _listed(folder.manifest)
+    for path in (getattr(folder, purpose) for purpose in purposes):
+        digest = _sha256(path)
+        if listed.get(path.name) != digest:
+            raise UserError(
+                f"{path} was altered: its SHA-256 is {digest[:12]}..., {folder.manifest.name} lists "
+                f"{str(listed.get(path.name))[:12]}...; {MEND}"
+            )
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    """The digests by the files' names. UserError if this is no manifest of a run."""
+    try:
+        files = parse_json(read_file(path, most=LARGEST, mend=MEND))["files"]
+        if isinstance(files, dict):
+            return files
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise UserError(f"{path} is damaged; the list of a run's files is expected: {MEND}")
+
+
+def _sha256(path: Path) -> str:
+    with opened(path, most=LARGEST_FILE, mend=MEND) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
