@@ -31,7 +31,7 @@ from leakysm_cli import (
     verify,
 )
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
-from leakysm_cli.start import listen
+from leakysm_cli.signals import listen
 from leakysm_cli.stopping import request
 
 from leakysm.errors import LeakysmError

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from leakysm_cli.start import end
+from leakysm_cli.signals import end
 
 
 @dataclass
