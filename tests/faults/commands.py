@@ -34,7 +34,7 @@ checkpoint_every = 1
 [grid]
 seed = [0, 1]
 """
-CHANGING = ("timing.csv",)  # seconds, which no two runs share
+CHANGING = ("timing.csv", "environment.json")  # seconds and the number of threads, which are of one process
 
 
 def run_words(words: list[str], plan: str | None = None) -> None:
