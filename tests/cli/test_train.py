@@ -252,7 +252,7 @@ def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., Co
         (["--test-way", "2"], "test_way is [2, 2]: 2 is given twice"),
         (["--split", "lake"], "split is given, but folder has no choice of splits"),
         (["--data", "nowhere"], "nowhere: no such file or folder"),
-        (["--config", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["--config", "nowhere.toml"], "nowhere.toml does not exist"),
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_no_folder(

@@ -41,7 +41,10 @@ def read_expected(text: str) -> list[ExpectedFailure]:
 
 def read_expected_file(path: Path) -> list[ExpectedFailure]:
     """The expected failures that a file lists. UserError if it cannot be read, or for a line without reason."""
-    content = read_file(path, most=LARGEST, mend="name a readable file of expected failures")
+    try:
+        content = read_file(path, most=LARGEST, mend="name a readable file")
+    except UserError as error:
+        raise UserError(f"expected failures, {error}") from None
     try:
         return read_expected(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
