@@ -107,6 +107,7 @@ def test_the_other_choice_at_a_kink_is_right_too(reader: Reader, groups: dict[st
     export({name: swapped}, file, "2.0.0")
     assert reader.run(file).returncode == 0
     swapped.arrays = {path: array for path, array in swapped.arrays.items() if not path.startswith("alternatives/")}
+    file.unlink()
     export({name: swapped}, file, "2.0.0")
     assert reader.run(file).returncode == 1
 
@@ -123,6 +124,7 @@ def test_any_value_of_an_interval_is_right(reader: Reader, groups: dict[str, Gro
         other = {"expected": true[None][:0], "least": true - 1, "most": true + 1}
         other |= {key: groups[name].arrays[f"vjp/dx/{key}"] for key in ("scale", "under")}
         case.arrays |= {f"alternatives/{dtype}/dx/{key}": array for key, array in other.items()}
+    (reader.where / wrong).unlink()
     export({name: case}, reader.where / wrong, "2.0.0")
     assert reader.run(reader.where / wrong).returncode == 0
 
