@@ -60,8 +60,8 @@ def cached(
     """What `build` makes from sources with this checksum, and its digest; read back if it was made before."""
     key = digest_of(f"format {_FORMAT}", name, checksum)
     file = cache_folder(folder) / f"{name}-{key[:16]}.h5"
-    kept = _read(file)
-    if kept is not None and not _anew.get():
+    kept = None if _anew.get() else _read(file)
+    if kept is not None:
         return kept
     splits = build()
     digest = splits_digest(splits)

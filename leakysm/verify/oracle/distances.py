@@ -86,23 +86,22 @@ class SquaredEuclidean:
         return None
 
 
-class LeakySquaredEuclidean(SquaredEuclidean):
-    """g(d) with g(d) = d if d <= t, else t + s (d - t): of the distance, or of each square before the sum.
+class RestrictedSquaredEuclidean(SquaredEuclidean):
+    """r(d) of the distance of a pair, or the sum of r over the squares of coordinates.
 
-    The terms of the leaky branch are t, s d and s t; a distance below the threshold is its own scale.
-    The derivative takes the left branch at the kink.
+    A subclass sets `restricted` and `restricted_scale` by `_set`, and `derivative` to r'(argument), elementwise.
     """
 
-    def __init__(self, x: Any, c: Any, *, threshold: float, slope: float, per: str = "pair"):
+    derivative: Array
+
+    def __init__(self, x: Any, c: Any, *, per: str):
         super().__init__(x, c)
-        self.t, self.s, self.per = number(threshold), number(slope), per
+        self.per = per
         self.argument = self.distance if per == "pair" else self.squares
-        self.within = np.asarray(self.argument <= self.t, dtype=bool)
-        t = self.t if np.isfinite(threshold) else ZERO  # no element is above an infinite threshold
-        restricted = where(self.within, self.argument, t + self.s * (self.argument - t))
-        terms = where(self.within, self.argument, t + self.s * (self.argument + t))
-        self.restricted = restricted if per == "pair" else total(restricted, -1)
-        self.restricted_scale = terms if per == "pair" else total(terms, -1)
+
+    def _set(self, value: Array, scale: Array) -> None:
+        self.restricted = value if self.per == "pair" else total(value, -1)
+        self.restricted_scale = scale if self.per == "pair" else total(scale, -1)
 
     @property
     def value(self) -> Array:
@@ -113,18 +112,35 @@ class LeakySquaredEuclidean(SquaredEuclidean):
         return self.restricted_scale
 
     @property
-    def reach(self) -> Array:
-        unrestricted = self.distance if self.per == "pair" else largest(self.squares, -1)
-        return np.maximum(unrestricted, self.restricted_scale)
-
-    @property
     def under(self) -> float:
-        """A square for each coordinate, and s (d - t) and s t: once, or for each coordinate."""
+        """A square for each coordinate, and two steps of r: once, or for each coordinate."""
         return float(self.terms + 2 if self.per == "pair" else 3 * self.terms)
 
     def factor(self) -> Array:
-        chosen = where(self.within, ONE, self.s)
-        return chosen[..., None] if self.per == "pair" else chosen
+        return self.derivative[..., None] if self.per == "pair" else self.derivative
+
+
+class LeakySquaredEuclidean(RestrictedSquaredEuclidean):
+    """g(d) with g(d) = d if d <= t, else t + s (d - t): of the distance, or of each square before the sum.
+
+    The terms of the leaky branch are t, s d and s t; a distance below the threshold is its own scale.
+    The derivative takes the left branch at the kink.
+    """
+
+    def __init__(self, x: Any, c: Any, *, threshold: float, slope: float, per: str = "pair"):
+        super().__init__(x, c, per=per)
+        self.t, self.s = number(threshold), number(slope)
+        self.within = np.asarray(self.argument <= self.t, dtype=bool)
+        t = self.t if np.isfinite(threshold) else ZERO  # no element is above an infinite threshold
+        restricted = where(self.within, self.argument, t + self.s * (self.argument - t))
+        terms = where(self.within, self.argument, t + self.s * (self.argument + t))
+        self._set(restricted, terms)
+        self.derivative = where(self.within, ONE, self.s)
+
+    @property
+    def reach(self) -> Array:
+        unrestricted = self.distance if self.per == "pair" else largest(self.squares, -1)
+        return np.maximum(unrestricted, self.restricted_scale)
 
     def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
         scale = self.argument

@@ -20,41 +20,24 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.oracle.choices import Doubt
-from leakysm.verify.oracle.distances import Jacobian, LeakySquaredEuclidean, SquaredEuclidean
-from leakysm.verify.precise import ONE, Array, log1p, number, sqrt, total, where
+from leakysm.verify.oracle.distances import Jacobian, LeakySquaredEuclidean, RestrictedSquaredEuclidean
+from leakysm.verify.precise import ONE, Array, log1p, number, sqrt, where
 
 
-class Curved(SquaredEuclidean):
+class Curved(RestrictedSquaredEuclidean):
     """r(d) of a smooth restriction. A subclass works out `parts(d)`: r(d), its scale and r'(d), elementwise.
 
     width: the distance at which r bends; |r''| is at most 1 / width.
     """
 
     def __init__(self, x: Any, c: Any, *, width: float, per: str):
-        super().__init__(x, c)
-        self.width, self.per = number(width), per
-        value, scale, self.derivative = self.parts(self.distance if per == "pair" else self.squares)
-        self.restricted = value if per == "pair" else total(value, -1)
-        self.restricted_scale = scale if per == "pair" else total(scale, -1)
+        super().__init__(x, c, per=per)
+        self.width = number(width)
+        value, scale, self.derivative = self.parts(self.argument)
+        self._set(value, scale)
 
     def parts(self, d: Array) -> tuple[Array, Array, Array]:
         raise NotImplementedError
-
-    @property
-    def value(self) -> Array:
-        return self.restricted
-
-    @property
-    def scale(self) -> Array:
-        return self.restricted_scale
-
-    @property
-    def under(self) -> float:
-        """A square for each coordinate, and two steps of r: once, or for each coordinate."""
-        return float(self.terms + 2 if self.per == "pair" else 3 * self.terms)
-
-    def factor(self) -> Array:
-        return self.derivative[..., None] if self.per == "pair" else self.derivative
 
     def jacobian(self) -> Jacobian:
         """r' and dy may be multiplied first, and then by 2 (x - c)."""

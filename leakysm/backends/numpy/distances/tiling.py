@@ -6,13 +6,24 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class SumTiling:
-    """Of squared distances.
+class SharedTiling:
+    """Tiles that threads share. alone: differences below which one thread is faster. threads: at most so many."""
+
+    alone: int = 4_000_000
+    threads: int = 5
+
+    def threads_for(self, differences: int) -> int:
+        """How many threads work on N M D differences, at most."""
+        return self.threads if differences > self.alone else 1
+
+
+@dataclass(frozen=True)
+class SumTiling(SharedTiling):
+    """The tiles of squared distances; a thread needs 8 MB.
 
     coordinates: of a tile's points, one way. shortest, longest: points of a tile, each way. depth: coordinates that are
     multiplied at a time in float32; split_depth: in float64, whose passes over the points are to be long. gathered:
-    values of pairs that are summed from differences at a time. alone: differences below which one thread is faster.
-    threads: at most so many, as each needs 8 MB.
+    values of pairs that are summed from differences at a time.
     """
 
     coordinates: int = 155_000
@@ -21,39 +32,26 @@ class SumTiling:
     depth: int = 512
     split_depth: int = 1024
     gathered: int = 1 << 17
-    alone: int = 4_000_000
-    threads: int = 5
-
-    def threads_for(self, differences: int) -> int:
-        """How many threads work on N M D differences, at most."""
-        return self.threads if differences > self.alone else 1
 
 
 @dataclass(frozen=True)
-class GradientTiling:
-    """Of weighted sums of differences.
+class GradientTiling(SharedTiling):
+    """The tiles of weighted sums of differences; a thread needs 12 MB, with the buffers of the distances.
 
     points: of a tile, and of the other side that are multiplied at a time. coordinates: of a tile's points, both ways;
     there are to be few tiles, as threads wait for one another in every call. sample: points of the other side that
-    bound an element from below. gathered: terms of uncertain elements that are summed at a time. alone: terms below
-    which one thread is faster. threads: at most so many, as each needs 12 MB, with the buffers of the distances.
+    bound an element from below. gathered: terms of uncertain elements that are summed at a time.
     """
 
     points: int = 320
     coordinates: int = 1 << 17
     sample: int = 32
     gathered: int = 1 << 17
-    alone: int = 4_000_000
-    threads: int = 5
-
-    def threads_for(self, differences: int) -> int:
-        """How many threads work on N M D differences, at most."""
-        return self.threads if differences > self.alone else 1
 
 
 @dataclass(frozen=True)
 class CoordinateTiling:
-    """Of sums over restricted coordinates.
+    """The tiles of sums over restricted coordinates.
 
     differences: of a tile. depth: its coordinates, at most. across: its points of the other side, at most.
     """
@@ -65,7 +63,7 @@ class CoordinateTiling:
 
 @dataclass(frozen=True)
 class Tiling:
-    """Of everything in this folder that is cut in more than one way."""
+    """How everything in this folder is cut that can be cut in more than one way."""
 
     sums: SumTiling = field(default_factory=SumTiling)
     gradients: GradientTiling = field(default_factory=GradientTiling)
