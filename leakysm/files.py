@@ -20,6 +20,7 @@ from leakysm.errors import UserError
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
 PIECE = 1 << 20
+SPARE, RATIO = 1 << 26, 32  # bytes that a file may hold when it is unpacked: SPARE, and RATIO for each of its own
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the name of a file that takes another when it is whole
 LOCKS = os.name == "posix"  # whether a locked file can be read by others, and renamed
 

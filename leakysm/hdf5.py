@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5z
 
+from leakysm.files import RATIO, SPARE
+
 DEEPEST = 8  # groups in groups
 MOST_OBJECTS = 200_000
 LARGEST_ATTRIBUTE = 1 << 16  # bytes
-SPARE = 1 << 26  # bytes that any file may hold
-RATIO = 32  # beyond them: bytes of the arrays for each byte of the file
 NUMBERS = "biufc"
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}  # others load a library
 

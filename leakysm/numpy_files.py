@@ -13,10 +13,11 @@ import zipfile
 
 import numpy as np
 
+from leakysm.files import RATIO, SPARE
+
 MAGIC = b"\x93NUMPY"
 LARGEST_HEADER = 1 << 14  # bytes
 DEEPEST = 20  # brackets in a header
-SPARE, RATIO = 1 << 26, 32  # bytes that an npz file may inflate to: SPARE, and RATIO for each byte of the file
 
 
 class NumpyFileError(ValueError):

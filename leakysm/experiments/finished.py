@@ -45,7 +45,7 @@ def read_run(path: Path | str) -> FinishedRun:
     stated = summary.get("data_digest", "")
     without_weights = stated and not folder.tested().exists()  # as a published run may be
     digest = stated if without_weights else folder.checkpoint(folder.tested(), config).data_digest
-    tests = [with_episodes(folder.test_episodes, test) for test in tests]
+    tests = with_episodes(folder.test_episodes, tests)
     _require_every_test(folder, config, tests)
     require_listed(folder, "config", "summary", "test_episodes")
     return FinishedRun(folder.path, config, digest, tuple(tests))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, printable, read_file, remove_leftovers, write_atomically
+from leakysm.files import create_atomically, printable, read_file, write_atomically
 from leakysm.locks import locked
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
@@ -87,7 +87,6 @@ class RunFolder:
                 raise UserError(
                     f"{self.path}: another process is training this run; wait for it, or choose another --out"
                 )
-            remove_leftovers(self.path)
             yield
 
     def checkpoint(self, path: Path, config: TrainConfig) -> Checkpoint:

@@ -30,16 +30,14 @@ def keep_test(folder: RunFolder, new: TestResult, data_digest: str) -> None:
     """
     with folder.alone():
         summary, tests = read_summary(folder.summary)
-        kept = []
         for test in tests:
-            if test.name != new.name:
-                kept.append(with_episodes(folder.test_episodes, test))
-            elif test.form != new.form:
+            if test.name == new.name and test.form != new.form:
                 raise UserError(
                     f"{folder.summary} already holds {test.name} with {test.query} queries and {test.episodes} "
                     "episodes; test by those, or leave --keep out"
                 )
-        kept.append(new)
+        others = [test for test in tests if test.name != new.name]
+        kept = [*with_episodes(folder.test_episodes, others), new]
         require_listed(folder, "summary", "test_episodes")
         remove_manifest(folder)
         write_test_episodes(folder.test_episodes, kept)  # before the summary, which must not name what is missing

@@ -81,9 +81,13 @@ def write_test_episodes(path: Path, tests: Iterable[TestResult]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def with_episodes(path: Path, test: TestResult) -> TestResult:
-    """The test with each episode's accuracy, from test-episodes.h5. UserError if the file does not hold them all."""
+def with_episodes(path: Path, tests: Iterable[TestResult]) -> list[TestResult]:
+    """The tests with each episode's accuracy, from test-episodes.h5. UserError if the file does not hold them all."""
     content = read_file(path, most=LARGEST_EPISODES, mend="put it back, or train again into another folder")
+    return [_with_episodes(path, content, test) for test in tests]
+
+
+def _with_episodes(path: Path, content: bytes, test: TestResult) -> TestResult:
     try:
         file = read_hdf5(content, only=(test.name,))
         per_episode = file.data(test.name).astype(np.float64)

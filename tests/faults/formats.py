@@ -86,7 +86,7 @@ def begin_half(folder: Path) -> None:
 
 
 def _read_run(folder: Path) -> Any:
-    """As `compare` reads it."""
+    """What `compare` reads of a run."""
     from leakysm.experiments.finished import read_run
 
     run = read_run(folder)
@@ -94,7 +94,7 @@ def _read_run(folder: Path) -> Any:
 
 
 def _restored(folder: Path) -> Any:
-    """As `predict`, `evaluate` and `export` use it."""
+    """What `predict`, `evaluate` and `export` make of a run."""
     from leakysm.backends import backend
     from leakysm.exchange.torch_layout import to_torch
     from leakysm.exchange.weights import metadata
@@ -109,7 +109,7 @@ def _restored(folder: Path) -> Any:
 
 
 def _resumed(folder: Path) -> Any:
-    """As `train --resume` goes on with it."""
+    """What `train --resume` makes of a run."""
     from leakysm.runs import train
     from leakysm.runs.folder import RunFolder
 
@@ -155,7 +155,7 @@ def _cached(folder: Path) -> Any:
 
 
 def _read_cache(folder: Path) -> Any:
-    """As every command on the data set reads it; one that fails is made anew."""
+    """What a command reads of a cache; one that fails is made anew."""
     from leakysm.data import cache
 
     splits, digest = cache.cached("folder", "checksum", lambda: dict(_data().splits), folder)
@@ -199,7 +199,7 @@ def _pictures(folder: Path) -> Any:
 
 
 def _image(folder: Path) -> Any:
-    """As `predict` reads a user's own image."""
+    """What `predict` reads of a user's own image."""
     from leakysm.data.images import read_for_net
     from leakysm.data.inputs import InputFormat
 
@@ -314,7 +314,7 @@ def _begin_vectors(folder: Path) -> None:
 
 
 def _vectors(folder: Path) -> Any:
-    """As `vectors list`, `check` and `export` read them."""
+    """What `vectors list`, `check` and `export` read."""
     from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.checks import check_bytes, check_files
     from leakysm.verify.vectors.export import json_bytes

@@ -42,7 +42,7 @@ def test_nvcc_compiles(tmp_path, file, architecture):
 @pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("file", FILES)
 def test_nvrtc_compiles(file, products):
-    """As the engine does it: to machine code, with nothing spilled to local memory, with small numbers kept."""
+    """The engine's compiler makes machine code that spills nothing to local memory and keeps small numbers."""
     if products != "ORDINARY" and file != "convolution.cu":
         pytest.skip("the same kernels as with ordinary products")
     nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")

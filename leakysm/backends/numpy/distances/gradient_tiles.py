@@ -217,7 +217,7 @@ class SplitTiles(GradientTiles[Doubles]):
         return self._once(side.name, place, halve)
 
     def _halves_of_weights(self, side: Side, place: Place) -> SplitWeights | None:
-        """Of a row of points by a run of the other side. None if they cannot be scaled."""
+        """The weights of a row of points by a run of the other side, in halves. None if they cannot be scaled."""
         name = "weights of " + side.name
 
         def halve() -> SplitWeights | None:
