@@ -158,7 +158,7 @@ def fetch(
     from leakysm.errors import UserError
 
     if dataset != "omniglot":
-        raise UserError(f"cannot fetch '{dataset}': only omniglot is published for download; give others with --data")
+        raise UserError(f"cannot fetch {dataset!r}: only omniglot can be downloaded; give others with --data")
     with _shown_transfer() as progress:
         files = fetch(
             out or cache_folder() / dataset,

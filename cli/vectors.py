@@ -25,14 +25,6 @@ _Folder = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
-def subcommand(context: typer.Context) -> None:
-    from leakysm.errors import UserError
-
-    if context.invoked_subcommand is None:
-        raise UserError("choose a subcommand: list, check, export or make; see leakysm vectors --help")
-
-
 @app.command("list", cls=SectionedCommand)
 def list_(
     operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,

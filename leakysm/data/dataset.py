@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.inputs import InputFormat
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 
 Images = NDArray[np.uint8]
 Report = Callable[[int, int], None]  # done, of how many
@@ -115,7 +115,7 @@ class Dataset:
                 f"add {self.folder / name} with a folder for each class"
             )
         if name not in self.splits:
-            raise UserError(f"{self.name} has no split '{name}': choose {', '.join(self.splits)}")
+            raise UserError(f"{self.name} has no split '{name}'; {suggestion(name, self.splits)}")
         return self.splits[name]
 
 

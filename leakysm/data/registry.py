@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leakysm.choices import DATASETS, SPLITS
 from leakysm.data.dataset import Dataset, Report
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 
 
 def load(
@@ -26,9 +26,9 @@ def load(
     UserError if the files are missing, damaged, or not what they should be.
     """
     if name not in DATASETS:
-        raise UserError(f"unknown data set '{name}': choose {', '.join(DATASETS)}")
+        raise UserError(f"unknown data set {name!r}; {suggestion(name, DATASETS)}")
     if split not in SPLITS:
-        raise UserError(f"unknown split '{split}': choose {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {split!r}; {suggestion(split, SPLITS)}")
     if name != "omniglot" and split != "lake":
         raise UserError(f"the split '{split}' is Omniglot's; leave --split out for {name}")
     if not 0 <= seed < 2**64:

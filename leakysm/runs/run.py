@@ -124,7 +124,8 @@ class _Run:
         if "val" not in self.data.splits:
             return None
         images = SplitImages(engine, self.data, "val")
-        check_episode(images.starts, *self._validation_form(images), split="val")
+        form = self._validation_form(images)
+        check_episode(images.starts, *form, split="val", names=self.data.split("val").names)
         return images
 
     def _validation_form(self, images: SplitImages) -> EpisodeForm:
