@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
-from leakysm_cli.progress import shown_count
+from leakysm_cli.progress import shown_count, shown_transfer
 
 if TYPE_CHECKING:
     from leakysm.data import Dataset
@@ -159,7 +157,7 @@ def fetch(
 
     if dataset != "omniglot":
         raise UserError(f"cannot fetch {dataset!r}: only omniglot can be downloaded; give others with --data")
-    with _shown_transfer() as progress:
+    with shown_transfer() as progress:
         files = fetch(
             out or cache_folder() / dataset,
             ARCHIVES + EXTRAS if everything else ARCHIVES,
@@ -223,22 +221,3 @@ def _description(data: Dataset) -> dict[str, object]:
             for name, one in data.splits.items()
         },
     }
-
-
-@contextmanager
-def _shown_transfer() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A progress bar for each archive, in bytes; none if the output is no terminal."""
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-
-        def report(archive: str, done: int, total: int | None) -> None:
-            if archive not in tasks:
-                tasks[archive] = bars.add_task(archive)
-            bars.update(tasks[archive], completed=done, total=total)
-
-        yield report

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.progress import shown_count
+from leakysm_cli.progress import shown_run
 
 if TYPE_CHECKING:
     from leakysm.runs import TestResult
@@ -80,7 +80,7 @@ def _require_form(**form: int | None) -> None:
 def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> TestResult:
     from leakysm.runs import evaluate_run
 
-    with shown_count("testing") as report:
+    with shown_run() as report:
         return evaluate_run(run, settings, **machine, report=report, keep=keep)
 
 
@@ -93,4 +93,5 @@ def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any
         if value is not None:
             option = "--" + name.removeprefix("test_")
             raise UserError(f"{option} is given, but the within-alphabet protocol fixes its tasks; leave it out")
-    return evaluate_within_alphabet(run, data=data, norm=norm, **machine)
+    with shown_run() as report:
+        return evaluate_within_alphabet(run, data=data, norm=norm, **machine, report=report)

@@ -11,7 +11,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import refuse_another_kind
 from leakysm_cli.output import print_json
-from leakysm_cli.progress import shown_count
+from leakysm_cli.progress import Lines, shown_count
 from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ def _report(result: SweepResult, out: Path, as_json: bool) -> None:
 
 @contextmanager
 def _shown(out: Path) -> Iterator[Callable[[States], None]]:
-    """Show the states of the runs on standard error: a line for each run that ends; on a terminal also a table."""
+    """Show the states of the runs on standard error: a line for each run that ends; on a terminal also a table of those
+    that run, elsewhere how many have ended, every half minute."""
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
+    console, lines = Console(stderr=True), Lines()
     told: set[Point] = set()
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
@@ -124,6 +125,8 @@ def _shown(out: Path) -> Iterator[Callable[[States], None]]:
                     live.console.print(f"{line}: {state.error}" if state.error else line, markup=False, soft_wrap=True)
             if console.is_terminal:
                 live.update(_table(states, out), refresh=True)
+            else:
+                lines.show("runs", len(told), len(states))
 
         yield watch
 

@@ -77,11 +77,12 @@ def check(
         raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
     groups = _groups(where, operation)
-    counts = check_files(where)
+    with shown_count("checking the files") as bar:
+        counts = check_files(where, progress=bar)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return
-    with shown_count("checking") as bar:
+    with shown_count("checking the engine") as bar:
         checked = check_engine(lk.backend(backend), groups, lk.Conv4, progress=bar)
     print_lines(checked.failures)
     verdict = (
@@ -113,6 +114,7 @@ def export(
     Example: leakysm vectors export vectors --operation cross_entropy
     """
     from leakysm_cli.output import print_lines
+    from leakysm_cli.progress import shown_count
 
     from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.export import export as write
@@ -121,7 +123,9 @@ def export(
 
     file_ending(output, format)
     groups = {case: upgraded(group) for case, group in _groups(data, operation).items()}
-    written = write(groups, output, str(stored.read_manifest(data or stored.folder())["version"]), format)
+    version = str(stored.read_manifest(data or stored.folder())["version"])
+    with shown_count("writing") as bar:
+        written = write(groups, output, version, format, progress=bar)
     print_lines([f"{path}: {path.stat().st_size} bytes" for path in written] if len(written) > 1 else [])
     print_lines([f"{output}: {len(groups)} cases"])
 

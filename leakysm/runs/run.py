@@ -33,8 +33,8 @@ VALIDATION_EPISODES = 200
 class Progress:
     """How far a run is.
 
-    phase: "train", "validate" or "test". done, total: episodes of the phase. loss, accuracy (percent): of the training
-    episode just done.
+    phase: "train", "validate" or "test", counted in episodes; "read" or "embed", counted in images or classes. loss,
+    accuracy (percent): of the training episode just done.
     """
 
     phase: str
@@ -173,7 +173,7 @@ class _Run:
     def _validate(self) -> float:
         assert self.validation
         return evaluate(
-            embed_split(self.trainer.net, self.validation, self.config.norm),
+            embed_split(self.trainer.net, self.validation, self.config.norm, report=self._embedded),
             self.trainer.metric,
             self._validation_form(self.validation),
             episodes=min(VALIDATION_EPISODES, self.config.test_episodes),
@@ -232,7 +232,7 @@ class _Run:
             )
         self.trainer.net.load_state(best.net)
         images = SplitImages(self.trainer.engine, self.data, "test")
-        embeddings = embed_split(self.trainer.net, images, self.config.norm)
+        embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded)
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation = best.best_accuracy if self.validation else None
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
@@ -253,6 +253,9 @@ class _Run:
             seed=self.config.seed,
             report=self._tested,
         )
+
+    def _embedded(self, done: int, total: int) -> None:
+        self.report(Progress("embed", done, total))
 
     def _tested(self, done: int, total: int) -> None:
         self.report(Progress("test", done, total))

@@ -19,7 +19,7 @@ from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
 Array = Any
-Report = Callable[[int, int], None]  # episodes done, episodes in all
+Report = Callable[[int, int], None]  # done, in all
 CHUNK_PIXELS = 200_000  # pixels that are embedded at a time, so that memory stays bounded
 
 
@@ -35,17 +35,21 @@ class SplitEmbeddings:
     of: Callable[[Indices], Array]
 
 
-def embed_split(net: Conv4, images: SplitImages, norm: str) -> SplitEmbeddings:
+def embed_split(net: Conv4, images: SplitImages, norm: str, *, report: Report | None = None) -> SplitEmbeddings:
     """A split embedded by a net.
 
     norm "running": every image once, here, with the running statistics, so that an episode is a look-up. "episode": an
-    episode's images together, with their own statistics.
+    episode's images together, with their own statistics. report(done, total) is called with numbers of images.
     """
     if norm == "episode":
         return SplitEmbeddings(images, norm, lambda indices: net.embed(images(indices), norm="episode"))
     size = max(1, CHUNK_PIXELS // images.pixels)
-    chunks = [np.arange(i, min(i + size, len(images))) for i in range(0, len(images), size)]
-    embedded = [net.embed(images(chunk), norm="running") for chunk in chunks]
+    embedded = []
+    for first in range(0, len(images), size):
+        chunk = np.arange(first, min(first + size, len(images)))
+        embedded.append(net.embed(images(chunk), norm="running"))
+        if report:
+            report(int(chunk[-1]) + 1, len(images))
     z = array_namespace(*embedded).concat(embedded, axis=0)
     return SplitEmbeddings(images, norm, lambda indices: z[images.engine.asarray(indices)])
 

@@ -319,3 +319,35 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert result.exit_code == 130
     assert result.stderr == "Stopped at episode 6. Continue: leakysm train --out run --resume\n"
     assert leakysm("train", *tiny, "--out", "run", "--resume").exit_code == 0
+
+
+def test_in_a_pipe_a_line_is_written_now_and_then(
+    leakysm: Leakysm, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakysm_cli.progress.PERIOD", 0.0)
+    lines = leakysm("train", *tiny, "--out", "run").stderr.splitlines()
+    for pattern in (
+        r"reading images: 48 of 48.*",
+        r"training: 6 of 6, .*/s, .* left, loss \d\.\d+  accuracy \d+\.\d %",
+        r"validating: 10 of 10.*",
+        r"embedding: 16 of 16.*",
+        r"testing: 10 of 10.*",
+    ):
+        assert any(re.fullmatch(pattern, line) for line in lines), pattern
+    lines = leakysm("evaluate", "run").stderr.splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"embedding", "testing"}
+
+
+def test_work_that_begins_again_takes_the_row_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from leakysm_cli.progress import shown_count
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("TTY_INTERACTIVE", "0")  # rich then shows the rows once, at the end
+    with shown_count("validating") as report:
+        for done in (1, 2, 1, 2, 1):
+            report(done, 2)
+    (row,) = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).strip().splitlines()
+    assert re.match("validating .* 1/2", row)
