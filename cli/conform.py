@@ -24,7 +24,8 @@ def conform(
         typer.Option(help="Arrays that the functions take: numpy, torch or jax.", show_default="inferred from imports"),
     ] = None,
     operation: Annotated[
-        list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Check only this operation; may be given several times.", show_default="all"),
     ] = None,
     require: Annotated[
         list[str] | None, typer.Option(help="Fail if this operation is not offered; may be given several times.")

@@ -138,10 +138,12 @@ def show(
 
 @app.command(cls=SectionedCommand)
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="omniglot; no other data set can be downloaded.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where --dataset looks.")] = None,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="omniglot; no other data set can be downloaded.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the archives.", show_default="where --dataset looks")
+    ] = None,
     mirror: Annotated[
-        str | None, typer.Option(help="Web address to download from instead of the published one.")
+        str | None, typer.Option(help="Web address to download from.", show_default="the published one")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Fetch also the minimal background sets and the within-alphabet runs.")

@@ -12,7 +12,7 @@ from leakysm_cli.progress import shown_run
 if TYPE_CHECKING:
     from leakysm.runs import TestResult
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, as leakysm train wrote it.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")]
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option(help="Number of test episodes.", show_default="the run's")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed for the test episodes.", show_default="the run's")] = None,
     norm: o.NormOfRun = None,
-    data: o.Data = None,
+    data: o.DataOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leakysm.experiments.gradients.suggest import EmbeddedEpisode
     from leakysm.ops.metrics import Metric
 
-OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
+OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "dry_run", "json")
 STEPS, SEEDS, TARGET = 50, 3, 0.1
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
@@ -79,6 +79,7 @@ def gradients(
         Path | None,
         typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
     ] = None,
+    dry_run: o.DryRun = False,
     json: o.Json = False,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, distance by distance.
@@ -93,7 +94,7 @@ def gradients(
     given = o.given(locals(), without=OWN)
     given.setdefault("seed", 0)
     if suggest:
-        unused = {"setting": setting, "histogram": histogram, "steps": steps, "out": out}
+        unused = {"setting": setting, "histogram": histogram, "steps": steps, "out": out, "dry_run": dry_run or None}
         o.refuse("cannot be used with --suggest; leave one of the two out", **unused)
         if embeddings:
             o.refuse("cannot be used with --embeddings; leave one of the two out", seeds=seeds)
@@ -104,7 +105,7 @@ def gradients(
         )
         steps = steps or STEPS
         watch = _numbers(histogram, steps)
-        _gradients(given, setting, steps, seeds or SEEDS, watch, out, json)
+        _gradients(given, setting, steps, seeds or SEEDS, watch, out, dry_run, json)
 
 
 def _gradients(
@@ -114,8 +115,10 @@ def _gradients(
     seeds: int,
     watch: list[int],
     out: Path | None,
+    dry: bool,
     as_json: bool,
 ) -> None:
+    from leakysm_cli import before
     from leakysm_cli.progress import shown_count
 
     from leakysm.experiments import settings
@@ -131,6 +134,9 @@ def _gradients(
         configs, data = settings.resolve_each(given, parsed, Loader(report))
     first = next(iter(configs.values()))
     numbers = range(first.seed, first.seed + seeds)
+    if dry:
+        typer.echo(before.dry_gradients(configs, numbers, steps, data), nl=False)
+        return
     try:
         with shown_count("training steps") as report:
             traces = compare_early_steps(configs, numbers, data, engine_of(first), steps, watch=watch, report=report)

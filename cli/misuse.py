@@ -12,7 +12,8 @@ from typing import Any
 def reworded(error: Any) -> str:
     """What the error says, in this program's words, and where to read on."""
     words = _unknown_option(error) or _command(error) or _choice(error) or _number(error)
-    message = words or " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    plain = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    message = words or re.sub("Missing (?:argument|option) '(.+?)'", r"\1 is missing", plain)
     context = getattr(error, "ctx", None)
     return f"{message}; see {context.command_path} --help" if context else message
 

@@ -39,12 +39,24 @@ def _default(key: str) -> str | bool:
     if setting.shown:
         return setting.shown
     if any(key in defaults for defaults in DATASET_DEFAULTS.values()):
-        return "depends on the data set"
+        return _by_data_set(key)
     return False if setting.default is None else str(setting.default)
+
+
+def _by_data_set(key: str) -> str:
+    """A default that depends on the data set: `30 for miniimagenet, caltech101; else 20`."""
+    general = SETTINGS[key].default
+    names: dict[Any, list[str]] = {}
+    for dataset, defaults in DATASET_DEFAULTS.items():
+        if key in defaults:
+            names.setdefault(defaults[key], []).append(dataset)
+    parts = [f"{value} for {', '.join(sets)}" for value, sets in names.items()]
+    return "; ".join(parts if general is None else [*parts, f"else {general}"])
 
 
 Dataset = Annotated[DatasetName | None, _setting("dataset", DATA)]
 Data = Annotated[Path | None, _setting("data", DATA)]
+DataOfRun = Annotated[Path | None, _setting("data", DATA, default="the run's")]
 Split = Annotated[SplitName | None, _setting("split", DATA)]
 Seed = Annotated[int | None, _setting("seed", NET)]
 Way = Annotated[int | None, _setting("way", NET)]
@@ -81,6 +93,10 @@ Out = Annotated[
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue the run in --out that was cut off; without --out, the newest in runs."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the settings as TOML and an estimate of the time, and do nothing else."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 

@@ -21,14 +21,14 @@ app = typer.Typer(
     "Example: leakysm vectors list --operation relu",
 )
 _Folder = Annotated[
-    Path | None, typer.Option("--data", help="Folder of vectors. Default: those installed with leakysm.")
+    Path | None, typer.Option("--data", help="Folder of vectors.", show_default="those installed with leakysm")
 ]
 
 
 @app.command("list", cls=SectionedCommand)
 def list_(
-    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
-    flag: Annotated[str | None, typer.Option(help="Only cases with this flag.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.", show_default="all")] = None,
+    flag: Annotated[str | None, typer.Option(help="Only cases with this flag.", show_default="all")] = None,
     data: _Folder = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -57,7 +57,8 @@ def check(
         str, typer.Option(help="The engine to check against the vectors: reference, numpy, cupy, or none.")
     ] = "numpy",
     operation: Annotated[
-        str | None, typer.Option(help="Check the engine's results only for this operation, or conv4.")
+        str | None,
+        typer.Option(help="Check the engine's results only for this operation, or conv4.", show_default="all"),
     ] = None,
     data: _Folder = None,
 ) -> None:
@@ -102,7 +103,7 @@ def export(
             help="A folder, for a file of each operation; or one file, which ends in .json, .json.gz, .txt or .npz.",
         ),
     ],
-    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.", show_default="all")] = None,
     format: Annotated[
         Literal["json", "text"] | None,
         typer.Option(help="Format of the files in a folder; json is gzipped.", show_default="json"),

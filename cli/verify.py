@@ -12,7 +12,8 @@ from leakysm_cli import options as o
 def verify(
     backend: Annotated[str, typer.Option(help="Engine to check: reference, numpy or cupy.")] = "numpy",
     operation: Annotated[
-        list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Check only this operation; may be given several times.", show_default="all"),
     ] = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Check 500 random cases of each operation. This takes minutes.")
@@ -25,8 +26,12 @@ def verify(
             help="Instead, search for the inputs with the largest errors, for so many seconds in all.",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Number of threads of the numpy engine.")] = None,
-    device: Annotated[str | None, typer.Option(help="Device that the cupy engine uses, such as cuda:0.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of threads of the numpy engine.", show_default="one for each core")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device of the cupy engine, such as cuda:1.", show_default="cuda:0")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.

@@ -74,7 +74,12 @@ class TrainConfig:
 
         No bit of a run depends on the number of threads, so it is the machine's: environment.json tells of it.
         """
-        return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items() if key != "threads")
+        return toml_lines({key: value for key, value in self.settings().items() if key != "threads"})
+
+
+def toml_lines(settings: Mapping[str, Any]) -> str:
+    """Settings as TOML, a line for each: texts, numbers, booleans, and lists of them."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
 
 
 def metric_of(settings: Mapping[str, Any]) -> Metric:
@@ -121,4 +126,4 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()
-    return f"[{', '.join(map(repr, value))}]" if isinstance(value, tuple) else repr(value)
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple | list) else repr(value)

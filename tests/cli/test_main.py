@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +59,15 @@ def test_the_version_is_told(leakysm: Leakysm) -> None:
 COMMANDS = [words for words, _ in commands()]
 
 
+def test_help_says_what_an_option_takes_and_what_holds_without_it(leakysm: Leakysm) -> None:
+    told = " ".join(leakysm("train", "--help").output.split())
+    assert "--way <number> Number of classes in a training episode. [default: 60 for omniglot; 30 for" in told
+    assert "--norm <running|episode> " in told
+    for words in COMMANDS:
+        told = leakysm(*words, "--help").output
+        assert not re.search(r"<(int|float|str|bool)[ >]|<list|x>=|\[default: \(|default: None", told), words
+
+
 def test_sub_commands_are_among_the_commands() -> None:
     assert {(), ("train",), ("data",), ("data", "fetch"), ("vectors", "make")} <= set(COMMANDS)
 
@@ -83,7 +93,7 @@ def test_every_help_has_an_example(leakysm: Leakysm, words: tuple[str, ...]) -> 
         (["train", "--dataset", "omnigot"], "--dataset is 'omnigot'; did you mean 'omniglot'?"),
         (["train", "--distance", "manhattan"], "--distance is 'manhattan'; choose one of squared-euclidean, leaky"),
         (["train", "extra"], "unexpected extra argument"),
-        (["evaluate"], "Missing argument 'run'"),
+        (["evaluate"], "RUN is missing"),
     ],
 )
 def test_bad_use_is_told_in_one_line(fails: Callable[..., str], arguments: list[str], message: str) -> None:

@@ -32,14 +32,20 @@ def test_the_last_two_lines_name_the_folder_and_the_accuracy(leakysm: Leakysm, t
     result = leakysm("train", *tiny, "--test-way", "3", "--out", "run")
     assert result.exit_code == 0
     assert result.stderr == ""  # no progress where there is no terminal
-    *_, other, folder, last = result.stdout.splitlines()
+    *_, folder, last = result.stdout.splitlines()
     assert folder == result.stdout.splitlines()[0] == "run folder: run"  # at the start, too
     tests = json.loads((tmp_path / "run" / "summary.json").read_text())["tests"]
     assert [t["way"] for t in tests] == [2, 3]
-    for line, test in ((last, tests[0]), (other, tests[1])):
-        found = re.fullmatch(r"(\d)-way 1-shot, 10 test episodes: accuracy (\S+) % \+- (\S+) %", line)
-        assert found
-        assert found.groups() == (str(test["way"]), f"{test['accuracy']:.2f}", f"{test['interval']:.2f}")
+    found = re.fullmatch(r"(\d)-way 1-shot, 10 test episodes: accuracy (\S+) % \+- (\S+) %", last)
+    assert found
+    assert found.groups() == (str(tests[0]["way"]), f"{tests[0]['accuracy']:.2f}", f"{tests[0]['interval']:.2f}")
+    rows = [re.split("  +", line) for line in result.stdout.splitlines() if re.match(r"\d-way", line)][:2]
+    chance = {2: "50.00 %", 3: "33.33 %"}
+    assert rows == [
+        [f"{t['way']}-way 1-shot", f"{t['accuracy']:.2f} %", f"+- {t['interval']:.2f} %", chance[t["way"]], "10"]
+        for t in tests
+    ]
+    assert "next: leakysm predict run --support FOLDER IMAGE..." in result.stdout
 
 
 def test_by_default_the_folder_is_named_after_time_and_data(leakysm: Leakysm, tiny: list[str], tmp_path: Path) -> None:
