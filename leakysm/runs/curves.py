@@ -14,8 +14,9 @@ from leakysm.files import read_file, write_atomically
 from leakysm.training.sparsity import VANISHED
 
 DRAWN = ("episode", "loss", "accuracy", "validation_accuracy", "vanished_distance_gradients", "mean_distance")
+SURE = "a net that is right and sure has small gradients, too"
 EARLY = 200  # steps in the panels on vanished gradients
-VALIDATION = "#d55e00"
+VALIDATION = "#555555"  # no metric's colour
 
 
 def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str) -> None:
@@ -35,7 +36,9 @@ def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str
         x, y = rows["episode"][validated], 100 * rows["validation_accuracy"][validated]
         accuracy.plot(x, y, "o-", color=VALIDATION, ms=4, label="validation (other classes)")
     _early(vanished, rows, 100 * rows["vanished_distance_gradients"], colour)
-    plots.panel(vanished, "Gradient entries that have vanished", _shown(rows), f"% of dL/dd below {VANISHED}")
+    plots.panel(
+        vanished, "Gradient entries that have vanished", f"{_shown(rows)}\n{SURE}", f"% of dL/dd below {VANISHED}"
+    )
     vanished.set_ylim(0, 105)
     _early(distance, rows, rows["mean_distance"], colour)
     plots.panel(distance, "Distance to a prototype", _shown(rows), "mean distance")
@@ -85,4 +88,6 @@ def _early(axes: Any, rows: dict[str, NDArray[np.float64]], y: NDArray[np.float6
 def _shown(rows: dict[str, NDArray[np.float64]]) -> str:
     """The episodes of a panel, and why it ends before the run does."""
     n = len(rows["episode"])
-    return "training episode" if n <= EARLY else f"training episode: the first {EARLY} of {n:,}, where gradients vanish"
+    return (
+        "training episode" if n <= EARLY else f"training episode: the first {EARLY} of {n:,}, for the effect is early"
+    )
