@@ -11,6 +11,7 @@ from leakysm_benchmarks.sizes import Size, episodes, pixels
 from leakysm_benchmarks.train_step import OurStep
 from leakysm_benchmarks.turns import Contender, take_turns
 
+from leakysm import plots
 from leakysm.backends.numpy.engine import NumpyEngine
 
 WAYS, SIDES = (5, 10, 20, 40, 60), (16, 28, 42, 56, 84)
@@ -42,15 +43,18 @@ def draw(picture: Path, **settings: Any) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
+    figure.suptitle("Time of a training step, forward and backward", fontweight="bold")
     axes = figure.subplots(1, 2)
-    for axis, sizes, at, label in (
-        (axes[0], BY_WAY, WAYS, "classes (1-shot, 5 queries, 28x28x1)"),
-        (axes[1], BY_SIDE, SIDES, "side of the image (10-way 1-shot, 5 queries, 3 channels)"),
+    for axis, sizes, at, title, label in (
+        (axes[0], BY_WAY, WAYS, "1-shot, 5 queries a class, images 28x28x1", "classes of an episode"),
+        (axes[1], BY_SIDE, SIDES, "10-way 1-shot, 5 queries a class, 3 channels", "side of an image, pixels"),
     ):
-        for name, seconds in costs(sizes, **settings).items():
-            axis.plot(at, [1e3 * s for s in seconds], "o-", label=name)
-        axis.set(xlabel=label, ylabel="training step, ms", xscale="log", yscale="log", xticks=at, xticklabels=at)
+        found = costs(sizes, **settings)
+        for (name, seconds), marker in zip(found.items(), "os^D", strict=False):
+            axis.plot(at, [1e3 * s for s in seconds], marker=marker, label=name)
+        axis.set(xscale="log", xticks=at, xticklabels=at)
+        plots.panel(axis, title, label, "milliseconds")
+        plots.logarithmic(axis)
         axis.minorticks_off()
-        axis.grid(alpha=0.3)
-        axis.legend()
+    plots.legend(figure, axes[0], "median of a step")
     figure.savefig(picture, dpi=120)

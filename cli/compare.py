@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
-FILES = ("comparison.json", "comparison.md", "curves.png")
+FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
 COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from errno import EDQUOT, ENOSPC
 from typing import Annotated, Any
 
@@ -25,6 +25,7 @@ from leakysm_cli import (
     gradients,
     info,
     predict,
+    report,
     sweep,
     train,
     vectors,
@@ -133,9 +134,9 @@ def options(
     pass
 
 
-SECTIONS = {
+SECTIONS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Train and test": (train.train, evaluate.evaluate, predict.predict, export.export),
-    "Experiments": (compare.compare, gradients.gradients, sweep.sweep),
+    "Experiments": (compare.compare, gradients.gradients, sweep.sweep, report.report),
     "Verify": (verify.verify, conform.conform, vectors.app),
     "Data and tools": (data.app, bench.bench, info.info),
 }

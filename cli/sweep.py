@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leakysm.experiments.sweep.report import SweepResult
     from leakysm.experiments.sweep.run_all import States
 
-FILES = ("sweep.json", "sweep.md", "heatmap.png")
+FILES = ("sweep.json", "sweep.md", "heatmap.png", "report.html")
 
 
 def sweep(

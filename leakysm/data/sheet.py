@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from leakysm.data.dataset import Dataset, Images
 from leakysm.errors import UserError
 from leakysm.files import printable, write_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _GAP = 2  # pixels between images
 
@@ -37,7 +40,7 @@ def class_sheet(data: Dataset, split: str, *, classes: int, samples: int) -> Fig
     figure, (axes,) = _figure([samples], len(chosen), data)
     rows = [one.images[one.starts[k] : one.starts[k + 1]][:samples] for k in chosen]
     _draw(axes, [_padded(row, samples, data.inputs.ink) for row in rows], [one.names[k] for k in chosen], data)
-    axes.set_title(f"{data.name}, {split}: {len(chosen)} of {one.n_classes} classes")
+    axes.set_title(f"{data.name}, {split}: {len(chosen)} of {one.n_classes} classes, a row each")
     return figure
 
 
@@ -61,6 +64,8 @@ def episode_sheet(
 
 
 def _figure(columns: Sequence[int], rows: int, data: Dataset) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
     cell = 0.45 if data.image_shape[0] <= 32 else 0.8  # inches
     figure = Figure(figsize=(2.5 + cell * sum(columns), 0.9 + cell * rows), layout="constrained")
     widths = [count * (data.image_shape[1] + _GAP) - _GAP for count in columns]  # so that all panels have one scale

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm import plots
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
+from leakysm.training.sparsity import VANISHED
 
 DRAWN = ("episode", "loss", "accuracy", "validation_accuracy", "vanished_distance_gradients", "mean_distance")
-EARLY = 200  # steps in the panels on sparsity
+SURE = "a net that is right and sure has small gradients, too"
+EARLY = 200  # steps in the panels on vanished gradients
+VALIDATION = "#555555"  # no metric's colour
 
 
-def draw_curves(metrics: Path, picture: Path, title: str) -> None:
-    """Loss; training and validation accuracy; vanished gradients and mean distance of the first steps."""
-    from matplotlib.figure import Figure
+def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str) -> None:
+    """Loss and accuracy of the whole run; vanished gradients and mean distance of its first steps.
 
+    title: what the run came to. data: what it was trained on. metric: its distance in words, which decides the colour.
+    """
     rows = read_metrics(metrics)
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    figure.suptitle(title)
-    (loss, accuracy), (vanished, distance) = figure.subplots(2, 2)
-    _line(loss, rows["episode"], rows["loss"], "loss")
-    _line(accuracy, rows["episode"], 100 * rows["accuracy"], "accuracy, percent")
+    figure, (loss, accuracy, vanished, distance) = plots.new_figure(2, 2, width=5, height=3.3)
+    colour = plots.styles([metric])[0].colour
+    _line(loss, rows["episode"], rows["loss"], colour)
+    plots.panel(loss, "Loss of a training episode", "training episode", "loss")
+    _line(accuracy, rows["episode"], 100 * rows["accuracy"], colour)
+    plots.panel(accuracy, "Accuracy", "training episode", "% of the queries right")
     validated = ~np.isnan(rows["validation_accuracy"])
     if validated.any():
-        accuracy.plot(
-            rows["episode"][validated], 100 * rows["validation_accuracy"][validated], "o-", label="validation"
-        )
-        accuracy.legend()
-    early = {key: column[:EARLY] for key, column in rows.items()}
-    vanished.plot(early["episode"], 100 * early["vanished_distance_gradients"])
-    vanished.set(xlabel="episode", ylabel="N |dL/dd| below 0.001, percent", ylim=(0, 100))
-    distance.plot(early["episode"], early["mean_distance"])
-    distance.set(xlabel="episode", ylabel="mean distance")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(picture, buffer.getvalue())
+        x, y = rows["episode"][validated], 100 * rows["validation_accuracy"][validated]
+        accuracy.plot(x, y, "o-", color=VALIDATION, ms=4, label="validation (other classes)")
+    _early(vanished, rows, 100 * rows["vanished_distance_gradients"], colour)
+    plots.panel(
+        vanished, "Gradient entries that have vanished", f"{_shown(rows)}\n{SURE}", f"% of dL/dd below {VANISHED}"
+    )
+    vanished.set_ylim(0, 105)
+    _early(distance, rows, rows["mean_distance"], colour)
+    plots.panel(distance, "Distance to a prototype", _shown(rows), "mean distance")
+    distance.set_ylim(bottom=0)
+    plots.finding(figure, title)
+    first = f"{100 * rows['vanished_distance_gradients'][0]:.0f} % of the gradient entries vanished at the first step"
+    plots.legend(figure, accuracy, f"{data}, {metric}: {first}")
+    write_atomically(picture, plots.png(figure))
 
 
 def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -67,8 +74,20 @@ def smoothed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np
     return x[window - 1 :], np.convolve(y, np.full(window, 1 / window), "valid")
 
 
-def _line(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], label: str) -> None:
+def _line(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], colour: str) -> None:
     """Every step as a pale line, and the moving mean over it."""
-    axes.plot(x, y, alpha=0.3)
-    axes.plot(*smoothed(x, y), color="C0")
-    axes.set(xlabel="episode", ylabel=label)
+    axes.plot(x, y, color=colour, alpha=0.25, lw=1, label="each episode")
+    axes.plot(*smoothed(x, y), color=colour, label="moving mean")
+
+
+def _early(axes: Any, rows: dict[str, NDArray[np.float64]], y: NDArray[np.float64], colour: str) -> None:
+    """The first steps, each of them."""
+    axes.plot(rows["episode"][:EARLY], y[:EARLY], color=colour, lw=1)
+
+
+def _shown(rows: dict[str, NDArray[np.float64]]) -> str:
+    """The episodes of a panel, and why it ends before the run does."""
+    n = len(rows["episode"])
+    return (
+        "training episode" if n <= EARLY else f"training episode: the first {EARLY} of {n:,}, for the effect is early"
+    )

@@ -238,8 +238,8 @@ class _Run:
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
         remove_manifest(self.folder)
         write_test_episodes(self.folder.test_episodes, tests)
-        title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
-        draw_curves(self.folder.metrics, self.folder.curves, title)
+        data, metric = self.config.dataset, str(self.config.metric)
+        draw_curves(self.folder.metrics, self.folder.curves, str(summary.tests[0]), data, metric)
         self.folder.write_json(self.folder.summary, summary.to_json())
         write_manifest(self.folder)
         return summary

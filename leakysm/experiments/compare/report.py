@@ -73,25 +73,36 @@ def learning_curves(comparison: Comparison) -> bytes:
     """Training accuracy (moving mean), and validation accuracy where the data has a validation split. A PNG file."""
     read = {key: read_finished_metrics(run.path) for key, run in comparison.runs.items()}
     validated = all(np.isfinite(rows["validation_accuracy"]).any() for rows in read.values())
-    figure, axes = plots.new_figure(1, 1 + validated)
-    for number, label in enumerate(comparison.labels):
+    figure, axes = plots.new_figure(1, 1 + validated, height=3.8)
+    for label, style in zip(comparison.labels, plots.styles(comparison.labels), strict=True):
         runs = [read[label, seed] for seed in comparison.seeds]
-        _curve(axes[0], number, label, [smoothed(rows["episode"], 100 * rows["accuracy"]) for rows in runs])
+        _curve(axes[0], style, label, [smoothed(rows["episode"], 100 * rows["accuracy"]) for rows in runs])
         if validated:
-            _curve(axes[1], number, label, [_validation(rows) for rows in runs])
-    for axis, heading in zip(axes, ("training accuracy, moving mean [%]", "validation accuracy [%]"), strict=False):
-        axis.set_title(heading, fontsize=10)
-        axis.set_xlabel("training episode")
-    axes[0].legend(fontsize=8)
-    seeds = len(comparison.seeds)
-    figure.suptitle(f"{seeds} seed{'s' * (seeds > 1)}{', band: least to greatest' * (seeds > 1)}", fontsize=10)
+            _curve(axes[1], style, label, [_validation(rows) for rows in runs])
+    for axis, heading in zip(axes, ("Accuracy in training, moving mean", "Accuracy in validation"), strict=False):
+        plots.panel(axis, heading, "training episode", "% of the queries right")
+    plots.finding(figure, largest_difference(comparison))
+    first = comparison.runs[comparison.labels[0], comparison.seeds[0]].config
+    seeds = plots.seeds_in_words(len(comparison.seeds))
+    plots.legend(figure, axes[0], f"{first.dataset}, {first.way}-way {first.shot}-shot training, {seeds}")
     return plots.png(figure)
 
 
-def _curve(axis: Any, number: int, label: str, curves: list[tuple[Floats, Floats]]) -> None:
+def largest_difference(comparison: Comparison) -> str:
+    """The finding: which setting differs most from the first in the first test, and whether that may be chance."""
+    form, base = comparison.forms[0], comparison.labels[0]
+    differences = {label: comparison.difference(label, form) for label in comparison.labels[1:]}
+    label, most = max(differences.items(), key=lambda item: abs(item[1].mean))
+    words = f"{form[0]} test: {label} {with_interval(most.mean, most.interval, sign='+')} points against {base}"
+    if most.interval is None:
+        return f"{words}; fewer than {LEAST} seeds say nothing of chance"
+    return f"{words}{'; it may be chance' if abs(most.mean) <= most.interval else ''}"
+
+
+def _curve(axis: Any, style: plots.Style, label: str, curves: list[tuple[Floats, Floats]]) -> None:
     """Draw the runs of one setting. Where their lengths differ, only the common part is drawn."""
     length = min(len(x) for x, _ in curves)
-    plots.band(axis, curves[0][0][:length], np.stack([y[:length] for _, y in curves]), number, label)
+    plots.band(axis, curves[0][0][:length], np.stack([y[:length] for _, y in curves]), style, label)
 
 
 def _validation(rows: dict[str, Floats]) -> tuple[Floats, Floats]:

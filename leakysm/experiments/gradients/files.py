@@ -51,5 +51,5 @@ def write(out: Path, result: dict[str, Any], title: str, traces: Traces, watch: 
     if watch:
         columns = ("setting", "seed", "step", "quantity", "low", "high", "count")
         files["histogram.csv"] = csv_table(columns, histogram.rows(traces.watched))
-        files["histogram.png"] = histogram_figure(traces, watch)
+        files["histogram.png"] = histogram_figure(traces, watch, title)
     write_files(out, files)

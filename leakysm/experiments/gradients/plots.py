@@ -12,59 +12,79 @@ from leakysm.experiments.gradients import histogram
 from leakysm.experiments.gradients.measure import Traces
 from leakysm.training.sparsity import VANISHED
 
-PANELS = (  # figure, title, on a logarithmic axis
-    ("vanished_distance_gradients", "gradient entries below 1e-3 [%]", False),
-    ("mean_query_gradient", "mean gradient norm of a query's embedding", True),
-    ("mean_distance", "mean distance to a prototype", True),
-    ("mean_max_probability", "mean of the largest probability", False),
+PANELS = (  # figure, title, what its axis counts, on a logarithmic axis
+    ("vanished_distance_gradients", "Gradient entries that have vanished", f"% of dL/dd below {VANISHED}", False),
+    ("mean_query_gradient", "Length of a query's gradient", "mean |dL/dz|", True),
+    ("mean_distance", "Distance to a prototype", "mean distance", True),
+    ("mean_max_probability", "How sure the net is", "mean of the largest probability", False),
 )
+LONGER = "training step\nNo contradiction where this one is longer:\nfew entries are alive, but each pulls hard"
+LEAST = 1e-6  # gradients below it are drawn as one bin
 
 
 def traces_figure(traces: Traces, title: str) -> bytes:
-    """Four figures of the first steps, one line a setting, bands over the seeds. A PNG file."""
+    """Four figures of the first steps, one line for each setting, bands over the seeds. A PNG file."""
     figure, axes = plots.new_figure(2, 2)
     steps = np.arange(traces.figures.shape[2], dtype=np.float64)
-    for axis, (name, heading, logarithmic) in zip(axes, PANELS, strict=True):
-        values = traces.figure(name) * (100 if "%" in heading else 1)
-        for i, label in enumerate(traces.labels):
-            plots.band(axis, steps, values[i], i, label)
+    for axis, (name, heading, unit, logarithmic) in zip(axes, PANELS, strict=True):
+        values = traces.figure(name) * (100 if "%" in unit else 1)
+        for label, style, lines in zip(traces.labels, plots.styles(traces.labels), values, strict=True):
+            plots.band(axis, steps, lines, style, label)
+        plots.panel(axis, heading, LONGER if name == "mean_query_gradient" else "training step", unit)
         if logarithmic and (values > 0).all():
-            axis.set_yscale("log")
+            plots.logarithmic(axis)
         elif not logarithmic:
-            axis.set_ylim(0, 105 if "%" in heading else 1.05)
-        axis.set_title(heading, fontsize=10)
-        axis.set_xlabel("training step")
-    axes[0].legend(fontsize=8)
-    seeds = len(traces.seeds)
-    bands = "" if seeds == 1 else ", band: least to greatest"
-    figure.suptitle(f"{title} ({seeds} seed{'s' * (seeds > 1)}{bands})", fontsize=11)
+            axis.set_ylim(0, 105 if "%" in unit else 1.05)
+    plots.finding(figure, vanished_in_words(traces.labels, traces.figure("vanished_distance_gradients")[:, :, 0]))
+    plots.legend(figure, axes[0], f"{title}, {plots.seeds_in_words(len(traces.seeds))}")
     return plots.png(figure)
 
 
-def histogram_figure(traces: Traces, steps: Sequence[int]) -> bytes:
+def vanished_in_words(labels: Sequence[str], parts: plots.Floats) -> str:
+    """The finding: parts (settings, seeds) of the gradient entries that have vanished at the first step."""
+    means = 100 * parts.mean(axis=1)
+    most, least = int(means.argmax()), int(means.argmin())
+    if len(labels) == 1:
+        return f"{means[0]:.0f} % of the gradient entries have vanished at the first step with {labels[0]}"
+    return (
+        f"At the first step {means[most]:.0f} % of the gradient entries have vanished with {labels[most]}, "
+        f"{means[least]:.0f} % with {labels[least]}"
+    )
+
+
+def histogram_figure(traces: Traces, steps: Sequence[int], title: str) -> bytes:
     """Distances and gradient magnitudes at each of the steps, all seeds together. A PNG file."""
-    figure, axes = plots.new_figure(len(steps), 2, height=2.4)
+    figure, axes = plots.new_figure(len(steps), 2, height=2.6)
     for row, step in enumerate(steps):
         distances, gradients = axes[2 * row : 2 * row + 2]
-        _histogram(distances, traces, step, "distance", f"step {step}: distance, % of pairs")
-        _histogram(gradients, traces, step, "gradient", f"step {step}: |dL/dd| of the summed loss, % of pairs")
-        gradients.axvline(VANISHED, color="#999999", lw=0.8, ls=":")
-    axes[0].legend(fontsize=8)
+        _histogram(distances, traces, step, "distance")
+        plots.panel(distances, f"Distances at step {step}", "distance", "% of the pairs")
+        _histogram(gradients, traces, step, "gradient")
+        plots.panel(
+            gradients,
+            f"Gradients at step {step}",
+            f"|dL/dd|, the first bin: below {plots.plain(LEAST)}; dotted: vanished below it",
+            "% of the pairs",
+        )
+        gradients.axvline(VANISHED, color="#555555", lw=1, ls=":")
+    plots.finding(figure, "Large distances make small gradients: a query and each class is a pair")
+    plots.legend(figure, axes[0], f"{title}, {len(traces.seeds)} seeds together")
     return plots.png(figure)
 
 
-def _histogram(axis: Any, traces: Traces, step: int, quantity: str, title: str) -> None:
-    """One panel: which part of the pairs has which distance or gradient, one line a setting."""
-    lower_edges = histogram.EDGES[1:-1]
-    below_the_first = lower_edges[0] / 10**0.25  # where the bin with zero is drawn, on a logarithmic axis
-    positions = np.concatenate([[below_the_first], lower_edges])
+def _histogram(axis: Any, traces: Traces, step: int, quantity: str) -> None:
+    """One panel: which part of the pairs has which distance or gradient, one line for each setting."""
+    lower = histogram.EDGES[1:-1]
+    kept = lower >= LEAST * 0.999  # the bins; one more before them holds zero and all that is smaller
+    positions = np.concatenate([[LEAST / 10**0.25], lower[kept]])
     filled = np.zeros(len(positions), bool)
-    for i, label in enumerate(traces.labels):
+    for label, style in zip(traces.labels, plots.styles(traces.labels), strict=True):
         watched = [traces.watched[label, seed, step] for seed in traces.seeds]
         values = np.stack([pairs.distances if quantity == "distance" else pairs.gradients for pairs in watched])
-        share = 100 * histogram.counts(values) / values.size
-        axis.step(positions, share, where="post", label=label, **plots.style(i))
+        counts = histogram.counts(values)
+        first = len(counts) - int(kept.sum())
+        share = 100 * np.concatenate([[counts[:first].sum()], counts[first:]]) / values.size
+        axis.step(positions, share, where="post", label=label, **plots.line(style))
         filled |= share > 0
-    axis.set_xscale("log")
     axis.set_xlim(positions[filled][0] / 2, positions[filled][-1] * 4)
-    axis.set_title(title, fontsize=9)
+    plots.logarithmic(axis, "x")

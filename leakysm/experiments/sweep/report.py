@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,48 +96,98 @@ def _over_seeds(sweep: SweepResult, form: Form) -> list[tuple[str, Paired]]:
     return [(name, paired(accuracies)) for name, accuracies in values if accuracies]
 
 
-def heat_map(sweep: SweepResult) -> bytes | None:
-    """A PNG file: mean accuracy of the leaky distance (per pair) over threshold and slope, with a panel for each test.
+@dataclass(frozen=True)
+class Grid:
+    """Accuracies of the leaky distance (per pair) in one test, in percent.
 
-    The other distances stand in the titles. None without a grid of both threshold and slope.
+    means, intervals: (thresholds, slopes) float64, over the seeds and whatever else varies; NaN where nothing is
+    finished, or too few seeds are.
     """
+
+    thresholds: list[float]
+    slopes: list[float]
+    means: plots.Floats
+    intervals: plots.Floats
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """What the colours span: from the lowest end of an interval to the highest, at least 2 points.
+
+        So a difference that may be chance is no contrast.
+        """
+        around = np.where(np.isnan(self.intervals), 0, self.intervals)
+        low, high = float(np.nanmin(self.means - around)), float(np.nanmax(self.means + around))
+        wider = max(0.0, 2 - (high - low)) / 2
+        return low - wider, high + wider
+
+
+def grid(sweep: SweepResult, form: Form) -> Grid | None:
+    """The grid of one test. None without two thresholds and two slopes, or where nothing is finished."""
     leaky = [p for p in sweep.states if p.config.distance == "leaky" and p.config.per == "pair"]
     thresholds, slopes = (sorted({getattr(p.config, key) for p in leaky}) for key in ("threshold", "slope"))
-    forms = sweep.forms()
-    if len(thresholds) < 2 or len(slopes) < 2 or not forms:
-        return None
-    figure, axes = plots.new_figure(1, len(forms), width=1.6 + 0.8 * len(slopes), height=1.6 + 0.5 * len(thresholds))
-    for axis, form in zip(axes, forms, strict=True):
-        _panel(axis, _means(sweep, leaky, form, thresholds, slopes), thresholds, slopes)
-        others = [(name, over) for name, over in _over_seeds(sweep, form) if not name.startswith("leaky")]
-        beside = "".join(f"\n{name}: {over.mean:.1f}" for name, over in others)
-        axis.set_title(f"{form[0]} accuracy, mean over seeds [%]{beside}", fontsize=9)
-    return plots.png(figure)
-
-
-def _means(
-    sweep: SweepResult, leaky: Sequence[Point], form: Form, thresholds: Sequence[float], slopes: Sequence[float]
-) -> plots.Floats:
-    """Mean over seeds and whatever else varies, (thresholds, slopes) float64; NaN where nothing is finished."""
     values: dict[tuple[int, int], list[float]] = {}
     for point in leaky:
         place = thresholds.index(point.config.threshold or 0.0), slopes.index(point.config.slope or 0.0)
         tests = sweep.finished[point].tests if point in sweep.finished else ()
         values.setdefault(place, []).extend(test.accuracy for test in tests if test.form == form)
-    means = np.full((len(thresholds), len(slopes)), np.nan)
+    if len(thresholds) < 2 or len(slopes) < 2 or not any(values.values()):
+        return None
+    means, intervals = (np.full((len(thresholds), len(slopes)), np.nan) for _ in range(2))
     for place, accuracies in values.items():
         if accuracies:
-            means[place] = np.mean(accuracies)
-    return means
+            over = paired(accuracies)
+            means[place], intervals[place] = over.mean, np.nan if over.interval is None else over.interval
+    return Grid(thresholds, slopes, means, intervals)
 
 
-def _panel(axis: Any, means: plots.Floats, thresholds: Sequence[float], slopes: Sequence[float]) -> None:
-    axis.imshow(np.ma.masked_invalid(means), aspect="auto", origin="lower", cmap="viridis")
-    axis.set_xticks(range(len(slopes)), [f"{slope:g}" for slope in slopes])
-    axis.set_yticks(range(len(thresholds)), [f"{threshold:g}" for threshold in thresholds])
-    axis.set_xlabel("slope")
-    axis.set_ylabel("threshold")
-    middle = np.nanmean(means) if np.isfinite(means).any() else 0.0
-    for (row, column), value in np.ndenumerate(means):
-        shown = "" if np.isnan(value) else f"{value:.1f}"
-        axis.text(column, row, shown, ha="center", va="center", color="black" if value > middle else "white")
+def heat_map(sweep: SweepResult) -> bytes | None:
+    """A PNG file: mean accuracy of the leaky distance (per pair) over threshold and slope, with a panel for each test.
+
+    The other distances stand below. None without a grid of both threshold and slope.
+    """
+    grids = [(form, found) for form in sweep.forms() if (found := grid(sweep, form))]
+    if not grids:
+        return None
+    rows, columns = grids[0][1].means.shape
+    figure, axes = plots.new_figure(1, len(grids), width=2.6 + 0.9 * columns, height=2.6 + 0.6 * rows)
+    for axis, (form, found) in zip(axes, grids, strict=True):
+        plots.panel(axis, f"{form[0]} test", _others(sweep, form), "threshold")
+        _cells(axis, found)
+        figure.colorbar(axis.images[0], ax=axis, label="accuracy [%], mean ± 95 % interval")
+    form, found = grids[0]
+    best = np.unravel_index(np.nanargmax(found.means), found.means.shape)
+    setting = f"threshold {found.thresholds[best[0]]:g} and slope {found.slopes[best[1]]:g}"
+    words = with_interval(found.means[best], None if np.isnan(found.intervals[best]) else found.intervals[best])
+    plots.finding(figure, f"{form[0]} accuracy is highest at {setting}: {words} %")
+    return plots.png(figure)
+
+
+def _others(sweep: SweepResult, form: Form) -> str:
+    """The label of the x axis, and below it the distances beside the grid."""
+    others = [(name, over) for name, over in _over_seeds(sweep, form) if not name.startswith("leaky")]
+    return "slope\n" + "".join(f"\n{name}: {with_interval(over.mean, over.interval)}" for name, over in others)
+
+
+def _cells(axis: Any, grid: Grid) -> None:
+    """A coloured cell for each threshold and slope, with its numbers; a frame around the best."""
+    low, high = grid.span
+    axis.imshow(np.ma.masked_invalid(grid.means), aspect="auto", origin="lower", cmap="viridis", vmin=low, vmax=high)
+    axis.set_xticks(range(len(grid.slopes)), [f"{slope:g}" for slope in grid.slopes])
+    axis.set_yticks(range(len(grid.thresholds)), [f"{threshold:g}" for threshold in grid.thresholds])
+    axis.grid(visible=False)
+    best = np.nanmax(grid.means)
+    for (row, column), value in np.ndenumerate(grid.means):
+        if np.isnan(value):
+            continue
+        interval = grid.intervals[row, column]
+        shown = f"{value:.1f}" + ("" if np.isnan(interval) else f"\n± {interval:.1f}")
+        colour = "white" if value < low + 0.6 * (high - low) else "black"
+        axis.text(column, row, shown, ha="center", va="center", color=colour, fontsize=9)
+        if value == best:
+            axis.add_patch(_frame(column, row, colour))
+
+
+def _frame(column: int, row: int, colour: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, lw=2, edgecolor=colour)

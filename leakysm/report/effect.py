@@ -1,0 +1,107 @@
+"""The effect to play with: its controls, and what they start with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leakysm.choices import LEAKY_SLOPE, LEAKY_THRESHOLD
+from leakysm.report.html import Html, join, tag
+from leakysm.report.page import Page
+from leakysm.runs import TrainConfig
+from leakysm.training.sparsity import VANISHED
+
+FORMULAS = {  # by the names of effect.js
+    "squared-euclidean": "squared Euclidean: d",
+    "leaky": "leaky: d up to t, then t + s (d - t)",
+    "log": "log: t log(1 + d / t)",
+    "root": "root: d up to t, then 2 sqrt(t d) - t",
+    "euclidean": "unsquared Euclidean: sqrt(d)",
+}
+FIGURES = (
+    ("vanished", f"gradient entries below {VANISHED}"),
+    ("certainty", "mean of the largest probability"),
+    ("distance", "mean distance"),
+    ("length", "mean length of a query's gradient, |dL/dz|"),
+    ("loss", "loss"),
+    ("accuracy", "queries right"),
+)
+LARGEST_THRESHOLD = 1000.0  # of the slider
+
+
+def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> None:
+    """The section with sliders; played: what `to_play_with` gives."""
+    form = played["form"]
+    own = own_formula(config)
+    page.effect = {key: played[key] for key in ("labels", "nets")} | {"own": own}
+    what = (
+        f"The first training episode of this run, {form['way']}-way {form['shot']}-shot, with its squared distances d "
+        "as the net gives them. Choose what the softmax takes in place of d, and see what is left of the gradient."
+    )
+    page.section("Play with the effect", tag("p", what))
+    if own["note"]:
+        page.add(tag("p", own["note"], class_="note"))
+    page.add(_controls([net["name"] for net in played["nets"]]), _figures(), _charts())
+
+
+def own_formula(config: TrainConfig) -> dict[str, Any]:
+    """The run's formula, with which the sliders start; note: why it is another."""
+    t, s = config.threshold, config.slope
+    leaky = {"threshold": LEAKY_THRESHOLD if t is None else min(t, LARGEST_THRESHOLD), "slope": s or LEAKY_SLOPE}
+    if config.distance in FORMULAS and config.per != "coordinate":
+        return {"formula": config.distance, "note": "", **leaky}
+    why = f"{config.distance} per coordinate" if config.per == "coordinate" else config.distance
+    note = f"The run's own distance, {why}, is no function of d. The sliders start with squared Euclidean distance."
+    return {"formula": "squared-euclidean", "note": note, **leaky}
+
+
+def _controls(nets: list[str]) -> Html:
+    formulas = (tag("option", words, value=name) for name, words in FORMULAS.items())
+    choices = (tag("option", name, value=str(i)) for i, name in enumerate(nets))
+    shown = {name: tag("output", "", id=f"effect-{name}-shown") for name in ("threshold", "slope", "query")}
+    return tag(
+        "div",
+        tag("label", "formula", tag("select", *formulas, id="effect-formula")),
+        tag(
+            "label",
+            tag("span", "threshold t", id="effect-threshold-name"),
+            ": ",
+            shown["threshold"],
+            _slider("threshold", 100),
+        ),
+        tag("label", "slope s: ", shown["slope"], _slider("slope", 60)),
+        tag("label", "net", tag("select", *choices, id="effect-net")),
+        tag("label", "query: ", shown["query"], _slider("query", 1)),
+        tag("button", "The run's own setting", type="button", id="effect-own"),
+        class_="controls",
+    )
+
+
+def _slider(name: str, most: int) -> Html:
+    step = "1" if name == "query" else "any"
+    return Html(f'<input type="range" id="effect-{name}" min="0" max="{most}" step="{step}" value="0">')
+
+
+def _figures() -> Html:
+    """A table that page.js fills: the chosen formula beside squared Euclidean distance."""
+    head = tag("tr", *(tag("th", words) for words in ("", "chosen", "squared Euclidean")))
+    rows = (
+        tag(
+            "tr",
+            tag("td", words),
+            *(tag("td", "", class_="number", id=f"effect-{name}{end}") for end in ("", "-squared")),
+        )
+        for name, words in FIGURES
+    )
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide")
+
+
+def _charts() -> Html:
+    titles = {
+        "probabilities": "Probabilities of the chosen query",
+        "gradients": "Gradient entries of the whole episode",
+        "curve": "The formula",
+    }
+    figures = (
+        tag("figure", tag("figcaption", title), class_="chart", id=f"effect-{name}") for name, title in titles.items()
+    )
+    return tag("div", join(figures), class_="charts small")

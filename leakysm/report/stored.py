@@ -1,0 +1,152 @@
+"""comparison.json, sweep.json and gradients.csv as the experiments wrote them, read within bounds and checked."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from leakysm.errors import UserError
+from leakysm.files import read_file
+from leakysm.plots import Floats
+from leakysm.small_texts import parse_json
+from leakysm.training.trainer import STEP_COLUMNS
+
+LARGEST = 1 << 24  # bytes of a JSON file
+LARGEST_TABLE = 1 << 28  # bytes of gradients.csv
+MEND = "make the experiment again"
+
+Count = Annotated[int, Field(ge=1)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Points = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+M = TypeVar("M", bound=BaseModel)
+
+
+class Stored(BaseModel):
+    """A JSON table; keys that are not read are left alone."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class SeedOfSetting(Stored):
+    """One trained net in one test. run: its folder."""
+
+    seed: int
+    accuracy: Percent
+    interval: Percent
+    run: str
+    difference: Points | None = None
+
+
+class ComparedSetting(Stored):
+    """A setting in one test: its accuracy, and its difference from the first setting."""
+
+    setting: str
+    accuracy: Percent
+    interval: Width | None
+    seeds: Annotated[list[SeedOfSetting], Field(min_length=1)]
+    difference: Points | None = None
+    difference_interval: Width | None = None
+    p_value: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class ComparedTest(Stored):
+    """One test of all settings."""
+
+    way: Count
+    shot: Count
+    query: Count
+    episodes: Count
+    settings: Annotated[list[ComparedSetting], Field(min_length=2)]
+
+
+class StoredComparison(Stored):
+    """comparison.json."""
+
+    dataset: str
+    training_episodes: Count
+    baseline: str
+    seeds: list[int]
+    tests: Annotated[list[ComparedTest], Field(min_length=1)]
+
+
+class SweptSetting(Stored):
+    """A setting in one test of a sweep. test: way and shot in words."""
+
+    setting: str
+    test: str
+    accuracy: Percent
+    interval: Width | None
+    seeds: Count
+
+
+class SweptRun(Stored):
+    """One run of a sweep."""
+
+    setting: str
+    seed: int
+    folder: str
+    status: str
+    error: str | None
+
+
+class StoredSweep(Stored):
+    """sweep.json."""
+
+    settings: list[SweptSetting]
+    runs: list[SweptRun]
+
+
+class GradientsOfSetting(Stored):
+    """What is read of a setting in gradients.json."""
+
+    setting: str
+    config: dict[str, str | int | float | None]
+
+
+class StoredGradients(Stored):
+    """gradients.json."""
+
+    seeds: Annotated[list[int], Field(min_length=1)]
+    steps: Count
+    settings: Annotated[list[GradientsOfSetting], Field(min_length=1)]
+
+
+def read_stored(path: Path, model: type[M]) -> M:
+    """The content of a JSON file. UserError, in one line, if it is not what the experiment writes."""
+    try:
+        return model.model_validate(parse_json(read_file(path, most=LARGEST, mend=MEND)))
+    except UserError:
+        raise
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "the content"
+        raise UserError(f"{path} is damaged ({where}: {fault['msg'].lower()}); {MEND}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); {MEND}") from None
+
+
+def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
+    """Each of STEP_COLUMNS as (settings, seeds, steps). UserError unless the file holds what gradients.json tells."""
+    shape = (len(stored.settings), len(stored.seeds), stored.steps)
+    text = read_file(path, most=LARGEST_TABLE, mend=MEND).decode(errors="replace")
+    rows = list(csv.reader(text.splitlines()))
+    expected = [
+        [one.setting, str(seed), str(step)]
+        for one in stored.settings
+        for seed in stored.seeds
+        for step in range(stored.steps)
+    ]
+    if [row[:3] for row in rows[1:]] != expected or rows[0][3:] != [*STEP_COLUMNS]:
+        raise UserError(f"{path} does not hold the rows that {path.with_suffix('.json').name} tells of; {MEND}")
+    try:
+        values = np.array([row[3:] for row in rows[1:]], np.float64)
+    except ValueError:
+        raise UserError(
+            f"{path} is damaged (a row holds something else than {len(STEP_COLUMNS)} numbers); {MEND}"
+        ) from None
+    return dict(zip(STEP_COLUMNS, values.reshape(*shape, len(STEP_COLUMNS)).transpose(3, 0, 1, 2), strict=True))
