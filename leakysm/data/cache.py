@@ -46,6 +46,14 @@ def cache_folder(folder: str | Path | None = None) -> Path:
         ) from None
 
 
+def known_cache_folder() -> Path | None:
+    """The cache folder, for those who can do without; None if it is in a home folder and there is none."""
+    try:
+        return cache_folder()
+    except UserError:
+        return None
+
+
 @contextmanager
 def read_anew() -> Iterator[None]:
     """While this is open every data set is read from its sources, and its file in the cache made anew."""
