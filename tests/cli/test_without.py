@@ -76,13 +76,13 @@ def test_without_locks_on_files_everything_works(
     monkeypatch.setattr(fcntl, "flock", without)
     np.save("z.npy", np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32))
     for words in (
-        [*"train --distance euclidean --out other".split(), *tiny],
-        [*"evaluate --episodes 8 --way 3 --keep".split(), str(run)],
-        "evaluate other --episodes 8 --way 3 --keep".split(),
-        "compare run other --out compared".split(),
-        "gradients --suggest --embeddings z.npy".split(),
-        "vectors check --operation relu".split(),
-        "export run --out net.npz".split(),
+        f"train --distance euclidean --out other {' '.join(tiny)}",
+        f"evaluate {run.name} --episodes 8 --way 3 --keep",
+        "evaluate other --episodes 8 --way 3 --keep",
+        "compare run other --out compared",
+        "gradients --suggest --embeddings z.npy",
+        "vectors check --operation relu",
+        "export run --out net.npz",
     ):
-        result = leakysm(*words)
+        result = leakysm(*words.split())
         assert result.exit_code == 0, (words, result.output)
