@@ -79,6 +79,8 @@ def conform(
 ) -> None:
     """Check a module's functions against leakysm's error bounds. They are found by their public names.
 
+    The module's code is run, with all that you may do: name only modules that you trust.
+
     Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
     if at least one operation is offered and none fails. A failure is shown with its smallest counterexample as code.
 

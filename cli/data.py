@@ -70,7 +70,7 @@ def prepare(
     """
     from time import perf_counter
 
-    from leakysm.data.cache import cache_folder, read_anew
+    from leakysm.data.cache import known_cache_folder, read_anew
     from leakysm.files import printable
 
     start = perf_counter()
@@ -81,7 +81,8 @@ def prepare(
             again = _load(dataset, data, split)
         changed, loaded = _changed(loaded, again), again
     images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
-    typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
+    folder = known_cache_folder() or "none"
+    typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {folder}")
     if check:
         names = ", ".join(map(printable, changed[:3])) + (", ..." if len(changed) > 3 else "")
         typer.echo(f"{len(changed)} classes had changed: {names}" if changed else "the cache held what the files hold")

@@ -7,6 +7,7 @@ from pathlib import Path
 from leakysm.choices import DATASETS, SPLITS
 from leakysm.data.dataset import Dataset, Report
 from leakysm.errors import UserError, suggestion
+from leakysm.files import expanded
 
 
 def load(
@@ -67,13 +68,14 @@ def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Re
 def _existing(name: str, path: str | Path | None) -> Path:
     """Where the files are: as given, or where `leakysm data fetch` puts them."""
     if path is not None:
-        path = Path(path).expanduser()
+        path = expanded(path)
         if not path.exists():
             raise UserError(f"{path}: no such file or folder; give the place of {name}'s files with --data")
         return path
-    from leakysm.data.cache import cache_folder
+    from leakysm.data.cache import known_cache_folder
 
-    if name == "omniglot" and (fetched := cache_folder() / "omniglot").is_dir():
+    cache = known_cache_folder()
+    if name == "omniglot" and cache and (fetched := cache / "omniglot").is_dir():
         return fetched
     fetch = ", or run `leakysm data fetch omniglot`" if name == "omniglot" else ""
     raise UserError(f"{name} needs its files: give the folder that holds them with --data{fetch}")

@@ -48,8 +48,9 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
     """Conv4's state from a PyTorch state dict of tensors on the CPU, or of arrays.
 
     Four convolutions and four batch norms are expected, whatever their names are. The nth convolution goes with the nth
-    batch norm; their order is that of their names, in which numbers are compared as numbers. A convolution's bias is
-    subtracted from the running mean, where it has the same effect. UserError if the arrays are not those of a Conv4.
+    batch norm. Names that differ in numbers alone are in the order of those; others as the state dict lists them. A
+    convolution's bias is subtracted from the running mean, where it has the same effect. UserError if the arrays are
+    not those of a Conv4, or if their order is in doubt.
     """
     arrays = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith(IGNORED)}
     convolutions = _modules(arrays, lambda name: name.endswith(".weight") and arrays[name].ndim == 4)
@@ -75,9 +76,20 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
 
 
 def _modules(arrays: State, chosen: Any) -> list[str]:
-    """The modules that own the chosen arrays, in the natural order of their names."""
-    names = (name.rpartition(".")[0] for name in arrays if chosen(name))
-    return sorted(names, key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)])
+    """The modules that own the chosen arrays, in the order of the net.
+
+    Many programs sort the arrays of a file by name, so a list that is sorted tells nothing.
+    """
+    listed = [name.rpartition(".")[0] for name in arrays if chosen(name)]
+    parts = {name: re.split(r"([0-9]{1,9})", name) for name in listed}
+    alike = len({tuple(parts[name][::2]) for name in listed}) <= 1  # texts and numbers alternate
+    numbered = sorted(listed, key=lambda name: [int(part) for part in parts[name][1::2]]) if alike else listed
+    silent = listed == sorted(listed)
+    if (silent and not alike) or listed not in (numbered, sorted(listed)):
+        raise UserError(
+            f"the order of {', '.join(listed)} is in doubt; number them in the order of the net: 1.weight, 2.weight"
+        )
+    return numbered
 
 
 def _taken(arrays: State, name: str) -> np.ndarray:

@@ -6,13 +6,13 @@ The defaults themselves stand in leakysm/choices.py. Here they are lowered to wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from leakysm.choices import DATASET_DEFAULTS, FITTED, LEAKY, METRIC_PARAMETERS, SETTINGS
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
+from leakysm.files import expanded
 from leakysm.runs.settings import TrainConfig, checked
 
 
@@ -38,7 +38,7 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def absolute(place: str) -> str:
     """The path of the data in the form that a configuration holds."""
-    return str(Path(place).expanduser().absolute())
+    return str(expanded(place).absolute())
 
 
 def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
