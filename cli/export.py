@@ -92,7 +92,7 @@ def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
     run = restore(like, backend("reference"))
     state, _, _ = _loaded(source, layout)
     write_run_like(run, state, out)
-    print(f"{out}: a run like {like}, {run.config.metric}, with the weights of {source}")
+    print(f"{out}: a run like {like}, {run.config.distance}, with the weights of {source}")
 
 
 def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:

@@ -11,6 +11,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import refuse_another_kind
 from leakysm_cli.output import print_json
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.progress import shown_count
 from leakysm_cli.stopping import patience, same_command
 
@@ -74,6 +75,7 @@ def sweep(
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
     with shown_count("reading images") as report:
         runs = points(content, machine, Loader(report))
+    refuse_wrong(point.config for point in runs)
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:

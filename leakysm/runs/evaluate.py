@@ -28,15 +28,18 @@ def evaluate_run(
     threads: int | None = None,
     report: Report | None = None,
     keep: bool = False,
+    trust: bool = False,
 ) -> TestResult:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
     settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
     seed, norm, data. For those that are None or missing, the run's own hold. keep: add the test to those of the run.
+    trust: whether the code of the run's own formula may be run.
     UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
-    restored = restore(run, engine_for(device, name, threads))
+    restored = restore(run, engine_for(device, name, threads), trust=trust)
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
+    metric = config.metric
     data = load_data(config.settings())
     if data.digest != restored.checkpoint.data_digest:
         raise UserError(
@@ -47,7 +50,7 @@ def evaluate_run(
         require_keepable(restored, config)
     embeddings = embed_split(restored.net, SplitImages(restored.net.engine, data, "test"), config.norm)
     form = EpisodeForm(config.test_way[0], config.test_shot, config.test_query)
-    result = evaluate(embeddings, config.metric, form, episodes=config.test_episodes, seed=config.seed, report=report)
+    result = evaluate(embeddings, metric, form, episodes=config.test_episodes, seed=config.seed, report=report)
     if keep:
         keep_test(RunFolder(run), result, data.digest)
     return replace(result, **restored.described())

@@ -46,14 +46,15 @@ class Restored:
         }
 
 
-def restore(run: Path | str, engine: Engine) -> Restored:
+def restore(run: Path | str, engine: Engine, *, trust: bool = False) -> Restored:
     """The best checkpoint of a run, or the last where there is no best yet, on `engine`.
 
-    UserError if there is none, if its settings are not those of config.toml, if it is not the one that the manifest of
-    a finished run lists, or if the net is untrained.
+    trust: whether the code of the run's own formula may be run, if its distance is one; `config.metric` is a UserError
+    if it may not. UserError if there is no checkpoint, if its settings are not those of config.toml, if it is not the
+    one that the manifest of a finished run lists, or if the net is untrained.
     """
     folder = RunFolder(run)
-    config, path = folder.require_config(), folder.tested()
+    config, path = folder.require_config(trust=trust), folder.tested()
     checkpoint = folder.checkpoint(path, config)
     net = Conv4(checkpoint.inputs.image_shape[2], seed=config.seed, engine=engine)
     if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # imported weights are at episode 0, too

@@ -271,7 +271,7 @@ def device_step(
     largest magnitude. It updates net and optimizer, unless loss or gradient is not finite.
     """
     kernels = getattr(engine, "kernels", None)
-    if not isinstance(kernels, Kernels) or metric.operation not in distances.OPERATIONS:
+    if not isinstance(kernels, Kernels) or not metric.is_operation or metric.operation not in distances.OPERATIONS:
         return None
     step = TrainingStep(kernels, net, optimizer, metric, Images(*images), way=way, shot=shot, query=query)
     call: Callable[[np.ndarray], np.ndarray] = kernels.told(step.__call__)

@@ -15,6 +15,7 @@ from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import Metric
+from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
@@ -83,7 +84,7 @@ def prototype_distances(
     """Distances (N, way) of the queries to the prototypes, on the host. z: embeddings, support first, then queries."""
     n = len(support_labels)
     centres, _ = engine.operation("prototypes").forward(z[:n], engine.asarray(support_labels), way)
-    distances, _ = engine.operation(metric.operation).forward(z[n:], centres, **metric.parameters)
+    distances, _ = distance_pair(engine, metric).forward(z[n:], centres)
     return engine.to_host(distances)
 
 
