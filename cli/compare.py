@@ -48,6 +48,8 @@ def compare(
     shot: o.Shot = None,
     query: o.Query = None,
     episodes: o.Episodes = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     halve_every: o.HalveEvery = None,

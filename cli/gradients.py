@@ -88,6 +88,8 @@ def gradients(
     way: o.Way = None,
     shot: o.Shot = None,
     query: o.Query = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     seed: o.Seed = None,

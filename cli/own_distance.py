@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def refuse_wrong(configs: Iterable[TrainConfig]) -> None:
     """CheckFailed, with the counterexample, for the first distance of a file whose derivative is wrong."""
-    for metric in dict.fromkeys(config.metric for config in configs if config.code):
+    for metric in dict.fromkeys(config.metric for config in configs if config.formula):
         from leakysm.errors import CheckFailed
         from leakysm.verify.formula_report import check_distance
 

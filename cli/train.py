@@ -29,6 +29,8 @@ def train(
     slope: o.Slope = None,
     per: o.Per = None,
     set: o.Set = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     halve_every: o.HalveEvery = None,

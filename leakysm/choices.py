@@ -28,6 +28,13 @@ LEAKY_THRESHOLD = 1.0
 LEAKY_SLOPE = 0.03
 LEAKY_PER: Per = "pair"
 
+# Somebody's own, beside the choices: a class in a file, or what was made in Python and is given as an object.
+OWN_DISTANCE = r".+\.py:[^\W\d]\w*|own:[^\W\d]\w*"
+OWN_DATASET = r"own:[\w .+-]+"
+OWN_NET = r"[^\W\d]\w*"
+
+CONV4 = {"channels": 64, "blocks": 4}
+
 LARGEST = (1 << 63) - 1  # the largest whole number that TOML takes
 
 
@@ -39,7 +46,7 @@ class Setting(NamedTuple):
     default: what holds for every data set where DATASET_DEFAULTS has nothing else; None if there is no such value.
     shown: the default in words, where a value does not say it. choices: the names that it can have.
     limits: of the number, or of each number of a list, by pydantic's names: ge is >=, gt is >, le is <=, lt is <.
-    own: whether FILE.py:CLASS will do as well as one of the choices.
+    own: a regular expression of what will do as well as one of the choices.
     """
 
     kind: type
@@ -48,7 +55,7 @@ class Setting(NamedTuple):
     shown: str = ""
     choices: tuple[str, ...] = ()
     limits: Mapping[str, float] = {}
-    own: bool = False
+    own: str = ""
 
 
 def _count(least: int, help: str, default: Any = None, shown: str = "", kind: type = int) -> Setting:
@@ -62,7 +69,7 @@ def _name(choices: tuple[str, ...], help: str, default: str | None = None, shown
 
 
 SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
-    "dataset": _name(DATASETS, "Data set; strokes is built in.", "strokes"),
+    "dataset": Setting(str, "Data set; strokes is built in.", "strokes", choices=DATASETS, own=OWN_DATASET),
     "data": Setting(str, "Folder of the published files, or one of them."),
     "split": _name(SPLITS, "Which classes of Omniglot are for training, and which for the test.", shown="lake"),
     "way": _count(2, "Number of classes in a training episode.", 20),
@@ -78,7 +85,7 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
         f"Distance between a query and a prototype: {', '.join(DISTANCES)}, or your own, FILE.py:CLASS.",
         "leaky",
         choices=DISTANCES,
-        own=True,
+        own=OWN_DISTANCE,
     ),
     "threshold": Setting(
         float,
@@ -97,6 +104,9 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     ),
     "set": Setting(dict, "Parameter of log, root or your own distance, NAME=VALUE; may be repeated."),
     "formula": Setting(str, "SHA-256 of the file that holds your own distance."),
+    "channels": _count(1, "Number of channels of each block of the net.", shown="64"),
+    "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4"),
+    "net": Setting(str, "Class of your own net.", own=OWN_NET),
     "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
     "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
@@ -113,7 +123,7 @@ ALSO_CALLED = {"lr": "learning_rate", "t": "threshold", "s": "slope", "metric": 
 
 LEAKY: dict[str, Any] = {"threshold": LEAKY_THRESHOLD, "slope": LEAKY_SLOPE, "per": LEAKY_PER}
 METRIC_PARAMETERS = (*LEAKY, "set")
-GIVEN_BY_FILE = ("formula",)  # settings that no option gives
+WITHOUT_OPTION = ("formula", "net")  # settings that come from a file or an object
 
 # What differs from the table above. Published sets: the protocol of Snell et al. 2017, sections 3.1 and 3.2.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {

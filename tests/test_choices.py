@@ -24,7 +24,7 @@ def test_the_registries_know_the_names_that_can_be_chosen() -> None:
 
 
 def test_the_table_of_settings_is_that_of_a_run() -> None:
-    assert (*choices.SETTINGS, "code") == tuple(field.name for field in fields(TrainConfig))
+    assert (*choices.SETTINGS, "own") == tuple(field.name for field in fields(TrainConfig))
     assert set(choices.DATASET_DEFAULTS) == set(choices.DATASETS)
     assert set(choices.ALSO_CALLED.values()) <= set(choices.SETTINGS)
     assert set(choices.ALSO_CALLED).isdisjoint(choices.SETTINGS)

@@ -39,7 +39,7 @@ def parse_settings(texts: Sequence[str], keys: Collection[str] = METRIC_KEYS) ->
 def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
     """`DISTANCE[,key=value...]` as checked settings, with the distance's defaults where they are missing.
 
-    The distance may be one of somebody's own, FILE.py:CLASS; the text of its file is added as `code`.
+    The distance may be one of somebody's own, FILE.py:CLASS; the text of its file is added as `own`.
     """
     given = _pairs(text)
     if "distance" not in given:
@@ -58,9 +58,9 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
             known = [one for one in keys if one != "set"]
             raise UserError(f"setting {text!r}: {_not_compared(key, [*known, *sorted(names)])}")
     setting |= checked(given)
-    setting = with_distance(setting | ({"code": code} if code else {}))
+    setting = with_distance(setting | ({"own": code} if code else {}))
     _ = metric_of(setting, code)
-    return {key: setting[key] for key in (*KEYS, "code") if key in setting}
+    return {key: setting[key] for key in (*KEYS, "own") if key in setting}
 
 
 def _pairs(text: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def label(setting: Setting) -> str:
     for key, value in setting.items():
         if key == "set":
             parts += [f"{name}={_short(inner)}" for name, inner in dict(value).items()]
-        elif key not in ("distance", "formula", "code") and (key, value) != ("per", "pair"):
+        elif key not in ("distance", "formula", "own") and (key, value) != ("per", "pair"):
             parts.append(f"{key}={_short(value)}")
     return ",".join(parts)
 

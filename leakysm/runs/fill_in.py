@@ -10,13 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from leakysm.choices import DATASET_DEFAULTS, FITTED, SETTINGS
+from leakysm.choices import CONV4, DATASET_DEFAULTS, FITTED, SETTINGS
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
 from leakysm.files import printable
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
-from leakysm.ops.metrics import completed, distance_named
+from leakysm.ops.metrics import Metric, completed, distance_named
 from leakysm.ops.restriction import Restriction
 from leakysm.runs.settings import TrainConfig, checked
 
@@ -24,13 +24,13 @@ from leakysm.runs.settings import TrainConfig, checked
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Given settings, checked, and every default that needs no look at the data. None counts as not given.
 
-    The text of a formula's file is added as `code`; or it is given so, if it was read already.
+    The text of a formula's file is added as `own`; or it is given so, if it was read already, or the metric itself.
     """
-    code = {"code": given["code"]} if given.get("code") else {}
-    given = checked({key: value for key, value in given.items() if key != "code"})
+    own = {"own": given["own"]} if given.get("own") else {}
+    given = without_usual(checked({key: value for key, value in given.items() if key != "own"}))
     dataset = given.get("dataset", SETTINGS["dataset"].default)
     defaults = {key: value for key, value in _defaults(dataset).items() if key not in FITTED}
-    settings = with_distance({**defaults, **given, **code})
+    settings = with_distance({**defaults, **given, **own})
     if "split" in settings and dataset != "omniglot":
         raise UserError(f"split is given, but {dataset} has no choice of splits; leave it out")
     if "data" in settings:
@@ -45,11 +45,13 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings = dict(settings)
     name, own = settings["distance"], dict(settings.pop("set", ()))
+    if isinstance(settings.get("own"), Metric):
+        return settings | ({"set": tuple(own.items())} if own else {})
     if is_own(name):
         settings = _with_code(settings)
     elif "formula" in settings:
         raise UserError(f"formula is given, but the distance is {name}; leave it out")
-    code = settings.get("code")
+    code = settings.get("own")
     if name == "leaky":
         if twice := next((key for key in own if key in settings), None):
             raise UserError(f"{twice} is given twice; leave one out")
@@ -71,13 +73,18 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _with_code(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings with the text of the formula's file, its digest, and its name without a folder."""
     distance = settings["distance"]
-    code = settings.get("code") or FormulaFile.read(split(distance)[0])
+    code = settings.get("own") or FormulaFile.read(split(distance)[0])
     if settings.get("formula", code.digest) != code.digest:
         raise UserError(
             f"{printable(code.path)} has the SHA-256 {code.digest[:12]}..., but the formula to use has "
             f"{settings['formula'][:12]}...; name the file as it was"
         )
-    return {**settings, "distance": without_folder(distance), "formula": code.digest, "code": code}
+    return {**settings, "distance": without_folder(distance), "formula": code.digest, "own": code}
+
+
+def without_usual(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the numbers of the usual net, which a configuration does not name."""
+    return {key: value for key, value in settings.items() if CONV4.get(key) != value}
 
 
 def absolute(place: str) -> str:
@@ -112,7 +119,7 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
 def _defaults(dataset: str) -> dict[str, Any]:
     """The defaults of settings on this data set, before a look at it."""
     general = {key: setting.default for key, setting in SETTINGS.items() if setting.default is not None}
-    return general | DATASET_DEFAULTS[dataset]
+    return general | DATASET_DEFAULTS.get(dataset, DATASET_DEFAULTS["folder"])
 
 
 def _queries(wanted: int, classes: ClassSet, shot: int) -> int:

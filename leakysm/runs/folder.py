@@ -65,13 +65,13 @@ class RunFolder:
         stored = self.stored_config()
         if stored:
             self.refuse_another(stored, vars(config))
-            return replace(stored, code=config.code)
+            return replace(stored, own=config.own)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another --out") from None
-        if config.code:  # before config.toml, with which a run begins
-            write_atomically(self.formula, config.code.text)
+        if isinstance(config.own, FormulaFile):  # before config.toml, with which a run begins
+            write_atomically(self.formula, config.own.text)
         try:
             create_atomically(self.config, config.to_toml().encode())
         except FileExistsError:
@@ -103,7 +103,7 @@ class RunFolder:
                 "or choose another folder"
             )
         try:
-            require_sound(checkpoint, config.optimizer)
+            require_sound(checkpoint, config.optimizer, own_net=config.net is not None)
         except UserError as error:
             raise UserError(
                 f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"
@@ -146,7 +146,7 @@ class RunFolder:
         settings = read_settings(self.config)
         code = self._code(settings["formula"], trust) if "formula" in settings else None
         try:
-            return TrainConfig(**settings, code=code)
+            return TrainConfig(**settings, own=code)
         except TypeError:  # a key is missing
             raise UserError(
                 f"{self.config} is not whole; put back an undamaged copy, or choose another --out"

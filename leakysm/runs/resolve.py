@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from leakysm.choices import GIVEN_BY_FILE, METRIC_PARAMETERS, SETTINGS
+from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset, load
 from leakysm.errors import UserError
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
 from leakysm.runs.device import choose
-from leakysm.runs.fill_in import absolute, fit, with_defaults
+from leakysm.runs.fill_in import absolute, fit, with_defaults, without_usual
 from leakysm.runs.folder import FREE, RunFolder
 from leakysm.runs.settings import TrainConfig, checked, metric_of
 
@@ -72,12 +72,12 @@ def resolve(
     if folder and stored:
         named = _as_written(given, choose)
         folder.refuse_another(stored, named)
-        config = replace(stored, **{key: named[key] for key in (*FREE, "code") if key in named})
+        config = replace(stored, **{key: named[key] for key in (*FREE, "own") if key in named})
         _ = config.metric  # code that is not trusted is reported before the data are read
         return config, load(config.settings())
     settings = with_defaults(given)
     settings["device"], settings["backend"] = choose(settings.get("device"), settings.get("backend"))
-    _ = metric_of(settings, settings.get("code"))  # a wrong parameter is reported before the data are read
+    _ = metric_of(settings, settings.get("own"))  # a wrong parameter is reported before the data are read
     data = load(settings)
     return fit(settings, data), data
 
@@ -112,7 +112,7 @@ def under_options(file: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
     dropped: set[str] = set()
     default = SETTINGS["distance"].default
     if "distance" in options and options["distance"] != file.get("distance", default):
-        dropped |= {*METRIC_PARAMETERS, *GIVEN_BY_FILE}
+        dropped |= {*METRIC_PARAMETERS, "formula"}
     if "dataset" in options and options["dataset"] != file.get("dataset", SETTINGS["dataset"].default):
         dropped |= {"data", "split"}
     for key, other in (("device", "backend"), ("backend", "device")):
@@ -123,10 +123,10 @@ def under_options(file: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
 
 def _as_written(given: Mapping[str, Any], choose: Choose) -> dict[str, Any]:
     """The given settings in the form that a configuration holds."""
-    named = checked(given)
+    named = without_usual(checked(given))
     if is_own(named.get("distance", "")):
-        named |= {"code": FormulaFile.read(split(named["distance"])[0])}
-        named |= {"formula": named["code"].digest, "distance": without_folder(named["distance"])}
+        named |= {"own": FormulaFile.read(split(named["distance"])[0])}
+        named |= {"formula": named["own"].digest, "distance": without_folder(named["distance"])}
     if "data" in named:
         named["data"] = absolute(named["data"])
     if "device" in named or "backend" in named:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from leakysm.choices import ALSO_CALLED, SETTINGS, Setting
+from leakysm.choices import ALSO_CALLED, OWN_DISTANCE, SETTINGS, Setting
 from leakysm.errors import UserError, suggestion
 from leakysm.files import printable
-from leakysm.ops.formula_file import is_own
 
 EXPECTED = {  # by the type of pydantic's error
     "bool_type": "true or false",
@@ -61,7 +61,7 @@ def distinct_values(kind: Any) -> Any:
 
 def _type(setting: Setting) -> Any:
     if setting.own:
-        return Annotated[str, AfterValidator(partial(_refuse_unknown, choices=setting.choices))]
+        return Annotated[str, AfterValidator(partial(_refuse_unknown, setting=setting))]
     if setting.kind is dict:
         return Annotated[tuple[tuple[str, bool | int | float | str], ...], BeforeValidator(_as_pairs)]
     if setting.choices:
@@ -76,12 +76,12 @@ def _type(setting: Setting) -> Any:
     return Annotated[setting.kind, Field(**limits)]
 
 
-def _refuse_unknown(text: str, choices: tuple[str, ...]) -> str:
-    if text in choices or is_own(text):
+def _refuse_unknown(text: str, setting: Setting) -> str:
+    if text in setting.choices or re.fullmatch(setting.own, text):
         return _refuse_unwritable(text)
     if text.endswith(".py"):
         raise ValueError(f"it names no class; write {text}:CLASS")
-    raise ValueError(suggestion(text, (*choices, "FILE.py:CLASS")))
+    raise ValueError(suggestion(text, (*setting.choices, *(["FILE.py:CLASS"] if setting.own == OWN_DISTANCE else []))))
 
 
 def _as_pairs(value: Any) -> Any:

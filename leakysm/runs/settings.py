@@ -17,6 +17,7 @@ from leakysm.runs.schema import settings_table, validated
 from leakysm.small_texts import parse_toml
 
 LARGEST = 1 << 16  # bytes of a file of settings
+OWN = "own:"  # begins the name of a distance or data set that was made in Python
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,10 @@ class TrainConfig:
 
     leakysm/choices.py says what each means. data: an absolute path; None for strokes. split: only for omniglot.
     threshold, slope: only for the leaky distance; per: only for restrictions. set: the parameters of other distances,
-    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. threads: None is one for each
-    core. tf32: only on a GPU; None is strict float32. code: the text of the formula's file, which is no setting.
+    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. channels, blocks: of Conv4;
+    None is 64 and 4. net: the class of somebody's own net; None is Conv4. threads: None is one for each core. tf32:
+    only on a GPU; None is strict float32. own: the text of the formula's file, or the metric of a distance own:CLASS,
+    which was given in Python. It is no setting.
     """
 
     dataset: str
@@ -46,6 +49,9 @@ class TrainConfig:
     per: str | None = None
     set: tuple[tuple[str, Any], ...] | None = None
     formula: str | None = None
+    channels: int | None = None
+    blocks: int | None = None
+    net: str | None = None
     norm: str
     optimizer: str
     learning_rate: float
@@ -56,7 +62,7 @@ class TrainConfig:
     device: str
     threads: int | None = None
     tf32: bool | None = None
-    code: FormulaFile | None = field(default=None, compare=False, repr=False)
+    own: FormulaFile | Metric | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for key, value in checked(self.settings()).items():
@@ -64,7 +70,7 @@ class TrainConfig:
         if self.tf32 and self.device == "cpu":
             raise UserError("tf32 works only on a GPU, but the device is cpu; leave it out, or choose device cuda")
         self._require_formula()
-        if self.code is None or self.code.trusted:
+        if not self.distance.startswith(OWN) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):
             _ = self.metric
 
     def _require_formula(self) -> None:
@@ -72,13 +78,13 @@ class TrainConfig:
         if is_own(self.distance) != (self.formula is not None):
             kind = "a file's" if self.formula is None else "none of a file"
             raise UserError(f"distance {self.distance} is {kind}, formula is {self.formula}; give both, or none")
-        if self.formula and (self.code is None or self.code.digest != self.formula):
+        if self.formula and not (isinstance(self.own, FormulaFile) and self.own.digest == self.formula):
             raise UserError(f"the text of {self.distance} is not the one that formula names; give it as it was")
 
     @property
     def metric(self) -> Metric:
         """The distance metric with its parameters. UserError if it is code that may not be run."""
-        return metric_of(self.settings(), self.code)
+        return metric_of(self.settings(), self.own)
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not None, by name."""
@@ -99,12 +105,17 @@ def metric_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in LEAKY if key in settings} | dict(settings.get("set", ()))
 
 
-def metric_of(settings: Mapping[str, Any], code: FormulaFile | None = None) -> Metric:
+def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = None) -> Metric:
     """The metric that settings name. UserError for a parameter that it does not have, or out of range.
 
-    code: the text of its file, if the distance is one of somebody's own.
+    own: the text of its file, or the object, if the distance is one of somebody's own.
     """
-    return metric_named(settings["distance"], code, **metric_parameters(settings))
+    if isinstance(own, Metric):
+        return own
+    if settings["distance"].startswith(OWN):
+        name = settings["distance"].removeprefix(OWN)
+        raise UserError(f"the distance {name} was made in Python; give the same object there again: metric={name}(...)")
+    return metric_named(settings["distance"], own, **metric_parameters(settings))
 
 
 KEYS = tuple(SETTINGS)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from leakysm.backends import Engine
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
-from leakysm.nets import Conv4
+from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
 from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
@@ -36,7 +36,7 @@ class SplitEmbeddings:
     of: Callable[[Indices], Array]
 
 
-def embed_split(net: Conv4, images: SplitImages, norm: str) -> SplitEmbeddings:
+def embed_split(net: Net, images: SplitImages, norm: str) -> SplitEmbeddings:
     """A split embedded by a net.
 
     norm "running": every image once, here, with the running statistics, so that an episode is a look-up. "episode": an

@@ -102,7 +102,7 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
     assert folder.formula.read_text() == SOFT
     assert config.distance == NAMED
     assert config.set == (("scale", 4.0),)
-    assert config.formula == config.code.digest
+    assert config.formula == config.own.digest
     assert folder.checkpoint(folder.best, config).config == folder.config.read_text()
     assert json.loads(folder.manifest.read_text())["files"]["formula.py"] == config.formula
     assert json.loads(folder.summary.read_text())["distance"] == {"name": NAMED, "per": "pair", "scale": 4.0}
