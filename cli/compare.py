@@ -11,6 +11,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_another_kind, refuse_what_is_there
 from leakysm_cli.output import print_json
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SEEDS = 3
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
-COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
+COMPARABLE = ("distance", "threshold", "slope", "per", "set", "optimizer", "learning_rate", "halve_every", "norm")
 
 
 def compare(
@@ -32,6 +33,11 @@ def compare(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
+    distance: Annotated[
+        str | None,
+        typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
+    ] = None,
+    set: o.Set = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of training seeds, from --seed on.", show_default="3")
     ] = None,
@@ -42,6 +48,8 @@ def compare(
     shot: o.Shot = None,
     query: o.Query = None,
     episodes: o.Episodes = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     halve_every: o.HalveEvery = None,
@@ -75,20 +83,22 @@ def compare(
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    given = o.given(locals(), without=("runs", "setting", "seeds", "out", "resume", "dry_run", "json"))
+    without = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
+    given = o.given(locals(), without=without)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
-        o.refuse(why, **given, setting=setting, seeds=seeds, resume=resume or None, dry_run=dry_run or None)
+        ours = {"setting": setting, "distance": distance, "set": set, "seeds": seeds}
+        o.refuse(why, **given, **ours, resume=resume or None, dry_run=dry_run or None)
         if out:
             refuse_what_is_there(out)
         _report(_read(runs), out, json)
     else:
-        _train(given, setting, seeds or SEEDS, out, resume, dry_run, json)
+        _train(given, o.compared(setting, distance, set), seeds or SEEDS, out, resume, dry_run, json)
 
 
 def _train(
     given: dict[str, Any],
-    texts: list[str] | None,
+    texts: list[str],
     seeds: int,
     out: Path | None,
     resume: bool,
@@ -114,6 +124,7 @@ def _train(
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")
     with shown_count("reading images") as report:
         configs, data = settings.resolve_each(given, parsed, Loader(report))
+    refuse_wrong(configs.values())
     first = next(iter(configs.values()))
     numbers = range(first.seed, first.seed + seeds)
     if dry:

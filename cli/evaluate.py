@@ -38,6 +38,7 @@ def evaluate(
     keep: Annotated[
         bool, typer.Option("--keep", help="Add this test to the finished run, so that leakysm compare finds it.")
     ] = False,
+    trust: o.Trust = False,
     json: o.Json = False,
 ) -> None:
     """Test a trained net on classes that it did not see in training.
@@ -55,7 +56,7 @@ def evaluate(
         "norm": norm,
     }
     settings |= {"test_way": None if way is None else (way,), "data": None if data is None else str(data.absolute())}
-    machine = {"device": device, "name": backend, "threads": threads}
+    machine = {"device": device, "name": backend, "threads": threads, "trust": trust}
     test = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = test(run, settings, machine, keep)
     if json:

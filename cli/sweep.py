@@ -11,6 +11,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import refuse_another_kind
 from leakysm_cli.output import print_json
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.progress import Lines, shown_count
 from leakysm_cli.stopping import patience, same_command
 
@@ -76,6 +77,7 @@ def sweep(
     jobs = jobs or usable_cores()
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
     runs, time = _points(content, machine, out, 0 if scheduler else jobs, always=dry_run)
+    refuse_wrong(point.config for point in runs)
     if dry_run:
         typer.echo(before.dry_sweep(content, [point.config for point in runs], time), nl=False)
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, remove_empty
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.progress import shown_count, shown_run
 from leakysm_cli.stopping import patience
 
@@ -27,6 +28,9 @@ def train(
     threshold: o.Threshold = None,
     slope: o.Slope = None,
     per: o.Per = None,
+    set: o.Set = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     halve_every: o.HalveEvery = None,
@@ -45,15 +49,17 @@ def train(
     out: o.Out = None,
     resume: o.Resume = False,
     dry_run: o.DryRun = False,
+    trust: o.Trust = False,
 ) -> None:
     """Train a few-shot classifier and test it. Without options it trains on the built-in strokes for about a minute.
 
     Example: leakysm train --dataset omniglot --data FOLDER --distance leaky --way 30 --episodes 1500
     """
-    _train(o.given(locals(), without=("config", "out", "resume", "dry_run")), config, out, resume, dry_run)
+    without = ("config", "out", "resume", "dry_run", "trust")
+    _train(o.given(locals(), without=without), config, out, resume, dry_run, trust)
 
 
-def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool, dry: bool) -> None:
+def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool, dry: bool, trust: bool) -> None:
     from leakysm_cli import before
 
     from leakysm.runs import Loader, RunFolder, resolve, to_resume, train, under_options
@@ -67,7 +73,8 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
         if resume and not folder.config.exists():  # the run was killed at once, or the name is mistyped
             typer.echo(f"leakysm: {folder.path} holds no run to continue; a new one begins", err=True)
     with shown_count("reading images") as report:
-        config, data = resolve(given, load=Loader(report), folder=folder)
+        config, data = resolve(given, load=Loader(report), folder=folder, trust=trust)
+    refuse_wrong([config])
     done = folder.reached() if folder and folder.config.exists() else 0
     if dry:
         takes = "these settings are taken by: leakysm train --config FILE"
@@ -126,4 +133,4 @@ def _stopped(folder: RunFolder) -> str:
     from shlex import join
 
     command = join(["leakysm", "train", "--out", str(folder.path), "--resume"])
-    return f"Stopped at episode {episode}. Continue: {command}"
+    return f"Stopped at episode {episode}. Continue: {command}{' --trust' * folder.formula.exists()}"

@@ -26,6 +26,11 @@ def load(
     a folder's classes are divided into splits. report(done, total) is called while images are read for the first time.
     UserError if the files are missing, damaged, or not what they should be.
     """
+    if name.startswith("own:"):
+        raise UserError(
+            f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object there "
+            "again: data=..."
+        )
     if name not in DATASETS:
         raise UserError(f"unknown data set {name!r}; {suggestion(name, DATASETS)}")
     if split not in SPLITS:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.hdf5 import Hdf5Error, read_hdf5
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, metric_parameters
 from leakysm.seal import BLOCK, sealed
 from leakysm.small_texts import parse_json
 from leakysm.training.evaluation import mean_and_interval
@@ -48,7 +48,7 @@ class Summary:
         config = self.config
         return {
             "dataset": config.dataset,
-            "distance": {"name": config.distance, **config.metric.parameters},
+            "distance": {"name": config.distance, **metric_parameters(config.settings())},
             "seed": config.seed,
             "training_episodes": config.episodes,
             "checkpoint": self.checkpoint,

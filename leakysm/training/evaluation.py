@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from leakysm.backends import Engine
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
-from leakysm.nets import Conv4
+from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
@@ -35,7 +36,7 @@ class SplitEmbeddings:
     of: Callable[[Indices], Array]
 
 
-def embed_split(net: Conv4, images: SplitImages, norm: str, *, report: Report | None = None) -> SplitEmbeddings:
+def embed_split(net: Net, images: SplitImages, norm: str, *, report: Report | None = None) -> SplitEmbeddings:
     """A split embedded by a net.
 
     norm "running": every image once, here, with the running statistics, so that an episode is a look-up. "episode": an
@@ -87,7 +88,7 @@ def prototype_distances(
     """Distances (N, way) of the queries to the prototypes, on the host. z: embeddings, support first, then queries."""
     n = len(support_labels)
     centres, _ = engine.operation("prototypes").forward(z[:n], engine.asarray(support_labels), way)
-    distances, _ = engine.operation(metric.operation).forward(z[n:], centres, **metric.parameters)
+    distances, _ = distance_pair(engine, metric).forward(z[n:], centres)
     return engine.to_host(distances)
 
 
