@@ -112,6 +112,12 @@ class Cosine(Metric):
 METRICS: dict[str, type[Metric]] = {m.name: m for m in (SquaredEuclidean, LeakySquaredEuclidean, Euclidean, Cosine)}
 
 
+def require_metric(distance: Any) -> None:
+    """UserError unless `distance` is a metric."""
+    if not isinstance(distance, Metric):
+        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
+
+
 def metric_named(name: str, **parameters: Any) -> Metric:
     """A metric by its command-line name; parameters that it does not have are a UserError, never ignored."""
     if name not in METRICS:
