@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
+OWN = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
 COMPARABLE = ("distance", "threshold", "slope", "per", "set", "optimizer", "learning_rate", "halve_every", "norm")
 
@@ -83,8 +84,7 @@ def compare(
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    without = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
-    given = o.given(locals(), without=without)
+    given = o.given(locals(), without=OWN)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
         ours = {"setting": setting, "distance": distance, "set": set, "seeds": seeds}

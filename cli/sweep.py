@@ -77,7 +77,6 @@ def sweep(
     jobs = jobs or usable_cores()
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
     runs, time = _points(content, machine, out, 0 if scheduler else jobs, always=dry_run)
-    refuse_wrong(point.config for point in runs)
     if dry_run:
         typer.echo(before.dry_sweep(content, [point.config for point in runs], time), nl=False)
         return
@@ -113,6 +112,7 @@ def _points(
     with shown_count("reading images") as report:
         load = Loader(report)
         runs = points(content, machine, load)
+    refuse_wrong(point.config for point in runs)
     left = []
     for point in runs:
         with suppress(UserError):  # a damaged run is reported when its turn comes

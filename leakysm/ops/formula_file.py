@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import printable, read_file
+from leakysm.files import expanded, printable, read_file
 from leakysm.modules import fresh_module, import_problem
 
 LARGEST = 1 << 20  # bytes of such a file
@@ -28,7 +28,7 @@ def split(distance: str) -> tuple[Path, str]:
     """The file and the class of FILE.py:CLASS."""
     match = _NAME.fullmatch(distance)
     assert match, distance
-    return Path(match["file"]).expanduser(), match["name"]
+    return expanded(match["file"]), match["name"]
 
 
 def without_folder(distance: str) -> str:
