@@ -84,7 +84,9 @@ Tf32 = Annotated[bool | None, _setting("tf32", MACHINE)]
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file of settings. Options of the command line win.", show_default=False),
+    typer.Option(
+        "--config", help="TOML file of settings. Options on the command line win over it.", show_default=False
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -92,13 +94,13 @@ Out = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Continue the run in --out that was cut off; without --out, the newest in runs."),
+    typer.Option("--resume", help="Continue the unfinished run in --out; without --out, the newest one in runs."),
 ]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print the settings as TOML and an estimate of the time, and do nothing else."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
 
 def require_one_of(name: str, values: Collection[str], known: Collection[str]) -> None:
