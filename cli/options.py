@@ -100,7 +100,7 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print the settings as TOML and an estimate of the time, and do nothing else."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
 def require_one_of(name: str, values: Collection[str], known: Collection[str]) -> None:

@@ -60,9 +60,9 @@ def _name(choices: tuple[str, ...], help: str, default: str | None = None, shown
 
 
 SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
-    "dataset": _name(DATASETS, "Data set; strokes needs no files.", "strokes"),
-    "data": Setting(str, "Folder that holds the data set's files, or one of these files."),
-    "split": _name(SPLITS, "How Omniglot's classes are divided into training and test.", shown="lake"),
+    "dataset": _name(DATASETS, "Data set; strokes is built in.", "strokes"),
+    "data": Setting(str, "Folder of the published files, or one of them."),
+    "split": _name(SPLITS, "Which classes of Omniglot are for training, and which for the test.", shown="lake"),
     "way": _count(2, "Number of classes in a training episode.", 20),
     "shot": _count(1, "Number of support images of each class in a training episode.", 1),
     "query": _count(1, "Number of query images of each class in a training episode.", 5),
@@ -86,14 +86,8 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
         shown=f"{LEAKY_SLOPE:g}, if leaky",
         limits={"gt": 0, "le": 1},
     ),
-    "per": _name(
-        PER,
-        "Leaky distance: what is restricted, the distance of a pair or the part of each coordinate.",
-        shown=LEAKY_PER,
-    ),
-    "norm": _name(
-        NORMS, "Statistics that batch norm uses in the test: those of training (running), or of the episode.", "running"
-    ),
+    "per": _name(PER, "Leaky distance: restrict the distance of a pair, or each coordinate's part.", shown=LEAKY_PER),
+    "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
     "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
     "halve_every": _count(0, "Number of episodes after which the learning rate is halved; 0 means never.", 2000),

@@ -15,7 +15,6 @@ from leakysm.nets import Conv4
 from leakysm.runs.checkpoint import Arrays, Checkpoint
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import require_listed
-from leakysm.runs.results import read_summary
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.closeness import Limits
 
@@ -46,6 +45,8 @@ class Restored:
 
         UserError if summary.json is damaged.
         """
+        from leakysm.runs.results import read_summary
+
         folder = RunFolder(self.path.parent)
         if not self.finished:
             return {}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from leakysm.backends import Engine
@@ -87,5 +88,6 @@ def _spreads(
 
 
 def _distances(engine: Engine, metric: Metric, x: Array, c: Array) -> NDArray[np.floating]:
-    distances, _ = engine.operation(metric.operation).forward(x, c, **metric.parameters)
-    return engine.to_host(distances)
+    """Distances (N, M) from x (N, D) to c (M, D), each row of which is a prototype by itself."""
+    rows = array_namespace(x, c).concat([c, x], axis=0)
+    return prototype_distances(engine, metric, rows, np.arange(len(c)), len(c))

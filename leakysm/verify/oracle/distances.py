@@ -25,8 +25,8 @@ from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqr
 class Jacobian:
     """dd_ij/dx_ik and dd_ij/dc_jk, both (N, M, D), with their scales.
 
-    under: how many smallest normal numbers J itself may lose. last: the factor that the product dy J may be multiplied
-    by in the end. Both broadcast against (N, M, D), for x and for c.
+    under: smallest normal numbers that J itself may lose; last: what the product dy J is multiplied by at last. Both
+    broadcast against (N, M, D), for x and for c.
     """
 
     dx: Array

@@ -45,10 +45,10 @@ SHARE = 0.25  # of the scale of what comes before the softmax, whose roundings c
 
 
 class Episode:
-    """The steps of the loss: prototypes, distances, softmax. The rounding error of a step is the `spread` of the next.
+    """The steps of the loss: prototypes, distances, softmax; each step's rounding is the next step's `spread`.
 
-    distance: any object with `operation` (a METRICS name) and `parameters`. Prototypes and distances have fewer
-    roundings than the softmax. So their scales enter with the factor SHARE, and the bounds count their roundings
+    distance: any object with `operation` (a METRICS name) and `parameters`. Prototypes and distances are rounded a few
+    times only, the softmax more often: so their scales enter with a SHARE, and the bounds count their roundings
     1 / SHARE times.
     """
 
