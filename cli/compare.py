@@ -76,9 +76,9 @@ def compare(
 ) -> None:
     """Train and test several settings on the same seeds, and report their differences with intervals.
 
-    With one seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
-    The interval of a difference is over the seeds; fewer than 3 give none. If finished runs are named, only those are
-    compared, and nothing is trained.
+    At each seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
+    The interval of a difference is over the seeds, and needs at least 3 of them. If you name finished runs, only those
+    are compared, and nothing is trained.
 
     Example: leakysm compare --setting squared-euclidean --setting leaky,threshold=1,slope=0.1 --seeds 5
 

@@ -80,12 +80,13 @@ def sweep(
     if dry_run:
         typer.echo(before.dry_sweep(content, [point.config for point in runs], time), nl=False)
         return
-    typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
-        with patience() as stop, pool as opened, _shown(out) as watch:
-            states = run_all(runs, out, opened, watch, stop)
+        with patience() as stop, pool as opened:
+            typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
+            with _shown(out) as watch:
+                states = run_all(runs, out, opened, watch, stop)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. Continue: {same_command()}", err=True)
         raise

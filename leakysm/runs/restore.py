@@ -19,6 +19,7 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import require_listed
 from leakysm.runs.objects import with_metric
 from leakysm.runs.settings import TrainConfig
+from leakysm.training.closeness import Limits
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,22 @@ class Restored(Stored):
         """Embeddings (n, D), on the engine, of images uint8 (n, H, W, C) of the format `checkpoint.inputs`."""
         pixels = self.checkpoint.inputs.to_float(images)
         return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
+
+    def closeness(self) -> Limits:
+        """How many spreads of a support an image usually is from its class, by the number of examples of a class.
+
+        Empty if the run does not tell, as older ones and those without validation.
+
+        UserError if summary.json is damaged.
+        """
+        from leakysm.runs.results import read_summary
+
+        folder = RunFolder(self.path.parent)
+        if not self.finished:
+            return {}
+        require_listed(folder, "summary")
+        content, _ = read_summary(folder.summary)
+        return {int(shot): limit for shot, limit in content.get("closeness", {}).items()}
 
     def described(self) -> dict[str, Any]:
         """What a TestResult says of the net: `checkpoint`, `checkpoint_episode`, `finished`."""
