@@ -40,7 +40,7 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     page.section("Play with the effect", tag("p", what))
     if own["note"]:
         page.add(tag("p", own["note"], class_="note"))
-    page.add(_controls([net["name"] for net in played["nets"]]), _figures(), _charts())
+    page.add(_controls([net["name"] for net in played["nets"]]), _charts(), _figures())
 
 
 def own_formula(config: TrainConfig) -> dict[str, Any]:
@@ -58,20 +58,15 @@ def _controls(nets: list[str]) -> Html:
     formulas = (tag("option", words, value=name) for name, words in FORMULAS.items())
     choices = (tag("option", name, value=str(i)) for i, name in enumerate(nets))
     shown = {name: tag("output", "", id=f"effect-{name}-shown") for name in ("threshold", "slope", "query")}
+    threshold = tag("span", "threshold t", id="effect-threshold-name")
     return tag(
         "div",
-        tag("label", "formula", tag("select", *formulas, id="effect-formula")),
-        tag(
-            "label",
-            tag("span", "threshold t", id="effect-threshold-name"),
-            ": ",
-            shown["threshold"],
-            _slider("threshold", 100),
-        ),
-        tag("label", "slope s: ", shown["slope"], _slider("slope", 60)),
         tag("label", "net", tag("select", *choices, id="effect-net")),
         tag("label", "query: ", shown["query"], _slider("query", 1)),
         tag("button", "The run's own setting", type="button", id="effect-own"),
+        tag("label", "formula", tag("select", *formulas, id="effect-formula")),
+        tag("label", threshold, ": ", shown["threshold"], _slider("threshold", 100)),
+        tag("label", "slope s: ", shown["slope"], _slider("slope", 60)),
         class_="controls",
     )
 
@@ -97,8 +92,8 @@ def _figures() -> Html:
 
 def _charts() -> Html:
     titles = {
+        "gradients": "Gradient entries of all queries",
         "probabilities": "Probabilities of the chosen query",
-        "gradients": "Gradient entries of the whole episode",
         "curve": "The formula",
     }
     figures = (
