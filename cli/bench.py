@@ -19,7 +19,7 @@ PICTURES = (".png", ".pdf", ".svg")
 def bench(
     which: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[BENCHMARK]...", help=f"{', '.join(BENCHMARKS)}; default: all."),
+        typer.Argument(metavar="BENCHMARK", help=f"What to measure: {', '.join(BENCHMARKS)}.", show_default="all"),
     ] = None,
     vs: Annotated[
         list[str] | None,

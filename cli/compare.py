@@ -11,6 +11,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_another_kind, refuse_what_is_there
 from leakysm_cli.output import print_json
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SEEDS = 3
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
-COMPARABLE = ("distance", "threshold", "slope", "per", "optimizer", "learning_rate", "halve_every", "norm")
+COMPARABLE = ("distance", "threshold", "slope", "per", "set", "optimizer", "learning_rate", "halve_every", "norm")
 
 
 def compare(
@@ -32,6 +33,11 @@ def compare(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
+    distance: Annotated[
+        str | None,
+        typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
+    ] = None,
+    set: o.Set = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of training seeds, from --seed on.", show_default="3")
     ] = None,
@@ -42,6 +48,8 @@ def compare(
     shot: o.Shot = None,
     query: o.Query = None,
     episodes: o.Episodes = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     halve_every: o.HalveEvery = None,
@@ -62,6 +70,7 @@ def compare(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the comparison in --out; finished runs are kept.")
     ] = False,
+    dry_run: o.DryRun = False,
     json: o.Json = False,
 ) -> None:
     """Train and test several settings on the same seeds, and report their differences with intervals.
@@ -74,20 +83,29 @@ def compare(
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    given = o.given(locals(), without=("runs", "setting", "seeds", "out", "resume", "json"))
+    without = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
+    given = o.given(locals(), without=without)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
-        o.refuse(why, **given, setting=setting, seeds=seeds, resume=resume or None)
+        ours = {"setting": setting, "distance": distance, "set": set, "seeds": seeds}
+        o.refuse(why, **given, **ours, resume=resume or None, dry_run=dry_run or None)
         if out:
             refuse_what_is_there(out)
         _report(_read(runs), out, json)
     else:
-        _train(given, setting, seeds or SEEDS, out, resume, json)
+        _train(given, o.compared(setting, distance, set), seeds or SEEDS, out, resume, dry_run, json)
 
 
 def _train(
-    given: dict[str, Any], texts: list[str] | None, seeds: int, out: Path | None, resume: bool, as_json: bool
+    given: dict[str, Any],
+    texts: list[str],
+    seeds: int,
+    out: Path | None,
+    resume: bool,
+    dry: bool,
+    as_json: bool,
 ) -> None:
+    from leakysm_cli import before
     from leakysm_cli.progress import shown_count
 
     from leakysm.errors import UserError
@@ -99,17 +117,24 @@ def _train(
         raise UserError("--resume is given without --out; name the folder of the comparison to continue")
     if out and not resume:
         refuse_what_is_there(out, "choose another --out, or continue with --resume")
-    out = out or new_folder("compare")
-    refuse_another_kind(out, FILES)
+    if out:
+        refuse_another_kind(out, FILES)
     parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")
     with shown_count("reading images") as report:
         configs, data = settings.resolve_each(given, parsed, Loader(report))
-    first = next(iter(configs.values())).seed
+    refuse_wrong(configs.values())
+    first = next(iter(configs.values()))
+    numbers = range(first.seed, first.seed + seeds)
+    if dry:
+        typer.echo(before.dry_comparison(configs, numbers, data), nl=False)
+        return
+    out = out or new_folder("compare")
+    typer.echo("\n".join([f"folder: {out}", *before.comparison_lines(configs, numbers, data)]), err=True)
     try:
         with patience() as stop:
-            runs = train_all(configs, range(first, first + seeds), data, out, _shown, stop)
+            runs = train_all(configs, numbers, data, out, _shown, stop)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. Continue: {same_command(out=str(out), resume='')}", err=True)
         raise

@@ -24,7 +24,8 @@ def conform(
         typer.Option(help="Arrays that the functions take: numpy, torch or jax.", show_default="inferred from imports"),
     ] = None,
     operation: Annotated[
-        list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Check only this operation; may be given several times.", show_default="all"),
     ] = None,
     require: Annotated[
         list[str] | None, typer.Option(help="Fail if this operation is not offered; may be given several times.")
@@ -77,6 +78,8 @@ def conform(
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Check a module's functions against leakysm's error bounds. They are found by their public names.
+
+    The module's code is run, with all that you may do: name only modules that you trust.
 
     Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
     if at least one operation is offered and none fails. A failure is shown with its smallest counterexample as code.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
-from leakysm_cli.progress import shown_count
+from leakysm_cli.progress import shown_count, shown_transfer
 
 if TYPE_CHECKING:
     from leakysm.data import Dataset
@@ -72,7 +70,7 @@ def prepare(
     """
     from time import perf_counter
 
-    from leakysm.data.cache import cache_folder, read_anew
+    from leakysm.data.cache import known_cache_folder, read_anew
     from leakysm.files import printable
 
     start = perf_counter()
@@ -83,7 +81,8 @@ def prepare(
             again = _load(dataset, data, split)
         changed, loaded = _changed(loaded, again), again
     images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
-    typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {cache_folder()}")
+    folder = known_cache_folder() or "none"
+    typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {folder}")
     if check:
         names = ", ".join(map(printable, changed[:3])) + (", ..." if len(changed) > 3 else "")
         typer.echo(f"{len(changed)} classes had changed: {names}" if changed else "the cache held what the files hold")
@@ -140,10 +139,12 @@ def show(
 
 @app.command(cls=SectionedCommand)
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="omniglot; no other data set can be downloaded.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where --dataset looks.")] = None,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="omniglot; no other data set can be downloaded.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the archives.", show_default="where --dataset looks")
+    ] = None,
     mirror: Annotated[
-        str | None, typer.Option(help="Web address to download from instead of the published one.")
+        str | None, typer.Option(help="Web address to download from.", show_default="the published one")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Fetch also the minimal background sets and the within-alphabet runs.")
@@ -158,8 +159,8 @@ def fetch(
     from leakysm.errors import UserError
 
     if dataset != "omniglot":
-        raise UserError(f"cannot fetch '{dataset}': only omniglot is published for download; give others with --data")
-    with _shown_transfer() as progress:
+        raise UserError(f"cannot fetch {dataset!r}: only omniglot can be downloaded; give others with --data")
+    with shown_transfer() as progress:
         files = fetch(
             out or cache_folder() / dataset,
             ARCHIVES + EXTRAS if everything else ARCHIVES,
@@ -223,22 +224,3 @@ def _description(data: Dataset) -> dict[str, object]:
             for name, one in data.splits.items()
         },
     }
-
-
-@contextmanager
-def _shown_transfer() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A progress bar for each archive, in bytes; none if the output is no terminal."""
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-
-        def report(archive: str, done: int, total: int | None) -> None:
-            if archive not in tasks:
-                tasks[archive] = bars.add_task(archive)
-            bars.update(tasks[archive], completed=done, total=total)
-
-        yield report

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from leakysm_cli import options as o
-from leakysm_cli.progress import shown_count
+from leakysm_cli.progress import shown_run
 
 if TYPE_CHECKING:
     from leakysm.runs import TestResult
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, as leakysm train wrote it.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")]
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option(help="Number of test episodes.", show_default="the run's")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed for the test episodes.", show_default="the run's")] = None,
     norm: o.NormOfRun = None,
-    data: o.Data = None,
+    data: o.DataOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
@@ -38,6 +38,7 @@ def evaluate(
     keep: Annotated[
         bool, typer.Option("--keep", help="Add this test to the finished run, so that leakysm compare finds it.")
     ] = False,
+    trust: o.Trust = False,
     json: o.Json = False,
 ) -> None:
     """Test a trained net on classes that it did not see in training.
@@ -55,7 +56,7 @@ def evaluate(
         "norm": norm,
     }
     settings |= {"test_way": None if way is None else (way,), "data": None if data is None else str(data.absolute())}
-    machine = {"device": device, "name": backend, "threads": threads}
+    machine = {"device": device, "name": backend, "threads": threads, "trust": trust}
     test = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = test(run, settings, machine, keep)
     if json:
@@ -80,7 +81,7 @@ def _require_form(**form: int | None) -> None:
 def _episodes(run: Path, settings: dict[str, Any], machine: dict[str, Any], keep: bool) -> TestResult:
     from leakysm.runs import evaluate_run
 
-    with shown_count("testing") as report:
+    with shown_run() as report:
         return evaluate_run(run, settings, **machine, report=report, keep=keep)
 
 
@@ -93,4 +94,5 @@ def _within_alphabet(run: Path, settings: dict[str, Any], machine: dict[str, Any
         if value is not None:
             option = "--" + name.removeprefix("test_")
             raise UserError(f"{option} is given, but the within-alphabet protocol fixes its tasks; leave it out")
-    return evaluate_within_alphabet(run, data=data, norm=norm, **machine)
+    with shown_run() as report:
+        return evaluate_within_alphabet(run, data=data, norm=norm, **machine, report=report)

@@ -92,7 +92,7 @@ def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
     run = restore(like, backend("reference"))
     state, _, _ = _loaded(source, layout)
     write_run_like(run, state, out)
-    print(f"{out}: a run like {like}, {run.config.metric}, with the weights of {source}")
+    print(f"{out}: a run like {like}, {run.config.distance}, with the weights of {source}")
 
 
 def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:
@@ -103,7 +103,13 @@ def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str,
         about = {"format": "pt" if layout == "torch" else "np", "net": "Conv4", "embedding_order": FLATTENED[layout]}
         return read_weights(source), about, 0
     from leakysm.backends import backend
+    from leakysm.errors import UserError
     from leakysm.runs import restore
+    from leakysm.runs.restore import stored
 
-    run = restore(source, backend("reference"))
+    run = stored(source)
+    if run.config.net is None:
+        run = restore(source, backend("reference"))
+    elif layout == "torch":
+        raise UserError(f"--layout torch is Conv4's; the run's net is somebody's own, {run.config.net}: leave it out")
     return run.checkpoint.net, metadata(run, layout), run.checkpoint.episode

@@ -10,6 +10,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_what_is_there
 from leakysm_cli.output import print_json, print_lines
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.stopping import same_command
 
 if TYPE_CHECKING:
@@ -18,7 +19,21 @@ if TYPE_CHECKING:
     from leakysm.experiments.gradients.suggest import EmbeddedEpisode
     from leakysm.ops.metrics import Metric
 
-OWN = ("setting", "steps", "seeds", "histogram", "suggest", "target", "embeddings", "labels", "out", "json")
+OWN = (
+    "setting",
+    "distance",
+    "set",
+    "steps",
+    "seeds",
+    "histogram",
+    "suggest",
+    "target",
+    "embeddings",
+    "labels",
+    "out",
+    "dry_run",
+    "json",
+)
 STEPS, SEEDS, TARGET = 50, 3, 0.1
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
@@ -38,6 +53,11 @@ def gradients(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
+    distance: Annotated[
+        str | None,
+        typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
+    ] = None,
+    set: o.Set = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of training steps of each run.", show_default=str(STEPS))
     ] = None,
@@ -69,6 +89,8 @@ def gradients(
     way: o.Way = None,
     shot: o.Shot = None,
     query: o.Query = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     seed: o.Seed = None,
@@ -79,6 +101,7 @@ def gradients(
         Path | None,
         typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
     ] = None,
+    dry_run: o.DryRun = False,
     json: o.Json = False,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, distance by distance.
@@ -93,7 +116,15 @@ def gradients(
     given = o.given(locals(), without=OWN)
     given.setdefault("seed", 0)
     if suggest:
-        unused = {"setting": setting, "histogram": histogram, "steps": steps, "out": out}
+        unused = {
+            "setting": setting,
+            "distance": distance,
+            "set": set,
+            "histogram": histogram,
+            "steps": steps,
+            "out": out,
+            "dry_run": dry_run or None,
+        }
         o.refuse("cannot be used with --suggest; leave one of the two out", **unused)
         if embeddings:
             o.refuse("cannot be used with --embeddings; leave one of the two out", seeds=seeds)
@@ -104,18 +135,20 @@ def gradients(
         )
         steps = steps or STEPS
         watch = _numbers(histogram, steps)
-        _gradients(given, setting, steps, seeds or SEEDS, watch, out, json)
+        _gradients(given, o.compared(setting, distance, set), steps, seeds or SEEDS, watch, out, dry_run, json)
 
 
 def _gradients(
     given: dict[str, Any],
-    texts: list[str] | None,
+    texts: list[str],
     steps: int,
     seeds: int,
     watch: list[int],
     out: Path | None,
+    dry: bool,
     as_json: bool,
 ) -> None:
+    from leakysm_cli import before
     from leakysm_cli.progress import shown_count
 
     from leakysm.experiments import settings
@@ -129,8 +162,12 @@ def _gradients(
     parsed = settings.parse_settings(texts or settings.DEFAULT)
     with shown_count("reading images") as report:
         configs, data = settings.resolve_each(given, parsed, Loader(report))
+    refuse_wrong(configs.values())
     first = next(iter(configs.values()))
     numbers = range(first.seed, first.seed + seeds)
+    if dry:
+        typer.echo(before.dry_gradients(configs, numbers, steps, data), nl=False)
+        return
     try:
         with shown_count("training steps") as report:
             traces = compare_early_steps(configs, numbers, data, engine_of(first), steps, watch=watch, report=report)

@@ -15,6 +15,11 @@ from typer.core import TyperCommand, TyperGroup
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 OTHERS = "Options"
 LONGEST = 300  # characters of a command's first sentence in the list of commands: all of it
+KINDS = {"int": "<number>", "float": "<number>", "str": "<text>", "Path": "<path>"}  # by the names of Python's types
+PLAIN = (  # what Typer writes, and what we write instead
+    (r"\[default: \((.*?)\)", r"[default: \1"),  # a default in words comes in brackets
+    (r"(\d+)<=x<=9223372036854775807|x>=(\d+)", r"at least \1\2"),
+)
 Entry = tuple[str, tuple[str, str]]  # section, (name, text)
 
 
@@ -36,8 +41,15 @@ def parameters(command: Any, context: Any) -> Iterable[Entry]:
         for parameter, record in shown:
             if parameter.param_type_name == kind:
                 name, text = record
-                text = re.sub(r"\[default: \((.*?)\)", r"[default: \1", text)  # a default in words comes in brackets
+                for pattern, words in PLAIN:
+                    text = re.sub(pattern, words, text)
+                name = re.sub(r"<(?:list\[)?(\w+)(?:\])?(?: range)?>", _kind, name)
                 yield getattr(parameter, "rich_help_panel", None) or section, (name, text)
+
+
+def _kind(match: re.Match[str]) -> str:
+    """What an option takes, in a common word; a name of one of our own kinds stays."""
+    return KINDS.get(match[1], match[0])
 
 
 def with_whole_examples(help: str | None) -> str | None:

@@ -32,6 +32,7 @@ from leakysm_cli import (
     verify,
 )
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
+from leakysm_cli.misuse import reworded
 from leakysm_cli.signals import listen
 from leakysm_cli.stopping import request
 
@@ -79,10 +80,7 @@ def end_of_a_pipe() -> None:
 def told(error: Exception) -> tuple[str, int]:
     """(message, exit status) of an error that a user can cause; any other error is raised again, with its traceback."""
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # bad use of options: Typer's own errors
-        context = getattr(error, "ctx", None)
-        where = f"; see {context.command_path} --help" if context else ""
-        message = wrong_value(error) or " ".join(error.format_message().replace("Value error, ", "").split())
-        return shortened(message.rstrip(".") + where), error.exit_code
+        return shortened(reworded(error)), error.exit_code
     if isinstance(error, LeakysmError):
         return shortened(" ".join(str(error).split())), error.exit_code
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
@@ -100,22 +98,6 @@ def shortened(message: str) -> str:
     and its end says what to do."""
     cut = len(message) > LONGEST
     return f"{message[: LONGEST * 3 // 5]} ... {message[-LONGEST * 2 // 5 :]}" if cut else message
-
-
-def wrong_value(error: Any) -> str | None:
-    """`--episodes is 'many': give a whole number`; None if the error is not of a number that an option takes."""
-    if not hasattr(error.__cause__, "errors"):  # as pydantic's errors have, which convert the values
-        return None
-    cause = error.__cause__.errors()[0]
-    limits = cause.get("ctx", {})
-    mend = {
-        "int_parsing": "give a whole number",
-        "int_from_float": "give a whole number",
-        "float_parsing": "give a number",
-        "greater_than_equal": f"give {limits.get('ge')} or more",
-        "less_than_equal": f"give {limits.get('le')} or less",
-    }.get(cause["type"])
-    return f"{error.param.opts[0]} is {cause['input']!r}: {mend}" if mend else None
 
 
 def fail(message: str, code: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,6 @@ from leakysm.choices import (
     SETTINGS,
     BackendName,
     DatasetName,
-    DistanceName,
     NormName,
     OptimizerName,
     SplitName,
@@ -39,22 +38,37 @@ def _default(key: str) -> str | bool:
     if setting.shown:
         return setting.shown
     if any(key in defaults for defaults in DATASET_DEFAULTS.values()):
-        return "depends on the data set"
+        return _by_data_set(key)
     return False if setting.default is None else str(setting.default)
+
+
+def _by_data_set(key: str) -> str:
+    """A default that depends on the data set: `30 for miniimagenet, caltech101; else 20`."""
+    general = SETTINGS[key].default
+    names: dict[Any, list[str]] = {}
+    for dataset, defaults in DATASET_DEFAULTS.items():
+        if key in defaults:
+            names.setdefault(defaults[key], []).append(dataset)
+    parts = [f"{value} for {', '.join(sets)}" for value, sets in names.items()]
+    return "; ".join(parts if general is None else [*parts, f"else {general}"])
 
 
 Dataset = Annotated[DatasetName | None, _setting("dataset", DATA)]
 Data = Annotated[Path | None, _setting("data", DATA)]
+DataOfRun = Annotated[Path | None, _setting("data", DATA, default="the run's")]
 Split = Annotated[SplitName | None, _setting("split", DATA)]
 Seed = Annotated[int | None, _setting("seed", NET)]
 Way = Annotated[int | None, _setting("way", NET)]
 Shot = Annotated[int | None, _setting("shot", NET)]
 Query = Annotated[int | None, _setting("query", NET)]
 Episodes = Annotated[int | None, _setting("episodes", NET)]
-Distance = Annotated[DistanceName | None, _setting("distance", NET)]
+Distance = Annotated[str | None, _setting("distance", NET)]
+Set = Annotated[list[str] | None, _setting("set", NET)]
 Threshold = Annotated[float | None, _setting("threshold", NET)]
 Slope = Annotated[float | None, _setting("slope", NET)]
 Per = Annotated[choices.Per | None, _setting("per", NET)]
+Channels = Annotated[int | None, _setting("channels", NET)]
+Blocks = Annotated[int | None, _setting("blocks", NET)]
 Optimizer = Annotated[OptimizerName | None, _setting("optimizer", NET)]
 LearningRate = Annotated[float | None, _setting("learning_rate", NET)]
 HalveEvery = Annotated[int | None, _setting("halve_every", NET)]
@@ -82,6 +96,14 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue the run in --out that was cut off; without --out, the newest in runs."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the settings as TOML and an estimate of the time, and do nothing else."),
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the code of the run's own formula, formula.py in its folder. Read it first."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
@@ -101,4 +123,37 @@ def refuse(why: str, **options: Any) -> None:
 def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
     """The settings of a run among a command's options, by name: those that were given."""
     settings = {name: value for name, value in options.items() if name not in without and value is not None}
-    return settings | ({"data": str(settings["data"])} if "data" in settings else {})
+    settings |= {"data": str(settings["data"])} if "data" in settings else {}
+    return settings | ({"set": parameters(settings["set"])} if settings.get("set") else {})
+
+
+def compared(settings: list[str] | None, distance: str | None, texts: list[str] | None) -> list[str]:
+    """The settings to compare as text: those of --setting, or that of --distance and --set beside the baseline.
+
+    An empty list if none is given. UserError if both are.
+    """
+    if settings:
+        refuse("is given beside --setting; write it as --setting DISTANCE[,key=value...]", distance=distance, set=texts)
+    if texts and distance is None:
+        raise UserError("--set is given without --distance; add it")
+    if distance is None:
+        return settings or []
+    from leakysm.experiments.settings import beside_baseline
+
+    return beside_baseline(distance, parameters(texts or []))
+
+
+def parameters(texts: Sequence[str]) -> dict[str, Any]:
+    """The parameters of --set NAME=VALUE, by name. UserError for a text that is none, and for a name given twice."""
+    from leakysm.experiments.settings import value_of
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not (equals and name.isidentifier()):
+            raise UserError(f"--set is {text!r}: expected NAME=VALUE, scale=2 say")
+        if name in found:
+            raise UserError(f"--set {name} is given twice; leave one out")
+        found[name] = value_of(value.strip())
+    return found

@@ -24,6 +24,7 @@ def predict(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
+    trust: o.Trust = False,
     json: o.Json = False,
 ) -> None:
     """Classify your own images from a few examples of each class.
@@ -46,7 +47,8 @@ def predict(
 
     if picture:
         _refuse_to_write_over(picture, images, support)
-    restored = restore(run, engine_for(device, backend, threads))
+    restored = restore(run, engine_for(device, backend, threads), trust=trust)
+    _ = restored.config.metric  # code that is not trusted is reported before the images are read
     inputs = restored.checkpoint.inputs
     classes, queries = read_support(inputs, support), read_for_net(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)

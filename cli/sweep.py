@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +11,12 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import refuse_another_kind
 from leakysm_cli.output import print_json
-from leakysm_cli.progress import shown_count
+from leakysm_cli.own_distance import refuse_wrong
+from leakysm_cli.progress import Lines, shown_count
 from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
+    from leakysm.experiments.sweep.file import SweepFile
     from leakysm.experiments.sweep.points import Point
     from leakysm.experiments.sweep.report import SweepResult
     from leakysm.experiments.sweep.run_all import States
@@ -41,6 +43,7 @@ def sweep(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
+    dry_run: o.DryRun = False,
     json: o.Json = False,
 ) -> None:
     """Train every combination of a grid of settings, and rank the settings by their accuracy.
@@ -53,14 +56,15 @@ def sweep(
     The file holds settings by their names in a run's config.toml, a table [grid] of lists to combine, and tables
     [[control]] of settings beside the grid; docs/experiments.md shows one.
     """
+    from leakysm_cli import before
+
     from leakysm.cores import usable_cores
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep.file import read_sweep
-    from leakysm.experiments.sweep.points import local_machine, points, remote_machine
+    from leakysm.experiments.sweep.points import local_machine, remote_machine
     from leakysm.experiments.sweep.pools import dask_pool, local_pool
     from leakysm.experiments.sweep.report import read_results
     from leakysm.experiments.sweep.run_all import run_all
-    from leakysm.runs import Loader
 
     if scheduler:
         o.refuse("is for this machine, but --scheduler is given; leave one out", jobs=jobs)
@@ -72,8 +76,12 @@ def sweep(
     given |= {key: value for key, value in options.items() if value is not None}
     jobs = jobs or usable_cores()
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
-    with shown_count("reading images") as report:
-        runs = points(content, machine, Loader(report))
+    runs, time = _points(content, machine, out, 0 if scheduler else jobs, always=dry_run)
+    refuse_wrong(point.config for point in runs)
+    if dry_run:
+        typer.echo(before.dry_sweep(content, [point.config for point in runs], time), nl=False)
+        return
+    typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
@@ -86,6 +94,35 @@ def sweep(
     _report(result, out, json)
     if any(state.error for state in result.states.values()):
         raise typer.Exit(1)
+
+
+def _points(
+    content: SweepFile, machine: dict[str, Any], out: Path, jobs: int, *, always: bool
+) -> tuple[list[Point], list[str]]:
+    """The runs, and a line that says how long those take that are not finished: no line for short runs, but `always`.
+
+    jobs: how many run at a time on this machine; 0 is on others.
+    """
+    from leakysm_cli import before
+
+    from leakysm.errors import UserError
+    from leakysm.experiments.finished import is_finished
+    from leakysm.experiments.sweep.points import points
+    from leakysm.runs import Loader
+
+    with shown_count("reading images") as report:
+        load = Loader(report)
+        runs = points(content, machine, load)
+    left = []
+    for point in runs:
+        with suppress(UserError):  # a damaged run is reported when its turn comes
+            if not is_finished(out / point.folder, point.config):
+                left.append(point.config)
+    if not always and all(config.episodes < before.FEWEST for config in left):
+        return runs, []
+    if not jobs:
+        return runs, ["time: unknown; it depends on the cluster's workers"]
+    return runs, [before.time_of_runs([(config, load(config.settings())) for config in left], jobs)]
 
 
 def _report(result: SweepResult, out: Path, as_json: bool) -> None:
@@ -108,11 +145,12 @@ def _report(result: SweepResult, out: Path, as_json: bool) -> None:
 
 @contextmanager
 def _shown(out: Path) -> Iterator[Callable[[States], None]]:
-    """Show the states of the runs on standard error: a line for each run that ends; on a terminal also a table."""
+    """Show the states of the runs on standard error: a line for each run that ends; on a terminal also a table of those
+    that run, elsewhere how many have ended, every half minute."""
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
+    console, lines = Console(stderr=True), Lines()
     told: set[Point] = set()
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
@@ -124,6 +162,8 @@ def _shown(out: Path) -> Iterator[Callable[[States], None]]:
                     live.console.print(f"{line}: {state.error}" if state.error else line, markup=False, soft_wrap=True)
             if console.is_terminal:
                 live.update(_table(states, out), refresh=True)
+            else:
+                lines.show("runs", len(told), len(states))
 
         yield watch
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, remove_empty
+from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.progress import shown_count, shown_run
 from leakysm_cli.stopping import patience
 
 if TYPE_CHECKING:
-    from leakysm.runs import RunFolder
+    from leakysm.runs import RunFolder, Summary
 
 
 def train(
@@ -27,6 +28,9 @@ def train(
     threshold: o.Threshold = None,
     slope: o.Slope = None,
     per: o.Per = None,
+    set: o.Set = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     halve_every: o.HalveEvery = None,
@@ -44,15 +48,20 @@ def train(
     config: o.Config = None,
     out: o.Out = None,
     resume: o.Resume = False,
+    dry_run: o.DryRun = False,
+    trust: o.Trust = False,
 ) -> None:
     """Train a few-shot classifier and test it. Without options it trains on the built-in strokes for about a minute.
 
     Example: leakysm train --dataset omniglot --data FOLDER --distance leaky --way 30 --episodes 1500
     """
-    _train(o.given(locals(), without=("config", "out", "resume")), config, out, resume)
+    without = ("config", "out", "resume", "dry_run", "trust")
+    _train(o.given(locals(), without=without), config, out, resume, dry_run, trust)
 
 
-def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool) -> None:
+def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool, dry: bool, trust: bool) -> None:
+    from leakysm_cli import before
+
     from leakysm.runs import Loader, RunFolder, resolve, to_resume, train, under_options
     from leakysm.runs.settings import read_settings
 
@@ -64,13 +73,19 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
         if resume and not folder.config.exists():  # the run was killed at once, or the name is mistyped
             typer.echo(f"leakysm: {folder.path} holds no run to continue; a new one begins", err=True)
     with shown_count("reading images") as report:
-        config, data = resolve(given, load=Loader(report), folder=folder)
+        config, data = resolve(given, load=Loader(report), folder=folder, trust=trust)
+    refuse_wrong([config])
+    done = folder.reached() if folder and folder.config.exists() else 0
+    if dry:
+        takes = "these settings are taken by: leakysm train --config FILE"
+        typer.echo(before.dry_run(config.to_toml(), [before.time_line(config, data, done), takes]), nl=False)
+        return
     folder = folder or RunFolder(new_folder(config.dataset))
-    typer.echo(f"run folder: {folder.path}")
-    where = f"{config.device} ({config.backend} backend)"
-    typer.echo(f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {config.metric}, on {where}")
+    typer.echo("\n".join([f"run folder: {folder.path}", *before.settings_lines(config)]))
     if resume and folder.config.exists():
-        typer.echo(f"continuing after episode {folder.reached()} of {config.episodes}")
+        typer.echo(f"continuing after episode {done} of {config.episodes}")
+    if config.episodes - done >= before.FEWEST:
+        typer.echo(before.time_line(config, data, done))
     try:
         with patience() as stop, shown_run() as report_run:
             summary = train(config, data=data, out=folder.path, resume=resume, report=report_run, stop=stop)
@@ -80,10 +95,29 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     finally:
         if not out:
             remove_empty(folder.path)
-    for tested in summary.tests[1:]:
-        typer.echo(tested)
-    typer.echo(f"run folder: {folder.path}")
-    typer.echo(summary.tests[0])
+    typer.echo("\n".join(["", *_summary(summary, folder), f"run folder: {folder.path}", str(summary.tests[0])]))
+
+
+def _summary(summary: Summary, folder: RunFolder) -> list[str]:
+    """What the run came to: its tests in a table, its files, and the command to try next."""
+    from shlex import quote
+
+    from leakysm.tables import columns
+
+    rows = [
+        [t.name, f"{t.accuracy:.2f} %", f"+- {t.interval:.2f} %", f"{100 / t.way:.2f} %", str(t.episodes)]
+        for t in summary.tests
+    ]
+    header = ("test", "accuracy", "95 % interval", "chance", "episodes")
+    validated = summary.validation_accuracy
+    best = f", validation accuracy {validated:.2f} %" if validated is not None else ""
+    names = [path.name for path in (folder.summary, folder.curves, folder.metrics, folder.best, folder.config)]
+    return [
+        *columns(header, rows, right=range(1, 5)),
+        f"tested: the net after {summary.checkpoint_episode} of {summary.config.episodes} episodes{best}",
+        f"files: {', '.join(names)} and others",
+        f"next: leakysm predict {quote(str(folder.path))} --support FOLDER IMAGE...",
+    ]
 
 
 def _stopped(folder: RunFolder) -> str:
@@ -99,4 +133,4 @@ def _stopped(folder: RunFolder) -> str:
     from shlex import join
 
     command = join(["leakysm", "train", "--out", str(folder.path), "--resume"])
-    return f"Stopped at episode {episode}. Continue: {command}"
+    return f"Stopped at episode {episode}. Continue: {command}{' --trust' * folder.formula.exists()}"

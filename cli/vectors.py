@@ -21,22 +21,14 @@ app = typer.Typer(
     "Example: leakysm vectors list --operation relu",
 )
 _Folder = Annotated[
-    Path | None, typer.Option("--data", help="Folder of vectors. Default: those installed with leakysm.")
+    Path | None, typer.Option("--data", help="Folder of vectors.", show_default="those installed with leakysm")
 ]
-
-
-@app.callback(invoke_without_command=True)
-def subcommand(context: typer.Context) -> None:
-    from leakysm.errors import UserError
-
-    if context.invoked_subcommand is None:
-        raise UserError("choose a subcommand: list, check, export or make; see leakysm vectors --help")
 
 
 @app.command("list", cls=SectionedCommand)
 def list_(
-    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
-    flag: Annotated[str | None, typer.Option(help="Only cases with this flag.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.", show_default="all")] = None,
+    flag: Annotated[str | None, typer.Option(help="Only cases with this flag.", show_default="all")] = None,
     data: _Folder = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -65,7 +57,8 @@ def check(
         str, typer.Option(help="The engine to check against the vectors: reference, numpy, cupy, or none.")
     ] = "numpy",
     operation: Annotated[
-        str | None, typer.Option(help="Check the engine's results only for this operation, or conv4.")
+        str | None,
+        typer.Option(help="Check the engine's results only for this operation, or conv4.", show_default="all"),
     ] = None,
     data: _Folder = None,
 ) -> None:
@@ -85,11 +78,12 @@ def check(
         raise UserError("--operation is for an engine's results, but --backend is none; leave one out")
     where = data or stored.folder()
     groups = _groups(where, operation)
-    counts = check_files(where)
+    with shown_count("checking the files") as bar:
+        counts = check_files(where, progress=bar)
     print_lines([f"{name}: {count} cases, as the manifest says" for name, count in counts.items()])
     if backend == "none":
         return
-    with shown_count("checking") as bar:
+    with shown_count("checking the engine") as bar:
         checked = check_engine(lk.backend(backend), groups, lk.Conv4, progress=bar)
     print_lines(checked.failures)
     verdict = (
@@ -109,7 +103,7 @@ def export(
             help="A folder, for a file of each operation; or one file, which ends in .json, .json.gz, .txt or .npz.",
         ),
     ],
-    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.", show_default="all")] = None,
     format: Annotated[
         Literal["json", "text"] | None,
         typer.Option(help="Format of the files in a folder; json is gzipped.", show_default="json"),
@@ -121,6 +115,7 @@ def export(
     Example: leakysm vectors export vectors --operation cross_entropy
     """
     from leakysm_cli.output import print_lines
+    from leakysm_cli.progress import shown_count
 
     from leakysm.verify.vectors import stored
     from leakysm.verify.vectors.export import export as write
@@ -129,7 +124,9 @@ def export(
 
     file_ending(output, format)
     groups = {case: upgraded(group) for case, group in _groups(data, operation).items()}
-    written = write(groups, output, str(stored.read_manifest(data or stored.folder())["version"]), format)
+    version = str(stored.read_manifest(data or stored.folder())["version"])
+    with shown_count("writing") as bar:
+        written = write(groups, output, version, format, progress=bar)
     print_lines([f"{path}: {path.stat().st_size} bytes" for path in written] if len(written) > 1 else [])
     print_lines([f"{output}: {len(groups)} cases"])
 

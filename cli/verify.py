@@ -12,7 +12,8 @@ from leakysm_cli import options as o
 def verify(
     backend: Annotated[str, typer.Option(help="Engine to check: reference, numpy or cupy.")] = "numpy",
     operation: Annotated[
-        list[str] | None, typer.Option(help="Check only this operation; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Check only this operation; may be given several times.", show_default="all"),
     ] = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Check 500 random cases of each operation. This takes minutes.")
@@ -25,8 +26,19 @@ def verify(
             help="Instead, search for the inputs with the largest errors, for so many seconds in all.",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Number of threads of the numpy engine.")] = None,
-    device: Annotated[str | None, typer.Option(help="Device that the cupy engine uses, such as cuda:0.")] = None,
+    distance: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead, check this distance alone, by its own value: your own, FILE.py:CLASS, or log, root."
+        ),
+    ] = None,
+    set: o.Set = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of threads of the numpy engine.", show_default="one for each core")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device of the cupy engine, such as cuda:1.", show_default="cuda:0")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
@@ -35,8 +47,21 @@ def verify(
     and the laws of gradients. Exit 1, with the smallest failing example as code, if a bound breaks. With --search it
     looks for the inputs with the largest errors instead, and checks them against the bound for any data.
 
+    With --distance it differentiates the value of a distance numerically in 50 digits and compares the derivative,
+    finds its kinks, measures its errors, and proposes bounds. A wrong derivative is shown by a counterexample; exit 1.
+
     Example: leakysm verify --backend numpy --operation conv_block
+
+    Example: leakysm verify --distance my_formula.py:MyFormula --set scale=2
     """
+    if distance is not None:
+        why = "goes without --distance; leave it out"
+        o.refuse(why, operation=operation, thorough=thorough or None, search=search, threads=threads, device=device)
+        from leakysm_cli.own_distance import verify_distance
+
+        verify_distance(distance, o.parameters(set or []), json=json)
+        return
+    o.refuse("goes with --distance; add it", set=set)
     from leakysm_cli.caches import keep_hypothesis_files
     from leakysm_cli.output import print_json, print_lines, print_table
     from leakysm_cli.progress import shown_count

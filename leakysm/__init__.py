@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakysm.data import load as load_dataset
     from leakysm.episodes import EpisodeForm
     from leakysm.errors import ArrayError, CheckFailed, LeakysmError, UserError
-    from leakysm.nets import Conv4
+    from leakysm.nets import Conv4, Net
     from leakysm.ops import (
         Cosine,
         Euclidean,
@@ -84,6 +84,7 @@ __all__ = [
     "LeakysmError",
     "Log",
     "Metric",
+    "Net",
     "Optimizer",
     "RestrictedSquaredEuclidean",
     "Restriction",
@@ -143,7 +144,7 @@ _HOMES = {
     "leakysm.data": ("Dataset",),
     "leakysm.episodes": ("EpisodeForm",),
     "leakysm.errors": ("ArrayError", "CheckFailed", "LeakysmError", "UserError"),
-    "leakysm.nets": ("Conv4",),
+    "leakysm.nets": ("Conv4", "Net"),
     "leakysm.optim": ("SGD", "Adam", "Optimizer"),
     "leakysm.runs": ("TrainConfig", "evaluate_run", "resolve", "train"),
     "leakysm.training": ("SplitImages", "Trainer", "embed_split", "evaluate"),

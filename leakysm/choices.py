@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 DatasetName = Literal["strokes", "omniglot", "miniimagenet", "caltech101", "folder"]
 SplitName = Literal["lake", "vinyals", "vinyals-trainval", "minimal1", "minimal2"]
-DistanceName = Literal["squared-euclidean", "leaky", "euclidean", "cosine"]
 Per = Literal["pair", "coordinate"]
 NormName = Literal["running", "episode"]
 OptimizerName = Literal["adam", "sgd"]
@@ -18,7 +17,7 @@ BackendName = Literal["reference", "numpy", "cupy"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
 SPLITS: tuple[str, ...] = get_args(SplitName)  # of Omniglot
-DISTANCES: tuple[str, ...] = get_args(DistanceName)
+DISTANCES = ("squared-euclidean", "leaky", "euclidean", "cosine", "log", "root")  # beside FILE.py:CLASS
 PER: tuple[str, ...] = get_args(Per)
 NORMS: tuple[str, ...] = get_args(NormName)
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
@@ -29,16 +28,25 @@ LEAKY_THRESHOLD = 1.0
 LEAKY_SLOPE = 0.03
 LEAKY_PER: Per = "pair"
 
+# Somebody's own, beside the choices: a class in a file, or what was made in Python and is given as an object.
+OWN_DISTANCE = r".+\.py:[^\W\d]\w*|own:[^\W\d]\w*"
+OWN_DATASET = r"own:[\w .+-]+"
+OWN_NET = r"[^\W\d]\w*"
+
+CONV4 = {"channels": 64, "blocks": 4}
+
 LARGEST = (1 << 63) - 1  # the largest whole number that TOML takes
 
 
 class Setting(NamedTuple):
     """One setting of a run.
 
-    kind: bool, int, float, str, or tuple for a list of whole numbers. help: a sentence for the command line.
+    kind: bool, int, float, str, dict for parameters by name, or tuple for a list of whole numbers. help: a sentence for
+    the command line.
     default: what holds for every data set where DATASET_DEFAULTS has nothing else; None if there is no such value.
     shown: the default in words, where a value does not say it. choices: the names that it can have.
     limits: of the number, or of each number of a list, by pydantic's names: ge is >=, gt is >, le is <=, lt is <.
+    own: a regular expression of what will do as well as one of the choices.
     """
 
     kind: type
@@ -47,6 +55,7 @@ class Setting(NamedTuple):
     shown: str = ""
     choices: tuple[str, ...] = ()
     limits: Mapping[str, float] = {}
+    own: str = ""
 
 
 def _count(least: int, help: str, default: Any = None, shown: str = "", kind: type = int) -> Setting:
@@ -60,7 +69,7 @@ def _name(choices: tuple[str, ...], help: str, default: str | None = None, shown
 
 
 SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
-    "dataset": _name(DATASETS, "Data set; strokes is built in.", "strokes"),
+    "dataset": Setting(str, "Data set; strokes is built in.", "strokes", choices=DATASETS, own=OWN_DATASET),
     "data": Setting(str, "Folder of the published files, or one of them."),
     "split": _name(SPLITS, "Which classes of Omniglot are for training, and which for the test.", shown="lake"),
     "way": _count(2, "Number of classes in a training episode.", 20),
@@ -71,7 +80,13 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "test_shot": _count(1, "Number of support images of each class in a test episode.", shown="--shot"),
     "test_query": _count(1, "Number of query images of each class in a test episode.", 15),
     "test_episodes": _count(2, "Number of test episodes.", 1000),
-    "distance": _name(DISTANCES, "Distance between a query and a prototype.", "leaky"),
+    "distance": Setting(
+        str,
+        f"Distance between a query and a prototype: {', '.join(DISTANCES)}, or your own, FILE.py:CLASS.",
+        "leaky",
+        choices=DISTANCES,
+        own=OWN_DISTANCE,
+    ),
     "threshold": Setting(
         float,
         "Leaky distance: threshold t, above which a distance grows more slowly; 0 <= t <= inf.",
@@ -84,7 +99,14 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
         shown=f"{LEAKY_SLOPE:g}, if leaky",
         limits={"gt": 0, "le": 1},
     ),
-    "per": _name(PER, "Leaky distance: restrict the distance of a pair, or each coordinate's part.", shown=LEAKY_PER),
+    "per": _name(
+        PER, "Restrict the distance of a pair, or each coordinate's part.", shown=f"{LEAKY_PER}, if restricted"
+    ),
+    "set": Setting(dict, "Parameter of log, root or your own distance, NAME=VALUE; may be repeated."),
+    "formula": Setting(str, "SHA-256 of the file that holds your own distance."),
+    "channels": _count(1, "Number of channels of each block of the net.", shown="64"),
+    "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4"),
+    "net": Setting(str, "Class of your own net.", own=OWN_NET),
     "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
     "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
@@ -100,7 +122,8 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
 ALSO_CALLED = {"lr": "learning_rate", "t": "threshold", "s": "slope", "metric": "distance"}  # elsewhere
 
 LEAKY: dict[str, Any] = {"threshold": LEAKY_THRESHOLD, "slope": LEAKY_SLOPE, "per": LEAKY_PER}
-METRIC_PARAMETERS = tuple(LEAKY)
+METRIC_PARAMETERS = (*LEAKY, "set")
+WITHOUT_OPTION = ("formula", "net")  # settings that come from a file or an object
 
 # What differs from the table above. Published sets: the protocol of Snell et al. 2017, sections 3.1 and 3.2.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {

@@ -25,10 +25,17 @@ class ArrayError(UserError, TypeError):
     """Arrays of a kind that an operation cannot take: mixed namespaces, mixed or non-float dtypes."""
 
 
-def suggestion(word: str, choices: Iterable[str]) -> str:
-    """What to do about a name that is none of the choices: the most similar one, or all of them."""
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice most similar to the word, or that begins with it, or that it begins with; None if there is none."""
     from difflib import get_close_matches
 
     choices = list(choices)
-    near = choices if len(choices) == 1 else get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}"
+    longer = [choice for choice in choices if len(word) > 1 and (choice.startswith(word) or word.startswith(choice))]
+    return next(iter(get_close_matches(word, choices, n=1, cutoff=0.65) or longer), None)
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """What to do about a name that is none of the choices: the most similar one, or all of them."""
+    choices = list(choices)
+    near = choices[0] if len(choices) == 1 else nearest(word, choices)
+    return f"did you mean {near!r}?" if near else f"choose one of {', '.join(choices)}"

@@ -38,6 +38,14 @@ def printable(path: Path | str) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def expanded(path: Path | str) -> Path:
+    """The path that a user gave, with the home folder in place of `~`. UserError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{printable(path)} is in a home folder, and none is found; give the whole path") from None
+
+
 @contextmanager
 def opened(path: Path, *, most: int, mend: str) -> Iterator[BufferedReader]:
     """The file, open for reading. UserError that ends in `mend` if it cannot be read, or holds more than `most` bytes.

@@ -16,7 +16,9 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5z
 
+from leakysm import hdf5_heaps
 from leakysm.files import RATIO, SPARE
+from leakysm.seal import SIGNATURE, is_sealed
 
 DEEPEST = 8  # groups in groups
 MOST_OBJECTS = 200_000
@@ -68,17 +70,25 @@ class Node:
 
 
 def read_hdf5(
-    content: bytes, *, only: Collection[str] | None = None, depth: int | None = None, attributes: bool = True
+    content: bytes,
+    *,
+    seal: str | None = None,
+    only: Collection[str] | None = None,
+    depth: int | None = None,
+    attributes: bool = True,
 ) -> Node:
     """All that a file holds, or those of its members that `only` names; the others may be of any kind.
 
-    depth: how deep groups are read; what is deeper is left out, and all arrays are. attributes: False leaves those out.
-    An attribute comes as a text or as an array.
+    seal: the kind of a file that has a SHA-256 in front, which is checked before HDF5 opens it; files of older versions
+    have none. depth: how deep groups are read; what is deeper is left out, and all arrays are. attributes: False leaves
+    those out. An attribute comes as a text or as an array.
     Hdf5Error if the file is damaged, or not plain.
     """
+    if seal is not None and not content.startswith(SIGNATURE) and not is_sealed(content, seal):
+        raise Hdf5Error(f"its {len(content)} bytes do not have the checksum that it states")
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            return _Reader(len(content), depth, attributes).top(file.id, only)
+            return _Reader(file.id, content, depth, attributes).top(only)
     except Hdf5Error:
         raise
     except Exception as error:  # HDF5 fails in many ways on damaged files
@@ -90,12 +100,14 @@ def read_hdf5(
 class _Reader:
     """What a file may still hold: bytes and objects."""
 
-    def __init__(self, size: int, depth: int | None, attributes: bool) -> None:
-        self.left, self.objects = SPARE + RATIO * size, 0
+    def __init__(self, file: Any, content: bytes, depth: int | None, attributes: bool) -> None:
+        self.file, self.content = file, content
+        self.left, self.objects = SPARE + RATIO * len(content), 0
         self.depth, self.attributes = depth, attributes
+        self.heaps_are_sound = False  # not known yet
 
-    def top(self, file: Any, only: Collection[str] | None) -> Node:
-        return self._group(h5g.open(file, b"/"), "", 0, only)
+    def top(self, only: Collection[str] | None) -> Node:
+        return self._group(h5g.open(self.file, b"/"), "", 0, only)
 
     def _group(self, group: Any, at: str, depth: int, only: Collection[str] | None = None) -> Node:
         if depth > DEEPEST:
@@ -135,12 +147,19 @@ class _Reader:
             raise Hdf5Error(f"{at} claims {size} bytes, more than a file of this size holds")
         _require_stored(data, at, size)
         if text:
+            self._require_sound_heaps()
             texts: np.ndarray[Any, Any] = np.asarray(h5py.Dataset(data).asstr(errors="surrogateescape")[...])
             return texts
         array = np.empty(shape, dtype)
         if array.size:
             data.read(h5s.ALL, h5s.ALL, array)
         return array
+
+    def _require_sound_heaps(self) -> None:
+        if not self.heaps_are_sound:
+            if self.file.get_create_plist().get_sizes() != hdf5_heaps.SIZES or not hdf5_heaps.are_sound(self.content):
+                raise Hdf5Error("the place of its texts is damaged")
+            self.heaps_are_sound = True
 
     def _attributes(self, node: Any, at: str) -> dict[str, Any]:
         count = h5a.get_num_attrs(node) if self.attributes else 0
@@ -157,6 +176,8 @@ class _Reader:
         if null or attribute.get_storage_size() > LARGEST_ATTRIBUTE or not (text or dtype.kind in NUMBERS):
             raise Hdf5Error(f"attribute {name} of {at or '/'} is no number and no text")
         array = np.empty(attribute.shape, dtype)
+        if text:
+            self._require_sound_heaps()
         attribute.read(array)
         if text:
             return name, _plain_text(array, name, at)

@@ -1,4 +1,4 @@
-"""Tables as aligned columns of text, as Markdown and as CSV."""
+"""Tables as aligned columns of text, as Markdown and as CSV; and times in words."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def csv_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
     writer.writerow(header)
     writer.writerows([f"{cell:.9g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     return text.getvalue().encode()
+
+
+def duration(seconds: float) -> str:
+    """A time in words, to about two digits: 0.3 s, 45 s, 12 min, 3 h 20 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _padded(table: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[list[str]]:

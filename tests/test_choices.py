@@ -11,20 +11,20 @@ import pytest
 
 from leakysm import choices
 from leakysm.errors import UserError
-from leakysm.ops.metrics import METRICS, LeakySquaredEuclidean
+from leakysm.ops.metrics import DISTANCES, LeakySquaredEuclidean
 from leakysm.ops.restriction import Leak
 from leakysm.optim import OPTIMIZERS
 from leakysm.runs.settings import TrainConfig, checked
 
 
 def test_the_registries_know_the_names_that_can_be_chosen() -> None:
-    assert tuple(METRICS) == choices.DISTANCES
+    assert tuple(DISTANCES) == choices.DISTANCES, "the names of leakysm/ops/metrics.py and leakysm/choices.py"
     assert tuple(OPTIMIZERS) == choices.OPTIMIZERS
     assert LeakySquaredEuclidean().parameters == choices.LEAKY
 
 
 def test_the_table_of_settings_is_that_of_a_run() -> None:
-    assert tuple(choices.SETTINGS) == tuple(field.name for field in fields(TrainConfig))
+    assert (*choices.SETTINGS, "own") == tuple(field.name for field in fields(TrainConfig))
     assert set(choices.DATASET_DEFAULTS) == set(choices.DATASETS)
     assert set(choices.ALSO_CALLED.values()) <= set(choices.SETTINGS)
     assert set(choices.ALSO_CALLED).isdisjoint(choices.SETTINGS)

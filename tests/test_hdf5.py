@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from leakysm.hdf5 import Hdf5Error, read_hdf5
+from leakysm.seal import BLOCK, is_sealed, sealed
 
 
 def written(fill: Callable[[Any], object]) -> bytes:
@@ -63,3 +64,39 @@ def test_what_is_not_plain_is_refused(message: str, fill: Callable[[Any], object
 def test_members_that_are_not_asked_for_may_be_of_any_kind() -> None:
     content = written(lambda file: file.update(x=h5py.SoftLink("/y"), z=np.arange(2)))
     assert read_hdf5(content, only=("z",)).data("z").tolist() == [0, 1]
+
+
+def with_texts(**options: Any) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", **options) as file:
+        file["names"] = ["x", "é"]
+        file.attrs["text"] = "t"
+    return buffer
+
+
+def test_only_what_was_sealed_is_read() -> None:
+    content = bytes(sealed(with_texts(userblock_size=BLOCK), "kind"))
+    assert read_hdf5(content, seal="kind").data("names").tolist() == ["x", "é"]
+    assert not is_sealed(content, "another kind")
+    for at in (0, 30, BLOCK, len(content) - 1):
+        altered = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        with pytest.raises(Hdf5Error, match="checksum"):
+            read_hdf5(altered, seal="kind")
+
+
+def test_a_file_of_an_older_version_has_no_seal() -> None:
+    assert read_hdf5(with_texts().getvalue(), seal="kind").attribute("text", str) == "t"
+
+
+SIZE = 16 + 8  # where the size of a heap's first text stands
+
+
+@pytest.mark.parametrize("size", [0, 1000, 5000, 1 << 63, (1 << 64) - 16])
+@pytest.mark.parametrize("only", [("names",), ()])
+def test_a_text_of_another_size_is_refused_before_hdf5_looks_at_it(size: int, only: tuple[str, ...]) -> None:
+    """HDF5 goes from text to text by their sizes, some of which keep it busy for ever."""
+    content = with_texts().getvalue()
+    assert read_hdf5(content, only=only).names == ("names",)
+    at = content.index(b"GCOL") + SIZE
+    with pytest.raises(Hdf5Error, match="the place of its texts is damaged"):
+        read_hdf5(content[:at] + size.to_bytes(8, "little") + content[at + 8 :], only=only)

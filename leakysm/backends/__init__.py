@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leakysm.backends.protocol import Engine, Pair
 from leakysm.choices import BACKENDS
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 
 
 def backend(name: str, *, threads: int | None = None, device: str | int | None = None, tf32: bool = False) -> Engine:
@@ -16,17 +16,21 @@ def backend(name: str, *, threads: int | None = None, device: str | int | None =
     UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
     """
     if name not in BACKENDS:
-        raise UserError(f"backend is {name!r}; one of {', '.join(BACKENDS)} is expected: choose one")
+        raise UserError(f"backend is {name!r}; {suggestion(name, BACKENDS)}")
     if name == "cupy":
         if device == "cpu":
-            raise UserError("backend cupy runs on a GPU, device is 'cpu'; use device cuda, or the backend numpy")
+            raise UserError(
+                "the cupy backend runs on a GPU, but the device is 'cpu'; choose device cuda, or backend numpy"
+            )
         from leakysm.backends.cupy.engine import CupyEngine
 
         return CupyEngine(device, tf32=tf32)
     if device not in (None, "cpu", "auto"):
-        raise UserError(f"backend {name} runs on the CPU, device is {device!r}; use device cpu, or the backend cupy")
+        raise UserError(
+            f"the {name} backend runs on the CPU, but the device is {device!r}; choose device cpu, or backend cupy"
+        )
     if tf32:
-        raise UserError(f"tf32 is a GPU's, the backend is {name}; leave it out, or use device cuda")
+        raise UserError(f"tf32 works only on a GPU, but the backend is {name}; leave it out, or choose device cuda")
     if name == "numpy":
         from leakysm.backends.numpy.engine import NumpyEngine
 

@@ -22,8 +22,10 @@ from leakysm.data.dataset import ClassSet
 from leakysm.errors import UserError
 from leakysm.files import UnwritableError, read_file, write_atomically
 from leakysm.hdf5 import Node, read_hdf5
+from leakysm.seal import BLOCK, sealed
 
 _FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
+SEAL = "data cache"
 _LARGEST = 1 << 36  # bytes of a cache
 Splits = dict[str, ClassSet]
 _anew: ContextVar[bool] = ContextVar("whether the cache is only written", default=False)
@@ -42,6 +44,14 @@ def cache_folder(folder: str | Path | None = None) -> Path:
             f"the cache folder{f' {chosen}' if chosen else ''} is in a home folder, and none is found; "
             "set LEAKYSM_CACHE to the whole path of a folder"
         ) from None
+
+
+def known_cache_folder() -> Path | None:
+    """The cache folder, for those who can do without; None if it is in a home folder and there is none."""
+    try:
+        return cache_folder()
+    except UserError:
+        return None
 
 
 @contextmanager
@@ -105,7 +115,7 @@ def _read(file: Path) -> tuple[Splits, str] | None:
     if not file.exists():
         return None
     try:
-        whole = read_hdf5(read_file(file, most=_LARGEST, mend="remove it"))
+        whole = read_hdf5(read_file(file, most=_LARGEST, mend="remove it"), seal=SEAL)
         digest = whole.attribute("digest", str)
         splits = {name: _class_set(whole.group(name)) for name in whole.names}
     except (UserError, ValueError, TypeError):
@@ -120,7 +130,7 @@ def _class_set(group: Node) -> ClassSet:
 
 def _write(file: Path, splits: Splits, digest: str) -> None:
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", track_order=True) as h5:
+    with h5py.File(buffer, "w", track_order=True, userblock_size=BLOCK) as h5:
         h5.attrs["digest"] = digest
         for split, one in splits.items():
             group = h5.create_group(split)
@@ -128,4 +138,4 @@ def _write(file: Path, splits: Splits, digest: str) -> None:
             names = [name.encode("utf-8", "surrogateescape") for name in one.names]  # a folder's name may be any bytes
             group.create_dataset("names", data=names, dtype=h5py.string_dtype())
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, buffer.getbuffer())
+    write_atomically(file, sealed(buffer, SEAL))

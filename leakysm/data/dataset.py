@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.inputs import InputFormat
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 
 Images = NDArray[np.uint8]
 Report = Callable[[int, int], None]  # done, of how many
@@ -88,7 +91,7 @@ class ClassSet:
 class Dataset:
     """Splits by name, how their pixels become a net's input, and a digest of all of it (hexadecimal SHA-256).
 
-    `folder`: where the user sorted the splits into folders.
+    `folder`: where the user sorted the splits into folders. `own`: whether somebody made it from arrays.
     """
 
     name: str
@@ -96,6 +99,35 @@ class Dataset:
     inputs: InputFormat
     digest: str
     folder: Path | None = None
+    own: bool = False
+
+    @classmethod
+    def from_arrays(
+        cls, images: Images, labels: Any, *, splits: Mapping[str, Iterable[Any]], name: str = "arrays"
+    ) -> Dataset:
+        """One's own images. Their pixels are scaled by mean and deviation of the training split.
+
+        images (n, H, W) or (n, H, W, C) uint8. labels (n,): the class of each image, numbers or texts. splits: the
+        classes of each split, {"train": ..., "test": ...} and perhaps "val"; no class is in two. UserError if arrays
+        and splits do not fit one another.
+        """
+        images, labels = _checked_arrays(images, np.asarray(labels), name)
+        by_split = {split: [_as_label(one) for one in classes] for split, classes in splits.items()}
+        split_of = {one: split for split, classes in by_split.items() for one in classes}
+        digest, sets = hashlib.sha256(repr((images.shape[1:], by_split)).encode()), {}
+        for split, classes in by_split.items():
+            if shared := [one for one in classes if split_of[one] != split]:
+                raise UserError(f"the class {shared[0]!r} is in {split} and in {split_of[shared[0]]}; leave one out")
+            of_class = [images[labels == one] for one in classes]
+            if empty := [one for one, found in zip(classes, of_class, strict=True) if not len(found)]:
+                raise UserError(f"{split} has the class {empty[0]!r}, of which there is no image; leave it out")
+            if not of_class:
+                raise UserError(f"{split} has no class; give it some, or leave it out")
+            sets[split] = in_class_order(of_class, [str(one) for one in classes])
+            digest.update(sets[split].starts.tobytes() + sets[split].images.tobytes())
+        if "train" not in sets:
+            raise UserError(f"splits are {', '.join(sets) or 'empty'}; 'train' and 'test' are expected: name them")
+        return replace(normalised(name, sets, digest.hexdigest()), own=True)
 
     def __post_init__(self) -> None:
         for name, one in self.splits.items():
@@ -115,8 +147,28 @@ class Dataset:
                 f"add {self.folder / name} with a folder for each class"
             )
         if name not in self.splits:
-            raise UserError(f"{self.name} has no split '{name}': choose {', '.join(self.splits)}")
+            raise UserError(f"{self.name} has no split '{name}'; {suggestion(name, self.splits)}")
         return self.splits[name]
+
+
+def _checked_arrays(images: Any, labels: NDArray[Any], name: str) -> tuple[Images, NDArray[Any]]:
+    """Images (n, H, W, C) uint8 and labels (n,). UserError if they are not, or the name could not be stored."""
+    images = np.asarray(images)
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise UserError(
+            f"images are {images.dtype} of shape {images.shape}; uint8 (n, H, W) or (n, H, W, C) is expected"
+        )
+    if labels.shape != (len(images),):
+        raise UserError(f"labels have shape {labels.shape}; ({len(images)},) is expected, one for each image")
+    if not re.fullmatch(r"[\w .+-]+", name):
+        raise UserError(f"name is {name!r}; letters, digits, spaces and . + - are expected: choose another")
+    return images, labels
+
+
+def _as_label(value: Any) -> Any:
+    """A label as a plain value of Python, whose text does not depend on the array that it came from."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def in_class_order(images: list[Images], names: list[str]) -> ClassSet:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from leakysm.choices import DATASETS, SPLITS
 from leakysm.data.dataset import Dataset, Report
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
+from leakysm.files import expanded
 
 
 def load(
@@ -25,10 +26,15 @@ def load(
     a folder's classes are divided into splits. report(done, total) is called while images are read for the first time.
     UserError if the files are missing, damaged, or not what they should be.
     """
+    if name.startswith("own:"):
+        raise UserError(
+            f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object there "
+            "again: data=..."
+        )
     if name not in DATASETS:
-        raise UserError(f"unknown data set '{name}': choose {', '.join(DATASETS)}")
+        raise UserError(f"unknown data set {name!r}; {suggestion(name, DATASETS)}")
     if split not in SPLITS:
-        raise UserError(f"unknown split '{split}': choose {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {split!r}; {suggestion(split, SPLITS)}")
     if name != "omniglot" and split != "lake":
         raise UserError(f"the split '{split}' is Omniglot's; leave --split out for {name}")
     if not 0 <= seed < 2**64:
@@ -67,13 +73,14 @@ def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Re
 def _existing(name: str, path: str | Path | None) -> Path:
     """Where the files are: as given, or where `leakysm data fetch` puts them."""
     if path is not None:
-        path = Path(path).expanduser()
+        path = expanded(path)
         if not path.exists():
             raise UserError(f"{path}: no such file or folder; give the place of {name}'s files with --data")
         return path
-    from leakysm.data.cache import cache_folder
+    from leakysm.data.cache import known_cache_folder
 
-    if name == "omniglot" and (fetched := cache_folder() / "omniglot").is_dir():
+    cache = known_cache_folder()
+    if name == "omniglot" and cache and (fetched := cache / "omniglot").is_dir():
         return fetched
     fetch = ", or run `leakysm data fetch omniglot`" if name == "omniglot" else ""
     raise UserError(f"{name} needs its files: give the folder that holds them with --data{fetch}")

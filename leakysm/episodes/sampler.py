@@ -8,6 +8,7 @@ easy as 1, 2, 3", 2011), whose stream NumPy guarantees for good. None of NumPy's
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,8 +67,13 @@ def sample(
     )
 
 
-def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, *, split: str) -> None:
-    """UserError unless a split with these class offsets has enough classes, and enough images of each."""
+def check_episode(
+    starts: NDArray[np.integer], way: int, shot: int, query: int, *, split: str, names: Sequence[str] = ()
+) -> None:
+    """UserError unless a split with these class offsets has enough classes, and enough images of each.
+
+    names: of the classes; then the error names the class that has too few images.
+    """
     for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
         if value < least:
             raise UserError(f"{name} is {value}: an episode needs at least {least}; give {name} {least} or more")
@@ -76,11 +82,14 @@ def check_episode(starts: NDArray[np.integer], way: int, shot: int, query: int, 
         raise UserError(
             f"way is {way}, but the {split} split has {len(counts)} classes; give a way of {len(counts)} or less"
         )
-    fewest = int(counts.min())
+    smallest = int(counts.argmin())
+    fewest = int(counts[smallest])
     if shot + query > fewest:
+        name = f"class {names[smallest]!r}" if names else "the smallest class"
+        mend = "lower shot or query, or add images" if fewest > 1 else "add images to it, or remove it"
         raise UserError(
-            f"shot + query is {shot} + {query} = {shot + query}, but the smallest class of the {split} split has "
-            f"{fewest} image{'s' * (fewest != 1)}; lower shot or query, or add images"
+            f"shot + query is {shot} + {query} = {shot + query}, but {name} of the {split} split has "
+            f"{fewest} image{'s' * (fewest != 1)}; {mend}"
         )
 
 

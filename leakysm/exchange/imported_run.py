@@ -19,7 +19,9 @@ def write_run_like(run: Restored, state: State, out: Path) -> None:
 
     UserError if `out` holds a run already, or if the state is not that of a net with the channels of `run`.
     """
-    net: Conv4 = run.net
+    net = run.net
+    if not isinstance(net, Conv4):
+        raise UserError(f"the run's net is somebody's own, {type(net).__name__}; a run with Conv4 is expected")
     try:
         net.load_state(state)
     except UserError as error:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.nets.conv4 import BLOCKS
+from leakysm.nets.conv4 import blocks_of
 
 State = dict[str, np.ndarray]
 NORM = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
@@ -33,7 +33,7 @@ def to_torch(
     prefix: begins every name. bias: whether to add the convolutions' biases, all 0. batches: `num_batches_tracked`.
     """
     out: State = {}
-    for b in range(1, BLOCKS + 1):
+    for b in range(1, blocks_of(dict(state)) + 1):
         block = f"{prefix}{b - 1}"
         weight = state[f"block{b}.weight"]
         out[f"{block}.0.weight"] = np.ascontiguousarray(weight.transpose(3, 2, 0, 1))  # HWIO -> OIHW
@@ -47,16 +47,17 @@ def to_torch(
 def from_torch(state_dict: Mapping[str, Any]) -> State:
     """Conv4's state from a PyTorch state dict of tensors on the CPU, or of arrays.
 
-    Four convolutions and four batch norms are expected, whatever their names are. The nth convolution goes with the nth
-    batch norm; their order is that of their names, in which numbers are compared as numbers. A convolution's bias is
-    subtracted from the running mean, where it has the same effect. UserError if the arrays are not those of a Conv4.
+    As many convolutions as batch norms are expected, whatever their names are. The nth convolution goes with the nth
+    batch norm. Names that differ in numbers alone are in the order of those; others as the state dict lists them. A
+    convolution's bias is subtracted from the running mean, where it has the same effect. UserError if the arrays are
+    not those of a Conv4, or if their order is in doubt.
     """
     arrays = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith(IGNORED)}
     convolutions = _modules(arrays, lambda name: name.endswith(".weight") and arrays[name].ndim == 4)
     norms = _modules(arrays, lambda name: name.endswith(".running_mean"))
-    if len(convolutions) != BLOCKS or len(norms) != BLOCKS:
+    if not len(convolutions) == len(norms) > 0:
         raise UserError(
-            f"the state dict has {len(convolutions)} convolutions and {len(norms)} batch norms; expected {BLOCKS} of "
+            f"the state dict has {len(convolutions)} convolutions and {len(norms)} batch norms; expected as many of "
             "each: give a Conv4's"
         )
     state: State = {}
@@ -75,9 +76,20 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
 
 
 def _modules(arrays: State, chosen: Any) -> list[str]:
-    """The modules that own the chosen arrays, in the natural order of their names."""
-    names = (name.rpartition(".")[0] for name in arrays if chosen(name))
-    return sorted(names, key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)])
+    """The modules that own the chosen arrays, in the order of the net.
+
+    Many programs sort the arrays of a file by name, so a list that is sorted tells nothing.
+    """
+    listed = [name.rpartition(".")[0] for name in arrays if chosen(name)]
+    parts = {name: re.split(r"([0-9]{1,9})", name) for name in listed}
+    alike = len({tuple(parts[name][::2]) for name in listed}) <= 1  # texts and numbers alternate
+    numbered = sorted(listed, key=lambda name: [int(part) for part in parts[name][1::2]]) if alike else listed
+    silent = listed == sorted(listed)
+    if (silent and not alike) or listed not in (numbered, sorted(listed)):
+        raise UserError(
+            f"the order of {', '.join(listed)} is in doubt; number them in the order of the net: 1.weight, 2.weight"
+        )
+    return numbered
 
 
 def _taken(arrays: State, name: str) -> np.ndarray:

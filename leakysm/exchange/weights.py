@@ -12,9 +12,9 @@ from leakysm.errors import UserError
 from leakysm.exchange import safetensors
 from leakysm.exchange.torch_layout import from_torch
 from leakysm.files import read_file, write_new
-from leakysm.nets.conv4 import require_state
+from leakysm.nets.conv4 import blocks_of, require_state
 from leakysm.numpy_files import NumpyFileError, read_npz
-from leakysm.runs import Restored
+from leakysm.runs.restore import Stored
 from leakysm.strict_json import json_text
 
 State = dict[str, np.ndarray]
@@ -23,7 +23,7 @@ SUFFIXES = (".safetensors", ".npz")
 FLATTENED = {"leakysm": "row, column, channel", "torch": "channel, row, column"}
 
 
-def metadata(run: Restored, layout: str) -> dict[str, str]:
+def metadata(run: Stored, layout: str) -> dict[str, str]:
     """The metadata of a safetensors file: what must be known of the net besides its weights, as texts, lists as JSON.
 
     The net's input is (pixels / 255 - mean) / std. `ink`: dark strokes on light paper were stored as 255 - grey.
@@ -31,7 +31,7 @@ def metadata(run: Restored, layout: str) -> dict[str, str]:
     inputs = run.checkpoint.inputs.to_arrays()
     return {
         "format": "pt" if layout == "torch" else "np",
-        "net": "Conv4",
+        "net": run.config.net or "Conv4",
         "embedding_order": FLATTENED[layout],
         **{name: json_text(array.tolist()) for name, array in inputs.items()},
         "training_episodes": str(run.checkpoint.episode),
@@ -86,7 +86,7 @@ def check_state(state: State) -> None:
     if 0 in shape:
         raise UserError(f"block1.weight has shape {shape}, which holds no number: export the net again")
     _, _, C, F = shape if len(shape) == 4 else (3, 3, 1, 1)
-    require_state(state, C, F)
+    require_state(state, C, F, blocks_of(state))
     for name, array in state.items():
         if not np.isfinite(array).all():
             raise UserError(f"{name} holds numbers that are not finite; use weights from before training went wrong")

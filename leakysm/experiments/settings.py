@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
-from leakysm.choices import LEAKY, METRIC_PARAMETERS, SETTINGS
+from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset
 from leakysm.errors import UserError
+from leakysm.ops.formula_file import FormulaFile, is_own, split
+from leakysm.ops.metrics import distance_named
+from leakysm.runs.fill_in import with_distance
 from leakysm.runs.resolve import Load, resolve
 from leakysm.runs.schema import unknown
 from leakysm.runs.settings import KEYS, TrainConfig, checked, metric_of
@@ -33,8 +37,35 @@ def parse_settings(texts: Sequence[str], keys: Collection[str] = METRIC_KEYS) ->
 
 
 def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
-    """`DISTANCE[,key=value...]` as checked settings, with the leaky distance's defaults where they are missing."""
-    setting: Setting = {}
+    """`DISTANCE[,key=value...]` as checked settings, with the distance's defaults where they are missing.
+
+    The distance may be one of somebody's own, FILE.py:CLASS; the text of its file is added as `own`.
+    """
+    given = _pairs(text)
+    if "distance" not in given:
+        raise UserError(f"setting {text!r} names no distance; begin with one, leaky,threshold=1 say")
+    setting = checked({"distance": given.pop("distance")})
+    code = FormulaFile.read(split(setting["distance"])[0]) if is_own(setting["distance"]) else None
+    names: set[str] = set()
+    if setting["distance"] != "leaky":
+        kind = distance_named(setting["distance"], code)
+        names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+        if own := {key: value for key, value in given.items() if key in names | {"threshold", "slope"}}:
+            setting |= checked({"set": own})
+            given = {key: value for key, value in given.items() if key not in own}
+    for key in given:
+        if key not in keys or key == "set":
+            known = [one for one in keys if one != "set"]
+            raise UserError(f"setting {text!r}: {_not_compared(key, [*known, *sorted(names)])}")
+    setting |= checked(given)
+    setting = with_distance(setting | ({"own": code} if code else {}))
+    _ = metric_of(setting, code)
+    return {key: setting[key] for key in (*KEYS, "own") if key in setting}
+
+
+def _pairs(text: str) -> dict[str, Any]:
+    """The keys and values of `DISTANCE[,key=value...]`. UserError for a part that is none, or a key given twice."""
+    given: dict[str, Any] = {}
     for number, part in enumerate(text.split(",")):
         key, equals, value = part.partition("=")
         if number == 0 and not equals:
@@ -42,17 +73,15 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
         elif not equals:
             raise UserError(f"setting {text!r}: {part!r} is not key=value; write leaky,threshold=1,slope=0.1 say")
         key = key.strip().replace("-", "_")
-        if key in setting:
+        if key in given:
             raise UserError(f"setting {text!r}: {key} is given twice; leave one out")
-        if key not in keys:
-            raise UserError(f"setting {text!r}: {_not_compared(key, keys)}")
-        setting |= checked({key: value_of(value.strip())})
-    if "distance" not in setting:
-        raise UserError(f"setting {text!r} names no distance; begin with one, leaky,threshold=1 say")
-    if setting["distance"] == "leaky":
-        setting = {**LEAKY, **setting}
-    _ = metric_of(setting)
-    return {key: setting[key] for key in KEYS if key in setting}
+        given[key] = value_of(value.strip())
+    return given
+
+
+def beside_baseline(distance: str, parameters: Mapping[str, Any]) -> list[str]:
+    """Two settings as text: squared Euclidean distance, and this one with its parameters."""
+    return [DEFAULT[0], label({"distance": distance, **parameters})]
 
 
 def resolve_each(
@@ -74,8 +103,18 @@ def resolve_each(
 
 def label(setting: Setting) -> str:
     """The setting as `parse_setting` reads it: the distance first, per=pair left out."""
-    rest = {key: value for key, value in setting.items() if key != "distance" and (key, value) != ("per", "pair")}
-    return ",".join([setting["distance"], *(f"{key}={_short(value)}" for key, value in rest.items())])
+    parts = [setting["distance"]]
+    for key, value in setting.items():
+        if key == "set":
+            parts += [f"{name}={_short(inner)}" for name, inner in dict(value).items()]
+        elif key not in ("distance", "formula", "own") and (key, value) != ("per", "pair"):
+            parts.append(f"{key}={_short(value)}")
+    return ",".join(parts)
+
+
+def as_file_name(label: str) -> str:
+    """A label as a part of a file's name."""
+    return label.translate(str.maketrans(",/:", "---"))
 
 
 def value_of(text: str) -> Any:

@@ -7,27 +7,28 @@ result is flattened in the order (row, column, channel). Source: Vinyals et al. 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from leakysm.backends import Engine, backend
 from leakysm.errors import UserError
+from leakysm.nets.net import Net, Norm
 from leakysm.ops.batch_norm import EPS
 
 Array = Any  # an array of the engine's namespace
-Norm = Literal["running", "episode"]
 
-BLOCKS = 4
+CHANNELS, BLOCKS = 64, 4
 KEEP = 0.9  # running = 0.9 running + 0.1 batch
 
 
-class Conv4:
+class Conv4(Net):
     """The net with its parameters, on one engine.
 
-    in_channels: channels of the images (N, H, W, in_channels). channels: channels of every block. seed: decides the
-    initial weights, which are Kaiming normal (fan-out, gain sqrt 2); batch norm starts at scale 1 and shift 0. dtype:
-    float32 or float64. engine: what computes; the default is `leakysm.backend("numpy")`.
+    in_channels: channels of the images (N, H, W, in_channels). channels: channels of every block. blocks: how many
+    there are; published nets have 4. seed: decides the initial weights, which are Kaiming normal (fan-out, gain sqrt
+    2); batch norm starts at scale 1 and shift 0. dtype: float32 or float64. engine: what computes; the default is
+    `leakysm.backend("numpy")`.
 
     `vector` (P,) holds all parameters; `parameters` are its named parts: block1.weight (3, 3, C, F) HWIO, block1.scale
     (F,), block1.shift (F,), ... block4.shift. `running` holds block1.mean, block1.variance, ... (F,).
@@ -37,21 +38,23 @@ class Conv4:
         self,
         in_channels: int = 1,
         *,
-        channels: int = 64,
+        channels: int = CHANNELS,
+        blocks: int = BLOCKS,
         seed: int = 0,
         dtype: str = "float32",
         engine: Engine | None = None,
     ) -> None:
-        for name, value, least in (("in_channels", in_channels, 1), ("channels", channels, 1), ("seed", seed, 0)):
+        counts = {"in_channels": (in_channels, 1), "channels": (channels, 1), "blocks": (blocks, 1), "seed": (seed, 0)}
+        for name, (value, least) in counts.items():
             if not isinstance(value, int | np.integer) or value < least:
                 raise UserError(f"{name} is {value!r}; a whole number of at least {least} is expected: give one")
         if not isinstance(engine, Engine | None):
             raise UserError(f"engine is {engine!r}; an engine is expected: leakysm.backend('numpy') say")
         if dtype not in ("float32", "float64"):
             raise UserError(f"dtype is {dtype!r}; 'float32' or 'float64' is expected: choose one")
-        self.in_channels, self.channels, self.dtype = in_channels, channels, np.dtype(dtype)
+        self.in_channels, self.channels, self.blocks, self.dtype = in_channels, channels, blocks, np.dtype(dtype)
         self.engine = backend("numpy") if engine is None else engine
-        size = sum(map(math.prod, _shapes(in_channels, channels).values()))
+        size = sum(map(math.prod, _shapes(in_channels, channels, blocks).values()))
         self.vector: Array = self.engine.asarray(np.zeros(size, self.dtype))
         self.parameters: dict[str, Array] = self.parts(self.vector)
         self.running: dict[str, Array] = {}
@@ -60,7 +63,7 @@ class Conv4:
     def parts(self, vector: Array) -> dict[str, Array]:
         """Views into a vector (P,) laid out like `vector`, such as a gradient: by name, in the parameters' shapes."""
         parts, start = {}, 0
-        for name, shape in _shapes(self.in_channels, self.channels).items():
+        for name, shape in _shapes(self.in_channels, self.channels, self.blocks).items():
             parts[name] = vector[start : start + math.prod(shape)].reshape(shape)
             start += math.prod(shape)
         return parts
@@ -69,17 +72,17 @@ class Conv4:
         normal = np.random.Generator(np.random.Philox(seed)).standard_normal
         deviation = math.sqrt(2 / (9 * self.channels))  # gain sqrt 2, fan-out 3 * 3 * F
         state: dict[str, np.ndarray] = {}
-        for name, shape in _shapes(self.in_channels, self.channels).items():
+        for name, shape in _shapes(self.in_channels, self.channels, self.blocks).items():
             kind = name.partition(".")[2]
             state[name] = deviation * normal(shape) if kind == "weight" else np.full(shape, float(kind == "scale"))
-        for b in range(1, BLOCKS + 1):
+        for b in range(1, self.blocks + 1):
             state |= {f"block{b}.mean": np.zeros(self.channels), f"block{b}.variance": np.ones(self.channels)}
         return state
 
     def embedding_size(self, image_shape: tuple[int, ...]) -> int:
         """The embedding's number of values for images (H, W) or (H, W, C): 64 for 28x28, 1,600 for 84x84."""
         H, W = image_shape[:2]
-        return (H >> BLOCKS) * (W >> BLOCKS) * self.channels
+        return (H >> self.blocks) * (W >> self.blocks) * self.channels
 
     def __call__(self, x: Array, norm: Norm = "running") -> Array:
         """Embeddings in evaluation; see `embed`."""
@@ -96,7 +99,7 @@ class Conv4:
             return self.forward(x)[0]
         self._require_images(x)
         pair = self.engine.operation("conv_block_inference")
-        for b in range(1, BLOCKS + 1):
+        for b in range(1, self.blocks + 1):
             statistics = (self.running[f"block{b}.mean"], self.running[f"block{b}.variance"])
             x, _ = pair.forward(x, *self._block(self.parameters, b), *statistics, eps=EPS)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
@@ -106,7 +109,7 @@ class Conv4:
         self._require_images(x)
         pair = self.engine.operation("conv_block")
         blocks, statistics, counts = [], [], []
-        for b in range(1, BLOCKS + 1):
+        for b in range(1, self.blocks + 1):
             counts.append(math.prod(x.shape[:3]))
             (x, mean, variance), saved = pair.forward(x, *self._block(self.parameters, b), eps=EPS)
             blocks.append(saved)
@@ -120,7 +123,7 @@ class Conv4:
         gradient = self.engine.xp.empty_like(self.vector)
         parts = self.parts(gradient)
         dx = dz.reshape(shape)
-        for b in range(BLOCKS, 0, -1):
+        for b in range(self.blocks, 0, -1):
             dx, *gradients = pair.backward(blocks[b - 1], dx, needs_dx=b > 1)
             for part, value in zip(self._block(parts, b), gradients, strict=True):
                 part[...] = value
@@ -139,10 +142,12 @@ class Conv4:
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Copy parameters and running statistics into the net. UserError unless names and shapes are this net's."""
-        require_state(state, self.in_channels, self.channels)
+        require_state(state, self.in_channels, self.channels, self.blocks)
         for name in self.parameters:
             self.parameters[name][...] = self.engine.asarray(state[name], self.dtype)
-        for name in _statistics(self.channels):  # copied, because asarray may return the caller's own array
+        for name in _statistics(
+            self.channels, self.blocks
+        ):  # copied, because asarray may return the caller's own array
             self.running[name] = self.engine.asarray(state[name].copy(), self.dtype)
 
     @staticmethod
@@ -152,16 +157,21 @@ class Conv4:
     def _require_images(self, x: Array) -> None:
         if not hasattr(x, "ndim"):
             raise UserError(f"images are a {type(x).__name__}; an array of the engine is expected: engine.asarray")
-        if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << BLOCKS:
+        if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << self.blocks:
             raise UserError(
                 f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) is expected, H and W at least "
-                f"{1 << BLOCKS}: four poolings halve an image four times"
+                f"{1 << self.blocks}: {self.blocks} poolings halve an image as often"
             )
 
 
-def require_state(state: dict[str, np.ndarray], in_channels: int, channels: int) -> None:
-    """UserError unless names and shapes are those of a Conv4's state with these numbers of channels."""
-    expected = _shapes(in_channels, channels) | _statistics(channels)
+def blocks_of(state: dict[str, np.ndarray]) -> int:
+    """The number of blocks of the Conv4 whose state this is; 1 if it is none's."""
+    return max(1, sum(name.endswith(".scale") for name in state))
+
+
+def require_state(state: dict[str, np.ndarray], in_channels: int, channels: int, blocks: int) -> None:
+    """UserError unless names and shapes are those of a Conv4's state with these numbers of channels and blocks."""
+    expected = _shapes(in_channels, channels, blocks) | _statistics(channels, blocks)
     if unlike := sorted(set(state) ^ set(expected)):
         raise UserError(
             f"state of a Conv4: {unlike[0]} is missing or unknown; expected {', '.join(expected)}: load a Conv4"
@@ -173,15 +183,15 @@ def require_state(state: dict[str, np.ndarray], in_channels: int, channels: int)
             )
 
 
-def _shapes(in_channels: int, channels: int) -> dict[str, tuple[int, ...]]:
+def _shapes(in_channels: int, channels: int, blocks: int) -> dict[str, tuple[int, ...]]:
     """The parameters' shapes by name."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for b in range(1, BLOCKS + 1):
+    for b in range(1, blocks + 1):
         C, F = in_channels if b == 1 else channels, channels
         shapes |= {f"block{b}.weight": (3, 3, C, F), f"block{b}.scale": (F,), f"block{b}.shift": (F,)}
     return shapes
 
 
-def _statistics(channels: int) -> dict[str, tuple[int, ...]]:
+def _statistics(channels: int, blocks: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the running statistics by name."""
-    return {f"block{b}.{statistic}": (channels,) for b in range(1, BLOCKS + 1) for statistic in ("mean", "variance")}
+    return {f"block{b}.{statistic}": (channels,) for b in range(1, blocks + 1) for statistic in ("mean", "variance")}

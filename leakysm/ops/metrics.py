@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, ClassVar, dataclass_transform
 
 from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
-from leakysm.errors import UserError, suggestion
+from leakysm.errors import LeakysmError, UserError, suggestion
 from leakysm.ops.arrays import Array
+from leakysm.ops.formula_file import FormulaFile, is_own, split
 from leakysm.ops.registry import OPERATIONS
 from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
-from leakysm.ops.restriction import Leak, Restriction
+from leakysm.ops.restriction import RESTRICTIONS, Leak, Restriction
 
 
+@dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Metric:
-    """A distance metric. `name` is the command line's, `operation` the registry's, `parameters` its keywords."""
+    """A distance metric. `name` is the command line's, `operation` the registry's, `parameters` its keywords.
 
-    name: ClassVar[str]
-    operation: ClassVar[str]
+    A subclass becomes a frozen dataclass: its annotated fields are the parameters. A metric of somebody's own gives
+    `__call__` and `vjp`, and is named like its class.
+    """
+
+    name: ClassVar[str] = ""
+    operation: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The keywords of the operation."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __call__(self, x: Array, c: Array) -> Array:
         """Distances. x (N, D), c (M, D) -> (N, M)."""
+        self._require_operation("__call__(x, c)")
         return OPERATIONS[self.operation].value(x, c, **self.parameters)
 
     def vjp(self, x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
         """Gradients. dy (N, M) -> dx (N, D), dc (M, D)."""
+        self._require_operation("vjp(x, c, dy)")
         dx, dc = OPERATIONS[self.operation].vjp(x, c, dy, **self.parameters)
         return dx, dc
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it is its operation, which engines have forms of; not if it has methods of its own."""
+        methods = type(self).__call__ is Metric.__call__, type(self).vjp is Metric.vjp
+        return bool(self.operation) and all(methods)
+
+    def _require_operation(self, method: str) -> None:
+        if not self.operation:
+            raise NotImplementedError(f"{type(self).__name__} has no {method}")
 
     def __str__(self) -> str:
         settings = " ".join(f"{key}={value}" for key, value in self.parameters.items())
         return f"{self.name} {settings}".rstrip()
 
 
-@dataclass(frozen=True)
 class SquaredEuclidean(Metric):
     """d = sum_k (x_k - c_k)^2."""
 
@@ -47,7 +71,6 @@ class SquaredEuclidean(Metric):
     operation = "squared_euclidean"
 
 
-@dataclass(frozen=True)
 class LeakySquaredEuclidean(Metric):
     """d if d <= threshold, else threshold + slope (d - threshold): of a pair, or of each coordinate's square.
 
@@ -68,7 +91,6 @@ class LeakySquaredEuclidean(Metric):
         require_per(self.per)
 
 
-@dataclass(frozen=True)
 class RestrictedSquaredEuclidean(Metric):
     """r(d) of a pair's squared Euclidean distance d, or of each coordinate's square: r is any `Restriction`.
 
@@ -93,7 +115,6 @@ class RestrictedSquaredEuclidean(Metric):
         return f"{self.restriction} per={self.per}"
 
 
-@dataclass(frozen=True)
 class Euclidean(Metric):
     """d = sqrt(sum_k (x_k - c_k)^2): a control."""
 
@@ -101,7 +122,6 @@ class Euclidean(Metric):
     operation = "euclidean"
 
 
-@dataclass(frozen=True)
 class Cosine(Metric):
     """d = 1 - cos(x, c): a control."""
 
@@ -110,16 +130,81 @@ class Cosine(Metric):
 
 
 METRICS: dict[str, type[Metric]] = {m.name: m for m in (SquaredEuclidean, LeakySquaredEuclidean, Euclidean, Cosine)}
+Distance = type[Metric] | type[Restriction]
+# A leak is among the metrics: the leaky distance.
+DISTANCES: dict[str, Distance] = {**METRICS, **{name: kind for name, kind in RESTRICTIONS.items() if kind is not Leak}}
 
 
-def metric_named(name: str, **parameters: Any) -> Metric:
-    """A metric by its command-line name; parameters that it does not have are a UserError, never ignored."""
-    if name not in METRICS:
-        raise UserError(f"unknown distance {name!r}; {suggestion(name, METRICS)}")
-    metric = METRICS[name]
-    known = [field.name for field in fields(metric)]
+def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
+    """The class of a distance: of DISTANCES, or of FILE.py:CLASS, whose text is `file`, or is read now.
+
+    UserError for an unknown name, and for a file that cannot be used.
+    """
+    if name in DISTANCES:
+        return DISTANCES[name]
+    if is_own(name):
+        path, class_name = split(name)
+        return (file or FormulaFile.read(path)).named(class_name, (Restriction, Metric))
+    if name.endswith(".py"):
+        raise UserError(f"distance {name!r} names no class; write {name}:CLASS")
+    raise UserError(f"unknown distance {name!r}; {suggestion(name, (*DISTANCES, 'FILE.py:CLASS'))}")
+
+
+def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None = None) -> dict[str, Any]:
+    """All parameters of the distance of that name: those given, in the type of their fields, and the defaults.
+
+    UserError for one that the distance does not have, for a value of another type, and for one that is missing.
+    """
+    kind = distance_named(name, file)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    names = [*known, *(["per"] if issubclass(kind, Restriction) else [])]
+    if names.count("per") > 1:
+        raise UserError(f"distance {name} has a parameter named per, which every restriction has; rename it")
     for key in parameters:
-        if key not in known:
-            has = f"it has {', '.join(known)}" if known else "it has no parameter"
-            raise UserError(f"distance {name} has no {key}, {has}; leave {key} out")
-    return metric(**parameters)
+        if key not in names:
+            has = suggestion(key, names) if names else f"it has no parameter: leave {key} out"
+            raise UserError(f"distance {name} has no {key}; {has}")
+    missing = [key for key, field in known.items() if key not in parameters and _default(field) is MISSING]
+    if missing:
+        raise UserError(f"distance {name} needs {missing[0]}; give it a value")
+    whole = {
+        key: _as_field(known[key], parameters[key]) if key in parameters else _default(known[key]) for key in known
+    }
+    return whole | ({"per": parameters.get("per", "pair")} if issubclass(kind, Restriction) else {})
+
+
+def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: Any) -> Metric:
+    """A metric by its command-line name, FILE.py:CLASS included. Parameters that it does not have are a UserError.
+
+    file: the text of the file, if it was read already.
+    """
+    parameters = completed(name, parameters, file)
+    kind = distance_named(name, file)
+    try:
+        if issubclass(kind, Metric):
+            return kind(**parameters)
+        per = parameters.pop("per")
+        return RestrictedSquaredEuclidean(kind(**parameters), per)
+    except LeakysmError:
+        raise
+    except Exception as problem:  # somebody's own class
+        raise UserError(f"distance {name}: {type(problem).__name__}: {problem}; mend its class") from None
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _as_field(field: Field[Any], value: Any) -> Any:
+    """The value in the type that the field is annotated with. UserError if it is of another."""
+    kinds: dict[str, tuple[str, Any]] = {
+        "float": ("a number", (int, float)),
+        "int": ("a whole number", int),
+        "bool": ("true or false", bool),
+    }
+    kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
+    words, types = kinds.get(kind, ("", object))
+    wrong = not isinstance(value, types) or (isinstance(value, bool) and kind in ("float", "int"))
+    if wrong or (isinstance(value, float) and math.isnan(value)):
+        raise UserError(f"{field.name} is {value!r}: expected {words or 'a number'}")
+    return float(value) if kind == "float" else value

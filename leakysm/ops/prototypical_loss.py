@@ -75,7 +75,7 @@ def _kinks(
     support: Array, support_labels: Any, query: Array, query_labels: Any, *, distance: Metric
 ) -> dict[str, Array]:
     """The discrete choices of the distance, for the distances from queries to prototypes."""
-    choices = OPERATIONS[distance.operation].kinks
+    choices = OPERATIONS[distance.operation].kinks if distance.is_operation else None
     xp, (support, query), _ = working(support=support, query=query)
     n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)

@@ -14,10 +14,11 @@ from leakysm.backends import Engine
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import Episode, EpisodeForm, sample
 from leakysm.errors import CheckFailed
-from leakysm.nets import Conv4
+from leakysm.nets import Net
 from leakysm.ops import log_softmax
 from leakysm.ops.metrics import Metric, SquaredEuclidean
 from leakysm.runs import Restored
+from leakysm.runs.build import new_net
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, prototype_distances
 from leakysm.training.images import SplitImages
 
@@ -109,8 +110,8 @@ def to_play_with(run: Restored, data: Dataset) -> dict[str, Any]:
     whole = sample(images.starts, config.way, config.shot, config.query, seed=config.seed, split="train", episode=0)
     kept = np.arange(len(whole.query)).reshape(config.way, -1)[:, :query].ravel()
     nets = [("after training", run.net)]
-    if run.checkpoint.episode:  # imported weights are of another beginning
-        nets.insert(0, ("before training", Conv4(images.channels, seed=config.seed, engine=engine)))
+    if run.checkpoint.episode and not config.net:  # imported weights, and a net made in Python, have another beginning
+        nets.insert(0, ("before training", new_net(config, images.channels, engine)))
     return {
         "labels": whole.query_labels[kept].tolist(),
         "form": form._asdict(),
@@ -118,7 +119,7 @@ def to_play_with(run: Restored, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _squared(net: Conv4, images: SplitImages, episode: Episode, kept: NDArray[np.int64], way: int) -> dict[str, Any]:
+def _squared(net: Net, images: SplitImages, episode: Episode, kept: NDArray[np.int64], way: int) -> dict[str, Any]:
     metric, engine = SquaredEuclidean(), net.engine
     z = SplitEmbeddings(images, "episode", lambda at: net.embed(images(at), norm="episode")).of(
         np.concatenate([episode.support, episode.query])

@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from leakysm.backends import Engine
+from leakysm.choices import CONV4
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
-from leakysm.nets import Conv4
+from leakysm.nets import Conv4, Net
 from leakysm.optim import OPTIMIZERS
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.images import SplitImages
 from leakysm.training.trainer import Trainer
 
 
-def build_trainer(config: TrainConfig, data: Dataset, engine: Engine) -> Trainer:
-    """A run's trainer before its first step. UserError if the images are too small for the net."""
+def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | None = None) -> Net:
+    """A run's net with its initial weights; or `own`, the object that the run was made with in Python.
+
+    UserError if that is another net than the run's, or missing.
+    """
+    if own is None and config.net:
+        raise UserError(f"the net {config.net} was made in Python; give the same there again: net={config.net}(...)")
+    if own is not None:
+        if type(own).__name__ != (config.net or Conv4.__name__):
+            raise UserError(
+                f"net is {type(own).__name__}, and the run's is {config.net or 'Conv4'}; give the run's own"
+            )
+        return own
+    size = CONV4 | {key: value for key, value in vars(config).items() if key in CONV4 and value}
+    return Conv4(in_channels, **size, seed=config.seed, engine=engine)
+
+
+def build_trainer(config: TrainConfig, data: Dataset, engine: Engine, net: Net | None = None) -> Trainer:
+    """A run's trainer before its first step. UserError if the images are too small for the net.
+
+    net: somebody's own, which goes on with the parameters that it has.
+    """
     height, width, channels = data.image_shape
-    net = Conv4(channels, seed=config.seed, engine=engine)
+    net = new_net(config, channels, engine, net)
     if not net.embedding_size(data.image_shape):
-        raise UserError(f"images of {data.name} are {width}x{height}; Conv4 needs 16x16 or more: use larger images")
+        least = f"; Conv4 needs {1 << net.blocks}x{1 << net.blocks} or more" if isinstance(net, Conv4) else ""
+        raise UserError(f"images of {data.name} are {width}x{height}, too small for the net{least}: use larger images")
+    engine = net.engine
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
     form = EpisodeForm(config.way, config.shot, config.query)
     return Trainer(SplitImages(engine, data, "train"), net, config.metric, optimizer, form, seed=config.seed)

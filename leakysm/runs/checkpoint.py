@@ -1,12 +1,7 @@
-"""Checkpoints: one HDF5 file each, behind a 512-byte block that holds the SHA-256 of all the rest.
-
-The block is HDF5's own "user block", which HDF5 leaves to the application, so any HDF5 reader opens the file. A file
-cut short or with any byte altered is recognised before HDF5 looks at it.
-"""
+"""Checkpoints: one HDF5 file each, with the SHA-256 of all of it in front."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +14,9 @@ from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.hdf5 import Hdf5Error, Node, read_hdf5
+from leakysm.seal import BLOCK, is_sealed, sealed
 
 Arrays = dict[str, np.ndarray]
-BLOCK = 512
 VERSION = 1
 
 
@@ -62,14 +57,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             arrays = value.to_arrays() if isinstance(value, InputFormat) else value
             for key, array in sorted(arrays.items()):  # the same state, the same bytes
                 file[f"{name}/{key}"] = array
-    content = buffer.getvalue()[BLOCK:]
-    write_atomically(path, _block(content) + content)
+    write_atomically(path, sealed(buffer, "checkpoint"))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """UserError, in one line, if the file is missing, cut short, altered, or no checkpoint."""
     whole = read_file(path, mend="name a run that holds this checkpoint")
-    if whole[:BLOCK] != _block(whole[BLOCK:]):
+    if not is_sealed(whole, "checkpoint"):
         raise UserError(
             f"{path} is damaged or no checkpoint: its {len(whole)} bytes do not have the checksum that it states; "
             "put back an undamaged copy, or train again into another folder"
@@ -107,8 +101,3 @@ def _inputs(arrays: Arrays) -> InputFormat:
             held = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
             raise Hdf5Error(f"inputs/{name} is {held}")
     return InputFormat.of_arrays(arrays)
-
-
-def _block(content: bytes) -> bytes:
-    line = f"leakysm checkpoint; SHA-256 of the bytes after {BLOCK}: {hashlib.sha256(content).hexdigest()}\n"
-    return line.encode().ljust(BLOCK, b"\0")

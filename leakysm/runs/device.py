@@ -7,7 +7,7 @@ import re
 
 from leakysm.backends import Engine
 from leakysm.backends import backend as open_backend
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 from leakysm.runs.settings import TrainConfig
 
 
@@ -18,7 +18,8 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
     replaced by another. UserError if there is no such device, or the backend does not run on it.
     """
     if device is not None and not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
-        raise UserError(f"device is {device!r}: expected cpu, auto, cuda, or cuda:N with N a GPU's number")
+        meant = "cuda" if device.lower() in ("gpu", "nvidia") else device
+        raise UserError(f"device is {device!r}; {suggestion(meant, ('cpu', 'cuda', 'cuda:0', 'auto'))}")
     if device in (None, "auto"):
         device = _auto(backend)
     if device != "cpu":

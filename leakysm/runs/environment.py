@@ -67,8 +67,10 @@ def cuda_devices() -> list[str] | str:
 
 def data_found() -> dict[str, Any]:
     """The cache folder, and the files and folders in it: data sets that are fetched or prepared already."""
-    from leakysm.data.cache import cache_folder
+    from leakysm.data.cache import known_cache_folder
 
-    folder = cache_folder()
-    there = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
-    return {"cache_folder": str(folder), "found": ["strokes (built in)", *there]}
+    folder = known_cache_folder()
+    files = folder.iterdir() if folder and folder.is_dir() else ()
+    there = sorted(file.name for file in files if not file.name.startswith("."))
+    place = str(folder) if folder else "none: there is no home folder, and LEAKYSM_CACHE is not set"
+    return {"cache_folder": place, "found": ["strokes (built in)", *there]}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
+from leakysm.nets import Net
+from leakysm.ops.metrics import Metric
 from leakysm.runs.device import engine_for
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
 from leakysm.runs.resolve import load_data
 from leakysm.runs.restore import restore
-from leakysm.training.evaluation import Report, embed_split, evaluate
+from leakysm.runs.run import Progress, Report
+from leakysm.training.evaluation import embed_split, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
@@ -26,18 +30,29 @@ def evaluate_run(
     device: str | None = None,
     name: str | None = None,
     threads: int | None = None,
-    report: Report | None = None,
+    report: Report = lambda progress: None,
     keep: bool = False,
+    trust: bool = False,
+    data: Dataset | None = None,
+    metric: Metric | None = None,
+    net: Net | None = None,
 ) -> TestResult:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
     settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
-    seed, norm, data. For those that are None or missing, the run's own hold. keep: add the test to those of the run.
+    seed, norm, data. For those that are None or missing, the run's own hold. report: called as images are read and
+    embedded, and after every episode. keep: add the test to those of the run. trust: whether the code of the run's own
+    formula may be run. data, metric, net: the objects that the run was made with in Python, if it was.
     UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
-    restored = restore(run, engine_for(device, name, threads))
+    restored = restore(run, engine_for(device, name, threads), trust=trust, metric=metric, net=net)
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
-    data = load_data(config.settings())
+    metric = config.metric  # code that is not trusted is reported first
+
+    def reports(phase: str) -> Callable[[int, int], None]:
+        return lambda done, total: report(Progress(phase, done, total))
+
+    data = data or load_data(config.settings(), reports("read"))
     if data.digest != restored.checkpoint.data_digest:
         raise UserError(
             f"{config.data or config.dataset}: not the data of {run} (checksum {data.digest[:12]}, expected "
@@ -45,9 +60,11 @@ def evaluate_run(
         )
     if keep:
         require_keepable(restored, config)
-    embeddings = embed_split(restored.net, SplitImages(restored.net.engine, data, "test"), config.norm)
+    images = SplitImages(restored.net.engine, data, "test")
+    embeddings = embed_split(restored.net, images, config.norm, report=reports("embed"))
     form = EpisodeForm(config.test_way[0], config.test_shot, config.test_query)
-    result = evaluate(embeddings, config.metric, form, episodes=config.test_episodes, seed=config.seed, report=report)
+    told, episodes = reports("test"), config.test_episodes
+    result = evaluate(embeddings, metric, form, episodes=episodes, seed=config.seed, report=told)
     if keep:
         keep_test(RunFolder(run), result, data.digest)
     return replace(result, **restored.described())

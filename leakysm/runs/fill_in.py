@@ -6,29 +6,30 @@ The defaults themselves stand in leakysm/choices.py. Here they are lowered to wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
-from leakysm.choices import DATASET_DEFAULTS, FITTED, LEAKY, METRIC_PARAMETERS, SETTINGS
+from leakysm.choices import CONV4, DATASET_DEFAULTS, FITTED, SETTINGS
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
+from leakysm.files import expanded, printable
+from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
+from leakysm.ops.metrics import Metric, completed, distance_named
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.settings import TrainConfig, checked
 
 
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Given settings, checked, and every default that needs no look at the data. None counts as not given."""
-    given = checked(given)
+    """Given settings, checked, and every default that needs no look at the data. None counts as not given.
+
+    The text of a formula's file is added as `own`; or it is given so, if it was read already, or the metric itself.
+    """
+    own = {"own": given["own"]} if given.get("own") else {}
+    given = without_usual(checked({key: value for key, value in given.items() if key != "own"}))
     dataset = given.get("dataset", SETTINGS["dataset"].default)
     defaults = {key: value for key, value in _defaults(dataset).items() if key not in FITTED}
-    settings = {**defaults, **given}
-    if settings["distance"] == "leaky":
-        settings = {**LEAKY, **settings}
-    for key in METRIC_PARAMETERS:
-        if key in settings and settings["distance"] != "leaky":
-            raise UserError(
-                f"{key} is given, but the distance is {settings['distance']}; leave it out, or choose leaky"
-            )
+    settings = with_distance({**defaults, **given, **own})
     if "split" in settings and dataset != "omniglot":
         raise UserError(f"split is given, but {dataset} has no choice of splits; leave it out")
     if "data" in settings:
@@ -36,9 +37,58 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Checked settings with every parameter of their distance, and of a distance FILE.py:CLASS with the file's text.
+
+    UserError for a parameter that it does not have, or that is missing.
+    """
+    settings = dict(settings)
+    name, own = settings["distance"], dict(settings.pop("set", ()))
+    if isinstance(settings.get("own"), Metric):
+        return settings | ({"set": tuple(own.items())} if own else {})
+    if is_own(name):
+        settings = _with_code(settings)
+    elif "formula" in settings:
+        raise UserError(f"formula is given, but the distance is {name}; leave it out")
+    code = settings.get("own")
+    if name == "leaky":
+        if twice := next((key for key in own if key in settings), None):
+            raise UserError(f"{twice} is given twice; leave one out")
+        return {**completed(name, own), **settings}
+    for key in ("threshold", "slope"):
+        if key in settings:
+            has = key in {field.name for field in fields(distance_named(name, code))}  # type: ignore[arg-type]
+            mend = f"write --set {key}={settings[key]:g}" if has else "leave it out, or choose leaky"
+            raise UserError(f"{key} is given, but the distance is {name}; {mend}")
+    per = {"per": settings["per"]} if "per" in settings else {}
+    own = completed(name, own | per, code)
+    if issubclass(distance_named(name, code), Restriction):
+        settings["per"] = own.pop("per")
+    else:
+        settings.pop("per", None)
+    return settings | ({"set": tuple(own.items())} if own else {})
+
+
+def _with_code(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the text of the formula's file, its digest, and its name without a folder."""
+    distance = settings["distance"]
+    code = settings.get("own") or FormulaFile.read(split(distance)[0])
+    if settings.get("formula", code.digest) != code.digest:
+        raise UserError(
+            f"{printable(code.path)} has the SHA-256 {code.digest[:12]}..., but the formula to use has "
+            f"{settings['formula'][:12]}...; name the file as it was"
+        )
+    return {**settings, "distance": without_folder(distance), "formula": code.digest, "own": code}
+
+
+def without_usual(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the numbers of the usual net, which a configuration does not name."""
+    return {key: value for key, value in settings.items() if CONV4.get(key) != value}
+
+
 def absolute(place: str) -> str:
     """The path of the data in the form that a configuration holds."""
-    return str(Path(place).expanduser().absolute())
+    return str(expanded(place).absolute())
 
 
 def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
@@ -59,16 +109,16 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
         "test_query": _queries(defaults["test_query"], test, test_shot),
     }
     config = TrainConfig(**chosen | dict(settings))
-    check_episode(train.starts, config.way, config.shot, config.query, split="train")
+    check_episode(train.starts, config.way, config.shot, config.query, split="train", names=train.names)
     for way in config.test_way:
-        check_episode(test.starts, way, config.test_shot, config.test_query, split="test")
+        check_episode(test.starts, way, config.test_shot, config.test_query, split="test", names=test.names)
     return config
 
 
 def _defaults(dataset: str) -> dict[str, Any]:
     """The defaults of settings on this data set, before a look at it."""
     general = {key: setting.default for key, setting in SETTINGS.items() if setting.default is not None}
-    return general | DATASET_DEFAULTS[dataset]
+    return general | DATASET_DEFAULTS.get(dataset, DATASET_DEFAULTS["folder"])
 
 
 def _queries(wanted: int, classes: ClassSet, shot: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
 from leakysm.files import create_atomically, printable, read_file, write_atomically
 from leakysm.locks import locked
+from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.settings import TrainConfig, differing, read_settings
 from leakysm.runs.sound import require_sound
@@ -18,6 +19,7 @@ from leakysm.strict_json import json_text
 
 FILES = {
     "config": "config.toml",
+    "formula": "formula.py",
     "environment": "environment.json",
     "metrics": "metrics.csv",
     "timing": "timing.csv",
@@ -37,6 +39,7 @@ class RunFolder:
     """The folder of a run, and the paths of its files by purpose: `folder.config`, `folder.metrics` and so on."""
 
     config: Path
+    formula: Path
     environment: Path
     metrics: Path
     timing: Path
@@ -61,12 +64,14 @@ class RunFolder:
         self.refuse_a_run(resume=resume)
         stored = self.stored_config()
         if stored:
-            self.refuse_another(stored, asdict(config))
-            return stored
+            self.refuse_another(stored, vars(config))
+            return replace(stored, own=config.own)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another --out") from None
+        if isinstance(config.own, FormulaFile):  # before config.toml, with which a run begins
+            write_atomically(self.formula, config.own.text)
         try:
             create_atomically(self.config, config.to_toml().encode())
         except FileExistsError:
@@ -98,7 +103,7 @@ class RunFolder:
                 "or choose another folder"
             )
         try:
-            require_sound(checkpoint, config.optimizer)
+            require_sound(checkpoint, config.optimizer, own_net=config.net is not None)
         except UserError as error:
             raise UserError(
                 f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"
@@ -107,7 +112,7 @@ class RunFolder:
 
     def refuse_a_run(self, *, resume: bool) -> None:
         """UserError if there is a run, or a part of one, or anything else, that must not be written over."""
-        files = [name for name in FILES.values() if (self.path / name).exists()]
+        files = [name for name in FILES.values() if name != self.formula.name and (self.path / name).exists()]
         if not files and (other := self._other_content()):
             raise UserError(
                 f"{self.path} is not empty and holds no run (there is {printable(other)}); choose another --out"
@@ -131,17 +136,32 @@ class RunFolder:
             return None
         return next((name for name in names if not name.startswith(".") and name not in OWN), None)
 
-    def stored_config(self) -> TrainConfig | None:
-        """The configuration of the run in this folder; None if there is no run. UserError if the file is damaged."""
+    def stored_config(self, *, trust: bool = False) -> TrainConfig | None:
+        """The configuration of the run in this folder; None if there is no run. UserError if the file is damaged.
+
+        trust: whether the code of an own formula may be run. The configuration's metric is a UserError if it may not.
+        """
         if not self.config.exists():
             return None
         settings = read_settings(self.config)
+        code = self._code(settings["formula"], trust) if "formula" in settings else None
         try:
-            return TrainConfig(**settings)
+            return TrainConfig(**settings, own=code)
         except TypeError:  # a key is missing
             raise UserError(
                 f"{self.config} is not whole; put back an undamaged copy, or choose another --out"
             ) from None
+
+    def _code(self, digest: str, trust: bool) -> FormulaFile:
+        """The kept text of the run's formula. UserError if it is missing, or not the one that the digest is of."""
+        mend = "put back the run's own file, or train again into another folder"
+        code = FormulaFile.read(self.formula, trusted=trust, mend=mend)
+        if code.digest != digest:
+            raise UserError(
+                f"{self.formula} was altered: its SHA-256 is {code.digest[:12]}..., {self.config.name} tells of "
+                f"{digest[:12]}...; {mend}"
+            )
+        return code
 
     def episodes(self) -> int:
         """How many training episodes metrics.csv holds so far."""
@@ -154,9 +174,9 @@ class RunFolder:
         """After which training episode a resumed run goes on. UserError if the checkpoint is damaged."""
         return load_checkpoint(self.last).episode if self.last.exists() else 0
 
-    def require_config(self) -> TrainConfig:
-        """The configuration of the run in this folder. UserError if there is no run, or the file is damaged."""
-        config = self.stored_config()
+    def require_config(self, *, trust: bool = False) -> TrainConfig:
+        """The configuration of the run in this folder, as `stored_config`. UserError also if there is no run."""
+        config = self.stored_config(trust=trust)
         if config is None:
             raise UserError(f"{self.path} holds no run (no {self.config.name}); name a folder that leakysm train wrote")
         return config
@@ -175,6 +195,11 @@ class RunFolder:
         """
         free = FREE if self.last.exists() else ("threads",)
         key = differing(stored, {key: value for key, value in given.items() if key not in free})
+        if key == "formula":
+            raise UserError(
+                f"{self.path}: the text of {stored.distance} differs from {self.formula.name} in the run to resume; "
+                "leave the distance out, or choose another --out"
+            )
         if key:
             raise UserError(
                 f"{self.path}: {key} is {getattr(stored, key)!r} in the run to resume, but {given[key]!r} is given; "

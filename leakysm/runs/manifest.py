@@ -11,7 +11,15 @@ from leakysm.files import opened, read_file
 from leakysm.runs.folder import RunFolder
 from leakysm.small_texts import parse_json
 
-LISTED = ("config", "metrics", "last", "best", "test_episodes", "summary")  # timing, environment, picture: for people
+LISTED = (
+    "config",
+    "formula",
+    "metrics",
+    "last",
+    "best",
+    "test_episodes",
+    "summary",
+)  # timing, environment, picture: for people
 LARGEST = 1 << 16  # bytes of manifest.json
 LARGEST_FILE = 1 << 32  # bytes
 MEND = "put back the run's own files, or train again into another folder"

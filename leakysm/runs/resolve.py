@@ -11,8 +11,9 @@ from typing import Any
 from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset, load
 from leakysm.errors import UserError
+from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
 from leakysm.runs.device import choose
-from leakysm.runs.fill_in import absolute, fit, with_defaults
+from leakysm.runs.fill_in import absolute, fit, with_defaults, without_usual
 from leakysm.runs.folder import FREE, RunFolder
 from leakysm.runs.settings import TrainConfig, checked, metric_of
 
@@ -53,23 +54,30 @@ class Loader:
 
 
 def resolve(
-    given: Mapping[str, Any], *, load: Load = load_data, choose: Choose = choose, folder: RunFolder | None = None
+    given: Mapping[str, Any],
+    *,
+    load: Load = load_data,
+    choose: Choose = choose,
+    folder: RunFolder | None = None,
+    trust: bool = False,
 ) -> tuple[TrainConfig, Dataset]:
     """The configuration and the data of a run with the given settings, by TrainConfig's names; None is not given.
 
     load: where the data come from; a `Loader` where several runs share them. choose: completes device and backend, of
     which device may be "auto", "cuda" and so on. If `folder` holds a run, its settings are the configuration: only
-    threads and the data's place may be given anew. UserError for whatever does not fit.
+    threads and the data's place may be given anew. trust: whether the code of that run's own formula may be run, if
+    the given distance does not name its file. UserError for whatever does not fit.
     """
-    stored = folder.stored_config() if folder else None
+    stored = folder.stored_config(trust=trust) if folder else None
     if folder and stored:
         named = _as_written(given, choose)
         folder.refuse_another(stored, named)
-        config = replace(stored, **{key: named[key] for key in FREE if key in named})
+        config = replace(stored, **{key: named[key] for key in (*FREE, "own") if key in named})
+        _ = config.metric  # code that is not trusted is reported before the data are read
         return config, load(config.settings())
     settings = with_defaults(given)
     settings["device"], settings["backend"] = choose(settings.get("device"), settings.get("backend"))
-    _ = metric_of(settings)  # a wrong parameter is reported before the data are read
+    _ = metric_of(settings, settings.get("own"))  # a wrong parameter is reported before the data are read
     data = load(settings)
     return fit(settings, data), data
 
@@ -99,11 +107,12 @@ def under_options(file: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
     """A file's settings and the options that win over them.
 
     Where an option replaces a choice of the file, the file's settings that belong to that choice go too: a data set's
-    place and split, the leaky distance's parameters, the backend of a device.
+    place and split, the distance's parameters, the backend of a device.
     """
     dropped: set[str] = set()
-    if options.get("distance", "leaky") != "leaky":
-        dropped |= set(METRIC_PARAMETERS)
+    default = SETTINGS["distance"].default
+    if "distance" in options and options["distance"] != file.get("distance", default):
+        dropped |= {*METRIC_PARAMETERS, "formula"}
     if "dataset" in options and options["dataset"] != file.get("dataset", SETTINGS["dataset"].default):
         dropped |= {"data", "split"}
     for key, other in (("device", "backend"), ("backend", "device")):
@@ -114,7 +123,10 @@ def under_options(file: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
 
 def _as_written(given: Mapping[str, Any], choose: Choose) -> dict[str, Any]:
     """The given settings in the form that a configuration holds."""
-    named = checked(given)
+    named = without_usual(checked(given))
+    if is_own(named.get("distance", "")):
+        named |= {"own": FormulaFile.read(split(named["distance"])[0])}
+        named |= {"formula": named["own"].digest, "distance": without_folder(named["distance"])}
     if "data" in named:
         named["data"] = absolute(named["data"])
     if "device" in named or "backend" in named:

@@ -11,26 +11,35 @@ from numpy.typing import NDArray
 
 from leakysm.backends import Engine
 from leakysm.errors import UserError
-from leakysm.nets import Conv4
+from leakysm.nets import Net
+from leakysm.ops.metrics import Metric
+from leakysm.runs.build import new_net
 from leakysm.runs.checkpoint import Arrays, Checkpoint
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import require_listed
+from leakysm.runs.objects import with_metric
 from leakysm.runs.settings import TrainConfig
 
 
 @dataclass(frozen=True)
-class Restored:
-    """A run's trained net, with all that is needed to use it without the training data.
+class Stored:
+    """What a run's folder holds of its trained net.
 
     path: the file of the checkpoint. finished: whether that is the best checkpoint of a run that was trained to its end
     and tested.
     """
 
-    net: Conv4
     config: TrainConfig
     checkpoint: Checkpoint
     path: Path
     finished: bool
+
+
+@dataclass(frozen=True)
+class Restored(Stored):
+    """A run's trained net, with all that is needed to use it without the training data."""
+
+    net: Net
 
     def embed(self, images: NDArray[np.uint8], norm: str) -> Any:
         """Embeddings (n, D), on the engine, of images uint8 (n, H, W, C) of the format `checkpoint.inputs`."""
@@ -46,22 +55,40 @@ class Restored:
         }
 
 
-def restore(run: Path | str, engine: Engine) -> Restored:
-    """The best checkpoint of a run, or the last where there is no best yet, on `engine`.
+def stored(run: Path | str, *, trust: bool = False) -> Stored:
+    """The best checkpoint of a run, or the last where there is no best yet.
 
-    UserError if there is none, if its settings are not those of config.toml, if it is not the one that the manifest of
-    a finished run lists, or if the net is untrained.
+    trust: whether the code of the run's own formula may be run, if its distance is one; `config.metric` is a UserError
+    if it may not. UserError if there is no checkpoint, if its settings are not those of config.toml, or if it is not
+    the one that the manifest of a finished run lists.
     """
     folder = RunFolder(run)
-    config, path = folder.require_config(), folder.tested()
+    config, path = folder.require_config(trust=trust), folder.tested()
     checkpoint = folder.checkpoint(path, config)
-    net = Conv4(checkpoint.inputs.image_shape[2], seed=config.seed, engine=engine)
-    if checkpoint.episode == 0 and _same(net.state(), checkpoint.net):  # imported weights are at episode 0, too
-        raise UserError(f"{path} holds an untrained net; train it: leakysm train --out {folder.path} --resume")
-    net.load_state(checkpoint.net)
     if folder.summary.exists():
         require_listed(folder, "config", "best" if path == folder.best else "last")
-    return Restored(net, config, checkpoint, path, folder.summary.exists() and path == folder.best)
+    return Stored(config, checkpoint, path, folder.summary.exists() and path == folder.best)
+
+
+def restore(
+    run: Path | str, engine: Engine, *, trust: bool = False, metric: Metric | None = None, net: Net | None = None
+) -> Restored:
+    """What `stored` gives, with the net on `engine`. Its errors, and a UserError if the net is untrained.
+
+    metric, net: the objects that the run was made with in Python, if it was; a net of somebody's own is changed, and
+    stays on its engine. UserError if they are not those of the run.
+    """
+    found = stored(run, trust=trust)
+    config, checkpoint = with_metric(found.config, metric), found.checkpoint
+    channels = checkpoint.inputs.image_shape[2]
+    made = new_net(config, channels, engine, net)
+    fresh = checkpoint.net if config.net else new_net(config, channels, engine).state()
+    if checkpoint.episode == 0 and _same(fresh, checkpoint.net):  # imported weights are at episode 0, too
+        raise UserError(
+            f"{found.path} holds an untrained net; train it: leakysm train --out {found.path.parent} --resume"
+        )
+    made.load_state(checkpoint.net)
+    return Restored(**vars(found) | {"config": config}, net=made)
 
 
 def _same(first: Arrays, second: Arrays) -> bool:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 from leakysm.hdf5 import Hdf5Error, read_hdf5
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, metric_parameters
+from leakysm.seal import BLOCK, sealed
 from leakysm.small_texts import parse_json
 from leakysm.training.evaluation import mean_and_interval
 from leakysm.training.test_result import TestResult
 
 LARGEST_SUMMARY = 1 << 22  # bytes of summary.json
 LARGEST_EPISODES = 1 << 28  # bytes of test-episodes.h5
+SEAL = "test episodes"
 AGREEMENT = 0.01  # percent: how far a test's mean in its two files may differ
 
 
@@ -46,7 +48,7 @@ class Summary:
         config = self.config
         return {
             "dataset": config.dataset,
-            "distance": {"name": config.distance, **config.metric.parameters},
+            "distance": {"name": config.distance, **metric_parameters(config.settings())},
             "seed": config.seed,
             "training_episodes": config.episodes,
             "checkpoint": self.checkpoint,
@@ -73,12 +75,12 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[TestResult]]:
 def write_test_episodes(path: Path, tests: Iterable[TestResult]) -> None:
     """One HDF5 dataset for each test, "5-way 1-shot" say: each episode's accuracy (0 to 1), (episodes,) float64."""
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
         for test in tests:
             file[test.name] = test.per_episode
             file[test.name].attrs["query"] = test.query
             file[test.name].attrs["norm"] = test.norm
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, sealed(buffer, SEAL))
 
 
 def with_episodes(path: Path, tests: Iterable[TestResult]) -> list[TestResult]:
@@ -89,7 +91,7 @@ def with_episodes(path: Path, tests: Iterable[TestResult]) -> list[TestResult]:
 
 def _with_episodes(path: Path, content: bytes, test: TestResult) -> TestResult:
     try:
-        file = read_hdf5(content, only=(test.name,))
+        file = read_hdf5(content, seal=SEAL, only=(test.name,))
         per_episode = file.data(test.name).astype(np.float64)
         stated = {key: file.members[test.name].attributes.get(key) for key in ("query", "norm")}
     except (Hdf5Error, TypeError, ValueError) as error:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
+from leakysm.nets import Net
+from leakysm.ops.metrics import Metric
 from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
@@ -20,6 +23,7 @@ from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
 from leakysm.runs.manifest import remove_manifest, write_manifest
+from leakysm.runs.objects import configured
 from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
@@ -33,8 +37,8 @@ VALIDATION_EPISODES = 200
 class Progress:
     """How far a run is.
 
-    phase: "train", "validate" or "test". done, total: episodes of the phase. loss, accuracy (percent): of the training
-    episode just done.
+    phase: "train", "validate" or "test", counted in episodes; "read" or "embed", counted in images or classes. loss,
+    accuracy (percent): of the training episode just done.
     """
 
     phase: str
@@ -56,16 +60,20 @@ class Stopped(KeyboardInterrupt):
 
 
 def train(
-    config: TrainConfig,
+    config: TrainConfig | Mapping[str, Any] = {},  # noqa: B006  (read only)
     *,
     data: Dataset,
     out: Path | str,
+    metric: Metric | None = None,
+    net: Net | None = None,
     resume: bool = False,
     report: Report = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Train and test by `config`, and write everything to the folder `out`.
 
+    config: a whole configuration, or some settings by its names; the others have their defaults. metric, net: objects
+    in place of the settings that name them; built-in ones, or somebody's own, which whoever uses the run gives again.
     resume: go on with the run in `out` from its last checkpoint; it ends with the same bits as a run that was never
     interrupted. Without a checkpoint it begins anew. Only the number of threads and the place of the data may differ
     from what the run began with. report is called after every episode. stop is asked after every episode: once it is
@@ -73,7 +81,11 @@ def train(
     UserError if `out` holds a run and `resume` is false, a run of other settings or data, or a run that another process
     trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
-    run = _Run(config, data, engine_of(config), RunFolder(out), report, stop)
+    if not isinstance(config, TrainConfig):
+        config = configured(config, data, metric, net)
+    elif metric is not None or (net is not None and config.net is None):
+        raise UserError("metric or net is given beside a whole configuration; give settings as a dictionary instead")
+    run = _Run(config, data, engine_of(config), RunFolder(out), report, stop, net)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)
         try:
@@ -97,10 +109,11 @@ class _Run:
         folder: RunFolder,
         report: Report,
         stop: Callable[[], bool],
+        net: Net | None = None,
     ) -> None:
         self.config, self.data, self.folder, self.report, self.stop = config, data, folder, report, stop
-        self.trainer = build_trainer(config, data, engine)
-        self.validation = self._validation_images(engine)
+        self.trainer = build_trainer(config, data, engine, net)
+        self.validation = self._validation_images(self.trainer.engine)
         self.threads = config.threads  # of this process; None is one for each core
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
         self.saved = 0  # episode of the last checkpoint
@@ -124,7 +137,8 @@ class _Run:
         if "val" not in self.data.splits:
             return None
         images = SplitImages(engine, self.data, "val")
-        check_episode(images.starts, *self._validation_form(images), split="val")
+        form = self._validation_form(images)
+        check_episode(images.starts, *form, split="val", names=self.data.split("val").names)
         return images
 
     def _validation_form(self, images: SplitImages) -> EpisodeForm:
@@ -172,7 +186,7 @@ class _Run:
     def _validate(self) -> float:
         assert self.validation
         return evaluate(
-            embed_split(self.trainer.net, self.validation, self.config.norm),
+            embed_split(self.trainer.net, self.validation, self.config.norm, report=self._embedded),
             self.trainer.metric,
             self._validation_form(self.validation),
             episodes=min(VALIDATION_EPISODES, self.config.test_episodes),
@@ -231,7 +245,7 @@ class _Run:
             )
         self.trainer.net.load_state(best.net)
         images = SplitImages(self.trainer.engine, self.data, "test")
-        embeddings = embed_split(self.trainer.net, images, self.config.norm)
+        embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded)
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation = best.best_accuracy if self.validation else None
         summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
@@ -252,6 +266,9 @@ class _Run:
             seed=self.config.seed,
             report=self._tested,
         )
+
+    def _embedded(self, done: int, total: int) -> None:
+        self.report(Progress("embed", done, total))
 
     def _tested(self, done: int, total: int) -> None:
         self.report(Progress("test", done, total))

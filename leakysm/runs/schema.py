@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from leakysm.choices import ALSO_CALLED, SETTINGS, Setting
+from leakysm.choices import ALSO_CALLED, OWN_DISTANCE, SETTINGS, Setting
 from leakysm.errors import UserError, suggestion
 from leakysm.files import printable
 
@@ -59,6 +60,10 @@ def distinct_values(kind: Any) -> Any:
 
 
 def _type(setting: Setting) -> Any:
+    if setting.own:
+        return Annotated[str, AfterValidator(partial(_refuse_unknown, setting=setting))]
+    if setting.kind is dict:
+        return Annotated[tuple[tuple[str, bool | int | float | str], ...], BeforeValidator(_as_pairs)]
     if setting.choices:
         return Literal[setting.choices]
     limits: dict[str, Any] = dict(setting.limits)
@@ -69,6 +74,23 @@ def _type(setting: Setting) -> Any:
     if setting.kind is str:
         return Annotated[str, AfterValidator(_refuse_unwritable)]
     return Annotated[setting.kind, Field(**limits)]
+
+
+def _refuse_unknown(text: str, setting: Setting) -> str:
+    if text in setting.choices or re.fullmatch(setting.own, text):
+        return _refuse_unwritable(text)
+    if text.endswith(".py"):
+        raise ValueError(f"it names no class; write {text}:CLASS")
+    raise ValueError(suggestion(text, (*setting.choices, *(["FILE.py:CLASS"] if setting.own == OWN_DISTANCE else []))))
+
+
+def _as_pairs(value: Any) -> Any:
+    """Parameters by name as (name, value) each, which can be compared and hashed."""
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
+    if not (isinstance(value, tuple) and value and all(str(name).isidentifier() for name, _ in value)):
+        raise ValueError("give parameters by name, { scale = 2.0 } say")
+    return value
 
 
 def _as_tuple(value: Any) -> Any:

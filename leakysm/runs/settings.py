@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leakysm.choices import METRIC_PARAMETERS
+from leakysm.choices import LEAKY, SETTINGS
 from leakysm.errors import UserError
 from leakysm.files import read_file
+from leakysm.ops.formula_file import FormulaFile, is_own
 from leakysm.ops.metrics import Metric, metric_named
 from leakysm.runs.schema import settings_table, validated
 from leakysm.small_texts import parse_toml
 
 LARGEST = 1 << 16  # bytes of a file of settings
+OWN = "own:"  # begins the name of a distance or data set that was made in Python
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,11 @@ class TrainConfig:
     """Every setting of a run, resolved: nothing is left to a default. UserError if one is out of its range.
 
     leakysm/choices.py says what each means. data: an absolute path; None for strokes. split: only for omniglot.
-    threshold, slope, per: only for the leaky distance. threads: None is one for each core. tf32: only on a GPU; None is
-    strict float32.
+    threshold, slope: only for the leaky distance; per: only for restrictions. set: the parameters of other distances,
+    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. channels, blocks: of Conv4;
+    None is 64 and 4. net: the class of somebody's own net; None is Conv4. threads: None is one for each core. tf32:
+    only on a GPU; None is strict float32. own: the text of the formula's file, or the metric of a distance own:CLASS,
+    which was given in Python. It is no setting.
     """
 
     dataset: str
@@ -42,6 +47,11 @@ class TrainConfig:
     threshold: float | None = None
     slope: float | None = None
     per: str | None = None
+    set: tuple[tuple[str, Any], ...] | None = None
+    formula: str | None = None
+    channels: int | None = None
+    blocks: int | None = None
+    net: str | None = None
     norm: str
     optimizer: str
     learning_rate: float
@@ -52,37 +62,68 @@ class TrainConfig:
     device: str
     threads: int | None = None
     tf32: bool | None = None
+    own: FormulaFile | Metric | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for key, value in checked(self.settings()).items():
             object.__setattr__(self, key, value)
         if self.tf32 and self.device == "cpu":
             raise UserError("tf32 works only on a GPU, but the device is cpu; leave it out, or choose device cuda")
-        _ = self.metric
+        self._require_formula()
+        if not self.distance.startswith(OWN) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):
+            _ = self.metric
+
+    def _require_formula(self) -> None:
+        """UserError unless the formula's file is known where there is one, and is the one that the digest names."""
+        if is_own(self.distance) != (self.formula is not None):
+            kind = "a file's" if self.formula is None else "none of a file"
+            raise UserError(f"distance {self.distance} is {kind}, formula is {self.formula}; give both, or none")
+        if self.formula and not (isinstance(self.own, FormulaFile) and self.own.digest == self.formula):
+            raise UserError(f"the text of {self.distance} is not the one that formula names; give it as it was")
 
     @property
     def metric(self) -> Metric:
-        """The distance metric with its parameters."""
-        return metric_of(self.settings())
+        """The distance metric with its parameters. UserError if it is code that may not be run."""
+        return metric_of(self.settings(), self.own)
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not None, by name."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        given = {key: getattr(self, key) for key in KEYS}
+        given["set"] = dict(self.set) if self.set else None
+        return {key: value for key, value in given.items() if value is not None}
 
     def to_toml(self) -> str:
         """One line for each setting but threads; `read_settings` and `TrainConfig(**...)` give the others back.
 
         No bit of a run depends on the number of threads, so it is the machine's: environment.json tells of it.
         """
-        return "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings().items() if key != "threads")
+        return toml_lines({key: value for key, value in self.settings().items() if key != "threads"})
 
 
-def metric_of(settings: Mapping[str, Any]) -> Metric:
-    """The metric that settings name. UserError for a parameter that it does not have, or out of range."""
-    return metric_named(settings["distance"], **{key: settings[key] for key in METRIC_PARAMETERS if key in settings})
+def toml_lines(settings: Mapping[str, Any]) -> str:
+    """Settings as TOML, a line for each: texts, numbers, booleans, and lists of them."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
 
 
-KEYS = tuple(TrainConfig.__dataclass_fields__)
+def metric_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a distance among settings, by name."""
+    return {key: settings[key] for key in LEAKY if key in settings} | dict(settings.get("set", ()))
+
+
+def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = None) -> Metric:
+    """The metric that settings name. UserError for a parameter that it does not have, or out of range.
+
+    own: the text of its file, or the object, if the distance is one of somebody's own.
+    """
+    if isinstance(own, Metric):
+        return own
+    if settings["distance"].startswith(OWN):
+        name = settings["distance"].removeprefix(OWN)
+        raise UserError(f"the distance {name} was made in Python; give the same object there again: metric={name}(...)")
+    return metric_named(settings["distance"], own, **metric_parameters(settings))
+
+
+KEYS = tuple(SETTINGS)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -112,13 +153,25 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(stored: TrainConfig, given: Mapping[str, Any]) -> str | None:
-    """The first setting whose given value differs from the stored one; None if there is none."""
+    """The first setting whose given value differs from the stored one; None if there is none.
+
+    Of `set` some parameters do.
+    """
+    given = dict(given)
+    if given.get("set"):
+        given["set"] = tuple((dict(stored.set or ()) | dict(given["set"])).items())
     return next((key for key in KEYS if key in given and given[key] != getattr(stored, key)), None)
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_toml_key(key)} = {_toml(inner)}' for key, inner in value.items())} }}"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()
-    return f"[{', '.join(map(repr, value))}]" if isinstance(value, tuple) else repr(value)
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple | list) else repr(value)
+
+
+def _toml_key(name: str) -> str:
+    return name if name.isascii() else _toml(name)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.nets.conv4 import require_state
+from leakysm.nets.conv4 import blocks_of, require_state
 from leakysm.optim import OPTIMIZERS
 from leakysm.runs.checkpoint import Checkpoint
 
@@ -15,12 +15,18 @@ LARGEST_IMAGE = 1 << 26  # numbers
 Array = np.ndarray
 
 
-def require_sound(checkpoint: Checkpoint, optimizer: str) -> None:
-    """UserError for the first value that no run with this optimizer writes. It names the value, not the file."""
+def require_sound(checkpoint: Checkpoint, optimizer: str, *, own_net: bool = False) -> None:
+    """UserError for the first value that no run with this optimizer writes. It names the value, not the file.
+
+    own_net: whether the net is somebody's own, of which only the numbers can be looked at.
+    """
     _require_inputs(checkpoint)
     channels = checkpoint.inputs.image_shape[2]
     _require_counts(checkpoint)
-    size = _require_net(checkpoint.net, channels)
+    size = None if own_net else _require_net(checkpoint.net, channels)
+    if own_net:
+        for name, array in checkpoint.net.items():
+            _require_floats(name, array)
     _require_slots(checkpoint, OPTIMIZERS[optimizer].slot_names, size)
 
 
@@ -51,7 +57,7 @@ def _require_net(net: dict[str, Array], in_channels: int) -> int:
     """UserError unless this is a Conv4's state with finite numbers. Returns its number of parameters."""
     shape = net["block1.scale"].shape if "block1.scale" in net else ()
     channels = shape[0] if len(shape) == 1 else 0
-    require_state(net, in_channels, channels)
+    require_state(net, in_channels, channels, blocks_of(net))
     for name, array in net.items():
         _require_floats(name, array)
         if name.endswith("variance") and (array < 0).any():
@@ -59,7 +65,7 @@ def _require_net(net: dict[str, Array], in_channels: int) -> int:
     return sum(array.size for name, array in net.items() if not name.endswith(("mean", "variance")))
 
 
-def _require_slots(checkpoint: Checkpoint, names: tuple[str, ...], size: int) -> None:
+def _require_slots(checkpoint: Checkpoint, names: tuple[str, ...], size: int | None) -> None:
     """UserError unless the optimizer's state goes with the net and with the number of episodes."""
     slots = dict(checkpoint.optimizer)
     steps = slots.pop("steps", None)
@@ -69,8 +75,8 @@ def _require_slots(checkpoint: Checkpoint, names: tuple[str, ...], size: int) ->
     if set(slots) != expected:
         raise _odd("optimizer", sorted(slots), f"{sorted(expected)}")
     for name, array in slots.items():
-        if array.shape != (size,):
-            raise _odd(name, f"of shape {array.shape}", f"({size},)")
+        if array.ndim != 1 or array.size != (size or array.size):
+            raise _odd(name, f"of shape {array.shape}", f"({size or 'P'},)")
         _require_floats(name, array)
         if name == "second_moment" and (array < 0).any():
             raise _odd(name, float(array.min()), "numbers of at least 0")

@@ -12,6 +12,7 @@ from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.runs.device import engine_for
 from leakysm.runs.restore import Restored, restore
+from leakysm.runs.run import Progress, Report
 from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
 from leakysm.training.test_result import TestResult
 
@@ -24,14 +25,18 @@ def evaluate_within_alphabet(
     device: str | None = None,
     name: str | None = None,
     threads: int | None = None,
+    report: Report = lambda progress: None,
+    trust: bool = False,
 ) -> TestResult:
     """The error rate of a run's best checkpoint over the 20 tasks.
 
     data: all_runs.zip, the folder that it unpacks to, or the folder that holds one of them; None is the place of the
-    run's own data. UserError if those files, the run or its checkpoint cannot be used, or if the net takes other images
-    than drawings of 28x28.
+    run's own data. report: called after every task. trust: whether the code of the run's own formula may be run.
+    UserError if those files, the run or its checkpoint cannot be used, or if the net takes other images than drawings
+    of 28x28.
     """
-    restored = restore(run, engine_for(device, name, threads))
+    restored = restore(run, engine_for(device, name, threads), trust=trust)
+    _ = restored.config.metric  # code that is not trusted is reported first
     inputs, place = restored.checkpoint.inputs, data or restored.config.data
     if inputs.image_shape != (28, 28, 1) or not inputs.ink:
         raise UserError(
@@ -41,7 +46,10 @@ def evaluate_within_alphabet(
     if place is None:
         raise UserError("the within-alphabet protocol needs Omniglot's all_runs.zip; give the place with --data")
     norm = norm or restored.config.norm
-    accuracies = np.array([_accuracy(restored, task, norm) for task in within_alphabet(Path(place))])
+    tasks, accuracies = within_alphabet(Path(place)), np.empty(0)
+    for done, task in enumerate(tasks, 1):
+        accuracies = np.append(accuracies, _accuracy(restored, task, norm))
+        report(Progress("test", done, len(tasks)))
     error, interval = mean_and_interval(1 - accuracies)
     form = EpisodeForm(way=WAYS, shot=1, query=1)
     tested = TestResult(*form, norm, 100 - error, interval, len(accuracies), error, per_episode=accuracies)

@@ -24,7 +24,7 @@ from leakysm.backends.cupy.blocks import (
 from leakysm.backends.cupy.convolution import image_gradient, turn, weight_gradient
 from leakysm.backends.cupy.kernels import FIGURES, THREADS, Kernels, ceil_div
 from leakysm.backends.cupy.program import Recorder
-from leakysm.nets import Conv4
+from leakysm.nets import Conv4, Net
 from leakysm.nets.conv4 import KEEP
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS
@@ -253,7 +253,7 @@ def update_running(kernels: Kernels, running: tuple[Array, Array], went: Forward
 
 def device_step(
     engine: Engine,
-    net: Conv4,
+    net: Net,
     optimizer: Optimizer,
     metric: Metric,
     images: tuple[Array, Array, Array],
@@ -262,16 +262,21 @@ def device_step(
     shot: int,
     query: int,
 ) -> Callable[[np.ndarray], np.ndarray] | None:
-    """A whole training step in one call, for the CuPy engine and the distances of its kernels.
+    """A whole training step in one call, for the CuPy engine, a Conv4, and the distances of its kernels.
 
-    None for another engine or distance, whose operations the trainer calls one by one.
+    None for any other, whose operations the trainer calls one by one.
 
     images: a split's bytes (n, H, W, C), mean and deviation (C,), on the device. The call takes the indices of an
     episode's images, support first, and gives (8,): loss, accuracy, the five figures of sparsity, and the gradient's
     largest magnitude. It updates net and optimizer, unless loss or gradient is not finite.
     """
     kernels = getattr(engine, "kernels", None)
-    if not isinstance(kernels, Kernels) or metric.operation not in distances.OPERATIONS:
+    if (
+        not isinstance(kernels, Kernels)
+        or not isinstance(net, Conv4)
+        or not metric.is_operation
+        or metric.operation not in distances.OPERATIONS
+    ):
         return None
     step = TrainingStep(kernels, net, optimizer, metric, Images(*images), way=way, shot=shot, query=query)
     call: Callable[[np.ndarray], np.ndarray] = kernels.told(step.__call__)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from leakysm.backends import Engine
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
-from leakysm.nets import Conv4
+from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
 Array = Any
-Report = Callable[[int, int], None]  # episodes done, episodes in all
+Report = Callable[[int, int], None]  # done, in all
 CHUNK_PIXELS = 200_000  # pixels that are embedded at a time, so that memory stays bounded
 
 
@@ -35,17 +36,21 @@ class SplitEmbeddings:
     of: Callable[[Indices], Array]
 
 
-def embed_split(net: Conv4, images: SplitImages, norm: str) -> SplitEmbeddings:
+def embed_split(net: Net, images: SplitImages, norm: str, *, report: Report | None = None) -> SplitEmbeddings:
     """A split embedded by a net.
 
     norm "running": every image once, here, with the running statistics, so that an episode is a look-up. "episode": an
-    episode's images together, with their own statistics.
+    episode's images together, with their own statistics. report(done, total) is called with numbers of images.
     """
     if norm == "episode":
         return SplitEmbeddings(images, norm, lambda indices: net.embed(images(indices), norm="episode"))
     size = max(1, CHUNK_PIXELS // images.pixels)
-    chunks = [np.arange(i, min(i + size, len(images))) for i in range(0, len(images), size)]
-    embedded = [net.embed(images(chunk), norm="running") for chunk in chunks]
+    embedded = []
+    for first in range(0, len(images), size):
+        chunk = np.arange(first, min(first + size, len(images)))
+        embedded.append(net.embed(images(chunk), norm="running"))
+        if report:
+            report(int(chunk[-1]) + 1, len(images))
     z = array_namespace(*embedded).concat(embedded, axis=0)
     return SplitEmbeddings(images, norm, lambda indices: z[images.engine.asarray(indices)])
 
@@ -83,7 +88,7 @@ def prototype_distances(
     """Distances (N, way) of the queries to the prototypes, on the host. z: embeddings, support first, then queries."""
     n = len(support_labels)
     centres, _ = engine.operation("prototypes").forward(z[:n], engine.asarray(support_labels), way)
-    distances, _ = engine.operation(metric.operation).forward(z[n:], centres, **metric.parameters)
+    distances, _ = distance_pair(engine, metric).forward(z[n:], centres)
     return engine.to_host(distances)
 
 

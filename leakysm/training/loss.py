@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 
 from leakysm.backends.protocol import Engine
 from leakysm.ops.metrics import Metric
+from leakysm.training.distance import distance_pair
 
 Array = Any
 
@@ -34,10 +35,11 @@ def episode_loss(
     """The loss of embeddings z (n_support + N, D), support first, then queries. Labels are arrays of the engine."""
     xp = array_namespace(z)
     n_support = support_labels.shape[0]
-    prototypes, distance, cross_entropy = map(engine.operation, ("prototypes", metric.operation, "cross_entropy"))
+    prototypes, cross_entropy = map(engine.operation, ("prototypes", "cross_entropy"))
+    distance = distance_pair(engine, metric)
 
     centres, saved_centres = prototypes.forward(z[:n_support], support_labels, way)
-    distances, saved_distances = distance.forward(z[n_support:], centres, **metric.parameters)
+    distances, saved_distances = distance.forward(z[n_support:], centres)
     loss, saved_loss = cross_entropy.forward(-distances, query_labels)
 
     ddistances = -cross_entropy.backward(saved_loss)

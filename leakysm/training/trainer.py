@@ -9,7 +9,7 @@ import numpy as np
 
 from leakysm.episodes import Episode, EpisodeForm, sample
 from leakysm.errors import CheckFailed, UserError
-from leakysm.nets import Conv4
+from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
 from leakysm.optim import Optimizer
 from leakysm.training.device_step import device_step
@@ -63,7 +63,7 @@ class Trainer:
     def __init__(
         self,
         images: SplitImages,
-        net: Conv4,
+        net: Net,
         metric: Metric,
         optimizer: Optimizer,
         form: EpisodeForm,
@@ -71,7 +71,7 @@ class Trainer:
         seed: int,
     ) -> None:
         if images.engine is not net.engine:
-            raise UserError("images and net are on two engines; give both the same: Conv4(engine=images.engine)")
+            raise UserError("images and net are on two engines; give both the same: engine=images.engine")
         self.images, self.net, self.metric, self.optimizer = images, net, metric, optimizer
         self.form, self.seed = form, seed
         self.engine = net.engine

@@ -161,7 +161,9 @@ class Exact:
         high, low = split(value)
         scale64 = rounded(scale)
         reach64 = scale64 if reach is None else np.maximum(_spread(reach, value.shape), scale64)
-        zero = np.asarray((scale == 0) & (value == 0), dtype=bool)
+        zero = (scale64 == 0) & (high == 0)
+        if zero.any():  # or underflows in float64
+            zero = np.asarray((scale == 0) & (value == 0), dtype=bool)
         return cls(value, high, low, scale64, _spread(under, value.shape), reach64, zero)
 
     @classmethod

@@ -153,7 +153,7 @@ def _k(truth: Truth, output: str) -> float:
 
 
 def _total(*parts: Any) -> float:
-    return math.fsum(float(value) for part in parts for value in np.ravel(part))
+    return math.fsum(value for part in parts for value in np.ravel(part).tolist())
 
 
 def _note(checks: Checks, case: Case, what: str, error: float, bound: float) -> None:
@@ -212,20 +212,19 @@ def _check_laws(implementation: Implementation, truth: Truth, checks: Checks) ->
     first, second, both = call.vjp(dy), call.vjp(other), call.vjp(dy + other)
     finite = [np.isfinite(t.high) & (t.reach <= _FLOAT64.largest) for t in truth.vjp]
     zero, negative = call.vjp(0 * dy), call.vjp(-dy)
+    widest = Truth(truth.entry, replace(truth.case, dy=np.abs(dy) + np.abs(other)))
     for i, name in enumerate(truth.entry.gradients):
         good = finite[i]
         laws = {
             "zero for a zero cotangent": not np.any(zero[i][good]),
             "negated for a negated cotangent": np.array_equal(negative[i][good], -first[i][good]),
-            "additive in the cotangent": _additive(truth, other, i, good, first[i] + second[i], both[i]),
+            "additive in the cotangent": _additive(widest, i, good, first[i] + second[i], both[i]),
         }
         checks.laws += len(laws)
         checks.problems += [f"{truth.case.id}: {name} is not {law}" for law, holds in laws.items() if not holds]
 
 
-def _additive(truth: Truth, other: Any, i: int, finite: Any, separate: Any, together: Any) -> bool:
-    """|separate - together| within the bounds of the two vjps and that of their sum."""
-    size = np.abs(np.asarray(truth.case.dy)) + np.abs(other)
-    widest = Truth(truth.entry, replace(truth.case, dy=size)).vjp[i]
-    slack = 2 * tolerance(widest, _k(truth, truth.entry.gradients[i]) + 1, _FLOAT64)
+def _additive(widest: Truth, i: int, finite: Any, separate: Any, together: Any) -> bool:
+    """|separate - together| within the bounds of the two vjps and that of their sum; widest: for |dy| + |other|."""
+    slack = 2 * tolerance(widest.vjp[i], _k(widest, widest.entry.gradients[i]) + 1, _FLOAT64)
     return bool(np.all((np.abs(separate - together) <= slack)[finite]))

@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def _checked(config: pytest.Config) -> list[Any]:
     """Read the expected failures, if a file is given. UsageError for wrong options."""
-    from leakysm.errors import UserError
+    from leakysm.errors import UserError, suggestion
     from leakysm.verify.adapters.signatures import Names
     from leakysm.verify.conformance import read_expected_file
     from leakysm.verify.registry import ENTRIES
@@ -79,7 +79,7 @@ def _checked(config: pytest.Config) -> list[Any]:
         Names.read(config.getoption("leakysm_map") or ())
         for name in config.getoption("leakysm_require") or ():
             if name not in ENTRIES:
-                raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+                raise UserError(f"operation is {name!r}; {suggestion(name, ENTRIES)}")
         return read_expected_file(Path(path)) if path else []
     except UserError as error:
         raise pytest.UsageError(str(error)) from None

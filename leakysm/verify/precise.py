@@ -46,7 +46,9 @@ NAN: Any = gmpy2.nan()
 def exact(values: Any) -> Array:
     """Floats (any shape) as 50-digit numbers, without rounding. Arrays of 50-digit numbers pass through."""
     array = np.asarray(values)
-    return array if array.dtype == object else elementwise(gmpy2.mpfr, array.astype(np.float64).astype(object))
+    if array.dtype == object:
+        return array
+    return elementwise(ONE.__mul__, array.astype(np.float64).astype(object))  # a tenth of the time of gmpy2.mpfr
 
 
 def number(value: Any) -> Any:

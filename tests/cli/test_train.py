@@ -32,14 +32,20 @@ def test_the_last_two_lines_name_the_folder_and_the_accuracy(leakysm: Leakysm, t
     result = leakysm("train", *tiny, "--test-way", "3", "--out", "run")
     assert result.exit_code == 0
     assert result.stderr == ""  # no progress where there is no terminal
-    *_, other, folder, last = result.stdout.splitlines()
+    *_, folder, last = result.stdout.splitlines()
     assert folder == result.stdout.splitlines()[0] == "run folder: run"  # at the start, too
     tests = json.loads((tmp_path / "run" / "summary.json").read_text())["tests"]
     assert [t["way"] for t in tests] == [2, 3]
-    for line, test in ((last, tests[0]), (other, tests[1])):
-        found = re.fullmatch(r"(\d)-way 1-shot, 10 test episodes: accuracy (\S+) % \+- (\S+) %", line)
-        assert found
-        assert found.groups() == (str(test["way"]), f"{test['accuracy']:.2f}", f"{test['interval']:.2f}")
+    found = re.fullmatch(r"(\d)-way 1-shot, 10 test episodes: accuracy (\S+) % \+- (\S+) %", last)
+    assert found
+    assert found.groups() == (str(tests[0]["way"]), f"{tests[0]['accuracy']:.2f}", f"{tests[0]['interval']:.2f}")
+    rows = [re.split("  +", line) for line in result.stdout.splitlines() if re.match(r"\d-way", line)][:2]
+    chance = {2: "50.00 %", 3: "33.33 %"}
+    assert rows == [
+        [f"{t['way']}-way 1-shot", f"{t['accuracy']:.2f} %", f"+- {t['interval']:.2f} %", chance[t["way"]], "10"]
+        for t in tests
+    ]
+    assert "next: leakysm predict run --support FOLDER IMAGE..." in result.stdout
 
 
 def test_by_default_the_folder_is_named_after_time_and_data(leakysm: Leakysm, tiny: list[str], tmp_path: Path) -> None:
@@ -235,8 +241,8 @@ def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., Co
     [
         (["--way", "5"], "way is 5, but the train split has 4 classes; give a way of 4 or less"),
         (["--test-way", "5"], "way is 5, but the test split has 4 classes"),
-        (["--shot", "3", "--query", "2"], "shot + query is 3 + 2 = 5, but the smallest class of the train split has 4"),
-        (["--test-shot", "3"], "shot + query is 3 + 2 = 5, but the smallest class of the test split has 4"),
+        (["--shot", "3", "--query", "2"], "shot + query is 3 + 2 = 5, but class 'train0' of the train split has 4"),
+        (["--test-shot", "3"], "shot + query is 3 + 2 = 5, but class 'test0' of the test split has 4"),
         (["--way", "1"], "way is 1: give 2 or more"),
         (["--episodes", "0"], "episodes is 0: give 1 or more"),
         (["--slope", "0"], "slope is 0.0: expected 0 < slope <= 1"),
@@ -247,8 +253,8 @@ def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., Co
         (["--learning-rate", "-1"], "learning_rate is -1.0: expected 0 < learning_rate < inf"),
         (["--learning-rate", "nan"], "learning_rate is nan: expected 0 < learning_rate < inf"),
         (["--backend", "numpy", "--device", "cuda"], "backend numpy does not run on device cuda:0"),
-        (["--device", "gpu"], "device is 'gpu': expected cpu, auto, cuda, or cuda:N"),
-        (["--device", "cuda:x"], "device is 'cuda:x': expected cpu, auto, cuda, or cuda:N"),
+        (["--device", "gpu"], "device is 'gpu'; did you mean 'cuda'?"),
+        (["--device", "cuda:x"], "device is 'cuda:x'; did you mean 'cuda:0'?"),
         (["--test-way", "2"], "test_way is [2, 2]: 2 is given twice"),
         (["--split", "lake"], "split is given, but folder has no choice of splits"),
         (["--data", "nowhere"], "nowhere: no such file or folder"),
@@ -319,3 +325,35 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert result.exit_code == 130
     assert result.stderr == "Stopped at episode 6. Continue: leakysm train --out run --resume\n"
     assert leakysm("train", *tiny, "--out", "run", "--resume").exit_code == 0
+
+
+def test_in_a_pipe_a_line_is_written_now_and_then(
+    leakysm: Leakysm, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakysm_cli.progress.PERIOD", 0.0)
+    lines = leakysm("train", *tiny, "--out", "run").stderr.splitlines()
+    for pattern in (
+        r"reading images: 48 of 48.*",
+        r"training: 6 of 6, .*/s, .* left, loss \d\.\d+  accuracy \d+\.\d %",
+        r"validating: 10 of 10.*",
+        r"embedding: 16 of 16.*",
+        r"testing: 10 of 10.*",
+    ):
+        assert any(re.fullmatch(pattern, line) for line in lines), pattern
+    lines = leakysm("evaluate", "run").stderr.splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"embedding", "testing"}
+
+
+def test_work_that_begins_again_takes_the_row_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from leakysm_cli.progress import shown_count
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("TTY_INTERACTIVE", "0")  # rich then shows the rows once, at the end
+    with shown_count("validating") as report:
+        for done in (1, 2, 1, 2, 1):
+            report(done, 2)
+    (row,) = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).strip().splitlines()
+    assert re.match("validating .* 1/2", row)

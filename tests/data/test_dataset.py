@@ -70,12 +70,12 @@ def test_splits_of_another_size_than_the_inputs_are_refused() -> None:
 
 
 def test_an_unknown_split_is_named_with_those_there_are() -> None:
-    with pytest.raises(UserError, match="strokes has no split 'validation': choose train, val, test"):
+    with pytest.raises(UserError, match="strokes has no split 'validation'; did you mean 'val'"):
         load("strokes").split("validation")
 
 
 def test_an_unknown_data_set_is_named_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=f"unknown data set 'mnist': choose {', '.join(DATASETS)}"):
+    with pytest.raises(UserError, match=f"unknown data set 'mnist'; choose one of {', '.join(DATASETS)}"):
         load("mnist")
 
 
@@ -92,7 +92,7 @@ def test_data_that_need_files_ask_for_them(name: str) -> None:
 
 
 def test_splits_of_omniglot_are_refused_elsewhere() -> None:
-    with pytest.raises(UserError, match="unknown split 'ravi': choose lake, vinyals"):
+    with pytest.raises(UserError, match="unknown split 'ravi'; choose one of lake, vinyals"):
         load("omniglot", split="ravi")
     with pytest.raises(UserError, match="'vinyals' is Omniglot's"):
         load("strokes", split="vinyals")

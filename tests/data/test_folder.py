@@ -80,13 +80,13 @@ def test_an_absent_split_is_to_be_added_to_the_folder(tmp_path: Path, absent: st
     )
     write_files(root, {name: content for name, content in SORTED.items() if name.startswith(absent)})
     assert load("folder", root).split(absent).n_classes == 2  # the mend mends
-    with pytest.raises(UserError, match="has no split 'exam': choose"):
+    with pytest.raises(UserError, match="has no split 'exam'; choose"):
         data.split("exam")
 
 
 def test_classes_too_few_for_a_val_split_are_not_told_to_add_one(tmp_path: Path) -> None:
     data = load("folder", write_files(tmp_path / "x", pictures(*"abcd")))
-    with pytest.raises(UserError, match="folder has no split 'val': choose train, test"):
+    with pytest.raises(UserError, match="folder has no split 'val'; choose one of train, test"):
         data.split("val")
 
 

@@ -97,7 +97,13 @@ def parallel(name: str) -> str:
     return f"module.layer{int(block) + 9}.{layer}.{what}"  # layer10 comes after layer9
 
 
-@pytest.mark.parametrize("renamed", [snell, numbered, parallel])
+def worded(name: str) -> str:
+    """Names that sort in another order than the net's."""
+    block, layer, what = name.split(".")
+    return f"{('stem', 'early', 'middle', 'last')[int(block)]}.{layer}.{what}"
+
+
+@pytest.mark.parametrize("renamed", [snell, numbered, parallel, worded])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("norm", ["running", "episode"])
 def test_a_pytorch_net_computes_the_same_here(renamed: Callable[[str], str], bias: bool, norm: str) -> None:
@@ -156,3 +162,20 @@ def test_what_is_no_conv4_is_told_in_one_line(spoil: Callable[[dict], None], mes
     with pytest.raises(UserError, match=message) as caught:
         from_torch(state_dict)
     assert "\n" not in str(caught.value)
+
+
+def test_names_with_numbers_are_taken_from_a_file_that_is_sorted() -> None:
+    """As texts, layer10 comes before layer9."""
+    state_dict = {parallel(name.removeprefix("encoder.")): value for name, value in to_torch(random_state(0)).items()}
+    back = from_torch({name: state_dict[name] for name in sorted(state_dict)})
+    assert all(np.array_equal(back[name], array) for name, array in random_state(0).items())
+
+
+@pytest.mark.parametrize("order", ["sorted", "reversed"])
+def test_an_order_in_doubt_is_refused(order: str) -> None:
+    """Words that are sorted, as safetensors has them, and numbers against the order of the file."""
+    rename = worded if order == "sorted" else numbered
+    state_dict = {rename(name.removeprefix("encoder.")): value for name, value in to_torch(random_state(0)).items()}
+    names = sorted(state_dict) if order == "sorted" else list(reversed(state_dict))
+    with pytest.raises(UserError, match=r"the order of .* is in doubt; number them"):
+        from_torch({name: state_dict[name] for name in names})

@@ -255,7 +255,9 @@ def test_the_command_on_local_processes(tmp_path: Path) -> None:
     outcome = leakysm(*command)
     assert outcome.code == 1
     assert outcome.out.splitlines()[-2:] == [str(tmp_path / "out"), "2 runs finished, 2 failed"]
-    assert sorted(line.partition(":")[0] for line in outcome.err.splitlines()) == ["failed"] * 2 + ["finished"] * 2
+    told = [line.partition(":")[0] for line in outcome.err.splitlines()]
+    assert told[:2] == ["folder", "4 runs"]
+    assert sorted(told[2:]) == ["failed"] * 2 + ["finished"] * 2
     again = json.loads(leakysm(*command, "--json").out)
     assert again == json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert sorted(run["status"] for run in again["runs"]) == ["failed", "failed", "finished", "finished"]

@@ -124,9 +124,10 @@ def _curves(folder: Path) -> Any:
 
 
 def signed(content: bytes) -> bytes:
-    """A checkpoint with the SHA-256 of what it holds in its first block."""
-    block = f"leakysm checkpoint; SHA-256 of the bytes after 512: {hashlib.sha256(content[512:]).hexdigest()}\n"
-    return block.encode().ljust(512, b"\0") + content[512:]
+    """A checkpoint or another sealed file with the SHA-256 of what it holds in its first block."""
+    kind = content.partition(b";")[0].decode(errors="replace")
+    block = f"{kind}; SHA-256 of the bytes after 512: {hashlib.sha256(content[512:]).hexdigest()}\n"
+    return block.encode().ljust(512, b"\0")[:512] + content[512:]
 
 
 def _write_signed(path: Path, content: bytes) -> None:
@@ -390,7 +391,10 @@ FORMATS = {
     for one in (
         Format("config.toml", "config.toml", begin_run, _read_run, _TOML),
         Format("summary.json", "summary.json", begin_run, _read_run, _JSON),
-        Format("test-episodes.h5", "test-episodes.h5", begin_run, _read_run, m.HDF5),
+        Format("test-episodes.h5", "test-episodes.h5", begin_run, _read_run, m.HDF5, digest=True),
+        Format(
+            "test-episodes.h5, signed anew", "test-episodes.h5", begin_run, _read_run, _CHECKPOINT, write=_write_signed
+        ),
         Format("metrics.csv, drawn", "metrics.csv", begin_run, _curves, _CSV),
         Format("metrics.csv, resumed", "metrics.csv", begin_half, _resumed, _CSV, digest=True),
         Format("checkpoint", "checkpoint-best.h5", begin_run, _restored, m.HDF5, digest=True),

@@ -233,6 +233,12 @@ def hdf5_object(content: bytes, rng: Rng) -> tuple[bytes, str]:
     return block + buffer.getvalue()[len(block) :], f"{name}: {what}"
 
 
+def without_size(content: bytes) -> bytes:
+    """An HDF5 file whose first text says that it has no bytes, which keeps HDF5 busy for ever."""
+    at = content.index(b"GCOL") + 16 + 8
+    return content[:at] + bytes(8) + content[at + 8 :]
+
+
 def _user_block(content: bytes) -> bytes:
     """What stands before HDF5's own signature."""
     at = content.find(b"\x89HDF\r\n\x1a\n")

@@ -209,3 +209,14 @@ def test_autodiff_gives_the_gradient(framework, restriction, per):
     np.testing.assert_allclose(y, metric(x, c), rtol=1e-14)
     for found, expected in zip(gradients, metric.vjp(x, c, dy), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_every_built_in_restriction_is_verified():
+    from leakysm.ops.restriction import RESTRICTIONS
+    from leakysm.verify.registry import ENTRIES
+    from leakysm.verify.table import RESTRICTIONS as BOUNDS
+
+    cases = {type(t.case.parameters["restriction"]) for t in ENTRIES["restricted_squared_euclidean"].truths}
+    missing = [f"{name} in verify/cases/restricted.py" for name, kind in RESTRICTIONS.items() if kind not in cases]
+    missing += [f"{name} in verify/table.py" for name, kind in RESTRICTIONS.items() if kind.__name__ not in BOUNDS]
+    assert not missing

@@ -56,8 +56,8 @@ def test_omniglot_follows_the_published_protocol() -> None:
     [
         ({"way": 51}, "way is 51, but the train split has 50 classes"),
         ({"test_way": (5, 31)}, "way is 31, but the test split has 30 classes"),
-        ({"shot": 15, "query": 6}, "shot \\+ query is 15 \\+ 6 = 21, but the smallest class of the train split has 20"),
-        ({"test_shot": 15, "test_query": 6}, "the smallest class of the test split has 20"),
+        ({"shot": 15, "query": 6}, "shot \\+ query is 15 \\+ 6 = 21, but class '0' of the train split has 20"),
+        ({"test_shot": 15, "test_query": 6}, "class '0' of the test split has 20"),
         ({"distance": "euclidean", "slope": 0.5}, "slope is given, but the distance is euclidean"),
         ({"split": "lake"}, "split is given, but strokes has no choice of splits"),
         ({"dataset": "strocks"}, "dataset is 'strocks': did you mean 'strokes'"),

@@ -41,7 +41,7 @@ class Compiler:
 
     def __init__(self, cupy: Any, files: dict[str, list[str]], tell: Callable[[str], None] = tell_terminal) -> None:
         self.cupy, self.tell = cupy, tell
-        self.folder = Path(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")).expanduser()
+        self.folder = Path(os.path.expanduser(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")))  # as CuPy
         self.functions: dict[str, Any] = {}
         self.units: dict[str, Unit] = {}
         for file, names in files.items():

@@ -106,7 +106,10 @@ def _labels(runs: Sequence[FinishedRun]) -> list[str]:
     keys = dict.fromkeys(key for setting in settings for key in setting if key not in MACHINE | TESTED)
     differing = [key for key in keys if len({str(setting.get(key)) for setting in settings}) > 1]
     kept = [key for key in keys if key in METRIC_KEYS or key in differing]
-    return [label({key: setting[key] for key in kept if key in setting}) for setting in settings]
+    labels = [label({key: setting[key] for key in kept if key in setting}) for setting in settings]
+    texts = [setting.get("formula", "") for setting in settings]
+    several = {name for name, text in zip(labels, texts, strict=True) if text != texts[labels.index(name)]}
+    return [f"{n},formula={text[:8]}" if n in several else n for n, text in zip(labels, texts, strict=True)]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
 from leakysm.experiments.finished import FinishedRun, is_finished, read_run
+from leakysm.experiments.settings import as_file_name
 from leakysm.runs import Progress, TrainConfig, train
 
 Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]  # title of a run -> what it reports to
@@ -45,4 +46,4 @@ def train_all(
 
 def run_path(out: Path, label: str, seed: int) -> Path:
     """The folder of a run, such as out/leaky-threshold=1-slope=0.1/seed-0."""
-    return out / label.replace(",", "-") / f"seed-{seed}"
+    return out / as_file_name(label) / f"seed-{seed}"

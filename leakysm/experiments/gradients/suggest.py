@@ -25,8 +25,8 @@ from leakysm.backends.protocol import Engine
 from leakysm.episodes import EpisodeForm, sample
 from leakysm.errors import CheckFailed
 from leakysm.experiments.gradients.measure import Floats
-from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.runs.build import new_net
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.images import SplitImages
 from leakysm.training.loss import episode_loss
@@ -140,7 +140,7 @@ def mean_figures(engine: Engine, metric: Metric, episodes: Sequence[EmbeddedEpis
 def embedded_by_new_net(config: TrainConfig, images: SplitImages, episodes: int) -> Iterator[EmbeddedEpisode]:
     """A run's first episodes, each embedded by the net's initial weights, as the first training step embeds it."""
     engine = images.engine
-    net = Conv4(images.channels, seed=config.seed, engine=engine)
+    net = new_net(config, images.channels, engine)
     form = EpisodeForm(config.way, config.shot, config.query)
     for number in range(episodes):
         episode = sample(images.starts, *form, seed=config.seed, split=images.split, episode=number)

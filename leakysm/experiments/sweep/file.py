@@ -2,7 +2,7 @@
 
 dataset = "strokes"               # settings by their names in a run's config.toml
 episodes = 1000
-[grid]                            # every combination of these
+[grid]                            # every combination of these; [grid.set]: of the parameters of an own distance
 threshold = [0, 1, 10]
 slope = [0.1, 0.01]
 seed = [0, 1, 2]
@@ -43,7 +43,7 @@ class SweepFile:
     def combinations(self) -> Iterator[Setting]:
         """The settings of every run: the grid, its last key fastest, then each control."""
         for shared, grid in self._grids():
-            yield from (shared | values for values in _product(grid))
+            yield from (_joined(shared, values) for values in _product(grid))
 
     def count(self) -> int:
         """How many combinations there are, without making them."""
@@ -54,7 +54,7 @@ class SweepFile:
         yield self.shared, self.grid
         for control in self.controls:
             replaced = {*control, *(METRIC_PARAMETERS if "distance" in control else ())}
-            rest = {key: values for key, values in self.grid.items() if key not in replaced}
+            rest = {key: values for key, values in self.grid.items() if key.partition(".")[0] not in replaced}
             shared = {key: value for key, value in self.shared.items() if key not in replaced}
             yield shared | control, rest
 
@@ -68,7 +68,7 @@ def read_sweep(path: Path) -> SweepFile:
     content = read_toml(path)
     try:
         shared = validated(_file_table(), content)
-        grid = _validated_part("[grid]", _grid_table(), shared.pop("grid", {}))
+        grid = _with_parameters(_validated_part("[grid]", _grid_table(), shared.pop("grid", {})))
         controls = [_validated_part("[[control]]", settings_table(), one) for one in shared.pop("control", [])]
         sweep = SweepFile(shared, grid, controls)
         _require_runs(sweep)
@@ -91,7 +91,23 @@ def _refuse_one_table(value: Any) -> Any:
 
 @cache
 def _grid_table() -> Any:
-    return table("Grid", {key: distinct_values(kind) for key, kind in setting_types().items()})
+    lists: dict[str, Any] = {key: distinct_values(kind) for key, kind in setting_types().items()}
+    values: Any = distinct_values(bool | int | float | str)
+    return table("Grid", lists | {"set": dict[str, values]})
+
+
+def _with_parameters(grid: dict[str, Any]) -> dict[str, Any]:
+    """The grid with a key "set.scale" for each parameter in its table `set`."""
+    own = {f"set.{name}": values for name, values in grid.pop("set", {}).items()}
+    return grid | own
+
+
+def _joined(shared: Setting, values: Mapping[str, Any]) -> Setting:
+    """A combination of the grid over the shared settings, its parameters "set.scale" among those in `set`."""
+    own = {key.removeprefix("set."): value for key, value in values.items() if key.startswith("set.")}
+    rest = {key: value for key, value in values.items() if not key.startswith("set.")}
+    whole = dict(shared.get("set", ())) | own
+    return shared | rest | ({"set": whole} if whole else {})
 
 
 def _validated_part(name: str, model: Any, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.experiments.settings import METRIC_KEYS, label
+from leakysm.experiments.settings import METRIC_KEYS, as_file_name, label
 from leakysm.experiments.sweep.file import SweepFile
 from leakysm.runs import TrainConfig
 from leakysm.runs.device import choose
@@ -72,5 +72,5 @@ def _as_they_are(device: str | None, backend: str | None) -> tuple[str, str]:
 def _folder(name: str, config: TrainConfig) -> str:
     """A name by the whole configuration except the number of threads, which changes no bit of a result."""
     digest = hashlib.sha256(replace(config, threads=None).to_toml().encode()).hexdigest()
-    readable = name.replace(",", "-").replace("/", "-").encode()[:LONGEST].decode(errors="ignore")
+    readable = as_file_name(name).encode()[:LONGEST].decode(errors="ignore")
     return f"{readable}-seed={config.seed}-{digest[:8]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 from leakysm.verify.adapters.arrays import Arrays
 
 KINDS = ("numpy", "torch", "jax")
@@ -13,7 +13,7 @@ KINDS = ("numpy", "torch", "jax")
 def arrays_named(kind: str) -> Arrays:
     """The arrays of a library: numpy, torch or jax; UserError for another name or a library that is not installed."""
     if kind not in KINDS:
-        raise UserError(f"array is {kind!r}; one of {', '.join(KINDS)} is expected: choose one")
+        raise UserError(f"array is {kind!r}; {suggestion(kind, KINDS)}")
     if kind != "numpy" and importlib.util.find_spec(kind) is None:
         raise UserError(
             f"array {kind} needs the package {kind}, which is not installed: install it, or choose --array numpy"

@@ -8,30 +8,19 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
-import importlib.util
 import inspect
-import itertools
 import re
 import sys
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from leakysm.errors import UserError
+from leakysm.modules import fresh_module, import_problem
 from leakysm.ops.registry import OPERATIONS
 
-_numbers = itertools.count(1)
 _companions: set[str] = set()  # what earlier targets imported from their own folders
-
-
-class _FreshLoader(SourceFileLoader):
-    """Loads the present text of a file, never bytecode of an older text."""
-
-    def get_code(self, fullname: str) -> Any:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
 
 
 def load(target: str) -> tuple[Any, ModuleType]:
@@ -73,7 +62,7 @@ def _module(name: str) -> ModuleType:
             return importlib.import_module(package)
         if package:
             importlib.import_module(package)
-        return _fresh(f"{package + '.' if package else ''}_{path.stem}_{next(_numbers)}", path)
+        return fresh_module(path, package=package)
 
 
 def package_of(path: Path) -> tuple[Path, str]:
@@ -83,20 +72,6 @@ def package_of(path: Path) -> tuple[Path, str]:
         parts.insert(0, folder.name)
         folder = folder.parent
     return folder, ".".join(parts)
-
-
-def _fresh(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, str(path)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 @contextlib.contextmanager
@@ -145,7 +120,7 @@ def _wants_instance(target: type) -> bool:
 
 def cannot_be_imported(target: str, problem: BaseException) -> str:
     """One line that says what the import raised, and how to mend it if we know."""
-    text = " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
+    text = import_problem(problem)
     path = Path(target.partition(":")[0])
     if isinstance(problem, ImportError) and "relative import" in str(problem) and path.suffix == ".py":
         parts = [p for p in path.with_suffix("").parts if p not in ("/", ".", "..")]

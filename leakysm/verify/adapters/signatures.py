@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 from leakysm.ops.metrics import SquaredEuclidean
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters.implementation import NotOffered
@@ -29,11 +29,15 @@ class Names:
             if not equals or not theirs.isidentifier():
                 raise UserError(f"map is {entry!r}; THEIRS=OURS is expected, such as t=threshold: write it so")
             if operation and operation not in OPERATIONS:
-                raise UserError(f"map is {entry!r}; {operation!r} is no operation: one of {', '.join(OPERATIONS)}")
+                raise UserError(
+                    f"map is {entry!r}; no operation is called {operation!r}; {suggestion(operation, OPERATIONS)}"
+                )
             known = [p for o in OPERATIONS.values() if operation in ("", o.name) for p in o.parameters]
             if ours not in known:
                 of = f" of {operation}" if operation else ""
-                raise UserError(f"map is {entry!r}; {ours!r} is no parameter{of}: {', '.join(dict.fromkeys(known))}")
+                raise UserError(
+                    f"map is {entry!r}; {ours!r} is no parameter{of}; {suggestion(ours, dict.fromkeys(known))}"
+                )
             table[operation, ours] = theirs
         return cls(table)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.case import Case
@@ -61,7 +61,7 @@ def require_known(operations: Sequence[str]) -> None:
     """UserError for an unknown operation."""
     for name in operations:
         if name not in ENTRIES:
-            raise UserError(f"operation is {name!r}; one of {', '.join(ENTRIES)} is expected: choose one")
+            raise UserError(f"operation is {name!r}; {suggestion(name, ENTRIES)}")
 
 
 def fixed_case(case_id: str) -> Case:

@@ -10,43 +10,104 @@ order, so a product costs up to 3 smallest normal numbers; what J itself loses, 
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from leakysm.verify.bounds import Exact
+from leakysm.verify.bounds import Exact, Floats
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqrt, total, where
 
 
 @dataclass(frozen=True)
 class Jacobian:
-    """dd_ij/dx_ik and dd_ij/dc_jk, both (N, M, D), with their scales.
+    """dd_ij/dx_ik (N, M, D). dd_ij/dc_jk is `other`, and by default the negative.
 
-    under: smallest normal numbers that J itself may lose; last: what the product dy J is multiplied by at last. Both
-    broadcast against (N, M, D), for x and for c.
+    scale: |derivative| by default. under: smallest normal numbers that J itself may lose; last: what the product dy J
+    is multiplied by at last. Both are numbers, or arrays of exact numbers or floats, and broadcast against (N, M, D).
     """
 
-    dx: Array
-    dx_scale: Array
-    dc: Array
-    dc_scale: Array
-    dx_under: Any = 3
-    dc_under: Any = 3
-    dx_last: Any = 1
-    dc_last: Any = 1
+    derivative: Array
+    under: Any = 3
+    last: Any = 1
+    scale: Array | None = None
+    other: Jacobian | None = None
+
+    @cached_property
+    def magnitude(self) -> Array:
+        """The scale (N, M, D)."""
+        return abs(self.derivative) if self.scale is None else self.scale
+
+    def sides(self, weight: Array, size: Array | None = None) -> Iterator[Side]:
+        """The terms weight J of dx, then those of dc; their sizes are |weight|, or `size`, times the scale."""
+        terms = weight * self.derivative
+        plain = size is None and self.scale is None
+        sizes = abs(terms) if plain else (abs(weight) if size is None else size) * self.magnitude
+        yield Side(1, False, terms, sizes, self)
+        if self.other is None:
+            yield Side(0, True, terms, sizes, self)
+        else:
+            first = next(self.other.sides(weight, size))
+            yield Side(0, False, first.terms, first.sizes, self.other)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The terms (N, M, D) that a gradient adds up along an axis. negative: they are those of -dc."""
+
+    axis: int
+    negative: bool
+    terms: Array
+    sizes: Array
+    jacobian: Jacobian
+
+    @property
+    def sum(self) -> Array:
+        gradient = total(self.terms, self.axis)
+        return ZERO - gradient if self.negative else gradient
+
+
+class _Pairs:
+    """x (N, D) and c (M, D): differences and squares (N, M, D), distances (N, M), twice the differences."""
+
+    def __init__(self, x: Array, c: Array):
+        self.difference = x[:, None, :] - c[None, :, :]
+        self.squares = self.difference * self.difference
+        self.distance = total(self.squares, -1)
+
+    @cached_property
+    def doubled(self) -> Array:
+        return 2 * self.difference
+
+
+_KNOWN: OrderedDict[Any, _Pairs] = OrderedDict()
+_MOST_KNOWN = 8  # restrictions, and parameters rounded to several dtypes, meet the same points one after the other
+
+
+def _pairs(x: Any, c: Any) -> _Pairs:
+    """The pairs of two point sets, of the last few from memory."""
+    x, c = np.asarray(x), np.asarray(c)
+    if x.dtype == object or c.dtype == object:
+        return _Pairs(exact(x), exact(c))
+    key = x.shape, c.shape, x.tobytes(), c.tobytes()
+    if key not in _KNOWN:
+        _KNOWN[key] = _Pairs(exact(x), exact(c))
+        if len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.popitem(last=False)
+    return _KNOWN[key]
 
 
 class SquaredEuclidean:
     """d = sum_k (x_k - c_k)^2. The scale is d itself: differences first, so nothing cancels."""
 
     def __init__(self, x: Any, c: Any):
-        self.x, self.c = exact(x), exact(c)
-        self.difference = self.x[:, None, :] - self.c[None, :, :]  # (N, M, D)
-        self.squares = self.difference * self.difference
-        self.distance = total(self.squares, -1)  # (N, M)
-        self.terms = max(self.x.shape[1], 1)
+        self.pairs = _pairs(x, c)
+        self.difference, self.squares, self.distance = self.pairs.difference, self.pairs.squares, self.pairs.distance
+        self.terms = max(np.shape(x)[1], 1)
 
     @property
     def value(self) -> Array:
@@ -70,16 +131,21 @@ class SquaredEuclidean:
         return ONE
 
     def jacobian(self) -> Jacobian:
-        dx = 2 * self.factor() * self.difference
-        return Jacobian(dx, abs(dx), -dx, abs(dx))
+        return Jacobian(self.derivatives)
+
+    @cached_property
+    def derivatives(self) -> Array:
+        """dd_ij/dx_ik (N, M, D)."""
+        factor = self.factor()
+        return self.pairs.doubled if factor is ONE else factor * self.pairs.doubled
 
     def value_condition(self, spread: Array) -> Array:
         """Scale of the value's change when c changes by up to eps * spread (M, D)."""
-        return total(2 * self.factor() * abs(self.difference) * spread[None], -1)
+        return total(abs(self.derivatives) * spread[None], -1)
 
     def jacobian_condition(self, spread: Array) -> Array:
-        """Scale of the Jacobian's change when c changes by up to eps * spread, (N, M, D)."""
-        return where(spread[None] == 0, ZERO, 2 * self.factor() * spread[None] + 0 * self.difference)
+        """Scale of the Jacobian's change when c changes by up to eps * spread; broadcasts against (N, M, D)."""
+        return where(spread[None] == 0, ZERO, 2 * self.factor() * spread[None])
 
     def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
         """The change of dd_ij/dx_ik (N, M, D) by the other option of every open choice; None if none is open."""
@@ -180,14 +246,14 @@ class Euclidean(SquaredEuclidean):
         return 2.0
 
     def jacobian(self) -> Jacobian:
-        unit, last = self.difference / self.divisor, 1 + ONE / self.divisor
-        return Jacobian(unit, abs(unit), -unit, abs(unit), 3 * last, 3 * last, last, last)
+        last = 1 + ONE / self.divisor
+        return Jacobian(self.difference / self.divisor, 3 * last, last)
 
     def value_condition(self, spread: Array) -> Array:
         return sqrt(total(spread * spread, -1))[None, :] + 0 * self.root  # |r(c + e) - r(c)| <= |e|
 
     def jacobian_condition(self, spread: Array) -> Array:
-        return 2 * sqrt(total(spread * spread, -1))[None, :, None] / self.divisor + 0 * self.difference
+        return 2 * sqrt(total(spread * spread, -1))[None, :, None] / self.divisor
 
 
 class Cosine:
@@ -231,16 +297,12 @@ class Cosine:
         cosine, scale = self.cosine[..., None], self.cosine_scale[..., None]
         x_inverse, c_inverse = self._inverses()
         inner = 3 * self.terms + 4  # the cosine's, and what its product with a unit vector loses
-        return Jacobian(
-            (cosine * x - c) * x_inverse,
-            (abs(c) + scale * abs(x)) * x_inverse,
-            (cosine * c - x) * c_inverse,
-            (abs(x) + scale * abs(c)) * c_inverse,
-            1 + inner * x_inverse,
-            1 + inner * c_inverse,
-            1 + x_inverse,
-            1 + c_inverse,
-        )
+
+        def one(x: Array, c: Array, inverse: Array, other: Jacobian | None) -> Jacobian:
+            sizes = (abs(c) + scale * abs(x)) * inverse
+            return Jacobian((cosine * x - c) * inverse, 1 + inner * inverse, 1 + inverse, sizes, other)
+
+        return one(x, c, x_inverse, one(c, x, c_inverse, None))
 
     def value_condition(self, spread: Array) -> Array:
         return self._relative(spread) + 0 * self.cosine
@@ -248,7 +310,7 @@ class Cosine:
     def jacobian_condition(self, spread: Array) -> Array:
         """For both dx and dc: unit vectors move by at most 2 |e| / |c|, lengths by |e|."""
         x_inverse, c_inverse = self._inverses()
-        return 6 * self._relative(spread)[..., None] * (x_inverse + c_inverse) + 0 * self.x_unit[:, None, :]
+        return 6 * self._relative(spread)[..., None] * (x_inverse + c_inverse)
 
     def _relative(self, spread: Array) -> Array:
         return (2 * sqrt(total(spread * spread, -1)) / _nonzero(self.c_norm))[None, :]
@@ -284,17 +346,21 @@ def vjp(metric: Any, dy: Any, only: int | None = None) -> tuple[Exact, ...]:
 
     only: 0 for dx alone, 1 for dc alone.
     """
-    weight, j = exact(dy)[..., None], metric.jacobian()
-    parts = (1, j.dx, j.dx_scale, j.dx_under, j.dx_last), (0, j.dc, j.dc_scale, j.dc_under, j.dc_last)
-    return tuple(_summed(metric, weight, *part) for i, part in enumerate(parts) if only in (None, i))
+    sides = metric.jacobian().sides(exact(dy)[..., None])
+    size = np.abs(np.asarray(dy, dtype=np.float64))[..., None]
+    return tuple(_summed(metric, side, size) for i, side in enumerate(sides) if only in (None, i))
 
 
-def _summed(metric: Any, weight: Array, axis: int, derivative: Array, scale: Array, under: Any, last: Any) -> Exact:
-    """One gradient: the sum over the other points, which stand along this axis."""
-    size, none = abs(weight), 0 * scale
-    reach = largest(metric.reach, axis)[:, None] + total(none, axis)
-    lost = 3 * last + size * under + none
-    return Exact.of(total(weight * derivative, axis), total(size * scale, axis), total(lost, axis), reach)
+def _summed(metric: Any, side: Side, size: Floats) -> Exact:
+    j, value = side.jacobian, side.sum
+    lost = along(3 * j.last + size * j.under, side.axis, value.shape)
+    reach = np.broadcast_to(largest(metric.reach, side.axis)[:, None], value.shape)
+    return Exact.of(value, total(side.sizes, side.axis), lost, reach)
+
+
+def along(terms: Any, axis: int, shape: tuple[int, ...]) -> Any:
+    """The sum along an axis of numbers, floats or exact, broadcast to the shape of a gradient."""
+    return np.broadcast_to(np.add.reduce(terms, axis=axis, initial=0), shape)
 
 
 def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
@@ -302,11 +368,12 @@ def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | N
     change = metric.open_jacobian(doubt)
     if change is None:
         return None, None
-    weight, jacobian = exact(dy)[..., None], metric.jacobian()
-    size, changes = abs(weight), weight * change
+    weight = exact(dy)[..., None]
+    changes = weight * change
+    of_x, of_c = metric.jacobian().sides(weight)
     return (
-        spanned(total(weight * jacobian.dx, 1), total(size * jacobian.dx_scale, 1), both(np.moveaxis(changes, 1, 0))),
-        spanned(total(weight * jacobian.dc, 0), total(size * jacobian.dc_scale, 0), both(-changes)),
+        spanned(of_x.sum, total(of_x.sizes, 1), both(np.moveaxis(changes, 1, 0))),
+        spanned(of_c.sum, total(of_c.sizes, 0), both(-changes)),
     )
 
 

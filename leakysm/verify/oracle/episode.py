@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from leakysm.verify.bounds import Exact
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
-from leakysm.verify.oracle.distances import METRICS, both
+from leakysm.verify.oracle.distances import METRICS, along, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
-from leakysm.verify.precise import ZERO, Array, exact, largest, number, total, where, zeros
+from leakysm.verify.precise import ZERO, Array, exact, largest, number, rounded, total, where, zeros
 
 
 def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
@@ -81,31 +82,26 @@ class _Gradient:
 
     def __init__(self, episode: Episode, dy: Any):
         logits = loss_gradient(episode.rows, episode.query_labels, dy)
-        self.jacobian = episode.metric.jacobian()
-        self.value, self.scale, self.under = (exact(a)[..., None] for a in (-logits.value, logits.scale, logits.under))
-        self.drift = abs(self.value) * episode.metric.jacobian_condition(episode.spread)
-        self.drop = abs(self.value) * episode.metric.jacobian_condition(episode.drop)
+        self.jacobian, spread, drop = episode.metric.jacobian(), episode.spread, episode.drop
+        self.value, self.scale = exact(-logits.value)[..., None], exact(logits.scale)[..., None]
+        self.under, self.size = logits.under[..., None], abs(self.value)
+        self.drift = self.size * episode.metric.jacobian_condition(spread) if np.any(spread) else 0
+        self.drop = self.size * episode.metric.jacobian_condition(drop) if np.any(drop) else 0
 
-    def by(self, axis: int) -> tuple[Array, Array, Array]:
-        """Value, scale and underflow of dquery (axis 1, (Q, D)) or of the prototypes' gradient (axis 0, (M, D))."""
-        j = self.jacobian
-        derivative, scale, under, last = (
-            (j.dx, j.dx_scale, j.dx_under, j.dx_last) if axis == 1 else (j.dc, j.dc_scale, j.dc_under, j.dc_last)
-        )
-        lost = self.under * scale + abs(self.value) * under + 3 * last + self.drop
-        return (
-            total(self.value * derivative, axis),
-            total(self.scale * scale + self.drift, axis),
-            total(lost + 0 * scale, axis),
-        )
+    def both(self) -> Iterator[tuple[Array, Array, Any]]:
+        """Value, scale and underflow of dquery (Q, D), then of the prototypes' gradient (M, D)."""
+        for side in self.jacobian.sides(self.value, self.scale):
+            axis, j, value = side.axis, side.jacobian, side.sum
+            lost = along(self.under * rounded(j.magnitude), axis, value.shape)
+            lost = lost + along(self.size * j.under + 3 * j.last + self.drop, axis, value.shape)
+            yield value, total(side.sizes + self.drift, axis), lost
 
 
 def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     """dsupport (through the prototypes) and dquery. dL/dd = -dL/dlogits; then the metric's and the mean's vjp."""
     gradient = _Gradient(episode, dy)
-    dquery, dquery_scale, dquery_under = gradient.by(1)
-    dc, dc_scale, dc_under = gradient.by(0)
-    rows = largest(episode.metric.reach, 1)[:, None] + 0 * dquery_scale
+    (dquery, dquery_scale, dquery_under), (dc, dc_scale, dc_under) = gradient.both()
+    rows = np.broadcast_to(largest(episode.metric.reach, 1)[:, None], dquery.shape)
     everything = largest(episode.metric.reach, (0, 1))  # a prototype's gradient sums over all rows
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
     dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * share, dc_under[labels] * share + 1.0, everything)
@@ -120,8 +116,7 @@ def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradien
     gradient = _Gradient(episode, dy)
     changes = gradient.value * change
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
-    dquery, dquery_scale, _ = gradient.by(1)
-    dc, dc_scale, _ = gradient.by(0)
+    (dquery, dquery_scale, _), (dc, dc_scale, _) = gradient.both()
     groups = [group[:, labels] * share for group in both(-changes)]
     return (
         spanned(dc[labels] * share, dc_scale[labels] * share, groups),

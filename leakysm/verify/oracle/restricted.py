@@ -21,7 +21,7 @@ import numpy as np
 
 from leakysm.verify.oracle.choices import Doubt
 from leakysm.verify.oracle.distances import Jacobian, LeakySquaredEuclidean, RestrictedSquaredEuclidean
-from leakysm.verify.precise import ONE, Array, log1p, number, sqrt, where
+from leakysm.verify.precise import ONE, Array, log1p, number, rounded, sqrt, where
 
 
 class Curved(RestrictedSquaredEuclidean):
@@ -41,10 +41,9 @@ class Curved(RestrictedSquaredEuclidean):
 
     def jacobian(self) -> Jacobian:
         """r' and dy may be multiplied first, and then by 2 (x - c)."""
-        dx, last = 2 * self.factor() * self.difference, 1 + 2 * abs(self.difference)
         lost = self.terms if self.per == "pair" else 1
-        under = 3 + last * (1 + lost / self.width)
-        return Jacobian(dx, abs(dx), -dx, abs(dx), under, under, last, last)
+        last = 1 + np.abs(rounded(self.pairs.doubled))
+        return Jacobian(self.derivatives, 3 + last * (1 + lost / float(self.width)), last)
 
     def value_condition(self, spread: Array) -> Array:
         raise NotImplementedError("a loss of restricted distances has no oracle")

@@ -33,7 +33,12 @@ def check_bytes(where: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_files(where: Path, fewest: Mapping[str, int] = FEWEST) -> dict[str, int]:
+def check_files(
+    where: Path,
+    fewest: Mapping[str, int] = FEWEST,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, int]:
     """CheckFailed unless every file is the manifest's, byte for byte and case for case. Returns cases per file."""
     manifest, counts = check_bytes(where), {}
     for name, least in fewest.items():
@@ -42,7 +47,8 @@ def check_files(where: Path, fewest: Mapping[str, int] = FEWEST) -> dict[str, in
         _require(name, "number of cases", len(groups), known.get("count"))
         if len(groups) < least:
             raise CheckFailed(f"{where / name} holds {len(groups)} cases; at least {least} are expected: {stored.MEND}")
-        for case, group in groups.items():
+        for done, (case, group) in enumerate(groups.items(), 1):
+            progress(done, len(groups))
             _require(f"{name}: {case}", "content digest", group.digest(), known["cases"].get(case))
         counts[name] = len(groups)
     return counts

@@ -20,11 +20,18 @@ from leakysm.verify.vectors.stored import FORMAT, SCALARS, Group
 Groups = Mapping[str, Group]  # of today's format
 
 
-def export(groups: Groups, output: Path, version: str, kind: str | None = None) -> list[Path]:
+def export(
+    groups: Groups,
+    output: Path,
+    version: str,
+    kind: str | None = None,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
     """Write groups to one file, whose ending gives the format, or to a folder with a file for each operation.
 
     kind: the format in a folder, "json" (also None) or "text". version: that of the vectors, from their manifest.
-    Returns the files that were written.
+    progress(done, total) is called with numbers of files. Returns the files that were written.
     """
     ending = file_ending(output, kind)
     if ending:
@@ -33,8 +40,10 @@ def export(groups: Groups, output: Path, version: str, kind: str | None = None) 
     ending = KINDS[kind or "json"]
     output.mkdir(parents=True, exist_ok=True)
     _require_own(output)
-    written = []
-    for name, part in _parts(groups):
+    written: list[Path] = []
+    parts = dict(_parts(groups))
+    for name, part in parts.items():
+        progress(len(written), len(parts))
         written.append(output / f"{name}{ending}")
         write_new(written[-1], ENDINGS[ending](part, version))
     return written

@@ -38,5 +38,5 @@ def test_the_configuration_keeps_it():
 
 @pytest.mark.parametrize("name", ["numpy", "reference"])
 def test_a_cpu_has_none(name):
-    with pytest.raises(UserError, match="tf32 is a GPU's"):
+    with pytest.raises(UserError, match="tf32 works only on a GPU"):
         lk.backend(name, tf32=True)

@@ -1,0 +1,40 @@
+"""Distances from somebody's own file: checked before they are trained with, and by `verify --distance`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from leakysm.runs import TrainConfig
+
+
+def refuse_wrong(configs: Iterable[TrainConfig]) -> None:
+    """CheckFailed, with the counterexample, for the first distance of a file whose derivative is wrong."""
+    for metric in dict.fromkeys(config.metric for config in configs if config.formula):
+        from leakysm.errors import CheckFailed
+        from leakysm.verify.formula_report import check_distance
+
+        if problem := check_distance(metric, thorough=False).problem:
+            raise CheckFailed(problem)
+
+
+def verify_distance(name: str, parameters: dict[str, Any], *, json: bool) -> None:
+    """Print what is found of a distance by its name; exit 1 if its derivative is wrong."""
+    from leakysm_cli.output import print_json, print_lines, print_table
+
+    from leakysm.ops.metrics import metric_named
+    from leakysm.verify import formula_report as report
+
+    findings = report.check_distance(metric_named(name, **parameters))
+    if json:
+        print_json(report.as_json(findings), indent=1)
+    else:
+        print_lines(report.lines(findings))
+        if findings.errors:
+            print_lines([""])
+            print_table(report.ERROR_HEADER, report.error_rows(findings))
+    if findings.problem:
+        raise typer.Exit(1)

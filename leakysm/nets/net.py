@@ -1,0 +1,60 @@
+"""What a trainer needs of an embedding net. Conv4 is one; a net of one's own is another subclass."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from leakysm.backends import Engine
+from leakysm.errors import UserError
+
+Array = Any  # an array of the engine's namespace
+Norm = Literal["running", "episode"]
+
+
+class Net:
+    """An embedding net on one engine. A subclass sets `engine` and `vector`, and gives the methods that raise here.
+
+    vector (P,): all parameters in one float array of the engine. Training changes its numbers in place.
+    """
+
+    engine: Engine
+    vector: Array
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """Embeddings in training, and what `backward` needs. x (N, H, W, C) float32 -> z (N, D), saved."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(x)")
+
+    def backward(self, saved: Any, dz: Array) -> Array:
+        """The gradient of all parameters. dz (N, D) -> (P,), laid out like `vector`."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward(saved, dz)")
+
+    def embed(self, x: Array, norm: Norm = "running") -> Array:
+        """Embeddings in evaluation. x (N, H, W, C) -> (N, D). norm: for nets with batch norm; others ignore it."""
+        raise NotImplementedError(f"{type(self).__name__} has no embed(x, norm)")
+
+    def embedding_size(self, image_shape: tuple[int, ...]) -> int:
+        """The number of values D of an embedding of images (H, W, C); 0 if they are too small for the net."""
+        raise NotImplementedError(f"{type(self).__name__} has no embedding_size(image_shape)")
+
+    def update_running(self, saved: Any) -> None:
+        """Called after each step: for running statistics, which not every net has."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps, on the host, copied: the parameters, if a subclass has nothing else."""
+        return {"vector": self.engine.to_host(self.vector).copy()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Copy a state into the net. UserError unless names and shapes are this net's."""
+        own = self.state()
+        if {name: array.shape for name, array in state.items()} != {name: array.shape for name, array in own.items()}:
+            raise UserError(
+                f"the state holds {_shapes(state)}, and the net {type(self).__name__} has {_shapes(own)}; "
+                "give the same net"
+            )
+        self.vector[...] = self.engine.asarray(state["vector"], self.vector.dtype)
+
+
+def _shapes(state: dict[str, np.ndarray]) -> str:
+    return ", ".join(f"{name} {list(array.shape)}" for name, array in sorted(state.items()))

@@ -1,0 +1,89 @@
+"""Runs of what somebody made in Python: a data set, a metric, a net. Their names stand among the run's settings.
+
+The objects themselves cannot be kept. Whoever uses such a run gives the same ones again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from leakysm.choices import PER
+from leakysm.data import Dataset
+from leakysm.errors import UserError
+from leakysm.nets import Conv4, Net
+from leakysm.ops.metrics import DISTANCES, METRICS, Metric, RestrictedSquaredEuclidean
+from leakysm.ops.restriction import Leak
+from leakysm.runs.device import choose
+from leakysm.runs.fill_in import fit, with_defaults
+from leakysm.runs.settings import OWN, TrainConfig, metric_of
+
+PLAIN = (bool, int, float, str)  # parameters that a configuration can hold
+
+
+def configured(given: Mapping[str, Any], data: Dataset, metric: Metric | None, net: Net | None) -> TrainConfig:
+    """The whole configuration of a run with these objects. given: other settings, by TrainConfig's names.
+
+    UserError for a setting that an object decides, and for whatever `resolve` refuses.
+    """
+    decided = {"dataset": f"{OWN}{data.name}" if data.own else given.get("dataset", data.name)}
+    if metric is not None:
+        decided |= distance_settings(metric)
+    if net is not None:
+        decided |= net_settings(net)
+    for key in decided.keys() & given.keys() - {"dataset"}:
+        raise UserError(f"{key} is given, but the object decides it; leave it out")
+    settings = with_defaults({**given, **decided})
+    settings["device"], settings["backend"] = choose(settings.get("device"), settings.get("backend"))
+    _ = metric_of(settings, settings.get("own"))
+    return fit(settings, data)
+
+
+def distance_settings(metric: Metric) -> dict[str, Any]:
+    """The settings that name a metric: a built-in one in full, one of somebody's own as `own:CLASS` with the object."""
+    if type(metric) in METRICS.values():
+        return {"distance": metric.name, **metric.parameters}
+    kind: Any = metric
+    per = {}
+    if isinstance(metric, RestrictedSquaredEuclidean):
+        kind, per = metric.restriction, {"per": metric.per}
+    if type(kind) is Leak:
+        return {"distance": "leaky", **kind.parameters, **per}
+    names = [name for name, known in DISTANCES.items() if known is type(kind)]
+    plain = {key: value for key, value in kind.parameters.items() if isinstance(value, PLAIN)}
+    own = {} if names else {"own": metric}
+    return {"distance": names[0] if names else f"{OWN}{type(kind).__name__}", **per, **_set(plain), **own}
+
+
+def _set(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"set": parameters} if parameters else {}
+
+
+def net_settings(net: Net) -> dict[str, Any]:
+    """The settings that name a net: the size of a Conv4, or the class of somebody's own; and its engine."""
+    engine = {"backend": net.engine.name} if net.engine.name in ("reference", "numpy", "cupy") else {}
+    if type(net) is Conv4:
+        return {"channels": net.channels, "blocks": net.blocks, **engine}
+    return {"net": type(net).__name__, **engine}
+
+
+def with_metric(config: TrainConfig, metric: Metric | None) -> TrainConfig:
+    """The configuration with the metric of its run. UserError if it is not that of the run."""
+    if metric is None:
+        return config
+    named = distance_settings(metric)
+    own = named.pop("own", None)
+    stored = {
+        key: value for key, value in config.settings().items() if key in ("distance", "threshold", "slope", "set")
+    }
+    stored |= {"per": config.per} if config.per in PER else {}
+    if named != stored and (own is not None or metric != config.metric):
+        raise UserError(f"metric is {metric}, and the run's is {_told(stored)}; give the run's own, or leave it out")
+    return replace(config, own=own) if own is not None else config
+
+
+def _told(settings: Mapping[str, Any]) -> str:
+    parameters = {key: value for key, value in settings.items() if key not in ("distance", "set")}
+    whole = {**dict(settings.get("set", {})), **parameters}
+    return " ".join([settings["distance"].removeprefix(OWN), *(f"{key}={value}" for key, value in whole.items())])

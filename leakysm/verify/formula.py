@@ -1,0 +1,260 @@
+"""Somebody's own restriction r(d), looked at without a formula of ours: derivative, kinks, direction and error.
+
+The value is computed in 50 digits (`exact_namespace`) and differentiated numerically, from each side:
+
+    slope from the left   (3 r(d) - 4 r(d - h) + r(d - 2h)) / 2h,  h = d 2^-24; from the right likewise
+
+The truncation is of the size of h^2. A smaller h would tell of the rounding of parameters, which Python computes with
+in float64. A formula that uses more than functions of `xp` is computed in float64, with h = d 2^-17: some 8 digits.
+A kink is where the two slopes differ. Between two distances it is looked for by bisection, always in the half in which
+the slope changes more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from leakysm.errors import LeakysmError
+from leakysm.ops.restriction import Restriction
+from leakysm.verify.exact_namespace import ExactNamespace
+from leakysm.verify.precise import arithmetic, exact, rounded
+
+Function = Callable[[Any, Any], Any]
+SIMPLE = (1.0, 2.0, 0.5, 4.0, 0.25, 10.0, 0.1, 100.0, 0.01, 1000.0, 0.001)  # distances of a counterexample
+GRID = np.geomspace(1e-6, 1e6, 97)
+ERRORS = np.geomspace(1e-6, 1e6, 1200)  # where rounding errors are measured
+BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
+
+
+class Digits(NamedTuple):
+    """The arithmetic that slopes are computed in, the step h / d, and how far a right derivative may be off."""
+
+    name: str
+    step: float
+    tolerance: float
+
+
+EXACT, FLOAT64 = Digits("50 digits", 2.0**-24, 1e-7), Digits("float64", 2.0**-17, 1e-6)
+
+
+class Kink(NamedTuple):
+    """A distance where the slope jumps, the slopes on both sides, and whether the formula names it."""
+
+    at: float
+    left: float
+    right: float
+    named: bool
+
+
+class Error(NamedTuple):
+    """The largest error of value or derivative in a dtype, relative, in eps; where it is; and a bound above it."""
+
+    what: str
+    dtype: str
+    eps: float
+    at: float
+    bound: int | None
+
+
+@dataclass
+class Findings:
+    """What was found of a formula. digits: in which it was differentiated. points: how many places were looked at,
+    which are distances of a restriction, and coordinates for a whole metric.
+
+    falls: the smallest distance at which it falls. problem: the counterexample to its derivative, None if it is right.
+    """
+
+    formula: str
+    digits: str = ""
+    points: int = 0
+    kinks: list[Kink] = field(default_factory=list)
+    restriction: bool = True
+    falls: float | None = None
+    errors: list[Error] = field(default_factory=list)
+    problem: str | None = None
+
+
+class _WrongError(Exception):
+    """A counterexample, in words."""
+
+
+def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Findings:
+    """What is found of a restriction. thorough: not the derivative alone, but kinks and rounding errors: a second."""
+    findings = Findings(str(restriction))
+    try:
+        with arithmetic(), np.errstate(all="ignore"):
+            look = _Look(restriction)
+            findings.digits = look.digits.name
+            points = look.points()
+            findings.points = len(points)
+            left, right, given = look.slopes(points)
+            look.require_derivative(points, left, right, given)
+            look.require_finite(points)
+            if thorough:
+                findings.kinks = look.kinks(points)
+            falling = points[rounded(left) < -look.digits.tolerance * np.abs(rounded(look.scale(points, left, given)))]
+            findings.falls = float(falling.min()) if len(falling) else None
+            if thorough and look.digits is EXACT:
+                findings.errors = look.errors()
+    except _WrongError as wrong:
+        findings.problem = str(wrong)
+    except LeakysmError:
+        raise
+    except Exception as problem:  # whatever somebody's formula raises
+        findings.problem = f"{restriction} raises {type(problem).__name__}: {problem}"
+    return findings
+
+
+class _Look:
+    """A restriction, and the arithmetic that its value can be computed in."""
+
+    def __init__(self, restriction: Restriction) -> None:
+        self.restriction, self.digits = restriction, EXACT
+        try:
+            self._require_elementwise(self.value(exact(SIMPLE)), "value")
+            self.derivative(exact(SIMPLE))
+        except (AttributeError, TypeError):
+            self.digits = FLOAT64
+            for name in ("value", "derivative"):
+                self._require_elementwise(getattr(self, name)(exact(SIMPLE)), name)
+
+    def value(self, d: Any) -> Any:
+        return self._computed(self.restriction.value, d)
+
+    def derivative(self, d: Any) -> Any:
+        return self._computed(self.restriction.derivative, d)
+
+    def _computed(self, function: Function, d: Any) -> Any:
+        """function of the distances, as 50-digit numbers."""
+        if self.digits is EXACT:
+            return exact(function(ExactNamespace(), d))
+        return exact(function(np, rounded(d)))
+
+    def _require_elementwise(self, result: Any, name: str) -> None:
+        if np.shape(result) != (len(SIMPLE),):
+            raise _WrongError(
+                f"{self.restriction}: {name} of {len(SIMPLE)} distances has shape {np.shape(result)}; give one for each"
+            )
+
+    def points(self) -> Any:
+        """The distances to look at, the simplest first: around the kinks and the parameters too."""
+        numbers = [v for v in self.restriction.parameters.values() if isinstance(v, float | int)]
+        own = [m * float(abs(v)) for v in (*self.restriction.kinks, *numbers) for m in (1.0, 0.5, 2.0)]
+        usable = [v for v in (*SIMPLE, *own, *GRID) if 1e-30 < v < 1e30]
+        return np.array(list(dict.fromkeys(usable)))
+
+    def sides(self, d: Any) -> tuple[Any, Any]:
+        """The slopes from the left and from the right at these distances (numbers of 50 digits)."""
+        h = d * exact(self.digits.step)
+        here, (a, b), (p, q) = self.value(d), *([self.value(d + s * k * h) for k in (1, 2)] for s in (-1, 1))
+        return (3 * here - 4 * a + b) / (2 * h), (4 * p - q - 3 * here) / (2 * h)
+
+    def slopes(self, points: Any) -> tuple[Any, Any, Any]:
+        d = exact(points)
+        return *self.sides(d), self.derivative(d)
+
+    def scale(self, points: Any, *slopes: Any) -> Any:
+        """The size of what a slope is made of: the slopes, and r(d) / d."""
+        sizes = [abs(slope) for slope in slopes]
+        return np.maximum.reduce([*sizes, abs(self.value(exact(points))) / exact(points)])
+
+    def require_derivative(self, points: Any, left: Any, right: Any, given: Any) -> None:
+        """_WrongError for the first distance at which the derivative is not the slope from the left."""
+        scale = self.scale(points, left, given)
+        off = abs(given - left) > self.digits.tolerance * scale + 1e-12 * scale.max()
+        # float64 cannot tell a slope where the formula bends within a step
+        bends = abs(right - left) > self.digits.tolerance * self.scale(points, left, right)
+        off = off & ~bends if self.digits is FLOAT64 else off
+        off = np.asarray(off, dtype=bool) | ~np.isfinite(rounded(given))
+        for d, slope, other, found in zip(points[off], left[off], right[off], given[off], strict=True):
+            value = float(self.value(exact([d]))[0])
+            kink = (
+                f" from the left, {float(other):.10g} from the right" if abs(other - slope) > abs(slope) / 1e6 else ""
+            )
+            raise _WrongError(
+                f"the derivative of {self.restriction} is wrong: at d = {d:.10g}, where the value is {value:.10g}, it "
+                f"gives {float(found):.10g}, but the slope of the value is {float(slope):.10g}{kink}"
+            )
+
+    def require_finite(self, points: Any) -> None:
+        """_WrongError unless value and derivative are finite numbers in float32 and float64, at distance 0 too."""
+        for dtype in (np.float64, np.float32):
+            d = np.array([0.0, *points], dtype)
+            for name in ("value", "derivative"):
+                found = np.asarray(getattr(self.restriction, name)(np, d))
+                for at, one in zip(d[~np.isfinite(found)], found[~np.isfinite(found)], strict=True):
+                    zero = ", the distance of points that coincide" if at == 0 else ""
+                    raise _WrongError(
+                        f"the {name} of {self.restriction} in {d.dtype} is {one:g} at d = {at:.10g}{zero}"
+                    )
+
+    def kinks(self, points: Any) -> list[Kink]:
+        """The kinks between the smallest and the largest of the distances. _WrongError where the value itself jumps."""
+        step = self.digits.step
+        low, high = self._brackets(np.sort(points))
+        # wider than the differences reach; and eight times as wide: a smooth slope then changes eight times as much
+        low, left, high, right = self._ends(low, high, 8 * step)
+        _, before, _, after = self._ends(low, high, 64 * step)
+        scale = self.scale(rounded(high), left, right)
+        jumps = abs(self.value(high) - self.value(low)) > 100 * step * high * scale
+        bends = (abs(right - left) > 200 * step * scale) & (2 * abs(right - left) > abs(after - before))
+        found: dict[float, Kink] = {}
+        for i in np.flatnonzero(np.asarray(jumps | bends, dtype=bool)):
+            at = self._simplest(float(low[i]), float(high[i]))
+            if jumps[i]:
+                raise _WrongError(
+                    f"the value of {self.restriction} jumps at d = {at:.10g}, so it has no derivative there"
+                )
+            named = any(abs(at - kink) <= 1e-9 * at for kink in self.restriction.kinks)
+            found.setdefault(at, Kink(at, float(f"{float(left[i]):.6g}"), float(f"{float(right[i]):.6g}"), named))
+        return list(found.values())
+
+    def _ends(self, low: Any, high: Any, by: float) -> tuple[Any, Any, Any, Any]:
+        """Intervals that are wider by this part, and the slopes outside: low, left of low, high, right of high."""
+        low, high = low * (1 - exact(by)), high * (1 + exact(by))
+        return low, self.sides(low)[0], high, self.sides(high)[1]
+
+    def _brackets(self, points: Any) -> tuple[Any, Any]:
+        """(low, high) close together, of each interval: around the place where its slope changes most."""
+        low, high = exact(points[:-1]), exact(points[1:])
+        at_low, at_high = self.sides(low)[0], self.sides(high)[1]
+        while ((high - low) > low * exact(4 * self.digits.step)).any():
+            middle = (low + high) / 2
+            left, right = self.sides(middle)
+            lower = abs(left - at_low) + abs(right - left) >= abs(at_high - right)
+            lower = np.asarray(lower, dtype=bool)
+            low, at_low = np.where(lower, low, middle), np.where(lower, at_low, right)
+            high, at_high = np.where(lower, middle, high), np.where(lower, right, at_high)
+        return low, high
+
+    def _simplest(self, low: float, high: float) -> float:
+        """The kink or parameter that lies there, or else a float."""
+        known = [*self.restriction.kinks, *self.restriction.parameters.values()]
+        numbers = [float(v) for v in known if isinstance(v, float | int)]
+        return next((v for v in numbers if low <= v <= high), float(f"{(low + high) / 2:.6g}"))
+
+    def errors(self) -> list[Error]:
+        """The largest errors of value and derivative, in float32 and float64."""
+        pairs: Sequence[tuple[str, Function]] = (
+            ("value", self.restriction.value),
+            ("derivative", self.restriction.derivative),
+        )
+        return [self._error(name, function, dtype) for name, function in pairs for dtype in ("float32", "float64")]
+
+    def _error(self, name: str, function: Function, dtype: str) -> Error:
+        d = ERRORS.astype(dtype)
+        kinks = np.array(self.restriction.kinks, dtype)
+        d = d[~np.isin(d, kinks)]
+        computed, truth = np.asarray(function(np, d)), self._computed(function, exact(d))
+        if computed.dtype != d.dtype:
+            raise _WrongError(f"the {name} of {self.restriction} is {computed.dtype} for {dtype}; keep the dtype")
+        eps, least = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_normal) * 2.0**12
+        size = np.maximum(abs(truth), exact(least))  # what underflows has no relative error
+        relative = np.where(np.isfinite(computed), rounded(abs(exact(computed) - truth) / size), np.inf) / eps
+        worst = int(np.argmax(relative))
+        bound = next((k for k in BOUNDS if k >= 1.5 * relative[worst]), None)
+        return Error(name, dtype, float(relative[worst]), float(d[worst]), bound)

@@ -1,0 +1,54 @@
+"""What was found of somebody's own distance, as lines, rows and plain values for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from leakysm.ops.metrics import Metric, RestrictedSquaredEuclidean
+from leakysm.verify.formula import EXACT, Findings, Kink, check_restriction
+from leakysm.verify.own_metric import check_metric
+
+ERROR_HEADER = ("error of", "dtype", "largest, in eps", "at d", "proposed bound, in eps")
+
+
+def check_distance(metric: Metric, *, thorough: bool = True) -> Findings:
+    """What is found of a restriction, or of a whole metric. thorough: not the derivative alone."""
+    if isinstance(metric, RestrictedSquaredEuclidean):
+        return check_restriction(metric.restriction, thorough=thorough)
+    return check_metric(metric)
+
+
+def lines(findings: Findings) -> list[str]:
+    """What was found, a line each; the counterexample last."""
+    if findings.problem:
+        return [findings.formula, f"wrong: {findings.problem}"]
+    where = "distances" if findings.restriction else "coordinates"
+    told = [findings.formula, f"derivative  right at {findings.points} {where}, by differences in {findings.digits}"]
+    if not findings.restriction:
+        return told
+    if findings.digits != EXACT.name:
+        told.append("            (value or derivative uses more than functions of xp: errors are not measured)")
+    told += [f"kink        {_kink(kink)}" for kink in findings.kinks] or ["kinks       none"]
+    falls = findings.falls
+    rises = "rises everywhere" if falls is None else f"falls, at d = {falls:.10g} say: a class farther away may win"
+    return [*told, f"direction   {rises}"]
+
+
+def _kink(kink: Kink) -> str:
+    named = "named in kinks" if kink.named else "not named in kinks: add it there"
+    return f"at d = {kink.at:.10g}: slope {kink.left:g} on the left, {kink.right:g} on the right; {named}"
+
+
+def error_rows(findings: Findings) -> list[tuple[str, ...]]:
+    """Rows below ERROR_HEADER."""
+    return [
+        (e.what, e.dtype, f"{e.eps:.2f}", f"{e.at:.4g}", "none" if e.bound is None else str(e.bound))
+        for e in findings.errors
+    ]
+
+
+def as_json(findings: Findings) -> dict[str, Any]:
+    """Plain values by name."""
+    named = {"kinks": [kink._asdict() for kink in findings.kinks], "errors": [e._asdict() for e in findings.errors]}
+    return asdict(findings) | named

@@ -1,0 +1,216 @@
+"""A distance from somebody's own file: through every command, kept with the run, and never run unasked."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from leakysm.errors import UserError
+from leakysm.experiments.sweep.file import read_sweep
+from leakysm.experiments.sweep.points import points
+from leakysm.runs import RunFolder, resolve
+
+Leakysm = Callable[..., Result]
+Fails = Callable[..., str]
+
+SOFT = """import leakysm as lk
+class Soft(lk.Restriction):
+    scale: float = 1.0
+    def value(self, xp, d): return self.scale * xp.log1p(d / self.scale)
+    def derivative(self, xp, d): return 1 / (1 + d / self.scale)
+"""
+WRONG = SOFT.replace("return 1 /", "return 2 /")
+MINE = """import leakysm as lk
+class Mine(lk.Metric):
+    weight: float = 0.5
+    def __call__(self, x, c):
+        return self.weight * ((x[:, None] - c[None]) ** 2).sum(axis=-1)
+    def vjp(self, x, c, dy):
+        g = 2 * self.weight * dy[:, :, None] * (x[:, None] - c[None])
+        return g.sum(axis=1), -g.sum(axis=0)
+"""
+WRONG_MINE = MINE.replace("2 * self", "self")
+NAMED = "my_formula.py:Soft"
+
+
+@pytest.fixture(autouse=True)
+def formula(elsewhere: Path) -> Path:
+    """my_formula.py in the working directory."""
+    file = elsewhere / "my_formula.py"
+    file.write_text(SOFT)
+    return file
+
+
+@pytest.fixture(scope="session")
+def soft_run(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with it. To look at, not to touch."""
+    from leakysm_cli.main import app
+    from typer.testing import CliRunner
+
+    folder = tmp_path_factory.mktemp("soft")
+    (folder / "my_formula.py").write_text(SOFT)
+    words = ["train", *tiny, "--distance", f"{folder}/{NAMED}", "--set", "scale=4", "--out", str(folder / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEAKYSM_CACHE", str(folder / ".cache"))
+        result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "Soft scale=4.0 per=pair" in result.stdout
+    return folder / "run"
+
+
+@pytest.fixture
+def run(soft_run: Path, elsewhere: Path) -> Path:
+    """A copy of it: the folder `run` in the working directory."""
+    return shutil.copytree(soft_run, elsewhere / "run")
+
+
+def passes(leakysm: Leakysm, *words: object) -> str:
+    result = leakysm(*map(str, words))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_file_of_four_lines_goes_through_every_command(leakysm: Leakysm, tiny: list[str], pictures: Path) -> None:
+    told = passes(leakysm, "verify", "--distance", NAMED)
+    assert "derivative  right at" in told
+    assert "rises everywhere" in told
+    data, shape = tiny[:4], ["--way", "2", "--query", "1", "--device", "cpu"]
+    told = passes(
+        leakysm, "gradients", *data, *shape, "--distance", NAMED, "--steps", 1, "--seeds", 1, "--out", "early"
+    )
+    assert f"{NAMED},scale=1" in told
+    few = [*data, *shape, "--episodes", 1, "--test-way", 2, "--test-query", 1, "--test-episodes", 2]
+    passes(leakysm, "train", *few, "--distance", NAMED, "--set", "scale=2", "--out", "run")
+    support = pictures / "test"
+    told = passes(leakysm, "predict", "run", support / "test0" / "0.png", "--support", support, "--trust")
+    assert "test0" in told
+    table = passes(leakysm, "compare", *few, "--distance", NAMED, "--set", "scale=2", "--seeds", 1, "--out", "compared")
+    assert "squared-euclidean" in table
+    assert f"{NAMED},scale=2" in table
+    assert (Path("compared") / "my_formula.py-Soft-scale=2" / "seed-0" / "formula.py").read_text() == SOFT
+
+
+def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> None:
+    folder = RunFolder(run)
+    config = folder.require_config()
+    assert folder.formula.read_text() == SOFT
+    assert config.distance == NAMED
+    assert config.set == (("scale", 4.0),)
+    assert config.formula == config.own.digest
+    assert folder.checkpoint(folder.best, config).config == folder.config.read_text()
+    assert json.loads(folder.manifest.read_text())["files"]["formula.py"] == config.formula
+    assert json.loads(folder.summary.read_text())["distance"] == {"name": NAMED, "per": "pair", "scale": 4.0}
+    assert "conv4" in passes(leakysm, "export", run)  # which runs no code
+
+
+def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: Fails, pictures: Path) -> None:
+    (run / "summary.json").unlink()
+    picture = str(pictures / "test" / "test0" / "0.png")
+    for words in (
+        ["evaluate", str(run)],
+        ["predict", str(run), picture, "--support", str(pictures / "test")],
+        ["train", "--out", str(run), "--resume"],
+    ):
+        told = fails(*words)
+        assert told == f"{run}/formula.py is code that this run's distance needs; read it, then add --trust to run it"
+    assert "accuracy" in passes(leakysm, "evaluate", run, "--trust")
+    passes(leakysm, "train", "--out", run, "--resume", "--distance", NAMED)  # the same text, named by the user
+    assert (run / "summary.json").exists()
+
+
+def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, fails: Fails) -> None:
+    formula.write_text(SOFT + "# changed\n")
+    told = fails("train", "--out", str(run), "--resume", "--distance", NAMED)
+    assert f"the text of {NAMED} differs from formula.py in the run to resume" in told
+    (run / "formula.py").write_text(WRONG)
+    for words in (["evaluate"], ["predict", "--support", "."], ["export"], ["compare"]):
+        assert "formula.py was altered: its SHA-256 is" in fails(*words, str(run), *["0.png"] * (words[0] == "predict"))
+    (run / "formula.py").unlink()
+    assert "formula.py does not exist; put back the run's own file" in fails("evaluate", str(run))
+
+
+@pytest.mark.parametrize("text", [WRONG, WRONG_MINE], ids=["restriction", "metric"])
+def test_a_wrong_derivative_is_refused_with_its_counterexample(
+    leakysm: Leakysm, fails: Fails, tiny: list[str], formula: Path, text: str
+) -> None:
+    formula.write_text(text)
+    name = "my_formula.py:" + ("Soft" if "Soft" in text else "Mine")
+    result = leakysm("verify", "--distance", name)
+    assert result.exit_code == 1
+    example = {
+        "Soft": "at d = 1, where the value is 0.6931471806, it gives 1, but the slope of the value is 0.5",
+        "Mine": "dx[0, 0] is 0.5, but the slope of the distances is 1",
+    }[name.partition(":")[2]]
+    assert example in result.stdout
+    Path("grid.toml").write_text(
+        f'dataset = "folder"\ndata = "{tiny[3]}"\ndistance = "{name}"\n[grid]\nseed = [0, 1]\n'
+    )
+    for words in (
+        ["train", *tiny, "--distance", name, "--out", "run"],
+        ["gradients", *tiny[:4], "--distance", name, "--out", "run"],
+        ["compare", *tiny, "--distance", name, "--out", "run"],
+        ["sweep", "grid.toml", "--out", "run"],
+    ):
+        assert example in fails(*words, code=1)
+    assert not Path("run").exists()
+
+
+def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], formula: Path) -> None:
+    formula.write_text(MINE)
+    passes(leakysm, "train", *tiny, "--distance", "my_formula.py:Mine", "--set", "weight=0.25", "--out", "run")
+    assert RunFolder("run").require_config().set == (("weight", 0.25),)
+    assert "accuracy" in passes(leakysm, "evaluate", "run", "--trust")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["my_formula.py:Sotf"], "my_formula.py has no class 'Sotf'; did you mean 'Soft'?"),
+        (["my_formula.py"], "distance is 'my_formula.py': it names no class; write my_formula.py:CLASS"),
+        (["absent.py:Soft"], "absent.py does not exist; check the name"),
+        (["my_formula.py:lk"], "lk is no subclass of leakysm.Restriction or leakysm.Metric; make it one"),
+        (["broken.py:Soft"], "broken.py cannot be imported: ZeroDivisionError: division by zero; mend the file"),
+        (["lgo"], "distance is 'lgo': did you mean 'log'?"),
+        ([NAMED, "--set", "scael=2"], f"distance {NAMED} has no scael; did you mean 'scale'?"),
+        ([NAMED, "--set", "scale=wide"], "scale is 'wide': expected a number"),
+        ([NAMED, "--set", "scale=nan"], "scale is nan: expected a number"),
+        ([NAMED, "--set", "scale"], "--set is 'scale': expected NAME=VALUE, scale=2 say"),
+        ([NAMED, "--set", "scale=1", "--set", "scale=2"], "--set scale is given twice"),
+        ([NAMED, "--threshold", "1"], f"threshold is given, but the distance is {NAMED}; leave it out"),
+        (["root", "--threshold", "4"], "but the distance is root; write --set threshold=4"),
+        (["root", "--set", "threshold=-1"], "threshold is -1.0; 0 < threshold <= inf is expected"),
+        (["leaky", "--slope", "0.5", "--set", "slope=0.1"], "slope is given twice; leave one out"),
+        (["cosine", "--set", "scale=1"], "distance cosine has no scale; it has no parameter: leave scale out"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(fails: Fails, words: list[str], told: str) -> None:
+    Path("broken.py").write_text("1 / 0")
+    assert told in fails("train", "--distance", *words)
+    assert not Path("runs").exists()
+
+
+def test_a_sweep_varies_the_parameters_of_a_formula() -> None:
+    file = Path("grid.toml")
+    file.write_text(f'distance = "{NAMED}"\nepisodes = 1\n[grid.set]\nscale = [1, 4]\n[[control]]\ndistance = "log"\n')
+    found = points(read_sweep(file), {"device": "cpu", "backend": "numpy", "threads": 1})
+    assert [point.setting for point in found] == [f"{NAMED},scale=1", f"{NAMED},scale=4", "log,scale=1"]
+    assert found[1].folder.startswith("my_formula.py-Soft-scale=4-seed=0-")
+    there = pickle.loads(pickle.dumps(found[1].config))  # as a worker process gets it
+    assert there == found[1].config
+    assert there.metric == found[1].config.metric
+
+
+def test_a_file_of_settings_may_name_it(formula: Path) -> None:
+    config, _ = resolve({"distance": NAMED, "set": {"scale": 2}, "per": "coordinate", "way": 3, "device": "cpu"})
+    assert str(config.metric) == "Soft scale=2.0 per=coordinate"
+    again, _ = resolve({**config.settings()})
+    assert again == config
+    formula.write_text(WRONG)
+    with pytest.raises(UserError, match=r"my_formula\.py has the SHA-256 .* but the formula to use has"):
+        resolve({**config.settings()})

@@ -1,0 +1,164 @@
+"""What is found of somebody's own distance: kinks, direction, errors, and counterexamples to derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import leakysm as lk
+from leakysm.verify.formula import check_restriction
+from leakysm.verify.formula_report import as_json, check_distance, lines
+from leakysm.verify.strategies import restrictions
+
+
+class Bent(lk.Restriction):
+    """Slope 1, beyond the threshold `slope`; `right` gives the right derivative at the kink."""
+
+    threshold: float = 3.7
+    slope: float = 0.25
+    right: bool = False
+    jump: float = 0.0
+
+    def value(self, xp, d):
+        return xp.where(d <= self.threshold, d, self.threshold + self.jump + self.slope * (d - self.threshold))
+
+    def derivative(self, xp, d):
+        within = d < self.threshold if self.right else d <= self.threshold
+        return xp.where(within, xp.ones_like(d), self.slope * xp.ones_like(d))
+
+
+class Bump(lk.Restriction):
+    def value(self, xp, d):
+        return d * xp.exp(-d / 8)
+
+    def derivative(self, xp, d):
+        return (1 - d / 8) * xp.exp(-d / 8)
+
+
+class UsesNumPy(lk.Restriction):
+    factor: float = 1.0
+
+    def value(self, xp, d):
+        return np.log1p(d)
+
+    def derivative(self, xp, d):
+        return self.factor / (1 + d)
+
+
+class Rough(lk.Restriction):
+    def value(self, xp, d):
+        return xp.sqrt(1 + d) - 1  # loses digits where d is small
+
+    def derivative(self, xp, d):
+        return 0.5 / xp.sqrt(1 + d)
+
+
+class Root(lk.Restriction):
+    def value(self, xp, d):
+        return xp.sqrt(d)
+
+    def derivative(self, xp, d):
+        return 0.5 / xp.sqrt(d)
+
+
+@settings(max_examples=10)
+@given(restrictions())
+def test_the_built_in_restrictions_are_right(restriction):
+    found = check_restriction(restriction, thorough=False)
+    assert found.problem is None
+    assert found.falls is None
+    assert found.digits == "50 digits"
+
+
+def test_kinks_are_found_and_named():
+    (kink,) = check_restriction(Bent()).kinks
+    assert kink == (3.7, 1.0, 0.25, False)
+    (kink,) = check_restriction(lk.Leak(2.0, 0.5)).kinks
+    assert kink == (2.0, 1.0, 0.5, True)
+    assert check_restriction(lk.Root(2.0)).kinks == []
+
+
+def test_a_formula_that_falls_is_told():
+    found = check_restriction(Bump())
+    assert found.problem is None
+    assert found.kinks == []
+    assert 8 < found.falls <= 11
+    assert "a class farther away may win" in "\n".join(lines(found))
+
+
+def test_errors_are_measured_and_a_bound_is_proposed():
+    by_name = {(error.what, error.dtype): error for error in check_restriction(lk.Log(0.3)).errors}
+    for error in by_name.values():
+        assert 0 < error.eps < error.bound <= 4
+    value, derivative, *_ = (error for error in check_restriction(Rough()).errors if error.dtype == "float32")
+    assert value.eps > 1e5
+    assert value.bound is None
+    assert derivative.bound <= 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "problem"),
+    [
+        (Bent(right=True), "at d = 3.7, where the value is 3.7, it gives 0.25, but the slope of the value is 1 from"),
+        (Bent(jump=1.0), "the value of Bent threshold=3.7 slope=0.25 right=False jump=1.0 jumps at d = 3.7"),
+        (UsesNumPy(2.0), "it gives 1, but the slope of the value is 0.5"),
+        (Root(), "the derivative of Root in float64 is inf at d = 0, the distance of points that coincide"),
+    ],
+    ids=["right derivative", "jump", "NumPy alone", "infinite at 0"],
+)
+def test_what_is_wrong_has_a_counterexample(metric, problem):
+    found = check_distance(lk.RestrictedSquaredEuclidean(metric))
+    assert problem in found.problem
+    assert problem in lines(found)[-1]
+
+
+def test_a_formula_that_uses_numpy_is_checked_in_float64():
+    found = check_restriction(UsesNumPy())
+    assert (found.problem, found.digits, found.kinks, found.errors) == (None, "float64", [], [])
+
+
+class Squared(lk.Metric):
+    change: str = ""
+
+    def __call__(self, x, c):
+        y = ((x[:, None, :] - c[None, :, :]) ** 2).sum(axis=-1)
+        return y.astype("float64") if self.change == "dtype" else y
+
+    def vjp(self, x, c, dy):
+        g = 2 * dy[:, :, None] * (x[:, None, :] - c[None, :, :])
+        if self.change == "in place":
+            dy += 1
+        return g.sum(axis=1), (g if self.change == "sign" else -g).sum(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("sign", "dc[0, 0] is 2, but the slope of the distances is -2"),
+        ("dtype", "float64 of shape (1, 1) for x (1, 1) and c (1, 1) in float32; float32 (1, 1) is expected"),
+        ("in place", "changes its arguments"),
+    ],
+)
+def test_a_whole_metric_is_checked(change, problem):
+    assert problem in check_distance(Squared(change)).problem
+
+
+@pytest.mark.parametrize("metric", [Squared(), lk.Euclidean(), lk.Cosine(), lk.LeakySquaredEuclidean(1, 0.5)], ids=str)
+def test_a_right_metric_passes(metric):
+    found = check_distance(metric)
+    assert found.problem is None
+    assert found.points > 40
+    assert as_json(found)["formula"] == str(metric)
+
+
+@given(st.sampled_from(["exp", "log1p", "sqrt", "tanh", "abs"]), st.floats(0.01, 4))
+@settings(max_examples=10)
+def test_the_50_digit_functions_are_numpys(name, value):
+    from leakysm.verify.exact_namespace import ExactNamespace
+    from leakysm.verify.precise import arithmetic, exact, rounded
+
+    with arithmetic():
+        found = rounded(getattr(ExactNamespace(), name)(exact([value])))
+    np.testing.assert_allclose(found, getattr(np, name)([value]), rtol=1e-14)
