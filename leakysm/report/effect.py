@@ -8,6 +8,7 @@ from leakysm.choices import LEAKY_SLOPE, LEAKY_THRESHOLD
 from leakysm.report.html import Html, join, tag
 from leakysm.report.page import Page
 from leakysm.runs import TrainConfig
+from leakysm.runs.settings import metric_parameters
 from leakysm.training.sparsity import VANISHED
 
 FORMULAS = {  # by the names of effect.js
@@ -45,13 +46,16 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
 
 def own_formula(config: TrainConfig) -> dict[str, Any]:
     """The run's formula, with which the sliders start; note: why it is another."""
-    t, s = config.threshold, config.slope
-    leaky = {"threshold": LEAKY_THRESHOLD if t is None else min(t, LARGEST_THRESHOLD), "slope": s or LEAKY_SLOPE}
+    given = metric_parameters(config.settings())
+    threshold = given.get("threshold", given.get("scale", LEAKY_THRESHOLD))
+    start = {"threshold": min(threshold, LARGEST_THRESHOLD), "slope": given.get("slope", LEAKY_SLOPE)}
     if config.distance in FORMULAS and config.per != "coordinate":
-        return {"formula": config.distance, "note": "", **leaky}
+        return {"formula": config.distance, "note": "", **start}
     why = f"{config.distance} per coordinate" if config.per == "coordinate" else config.distance
-    note = f"The run's own distance, {why}, is no function of d. The sliders start with squared Euclidean distance."
-    return {"formula": "squared-euclidean", "note": note, **leaky}
+    note = (
+        f"The run's own distance, {why}, is not among these formulas. The page starts with squared Euclidean distance."
+    )
+    return {"formula": "squared-euclidean", "note": note, **start}
 
 
 def _controls(nets: list[str]) -> Html:
