@@ -11,7 +11,7 @@ from leakysm_cli import options as o
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-BENCHMARKS = ("train-step", "evaluation", "distances", "loading", "startup")
+BENCHMARKS = ("train-step", "evaluation", "distances", "classes", "loading", "startup")
 PEERS = ("torch", "scipy", "sklearn")
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -92,7 +92,7 @@ def _on_cpu(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
-    from leakysm_benchmarks import distance, evaluation, loading, startup, train_step
+    from leakysm_benchmarks import classes, distance, evaluation, loading, startup, train_step
 
     peers = _peers(vs)
     shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
@@ -100,6 +100,7 @@ def _on_cpu(
         "train-step": lambda: train_step.compare(threads=threads, vs=peers, **shared),
         "evaluation": lambda: evaluation.compare(threads=threads, vs=peers, **shared),
         "distances": lambda: distance.compare(threads=threads, vs=peers, **shared),
+        "classes": lambda: classes.compare(threads=threads, vs=peers, **shared),
         "loading": lambda: loading.compare(**shared),
         "startup": lambda: startup.compare(vs=peers, **shared),
     }

@@ -6,6 +6,7 @@ from leakysm.ops.conv2d import conv2d, conv2d_vjp
 from leakysm.ops.conv_block import conv_block, conv_block_inference, conv_block_inference_vjp, conv_block_vjp
 from leakysm.ops.cosine_distance import cosine_distance, cosine_distance_vjp
 from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp
+from leakysm.ops.distance_cross_entropy import distance_cross_entropy, distance_cross_entropy_vjp
 from leakysm.ops.euclidean import euclidean, euclidean_vjp
 from leakysm.ops.leaky_squared_euclidean import leaky_squared_euclidean, leaky_squared_euclidean_vjp
 from leakysm.ops.log_softmax import log_softmax, log_softmax_vjp
@@ -51,6 +52,8 @@ __all__ = [
     "cosine_distance_vjp",
     "cross_entropy",
     "cross_entropy_vjp",
+    "distance_cross_entropy",
+    "distance_cross_entropy_vjp",
     "euclidean",
     "euclidean_vjp",
     "leaky_squared_euclidean",

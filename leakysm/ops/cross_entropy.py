@@ -45,10 +45,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 @quiet
 def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
     """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M)."""
-    floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
-    if not floats and (isinstance(dy, bool) or not isinstance(dy, numbers.Real)):
-        raise ArrayError(f"dy is {dy!r}; a number or 0-d array is expected: leave it out for 1")
-    xp, (logits, *_), finish = working(logits=logits, **floats)
+    xp, (logits, *_), finish = working(logits=logits, **require_cotangent(dy))
     require_shape("logits", logits, ("N", "M"))
     N, M = logits.shape
     labels = integer_labels(xp, labels, logits, N, M)
@@ -60,6 +57,15 @@ def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
     at_label = one_hot(xp, labels, M)
     rest = tree_sum(xp, xp.where(at_label, xp.zeros_like(logits), parts.exponentials), axis=-1)[:, None]
     return finish(xp.where(at_label, -rest, parts.exponentials) / (1 + parts.others) * (dy / N))
+
+
+def require_cotangent(dy: Any) -> dict[str, Array]:
+    """The cotangent of a loss by its name, if it is an array: {} if it is a number; ArrayError if it is neither."""
+    if array_api_compat.is_array_api_obj(dy):
+        return {"dy": dy}
+    if isinstance(dy, bool) or not isinstance(dy, numbers.Real):
+        raise ArrayError(f"dy is {dy!r}; a number or 0-d array is expected: leave it out for 1")
+    return {}
 
 
 register(

@@ -135,6 +135,12 @@ Distance = type[Metric] | type[Restriction]
 DISTANCES: dict[str, Distance] = {**METRICS, **{name: kind for name, kind in RESTRICTIONS.items() if kind is not Leak}}
 
 
+def require_metric(distance: Any) -> None:
+    """UserError unless `distance` is a metric."""
+    if not isinstance(distance, Metric):
+        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
+
+
 def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
     """The class of a distance: of DISTANCES, or of FILE.py:CLASS, whose text is `file`, or is read now.
 

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat
-
 from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, integer_labels, known, label_span, quiet, require_shape, working
-from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp
-from leakysm.ops.metrics import Metric
+from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp, require_cotangent
+from leakysm.ops.metrics import Metric, require_metric
 from leakysm.ops.prototypes import prototypes, prototypes_vjp
 from leakysm.ops.registry import OPERATIONS, Argument, Operation, register
-
-
-def _require_metric(distance: Any) -> None:
-    if not isinstance(distance, Metric):
-        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
 
 
 def _classes(xp: Any, support: Array, given: Any) -> int:
@@ -49,7 +42,7 @@ def prototypical_loss(
     with one class too. UserError (a ValueError) for a class without a shot, for a query label without a class, and for
     support labels whose values a compiler (jax.jit) does not know: they say how many classes there are.
     """
-    _require_metric(distance)
+    require_metric(distance)
     xp, (support, query), finish = working(support=support, query=query)
     n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)
@@ -61,9 +54,8 @@ def prototypical_loss_vjp(
     support: Array, support_labels: Array, query: Array, query_labels: Array, dy: Any = 1.0, *, distance: Metric
 ) -> tuple[Array, Array]:
     """Gradients of `prototypical_loss`. dy scalar -> dsupport (S, D), dquery (Q, D)."""
-    _require_metric(distance)
-    floats = {"dy": dy} if array_api_compat.is_array_api_obj(dy) else {}
-    xp, (support, query, *given), finish = working(support=support, query=query, **floats)
+    require_metric(distance)
+    xp, (support, query, *given), finish = working(support=support, query=query, **require_cotangent(dy))
     n_classes = _classes(xp, support, support_labels)
     centres = prototypes(support, support_labels, n_classes)
     dlogits = cross_entropy_vjp(-distance(query, centres), query_labels, *(given or [dy]))

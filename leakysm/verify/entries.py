@@ -104,13 +104,28 @@ def _episode() -> _Oracle:
     steps = _LastCall(episode.Episode)
 
     def value(*arguments: Any, distance: Any) -> tuple[Exact, ...]:
-        return episode.prototypical_loss(steps(*arguments, distance=distance))
+        return episode.queries_loss(steps(*arguments, distance=distance))
 
     def vjp(s: Any, sl: Any, q: Any, ql: Any, dy: Any = 1.0, *, distance: Any) -> tuple[Exact, ...]:
         return episode.prototypical_loss_vjp(steps(s, sl, q, ql, distance=distance), dy)
 
     def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[OpenGradient | None, ...]:
         return episode.open_gradients(steps(*arguments[:-1], distance=distance), arguments[-1], doubt)
+
+    return value, vjp, open_gradients
+
+
+def _queries() -> _Oracle:
+    steps = _LastCall(episode.Queries)
+
+    def value(*arguments: Any, distance: Any) -> tuple[Exact, ...]:
+        return episode.queries_loss(steps(*arguments, distance=distance))
+
+    def vjp(x: Any, c: Any, labels: Any, dy: Any = 1.0, *, distance: Any) -> tuple[Exact, ...]:
+        return episode.distance_cross_entropy_vjp(steps(x, c, labels, distance=distance), dy)
+
+    def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[OpenGradient | None, ...]:
+        return episode.open_gradients_of_pairs(steps(*arguments[:-1], distance=distance), arguments[-1], doubt)
 
     return value, vjp, open_gradients
 
@@ -175,6 +190,16 @@ def _episode_sizes(s: Any, sl: Any, q: Any, ql: Any, *, distance: Any) -> dict[s
     }
 
 
+def _queries_sizes(x: Any, c: Any, labels: Any, *, distance: Any) -> dict[str, float | str]:
+    bounds, per = BOUNDS[distance.operation], distance.parameters.get("per", "pair")
+    return _pair_sizes(x, c, per=per) | {
+        "Q": x.shape[0],
+        "R": bounds["y"].roundings,
+        "RX": bounds["dx"].roundings,
+        "RC": bounds["dc"].roundings,
+    }
+
+
 def _convolution_sizes(x: Any, w: Any, *_: Any, **__: Any) -> dict[str, int]:
     n, h, width, c = x.shape
     return {"N": n, "H": h, "W": width, "C": c, "F": w.shape[-1], "n": n * h * width}
@@ -215,6 +240,15 @@ _enter(
     _vjp,
     episode_cases.prototypical_loss_cases,
     _episode_sizes,
+    open_gradients=_open,
+)
+_value, _vjp, _open = _queries()
+_enter(
+    "distance_cross_entropy",
+    _value,
+    _vjp,
+    episode_cases.distance_cross_entropy_cases,
+    _queries_sizes,
     open_gradients=_open,
 )
 _enter("conv2d", *_module(convolution, "conv2d"), image_cases.conv2d_cases, _convolution_sizes)

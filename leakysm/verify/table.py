@@ -244,6 +244,24 @@ _PROTOTYPICAL_LOSS = {
         "dL/dd, as cross_entropy's gradient, or the distance or prototype behind it; the metric's dx",
     ),
 }
+# R, RX, RC: as above. Runs of classes are summed one by one, then all runs: one addition more than sum(M).
+_DISTANCE_CROSS_ENTROPY = {
+    "y": Bound(
+        "max(4 * R, sum(M) + sum(N) + 9.1) + other(4)",
+        "cross_entropy's, plus |onehot - p| times a quarter of the distances' scale",
+        "R for the metric's y; the metric, or cross_entropy",
+    ),
+    "dx": Bound(
+        "max(4 * R, 2 * sum(M) + log2(M) + 16.2) + RX + 1 + other(4)",
+        "the metric's, with the scale of dL/dd for |dy|",
+        "dL/dd, as cross_entropy's gradient, or the distance behind it; the metric's dx",
+    ),
+    "dc": Bound(
+        "max(4 * R, 2 * sum(M) + log2(M) + 16.2) + RC + other(4)",
+        "the metric's, with the scale of dL/dd for |dy|",
+        "dL/dd, as cross_entropy's gradient, or the distance behind it; the metric's dc",
+    ),
+}
 
 BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "squared_euclidean": _SQUARED,
@@ -255,6 +273,7 @@ BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "log_softmax": _LOG_SOFTMAX,
     "cross_entropy": _CROSS_ENTROPY,
     "prototypical_loss": _PROTOTYPICAL_LOSS,
+    "distance_cross_entropy": _DISTANCE_CROSS_ENTROPY,
     "conv2d": _CONV2D,
     "batch_norm": _BATCH_NORM,
     "batch_norm_inference": _BATCH_NORM_INFERENCE,
@@ -269,6 +288,7 @@ BOUNDS: Mapping[str, Mapping[str, Bound]] = {
 CHOICES: Mapping[str, Bound] = {
     "leaky_squared_euclidean": Bound("sum(T) + 3 + other(3)", "d, or (x_k - c_k)^2 for a coordinate"),
     "restricted_squared_euclidean": Bound("sum(T) + 3 + other(3)", "d, or (x_k - c_k)^2 for a coordinate"),
+    "distance_cross_entropy": Bound("sum(T) + 3 + other(3)", "d, or (x_k - c_k)^2 for a coordinate"),
     "prototypical_loss": Bound("max(sum(T) + 3, sum(K) + 1) + other(3)", "d, plus what the prototypes' rounding moves"),
     "conv_block": _CONV_BLOCK["y"],
     "conv_block_inference": _CONV_BLOCK_INFERENCE["y"],

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import distance, evaluation, loading, train_step
+from leakysm_benchmarks import classes, distance, evaluation, loading, train_step
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_cli.main import app
 from typer.testing import CliRunner
@@ -149,3 +149,13 @@ def test_bad_use_is_told_in_a_line(arguments, told):
     assert result.exit_code == 2
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_pytorch_in_chunks_has_the_same_loss_and_gradients(monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    monkeypatch.setattr(classes, "CHUNK", 7)
+    given = classes.arrays(30, queries=5)
+    mine = classes.ours(NumpyEngine(1), given, gradients=True)()
+    theirs = classes.torch_in_chunks(given, gradients=True, threads=1)()
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)

@@ -10,6 +10,7 @@ from leakysm import (  # noqa: F401
     conv_block_inference,
     cosine_distance,
     cross_entropy,
+    distance_cross_entropy,
     euclidean,
     leaky_squared_euclidean,
     log_softmax,

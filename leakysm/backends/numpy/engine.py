@@ -10,36 +10,45 @@ from leakysm.backends.numpy import prototypes
 from leakysm.backends.numpy.block import chunks
 from leakysm.backends.numpy.block.inference import ConvBlockInference
 from leakysm.backends.numpy.block.training import ConvBlock
+from leakysm.backends.numpy.distance_cross_entropy import DistanceCrossEntropy, LossTiling
 from leakysm.backends.numpy.distances import tiling
 from leakysm.backends.numpy.distances.operations import distance_pairs
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
 from leakysm.backends.protocol import Array, Engine, Pair
 
-BLOCKS, DISTANCES = chunks.Tiling(), tiling.Tiling()
+BLOCKS, DISTANCES, LOSSES = chunks.Tiling(), tiling.Tiling(), LossTiling()
 
 
 class NumpyEngine(Engine):
     """The operations on this machine's processor.
 
-    threads: None for every core at hand; results do not depend on it. blocks, distances: how these are cut into tiles.
-    It decides speed, memory and the last bits; the defaults are the fastest that were found.
+    threads: None for every core at hand; results do not depend on it. blocks, distances, losses: how these are cut into
+    tiles. It decides speed, memory and the last bits; the defaults are the fastest that were found.
     """
 
     name = "numpy"
     xp = np
 
     def __init__(
-        self, threads: int | None = None, *, blocks: chunks.Tiling = BLOCKS, distances: tiling.Tiling = DISTANCES
+        self,
+        threads: int | None = None,
+        *,
+        blocks: chunks.Tiling = BLOCKS,
+        distances: tiling.Tiling = DISTANCES,
+        losses: LossTiling = LOSSES,
     ) -> None:
         workers, memory = Workers(threads), Memory()
         self.threads = workers.threads
+        pairs = distance_pairs(workers, distances)
+        loss = DistanceCrossEntropy(pairs, workers, losses)
         training, inference = ConvBlock(workers, memory, blocks), ConvBlockInference(workers, memory, blocks)
         self.pairs = {
             "conv_block": Pair(training.forward, training.backward),
             "conv_block_inference": Pair(inference.forward, inference.backward),
             "prototypes": Pair(prototypes.forward, prototypes.backward),
-            **distance_pairs(workers, distances),
+            "distance_cross_entropy": Pair(loss.forward, loss.backward),
+            **pairs,
         }
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:

@@ -44,6 +44,43 @@ def prototypes_cases() -> list[Case]:
     ]  # fmt: skip
 
 
+def distance_cross_entropy_cases() -> list[Case]:
+    return [case for name, metric in METRICS.items() for case in _queries(name, metric)]
+
+
+def _queries(prefix: str, metric: Metric) -> list[Case]:
+    def case(
+        name: str, x: Any, c: Any, labels: Any, flags: tuple[str, ...], note: str, dy: float = 1.0, **of: Any
+    ) -> Case:
+        arguments = (x, c, np.asarray(labels, dtype=np.int64))
+        return Case(
+            "distance_cross_entropy",
+            f"{prefix}-{name}",
+            arguments,
+            np.asarray(dy),
+            {"distance": metric},
+            flags,
+            note,
+            **of,
+        )
+
+    x, c = noise("x" + prefix, 5, 6), noise("c" + prefix, 4, 6)
+    exploded = 64 if metric.operation in ("squared_euclidean", "euclidean") else 8
+    return [
+        case("plain", x, c, cyclic(5, 4), ("plain",), "5 queries, 4 prototypes"),
+        case("cotangent", x, c, [1, 0, 0, 3, 1], ("plain",), "labels in any order, dy = -1.5", -1.5),
+        case("double", noise("xd", 3, 4, bits=53), noise("cd", 3, 4, bits=53), [2, 1, 0], ("plain",), "numbers of float64"),
+        case("half", noise("xh", 3, 4, bits=11), noise("ch", 3, 4, bits=11), [2, 1, 0], ("plain",), "numbers of float16"),
+        case("query-on-prototype", np.stack([c[0], c[2], x[0]]), c, [0, 1, 2], ("coincident",), "two queries lie on prototypes, one of them the wrong one"),
+        case("equal-prototypes", x, np.stack([c[0], c[1], c[0], c[0]]), cyclic(5, 4), ("ties",), "three equal prototypes, the label any of them"),
+        case("exploded", x * exploded, c * exploded, cyclic(5, 4), ("saturated",), "far apart: a saturated softmax"),
+        case("right", c * exploded + x[:4] / 64, c * exploded, cyclic(4, 4), ("saturated",), "each query beside its own prototype: a tiny loss"),
+        case("far", single(1000 + x), single(1000 + c), cyclic(5, 4), ("far",), "1000 from the origin"),
+        case("one-class", x, c[:1], [0] * 5, ("one",), "one class: loss and gradient 0"),
+        case("no-row", np.zeros((0, 3)), noise("cn", 2, 3), [], ("empty",), "N = 0: the empty mean is 0", own=True),
+    ]  # fmt: skip
+
+
 def prototypical_loss_cases() -> list[Case]:
     return [case for name, metric in METRICS.items() for case in _episodes(name, metric)]
 

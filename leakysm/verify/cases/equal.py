@@ -12,7 +12,7 @@ from leakysm.verify.case import DTYPES, Case
 
 def plain_case(cases: Sequence[Case]) -> Case:
     """The first plain case of an operation."""
-    return next(case for case in cases if case.name in ("plain", "squared-one-shot", "threshold-zero"))
+    return next(case for case in cases if case.name in ("plain", "squared-one-shot", "squared-plain", "threshold-zero"))
 
 
 def of(cases: Sequence[Case]) -> Iterator[Case]:

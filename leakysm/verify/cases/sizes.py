@@ -24,6 +24,7 @@ from leakysm.verify.cases.size_tables import (
     EPISODES,
     IMAGES,
     PAIRS,
+    QUERIES,
     ROWS,
     SUPPORTS,
     VECTORS,
@@ -107,6 +108,18 @@ def _labels(n: int, classes: int) -> Any:
     return labels[np.argsort(noise(f"size order {n} {classes}", n), kind="stable")]
 
 
+def _queries(operation: str) -> Iterator[Case]:
+    for number, ((n, m, d), bits, double) in enumerate(_widths(QUERIES)):
+        name, metric = list(METRICS.items())[number % len(METRICS)]
+        x, c = noise(f"size dx {n} {m} {d}", n, d, bits=bits), noise(f"size dc {n} {m} {d}", m, d, bits=bits)
+        labels = np.floor((noise(f"size dl {n} {m}", n) + 1) / 2 * m).astype(np.int64)
+        yield _case(
+            operation, (n, m, d), (x, c, labels), np.asarray(1.0), f"{n} queries, {m} prototypes, width {d}",
+            suffix=f"-{name}{double}", parameters={"distance": metric},
+            one_way=("float64",) if d > 16 and bits == 24 else (),
+        )  # fmt: skip
+
+
 def _episodes(operation: str) -> Iterator[Case]:
     for number, ((s, m, q, d), bits, double) in enumerate(_widths(EPISODES)):
         names = f"size e {s} {m} {q} {d}", f"size q {s} {m} {q} {d}"
@@ -181,6 +194,7 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "prototypes": _supports,
     "log_softmax": _rows,
     "cross_entropy": _rows,
+    "distance_cross_entropy": _queries,
     "prototypical_loss": _episodes,
     "conv2d": _convolutions,
     "relu": _vectors,

@@ -11,7 +11,7 @@ from leakysm.verify.bounds import Exact
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.distances import METRICS, along, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
-from leakysm.verify.precise import ZERO, Array, exact, largest, number, rounded, total, where, zeros
+from leakysm.verify.precise import ZERO, Array, elementwise, exact, largest, number, rounded, total, where, zeros
 
 
 def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
@@ -45,32 +45,44 @@ def _shares(labels: Any, n_classes: int) -> Array:
 SHARE = 0.25  # of the scale of what comes before the softmax, whose roundings count 1 / SHARE times in the bounds
 
 
-class Episode:
-    """The steps of the loss: prototypes, distances, softmax; each step's rounding is the next step's `spread`.
+class Queries:
+    """The steps of `distance_cross_entropy`: distances, softmax; each step's rounding is the next step's `spread`.
 
-    distance: any object with `operation` (a METRICS name) and `parameters`. Prototypes and distances are rounded a few
-    times only, the softmax more often: so their scales enter with a SHARE, and the bounds count their roundings
-    1 / SHARE times.
+    distance: any object with `operation` (a METRICS name) and `parameters`. The prototypes c (M, D) may be known to
+    eps * `spread` and to `drop` smallest normal numbers only. Prototypes and distances are rounded a few times only,
+    the softmax more often: so their scales enter with a SHARE, and the bounds count their roundings 1 / SHARE times.
     """
 
-    def __init__(self, support: Any, support_labels: Any, query: Any, query_labels: Any, *, distance: Any):
-        self.labels, self.query_labels = np.asarray(support_labels), np.asarray(query_labels)
-        self.n_classes = int(self.labels.max()) + 1
-        c, scales, counts = _class_means(exact(support), self.labels, self.n_classes)
-        several = np.asarray(counts)[:, None] > 1
-        self.spread = number(SHARE) * where(several, scales, ZERO)  # the mean of one is exact
-        self.drop = where(several, exact(float(max(counts)) + 1.0), ZERO) + 0 * c  # what it may lose by underflow
+    def __init__(
+        self, query: Any, c: Any, labels: Any, *, distance: Any, spread: Array | None = None, drop: Array | None = None
+    ):
+        self.query_labels = np.asarray(labels)
+        self.spread = elementwise(lambda _: ZERO, exact(c)) if spread is None else spread
+        self.drop = elementwise(lambda _: ZERO, exact(c)) if drop is None else drop
         self.metric = METRICS[distance.operation](query, c, **distance.parameters)
         self.distance_scale = number(SHARE) * self.metric.scale + self.metric.value_condition(self.spread)
         self.distance_under = self.metric.under + self.metric.value_condition(self.drop)
         self.rows = Softmax(-self.metric.value, self.distance_scale, _floats(self.distance_under))
 
 
+class Episode(Queries):
+    """The steps of the prototypical loss: prototypes, distances, softmax."""
+
+    def __init__(self, support: Any, support_labels: Any, query: Any, query_labels: Any, *, distance: Any):
+        self.labels = np.asarray(support_labels)
+        self.n_classes = int(self.labels.max()) + 1
+        c, scales, counts = _class_means(exact(support), self.labels, self.n_classes)
+        several = np.asarray(counts)[:, None] > 1
+        spread = number(SHARE) * where(several, scales, ZERO)  # the mean of one is exact
+        drop = where(several, exact(float(max(counts)) + 1.0), ZERO) + 0 * c  # what it may lose by underflow
+        super().__init__(query, c, query_labels, distance=distance, spread=spread, drop=drop)
+
+
 def _floats(values: Array) -> Any:
     return np.asarray(values, dtype=np.float64)
 
 
-def prototypical_loss(episode: Episode) -> tuple[Exact, ...]:
+def queries_loss(episode: Queries) -> tuple[Exact, ...]:
     """Cross-entropy of -distances. Nothing is promised where all distances of a query overflow."""
     (loss,) = mean_loss(episode.rows, episode.query_labels)
     reach = largest(episode.metric.reach, (0, 1))
@@ -80,7 +92,7 @@ def prototypical_loss(episode: Episode) -> tuple[Exact, ...]:
 class _Gradient:
     """dL/dd (Q, M, 1) with its scale and underflow, and the metric's Jacobian."""
 
-    def __init__(self, episode: Episode, dy: Any):
+    def __init__(self, episode: Queries, dy: Any):
         logits = loss_gradient(episode.rows, episode.query_labels, dy)
         self.jacobian, spread, drop = episode.metric.jacobian(), episode.spread, episode.drop
         self.value, self.scale = exact(-logits.value)[..., None], exact(logits.scale)[..., None]
@@ -106,6 +118,25 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
     dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * share, dc_under[labels] * share + 1.0, everything)
     return dsupport, Exact.of(dquery, dquery_scale, dquery_under, rows)
+
+
+def distance_cross_entropy_vjp(queries: Queries, dy: Any = 1.0) -> tuple[Exact, ...]:
+    """dx and dc. dL/dd = -dL/dlogits; then the metric's vjp."""
+    gradient, reach = _Gradient(queries, dy), queries.metric.reach
+    dx, dc = gradient.both()
+    rows = np.broadcast_to(largest(reach, 1)[:, None], dx[0].shape)
+    return Exact.of(*dx, rows), Exact.of(*dc, largest(reach, (0, 1)))
+
+
+def open_gradients_of_pairs(queries: Queries, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
+    """The values that the metric's open choices allow dx and dc; None for one that they do not change."""
+    change = queries.metric.open_jacobian(doubt, queries.spread / number(SHARE))
+    if change is None:
+        return None, None
+    gradient = _Gradient(queries, dy)
+    changes = gradient.value * change
+    (dx, dx_scale, _), (dc, dc_scale, _) = gradient.both()
+    return spanned(dx, dx_scale, both(np.moveaxis(changes, 1, 0))), spanned(dc, dc_scale, both(-changes))
 
 
 def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:

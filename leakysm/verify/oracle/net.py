@@ -14,7 +14,7 @@ import numpy as np
 
 from leakysm.verify.oracle.block import TrainingBlock
 from leakysm.verify.oracle.convolution import pool_windows
-from leakysm.verify.oracle.episode import Episode, prototypical_loss, prototypical_loss_vjp
+from leakysm.verify.oracle.episode import Episode, prototypical_loss_vjp, queries_loss
 from leakysm.verify.precise import Array, precisely, rounded
 
 BLOCKS = 4
@@ -48,7 +48,7 @@ def training_pass(
     z = x.reshape(len(x), -1)
     shots = len(support_labels)
     episode = Episode(z[:shots], support_labels, z[shots:], query_labels, distance=distance)
-    (loss,) = prototypical_loss(episode)
+    (loss,) = queries_loss(episode)
     dsupport, dquery = prototypical_loss_vjp(episode)
     dx = np.concatenate([dsupport.value, dquery.value]).reshape(x.shape)
     gradients: dict[str, Array] = {}

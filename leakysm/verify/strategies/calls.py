@@ -104,6 +104,15 @@ def _prototypical_loss_case(draw: Draw) -> Case:
 
 
 @st.composite
+def _distance_cross_entropy_case(draw: Draw) -> Case:
+    c, _, x, _ = draw(episodes(draw(DTYPES)))
+    call = (x, c, draw(labels(len(x), len(c))))
+    return Case(
+        "distance_cross_entropy", "random", call, draw(cotangents(())), {"distance": draw(metrics())}, ("random",)
+    )
+
+
+@st.composite
 def _conv2d_case(draw: Draw) -> Case:
     dtype = draw(DTYPES)
     x = draw(images(dtype))
@@ -163,6 +172,7 @@ _CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
     "log_softmax": _log_softmax_case,
     "cross_entropy": _cross_entropy_case,
     "prototypical_loss": _prototypical_loss_case,
+    "distance_cross_entropy": _distance_cross_entropy_case,
     "conv2d": _conv2d_case,
     "relu": _relu_case,
     "max_pool2d": _max_pool2d_case,
