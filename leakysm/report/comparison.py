@@ -8,7 +8,7 @@ from leakysm import plots
 from leakysm.experiments.finished import read_finished_metrics
 from leakysm.experiments.student import LEAST
 from leakysm.report.curves import learning_curves
-from leakysm.report.html import Html, plus_minus, table, tag
+from leakysm.report.html import Html, join, plus_minus, table, tag
 from leakysm.report.page import INTERVALS, Page, begun
 from leakysm.report.stored import ComparedSetting, ComparedTest, StoredComparison, read_stored
 from leakysm.runs import RunFolder
@@ -57,8 +57,8 @@ def _differences(test: ComparedTest) -> Html:
     for one, style in zip(others, plots.styles([s.setting for s in test.settings])[1:], strict=True):
         p = "" if one.p_value is None else f"{one.p_value:.2g}"
         words = plus_minus(one.difference or 0, one.difference_interval, sign="+")
-        rows.append([one.setting, words, p, _bar(one, style, most)])
-    return table(("setting", "difference", "p", f"from {-most:.1f} to {most:.1f} points"), rows, numbers=(1, 2))
+        rows.append([one.setting, join([words, _bar(one, style, most)]), p])
+    return table(("setting", f"difference, drawn from {-most:.1f} to {most:.1f}", "p"), rows, numbers=(2,))
 
 
 def _bar(one: ComparedSetting, style: plots.Style, most: float) -> Html:

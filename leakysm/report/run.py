@@ -59,12 +59,12 @@ def _finding(tests: tuple[TestResult, ...]) -> str:
 def results_table(tests: tuple[TestResult, ...]) -> Html:
     """All tests of a trained net in one table."""
     rows = [
-        [t.name, f"{t.accuracy:.2f}", f"± {t.interval:.2f}", f"{100 / t.way:.0f}", str(t.query), str(t.episodes)]
+        [t.name, plus_minus(t.accuracy, t.interval), f"{100 / t.way:.0f}", str(t.query), str(t.episodes)]
         for t in sorted(tests, key=lambda test: (test.way, test.shot))
     ]
-    header = ("test", "accuracy [%]", "95 % interval", "chance [%]", "queries a class", "episodes")
-    note = "The interval is over the test episodes. It describes this one trained net; another seed gives another net."
-    return join([table(header, rows, numbers=range(1, 6)), tag("p", note, class_="note")])
+    header = ("test", "accuracy [%]", "chance [%]", "queries a class", "episodes")
+    note = "±: the 95 % interval over the test episodes. It describes this one trained net; another seed gives another net."
+    return join([table(header, rows, numbers=range(1, 5)), tag("p", note, class_="note")])
 
 
 def _curves(page: Page, run: FinishedRun) -> None:
