@@ -21,6 +21,7 @@ def report(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
+    trust: o.Trust = False,
 ) -> None:
     """Write one HTML page that shows a run, or an experiment, and lets you play with the effect.
 
@@ -33,14 +34,13 @@ def report(
 
     from leakysm.errors import UserError
     from leakysm.files import printable
-    from leakysm.report.report import NAME, write_report
-    from leakysm.report.report import report as page_of
+    from leakysm.report.report import NAME, page_of, write_report
     from leakysm.runs.device import engine_for
 
     out = out or folder / NAME
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out is {printable(out)}: an HTML file is written; give a name that ends in .html")
-    with shown_count("testing") as shown:
-        content = page_of(folder, engine_for(device, backend, threads), data=data, report=shown)
+    with shown_count("embedding and testing") as shown:
+        content = page_of(folder, engine_for(device, backend, threads), data=data, trust=trust, report=shown)
     write_report(out, content)
     print(f"{printable(out)}: {len(content) / 1e3:.0f} kB; open it in a browser")

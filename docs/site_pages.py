@@ -57,8 +57,8 @@ API = {
     ),
     "experiments": (
         "Experiments",
-        "What `leakysm compare`, `leakysm gradients` and `leakysm sweep` compute.",
-        ["leakysm.experiments"],
+        "What `leakysm compare`, `leakysm gradients` and `leakysm sweep` compute, and the page of `leakysm report`.",
+        ["leakysm.experiments", "leakysm.report.report"],
     ),
     "exchange": (
         "Prediction and exchange",

@@ -51,7 +51,7 @@ class Style(NamedTuple):
 
 def metric_of(label: str) -> str:
     """The key of COLOURS of a setting such as `leaky,threshold=0,slope=0.03`, or of a metric in words."""
-    name, *rest = re.split("[ ,]", label)
+    name, *rest = re.split("[ ,]", label.lower())
     if name == "leaky" and {"threshold=0", "threshold=0.0"} & {*rest}:
         return SCALING
     return name if name in COLOURS else OWN

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from leakysm.choices import DISTANCES
@@ -37,3 +40,9 @@ def test_ticks_of_a_logarithmic_axis_are_plain_numbers() -> None:
     shown = {label.get_text() for label in axis.get_yticklabels()}
     assert {"1", "10"} <= shown
     assert not any("10^" in text or "e" in text for text in shown)
+
+
+def test_matplotlib_is_imported_only_where_something_is_drawn() -> None:
+    root = Path(__file__).resolve().parents[1]
+    for file in (file for top in ("leakysm", "cli", "benchmarks") for file in (root / top).rglob("*.py")):
+        assert not re.search(r"^(import|from) matplotlib", file.read_text("utf-8"), re.MULTILINE), file

@@ -8,6 +8,7 @@ from leakysm.choices import LEAKY_SLOPE, LEAKY_THRESHOLD
 from leakysm.report.html import Html, join, tag
 from leakysm.report.page import Page
 from leakysm.runs import TrainConfig
+from leakysm.runs.settings import metric_parameters
 from leakysm.training.sparsity import VANISHED
 
 FORMULAS = {  # by the names of effect.js
@@ -40,38 +41,36 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     page.section("Play with the effect", tag("p", what))
     if own["note"]:
         page.add(tag("p", own["note"], class_="note"))
-    page.add(_controls([net["name"] for net in played["nets"]]), _figures(), _charts())
+    page.add(_controls([net["name"] for net in played["nets"]]), _charts(), _figures())
 
 
 def own_formula(config: TrainConfig) -> dict[str, Any]:
     """The run's formula, with which the sliders start; note: why it is another."""
-    t, s = config.threshold, config.slope
-    leaky = {"threshold": LEAKY_THRESHOLD if t is None else min(t, LARGEST_THRESHOLD), "slope": s or LEAKY_SLOPE}
+    given = metric_parameters(config.settings())
+    threshold = given.get("threshold", given.get("scale", LEAKY_THRESHOLD))
+    start = {"threshold": min(threshold, LARGEST_THRESHOLD), "slope": given.get("slope", LEAKY_SLOPE)}
     if config.distance in FORMULAS and config.per != "coordinate":
-        return {"formula": config.distance, "note": "", **leaky}
+        return {"formula": config.distance, "note": "", **start}
     why = f"{config.distance} per coordinate" if config.per == "coordinate" else config.distance
-    note = f"The run's own distance, {why}, is no function of d. The sliders start with squared Euclidean distance."
-    return {"formula": "squared-euclidean", "note": note, **leaky}
+    note = (
+        f"The run's own distance, {why}, is not among these formulas. The page starts with squared Euclidean distance."
+    )
+    return {"formula": "squared-euclidean", "note": note, **start}
 
 
 def _controls(nets: list[str]) -> Html:
     formulas = (tag("option", words, value=name) for name, words in FORMULAS.items())
     choices = (tag("option", name, value=str(i)) for i, name in enumerate(nets))
     shown = {name: tag("output", "", id=f"effect-{name}-shown") for name in ("threshold", "slope", "query")}
+    threshold = tag("span", "threshold t", id="effect-threshold-name")
     return tag(
         "div",
-        tag("label", "formula", tag("select", *formulas, id="effect-formula")),
-        tag(
-            "label",
-            tag("span", "threshold t", id="effect-threshold-name"),
-            ": ",
-            shown["threshold"],
-            _slider("threshold", 100),
-        ),
-        tag("label", "slope s: ", shown["slope"], _slider("slope", 60)),
         tag("label", "net", tag("select", *choices, id="effect-net")),
         tag("label", "query: ", shown["query"], _slider("query", 1)),
         tag("button", "The run's own setting", type="button", id="effect-own"),
+        tag("label", "formula", tag("select", *formulas, id="effect-formula")),
+        tag("label", threshold, ": ", shown["threshold"], _slider("threshold", 100)),
+        tag("label", "slope s: ", shown["slope"], _slider("slope", 60)),
         class_="controls",
     )
 
@@ -97,8 +96,8 @@ def _figures() -> Html:
 
 def _charts() -> Html:
     titles = {
+        "gradients": "Gradient entries of all queries",
         "probabilities": "Probabilities of the chosen query",
-        "gradients": "Gradient entries of the whole episode",
         "curve": "The formula",
     }
     figures = (

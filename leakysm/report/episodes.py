@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from leakysm.ops import log_softmax
 from leakysm.ops.metrics import Metric, SquaredEuclidean
 from leakysm.runs import Restored
 from leakysm.runs.build import new_net
-from leakysm.training.evaluation import SplitEmbeddings, embed_split, prototype_distances
+from leakysm.training.evaluation import Report, SplitEmbeddings, embed_split, prototype_distances
 from leakysm.training.images import SplitImages
 
 Floats = NDArray[np.float64]
@@ -55,9 +54,10 @@ class Worst:
 class Tested:
     """A run's trained net on the test split, by the run's own norm and episodes."""
 
-    def __init__(self, run: Restored, data: Dataset) -> None:
+    def __init__(self, run: Restored, data: Dataset, report: Report) -> None:
         self.run, self.classes = run, data.split("test")
-        self.embeddings = embed_split(run.net, SplitImages(run.net.engine, data, "test"), run.config.norm)
+        images = SplitImages(run.net.engine, data, "test")
+        self.embeddings = embed_split(run.net, images, run.config.norm, report=report)
 
     def answers(self, form: EpisodeForm, number: int = 0) -> Answers:
         """Test episode `number` of that form."""
@@ -67,7 +67,7 @@ class Tested:
         distances = _distances(self.run.net.engine, config.metric, z, episode, form.way)
         return Answers(episode, form, distances, np.exp(log_softmax(-distances)))
 
-    def worst(self, form: EpisodeForm, episodes: int, report: Callable[[int, int], None]) -> list[Worst]:
+    def worst(self, form: EpisodeForm, episodes: int, report: Report) -> list[Worst]:
         """The classes of the first test episodes, the worst first."""
         labels = self.classes.labels
         right, seen, taken = Counter[int](), Counter[int](), Counter[tuple[int, int]]()
@@ -110,7 +110,7 @@ def to_play_with(run: Restored, data: Dataset) -> dict[str, Any]:
     whole = sample(images.starts, config.way, config.shot, config.query, seed=config.seed, split="train", episode=0)
     kept = np.arange(len(whole.query)).reshape(config.way, -1)[:, :query].ravel()
     nets = [("after training", run.net)]
-    if run.checkpoint.episode and not config.net:  # imported weights, and a net made in Python, have another beginning
+    if run.checkpoint.episode:  # imported weights have another beginning
         nets.insert(0, ("before training", new_net(config, images.channels, engine)))
     return {
         "labels": whole.query_labels[kept].tolist(),

@@ -190,36 +190,39 @@ function effect(played) {
     }
   }
 
-  function show() {
-    const net = played.nets[Number(control("net").value)];
-    const formula = control("formula").value;
+  function parameters(formula) {
     const positive = formula === "log" || formula === "root"; // their parameter is above 0
-    const t = positive ? Math.max(0.01, exact.threshold) : exact.threshold;
-    const s = exact.slope;
+    const values = { threshold: positive ? Math.max(0.01, exact.threshold) : exact.threshold, slope: exact.slope };
     const takes = { leaky: ["threshold", "slope"], log: ["threshold"], root: ["threshold"] }[formula] ?? [];
-    for (const name of ["threshold", "slope"]) {
+    for (const [name, value] of Object.entries(values)) {
       control(name).disabled = !takes.includes(name);
-      control(`${name}-shown`).textContent = takes.includes(name) ? plain(name === "slope" ? s : t) : "not used";
+      control(`${name}-shown`).textContent = takes.includes(name) ? plain(value) : "not used";
     }
     control("threshold-name").textContent = formula === "log" ? "scale" : "threshold t";
-    const shown = episode(net, played.labels, formula, t, s);
-    figures(shown, episode(net, played.labels, "squared-euclidean", 0, 1));
-    const number = Math.min(Number(control("query").value), net.squared.length - 1);
-    const one = shown.queries[number];
-    const label = played.labels[number];
-    control("query-shown").textContent = `${number + 1} of ${net.squared.length}, of class ${label + 1}`;
+    return [values.threshold, values.slope];
+  }
+
+  function probabilities(formula, one, label) {
+    const n = one.probabilities.length;
+    const step = Math.ceil(n / 10);
     drawBars(control("probabilities"), {
       values: one.probabilities, most: 1, x: "class; filled: the query's own", y: "probability", height: 210,
-      ticksX: classTicks(one.probabilities.length), nameX: (v) => String(v + 1),
+      ticksX: Array.from({ length: Math.ceil(n / step) }, (_, i) => i * step), nameX: (v) => String(v + 1),
       classOf: (i) => (i === label ? `bar m-${formula}` : "bar other"),
     });
-    const counts = byDecade(shown.gradients, LOWEST).map((n) => (100 * n) / shown.gradients.length);
+  }
+
+  function sizes(formula, gradients) {
+    const vanished = Math.log10(VANISHED) - LOWEST; // so many bins
     drawBars(control("gradients"), {
-      values: counts, most: 100, x: "size of an entry of dL/dd", y: "% of the entries", height: 210,
+      values: byDecade(gradients, LOWEST).map((n) => (100 * n) / gradients.length), most: 100, height: 210,
+      x: "size of an entry of dL/dd", y: "% of the entries",
       ticksX: [-0.5, 2.5, 5.5, 8.5], nameX: (v) => ["0", "0.000001", "0.001", "1"][Math.round((v + 0.5) / 3)],
-      classOf: (i) => (i < -3 - LOWEST ? "bar other" : `bar m-${formula}`), rule: -3 - LOWEST - 0.5, ruleText: "vanished",
+      classOf: (i) => (i < vanished ? "bar other" : `bar m-${formula}`), rule: vanished - 0.5, ruleText: "vanished",
     });
-    const most = net.squared.flat().reduce((a, b) => Math.max(a, b), 1);
+  }
+
+  function curve(formula, t, s, most) {
     const xs = Array.from({ length: 121 }, (_, i) => (most * i) / 120);
     const line = (name) => xs.map((d) => FORMULAS[name].value(d, t, s));
     drawLines(control("curve"), {
@@ -229,6 +232,20 @@ function effect(played) {
         { label: formula, metric: formula, x: xs, y: line(formula) },
       ],
     });
+  }
+
+  function show() {
+    const net = played.nets[Number(control("net").value)];
+    const formula = control("formula").value;
+    const [t, s] = parameters(formula);
+    const shown = episode(net, played.labels, formula, t, s);
+    figures(shown, episode(net, played.labels, "squared-euclidean", 0, 1));
+    const number = Math.min(Number(control("query").value), net.squared.length - 1);
+    const label = played.labels[number];
+    control("query-shown").textContent = `${number + 1} of ${net.squared.length}, of class ${label + 1}`;
+    probabilities(formula, shown.queries[number], label);
+    sizes(formula, shown.gradients);
+    curve(formula, t, s, net.squared.flat().reduce((a, b) => Math.max(a, b), 1));
   }
 
   control("query").max = played.nets[0].squared.length - 1;
@@ -244,11 +261,6 @@ function effect(played) {
   control("own").addEventListener("click", reset);
   reset();
   return show;
-}
-
-function classTicks(n) {
-  const step = Math.ceil(n / 10);
-  return Array.from({ length: Math.ceil(n / step) }, (_, i) => i * step);
 }
 
 drawCharts();

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from leakysm import plots
+from leakysm.experiments.student import LEAST
 from leakysm.plots import COLOURS, Floats, Style
 from leakysm.report.html import Html, join, tag
 from leakysm.strict_json import json_text
@@ -20,6 +21,7 @@ from leakysm.strict_json import json_text
 LARGEST = 2_000_000  # bytes of a page
 MARK = b"<!doctype html>\n<!-- leakysm report -->"  # how every page begins
 POINTS = 400  # of a line
+INTERVALS = f"Intervals: 95 %, Student's t over the training seeds; none from fewer than {LEAST}."
 
 
 @dataclass

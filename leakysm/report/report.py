@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from leakysm.backends import Engine
 from leakysm.errors import UserError
 from leakysm.files import create_atomically, printable, write_atomically
-from leakysm.report.experiments import comparison_page, gradients_page, sweep_page
+from leakysm.report.comparison import comparison_page
+from leakysm.report.gradients import gradients_page
 from leakysm.report.page import LARGEST, MARK
 from leakysm.report.run import run_page
+from leakysm.report.sweep import sweep_page
+from leakysm.training.evaluation import Report
 
 NAME = "report.html"
 PAGES = {"comparison.json": comparison_page, "sweep.json": sweep_page, "gradients.json": gradients_page}
 
 
-def report(
+def page_of(
     folder: Path,
     engine: Engine,
     *,
     data: Path | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    trust: bool = False,
+    report: Report = lambda done, total: None,
 ) -> bytes:
     """The HTML page of a run's folder, or of one that compare, sweep or gradients wrote: UTF-8, LARGEST bytes at most.
 
-    data: where a run's images are, if not where its config.toml says. report(done, total) is called after each episode
-    that is tested. UserError if the folder is none of these, or a file of it is damaged.
+    engine: what embeds a run's images. data: where they are, if not where config.toml says. trust: whether the code of
+    the run's own formula may be run. report(done, total) is called while images are embedded, and episodes tested.
+    UserError if the folder is none of these, or a file of it is damaged.
     """
     if (folder / "config.toml").exists():
-        content = run_page(folder, engine, data, report).html()
+        content = run_page(folder, engine, data, report, trust=trust).html()
     else:
         names = [name for name in PAGES if (folder / name).exists()]
         if not names:
             expected = "config.toml, " + ", ".join(PAGES)
             raise UserError(f"{printable(folder)} holds nothing to report on; expected a folder with one of {expected}")
-        if data:
-            raise UserError(f"--data is given, but {printable(folder)} is no run; leave it out")
+        if data or trust:
+            option = "--data" if data else "--trust"
+            raise UserError(f"{option} is given, but {printable(folder)} is no run; leave it out")
         content = PAGES[names[0]](folder).html()
     if len(content) > LARGEST:
         raise UserError(

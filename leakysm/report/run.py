@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leakysm import plots
 from leakysm.backends import Engine
 from leakysm.choices import SETTINGS
-from leakysm.data import ClassSet
+from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.experiments.finished import FinishedRun, read_finished_metrics, read_run
+from leakysm.experiments.settings import METRIC_KEYS, label
+from leakysm.report.curves import learning_curves
 from leakysm.report.effect import effect_section
 from leakysm.report.episodes import EPISODES, Answers, Tested, Worst, class_image, to_play_with
-from leakysm.report.html import Html, image, join, legend, plus_minus, table, tag
-from leakysm.report.page import Page, begun, series
-from leakysm.runs import RunFolder, TestResult, restore
-from leakysm.runs.curves import EARLY, SURE, smoothed
+from leakysm.report.html import Html, image, join, plus_minus, table, tag
+from leakysm.report.page import Page, begun
+from leakysm.runs import Restored, RunFolder, TestResult, restore
 from leakysm.runs.resolve import load_data
-from leakysm.training.sparsity import VANISHED
+from leakysm.training.evaluation import Report
 
 WAY, SHOT, QUERY = 10, 5, 10  # of an episode, shown at most
 WORST, NEAREST = 10, 3
-Report = Callable[[int, int], None]
 
 
-def run_page(path: Path, engine: Engine, data: Path | None, report: Report) -> Page:
+def run_page(path: Path, engine: Engine, data: Path | None, report: Report, *, trust: bool) -> Page:
     """The page of a finished run. data: where its images are, if not where config.toml says.
 
-    What needs files that are missing (the metrics, the net, the images) is left out, and the page says so. UserError
-    if the run is not finished, or a file of it is damaged.
+    trust: whether the code of the run's own formula may be run. What needs files that are missing (the metrics, the
+    net, the images), or code that is not trusted, is left out, and the page says so. UserError if the run is not
+    finished, or a file of it is damaged.
     """
     run = read_run(path)
     config = run.config
-    page = begun(f"{config.dataset}, {config.way}-way {config.shot}-shot, {config.metric}", _finding(run.tests))
+    page = begun(f"{config.dataset}, {config.way}-way {config.shot}-shot, {_label(run)}", _finding(run.tests))
     page.section("Results", results_table(run.tests))
     _curves(page, run)
-    _net(page, run, engine, data, report)
+    _net(page, run, engine, data, report, trust=trust)
     page.section("Settings", _settings(run))
     return page
+
+
+def _label(run: FinishedRun) -> str:
+    """The distance with its parameters, as a comparison names it."""
+    settings = run.config.settings()
+    return label({key: settings[key] for key in METRIC_KEYS if key in settings})
 
 
 def _finding(tests: tuple[TestResult, ...]) -> str:
@@ -54,12 +59,12 @@ def _finding(tests: tuple[TestResult, ...]) -> str:
 def results_table(tests: tuple[TestResult, ...]) -> Html:
     """All tests of a trained net in one table."""
     rows = [
-        [t.name, f"{t.accuracy:.2f}", f"± {t.interval:.2f}", f"{100 / t.way:.0f}", str(t.query), str(t.episodes)]
+        [t.name, plus_minus(t.accuracy, t.interval), f"{100 / t.way:.0f}", str(t.query), str(t.episodes)]
         for t in sorted(tests, key=lambda test: (test.way, test.shot))
     ]
-    header = ("test", "accuracy [%]", "95 % interval", "chance [%]", "queries a class", "episodes")
-    note = "The interval is over the test episodes. It describes this one trained net; another seed gives another net."
-    return join([table(header, rows, numbers=range(1, 6)), tag("p", note, class_="note")])
+    header = ("test", "accuracy [%]", "chance [%]", "queries a class", "episodes")
+    note = "±: the 95 % interval over the test episodes. It describes this one trained net; another seed gives another net."
+    return join([table(header, rows, numbers=range(1, 5)), tag("p", note, class_="note")])
 
 
 def _curves(page: Page, run: FinishedRun) -> None:
@@ -68,66 +73,16 @@ def _curves(page: Page, run: FinishedRun) -> None:
     if not RunFolder(run.path).metrics.exists():
         page.missing("The folder holds no metrics.csv, so there are no curves.")
         return
-    rows = read_finished_metrics(run.path)
-    style = plots.styles([str(run.config.metric)])[0]
-    x, whole = smoothed(rows["episode"], rows["loss"])
-    charts = [
-        page.chart(
-            "Loss, moving mean", {"x": "training episode", "y": "loss", "series": [series(x, whole, style, "loss")]}
-        )
-    ]
-    x, accuracy = smoothed(rows["episode"], 100 * rows["accuracy"])
-    lines = [series(x, accuracy, style, "training")]
-    there = np.isfinite(rows["validation_accuracy"])
-    if there.any():
-        grey = plots.Style("squared-euclidean", 0, plots.DASHES[1])
-        y = 100 * rows["validation_accuracy"][there]
-        lines.append(series(rows["episode"][there], y, grey, "validation", marks=True))
-    keys = [("training, moving mean", style), *([("validation, on other classes", grey)] if there.any() else [])]
-    charts.append(page.chart("Accuracy", {"x": "training episode", "y": "% right", "series": lines}))
-    page.add(legend(keys), tag("div", *charts, class_="charts"))
-    n = len(rows["episode"])
-    first = f"the first {EARLY} of {n:,} steps" if n > EARLY else f"all {n} steps"
-    early = [
-        early_chart(
-            page, title, rows["episode"][:EARLY], [(str(run.config.metric), style, part * rows[name][:EARLY])], **spec
-        )
-        for name, title, part, spec in EARLY_CHARTS
-        if name in rows
-    ]
-    page.section(
-        "Early gradients", tag("p", f"Shown: {first}, for the effect is early. {SURE.capitalize()}.", class_="note")
-    )
-    page.add(tag("div", *early, class_="charts"))
+    learning_curves(page, {_label(run): [read_finished_metrics(run.path)]})
 
 
-EARLY_CHARTS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (  # a column, what it shows, its factor, its axis
-    ("vanished_distance_gradients", "Gradient entries that have vanished", 100,
-     {"y": f"% of dL/dd below {VANISHED}", "least": 0, "most": 100}),
-    ("mean_max_probability", "How sure the net is", 1, {"y": "largest probability", "least": 0, "most": 1}),
-    ("mean_distance", "Distance to a prototype", 1, {"y": "mean distance", "log": True}),
-    ("mean_query_gradient", "Length of a query's gradient", 1, {"y": "mean |dL/dz|", "log": True}),
-)  # fmt: skip
-LONGER = "No contradiction where this is longer with large distances: few entries are alive, but each pulls hard."
-
-
-def early_chart(
-    page: Page, title: str, x: plots.Floats, lines: list[tuple[str, plots.Style, plots.Floats]], **spec: Any
-) -> Html:
-    """A figure of the first steps, a line for each setting."""
-    found = [series(x, y, style, label) for label, style, y in lines]
-    note = LONGER if "dL/dz" in spec["y"] else ""
-    return page.chart(title, {"x": "training step", "series": found, **spec}, note)
-
-
-def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report: Report) -> None:
+def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report: Report, *, trust: bool) -> None:
     """What only the trained net on its images can show."""
-    if not RunFolder(run.path).tested().exists():
-        page.missing(
-            "The folder holds no checkpoint: without the trained net there is no episode and nothing to play with."
-        )
+    if not RunFolder(run.path).tested().exists() or run.config.net:
+        why = f"the net {run.config.net}, which was made in Python" if run.config.net else "no checkpoint"
+        page.missing(f"The folder holds {why}: there is no episode and nothing to play with.")
         return
-    restored = restore(run.path, engine)
+    restored = restore(run.path, engine, trust=trust)
     settings = run.config.settings() | ({"data": str(data.absolute())} if data else {})
     try:
         images = load_data(settings)
@@ -140,16 +95,23 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
             f"{images.digest[:12]}, expected {run.data_digest[:12]}); give the same data with --data"
         )
     effect_section(page, run.config, to_play_with(restored, images))
-    tested = Tested(restored, images)
-    config = run.config
+    try:
+        _ = restored.config.metric
+    except UserError as error:  # somebody's own formula
+        page.missing(f"There is no episode: {error}")
+        return
+    _tested(page, restored, images, report)
+
+
+def _tested(page: Page, run: Restored, data: Dataset, report: Report) -> None:
+    """One test episode, and the worst classes of many."""
+    config, tested, ink = run.config, Tested(run, data, report), data.inputs.ink
     ways = sorted(config.test_way)
     answers = tested.answers(EpisodeForm(ways[0], config.test_shot, config.test_query))
-    page.section("An episode", *_episode(answers, tested.classes, ink=images.inputs.ink))
+    page.section("An episode", *_episode(answers, tested.classes, ink=ink))
     episodes = min(EPISODES, config.test_episodes)
     worst = tested.worst(EpisodeForm(ways[-1], config.test_shot, config.test_query), episodes, report)
-    page.section(
-        "The worst classes", *_worst(worst, tested.classes, f"{ways[-1]}-way", episodes, ink=images.inputs.ink)
-    )
+    page.section("The worst classes", *_worst(worst, tested.classes, f"{ways[-1]}-way", episodes, ink=ink))
 
 
 def _episode(answers: Answers, classes: ClassSet, *, ink: bool) -> list[Html]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+from itertools import product
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -38,7 +40,7 @@ class SeedOfSetting(Stored):
     seed: int
     accuracy: Percent
     interval: Percent
-    run: str
+    run: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     difference: Points | None = None
 
 
@@ -134,19 +136,17 @@ def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
     """Each of STEP_COLUMNS as (settings, seeds, steps). UserError unless the file holds what gradients.json tells."""
     shape = (len(stored.settings), len(stored.seeds), stored.steps)
     text = read_file(path, most=LARGEST_TABLE, mend=MEND).decode(errors="replace")
-    rows = list(csv.reader(text.splitlines()))
-    expected = [
-        [one.setting, str(seed), str(step)]
-        for one in stored.settings
-        for seed in stored.seeds
-        for step in range(stored.steps)
-    ]
-    if [row[:3] for row in rows[1:]] != expected or rows[0][3:] != [*STEP_COLUMNS]:
-        raise UserError(f"{path} does not hold the rows that {path.with_suffix('.json').name} tells of; {MEND}")
     try:
-        values = np.array([row[3:] for row in rows[1:]], np.float64)
-    except ValueError:
-        raise UserError(
-            f"{path} is damaged (a row holds something else than {len(STEP_COLUMNS)} numbers); {MEND}"
-        ) from None
+        header, *rows = csv.reader(text.splitlines())
+        if header[3:] != [*STEP_COLUMNS] or len(rows) != math.prod(shape):
+            raise ValueError(f"{len(rows)} rows, {path.with_suffix('.json').name} tells of {math.prod(shape)}")
+        labels = [one.setting for one in stored.settings]
+        for row, (label, seed, step) in zip(rows, product(labels, stored.seeds, range(stored.steps)), strict=True):
+            if row[:3] != [label, str(seed), str(step)]:
+                raise ValueError(f"step {step} of {label}, seed {seed} is not in its place")
+        values = np.array([row[3:] for row in rows], np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("a number is not finite")
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); {MEND}") from None
     return dict(zip(STEP_COLUMNS, values.reshape(*shape, len(STEP_COLUMNS)).transpose(3, 0, 1, 2), strict=True))

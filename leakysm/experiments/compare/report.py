@@ -70,9 +70,9 @@ def without_metrics(comparison: Comparison) -> list[str]:
 
 
 def learning_curves(comparison: Comparison) -> bytes:
-    """Training accuracy (moving mean), and validation accuracy where the data has a validation split. A PNG file."""
+    """Training accuracy (moving mean), and validation accuracy where every run has two or more. A PNG file."""
     read = {key: read_finished_metrics(run.path) for key, run in comparison.runs.items()}
-    validated = all(np.isfinite(rows["validation_accuracy"]).any() for rows in read.values())
+    validated = all(np.isfinite(rows["validation_accuracy"]).sum() > 1 for rows in read.values())
     figure, axes = plots.new_figure(1, 1 + validated, height=3.8)
     for label, style in zip(comparison.labels, plots.styles(comparison.labels), strict=True):
         runs = [read[label, seed] for seed in comparison.seeds]

@@ -1,0 +1,88 @@
+"""Charts over the steps of training: of a run, or of the settings of an experiment beside one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from leakysm.plots import Floats
+from leakysm.report.html import Html, legend, tag
+from leakysm.report.page import Page, series, styled
+from leakysm.runs.curves import EARLY, SURE, smoothed
+from leakysm.training.sparsity import VANISHED
+
+Rows = Mapping[str, Floats]  # the columns of a metrics.csv by name
+# A column of the first steps, what it shows, its factor, and its axis.
+FIGURES: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
+    ("vanished_distance_gradients", "Gradient entries that have vanished", 100,
+     {"y": f"% of dL/dd below {VANISHED}", "least": 0, "most": 100}),
+    ("mean_max_probability", "How sure the net is", 1, {"y": "largest probability", "least": 0, "most": 1}),
+    ("mean_distance", "Distance to a prototype", 1, {"y": "mean distance", "log": True}),
+    ("mean_query_gradient", "Length of a query's gradient", 1, {"y": "mean |dL/dz|", "log": True}),
+)  # fmt: skip
+LONGER = "No contradiction where this is longer with large distances: few entries are alive, but each pulls hard."
+
+
+def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
+    """Two sections: the whole training, and its first steps. runs: the metrics of each seed by setting.
+
+    Where runs are of different lengths, only the common part is drawn.
+    """
+    shared = min(len(rows["episode"]) for seeds in runs.values() for rows in seeds)
+    cut = {label: [{name: y[:shared] for name, y in rows.items()} for rows in seeds] for label, seeds in runs.items()}
+    curves = (_smoothed("Loss", "loss", 1), _smoothed("Accuracy in training", "accuracy", 100))
+    charts = [_chart(page, f"{title}, moving mean", unit, points, cut) for title, unit, points in curves]
+    if all(_validations(rows).sum() > 1 for seeds in cut.values() for rows in seeds):
+        charts.append(_chart(page, "Accuracy in validation", "% right", _validation, cut, marks=True))
+    _add(page, [*cut], charts)
+    first = f"The first {EARLY} of {shared:,} steps, for the effect is early." if shared > EARLY else "All steps."
+    page.section("Early gradients", tag("p", f"{first} {SURE.capitalize()}.", class_="note"))
+    names = {name for name, *_ in FIGURES if all(name in rows for seeds in cut.values() for rows in seeds)}
+    early_curves(
+        page, {name: [np.stack([rows[name] for rows in seeds]) for seeds in cut.values()] for name in names}, [*cut]
+    )
+
+
+def early_curves(page: Page, figures: Mapping[str, Sequence[Floats]], labels: Sequence[str]) -> None:
+    """Charts of the first steps. figures: for each of FIGURES, the values (seeds, steps) of each setting."""
+    charts = []
+    for name, title, factor, spec in FIGURES:
+        if name in figures:
+            values = [factor * y[:, :EARLY] for y in figures[name]]
+            x = np.arange(values[0].shape[1], dtype=np.float64)
+            lines = [series(x, y, style, label) for (label, style), y in zip(styled(labels), values, strict=True)]
+            note = LONGER if name == "mean_query_gradient" else ""
+            charts.append(page.chart(title, {"x": "training step", "series": lines, **spec}, note))
+    _add(page, labels, charts)
+
+
+def _add(page: Page, labels: Sequence[str], charts: Sequence[Html]) -> None:
+    """The charts under one legend, if there are several lines."""
+    page.add(*([legend(styled(labels))] if len(labels) > 1 else []), tag("div", *charts, class_="charts"))
+
+
+def _chart(page: Page, title: str, unit: str, points: Any, runs: Mapping[str, Sequence[Rows]], **more: Any) -> Html:
+    """One line for each setting, in a band over its seeds. points(rows): x and y of a run."""
+    lines = []
+    for label, style in styled([*runs]):
+        found = [points(rows) for rows in runs[label]]
+        lines.append(series(found[0][0], np.stack([y for _, y in found]), style, label, **more))
+    return page.chart(title, {"x": "training episode", "y": unit, "series": lines})
+
+
+def _smoothed(title: str, column: str, factor: int) -> tuple[str, str, Any]:
+    """Title, unit and points of a column's moving mean."""
+    unit = "% right" if factor == 100 else column
+    return title, unit, lambda rows: smoothed(rows["episode"], factor * rows[column])
+
+
+def _validations(rows: Rows) -> np.ndarray:
+    """After which episodes the run was validated (episodes,) bool."""
+    return np.isfinite(rows["validation_accuracy"])
+
+
+def _validation(rows: Rows) -> tuple[Floats, Floats]:
+    there = _validations(rows)
+    return rows["episode"][there], 100 * rows["validation_accuracy"][there]

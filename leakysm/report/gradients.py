@@ -1,0 +1,40 @@
+"""The page of an early-gradients experiment: the figures of the first steps, setting by setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leakysm import plots
+from leakysm.experiments.gradients.plots import vanished_in_words
+from leakysm.report.curves import FIGURES, early_curves
+from leakysm.report.html import Html, table, tag
+from leakysm.report.page import Page, begun
+from leakysm.report.stored import StoredGradients, read_gradients, read_stored
+
+
+def gradients_page(folder: Path) -> Page:
+    """The first steps of all settings. UserError if gradients.json or gradients.csv is damaged."""
+    stored = read_stored(folder / "gradients.json", StoredGradients)
+    figures = read_gradients(folder / "gradients.csv", stored)
+    labels = [one.setting for one in stored.settings]
+    config = stored.settings[0].config
+    title = (
+        f"{config.get('dataset')}, {config.get('way')}-way {config.get('shot')}-shot: the first {stored.steps} steps"
+    )
+    page = begun(title, vanished_in_words(labels, figures["vanished_distance_gradients"][:, :, 0]) + ".")
+    note = (
+        f"{plots.seeds_in_words(len(stored.seeds))}. All settings start at the same weights, and see the same episodes."
+    )
+    page.section("First steps", tag("p", note, class_="note"))
+    early_curves(page, {name: list(values) for name, values in figures.items()}, labels)
+    for words, step in (("At the first step", 0), (f"At step {stored.steps - 1}", stored.steps - 1)):
+        page.section(words, _at_step(labels, figures, step))
+    return page
+
+
+def _at_step(labels: list[str], figures: dict[str, plots.Floats], step: int) -> Html:
+    rows = []
+    for name, title, part, spec in FIGURES:
+        means = part * figures[name][:, :, step].mean(axis=1)
+        rows.append([title, spec["y"], *(f"{mean:.4g}" for mean in means)])
+    return table(("mean over the seeds", "", *labels), rows, numbers=range(2, 2 + len(labels)))
