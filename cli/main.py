@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from leakysm_cli import (
+    audit,
     bench,
     compare,
     conform,
@@ -152,7 +153,7 @@ def options(
 
 
 SECTIONS = {
-    "Train and test": (train.train, evaluate.evaluate, predict.predict, export.export),
+    "Train and test": (train.train, evaluate.evaluate, predict.predict, export.export, audit.audit),
     "Experiments": (compare.compare, gradients.gradients, sweep.sweep),
     "Verify": (verify.verify, conform.conform, vectors.app),
     "Data and tools": (data.app, bench.bench, info.info),
