@@ -90,6 +90,8 @@ def test_a_file_of_four_lines_goes_through_every_command(leakysm: Leakysm, tiny:
     support = pictures / "test"
     told = passes(leakysm, "predict", "run", support / "test0" / "0.png", "--support", support, "--trust")
     assert "test0" in told
+    told = passes(leakysm, "predict", "run", support / "test0" / "0.png", "--support", support, "--distance", "root")
+    assert "test0" in told  # and the code of the run was not asked for
     table = passes(leakysm, "compare", *few, "--distance", NAMED, "--set", "scale=2", "--seeds", 1, "--out", "compared")
     assert "squared-euclidean" in table
     assert f"{NAMED},scale=2" in table
