@@ -12,6 +12,7 @@ from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.device import engine_for
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
@@ -33,7 +34,7 @@ def evaluate_run(
     keep: bool = False,
     trust: bool = False,
     data: Dataset | None = None,
-    metric: Metric | None = None,
+    metric: Metric | Restriction | None = None,
     net: Net | None = None,
 ) -> TestResult:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
@@ -46,7 +47,7 @@ def evaluate_run(
     """
     restored = restore(run, engine_for(device, name, threads), trust=trust, metric=metric, net=net)
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
-    metric = config.metric  # code that is not trusted is reported first
+    distance = config.metric  # code that is not trusted is reported first
     data = data or load_data(config.settings())
     if data.digest != restored.checkpoint.data_digest:
         raise UserError(
@@ -57,7 +58,7 @@ def evaluate_run(
         require_keepable(restored, config)
     embeddings = embed_split(restored.net, SplitImages(restored.net.engine, data, "test"), config.norm)
     form = EpisodeForm(config.test_way[0], config.test_shot, config.test_query)
-    result = evaluate(embeddings, metric, form, episodes=config.test_episodes, seed=config.seed, report=report)
+    result = evaluate(embeddings, distance, form, episodes=config.test_episodes, seed=config.seed, report=report)
     if keep:
         keep_test(RunFolder(run), result, data.digest)
     return replace(result, **restored.described())
