@@ -126,6 +126,14 @@ def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: 
     assert (run / "summary.json").exists()
 
 
+def test_another_file_of_that_name_is_not_written_over(fails: Fails, tiny: list[str]) -> None:
+    Path("run").mkdir()
+    Path("run/formula.py").write_text("# mine")
+    told = fails("train", *tiny, "--distance", NAMED, "--out", "run")
+    assert told == "run/formula.py exists already and holds something else; give another name, or remove it"
+    assert Path("run/formula.py").read_text() == "# mine"
+
+
 def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, fails: Fails) -> None:
     formula.write_text(SOFT + "# changed\n")
     told = fails("train", "--out", str(run), "--resume", "--distance", NAMED)
