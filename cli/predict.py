@@ -29,6 +29,11 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="PNG file to draw: each image beside examples of its nearest class.")
     ] = None,
+    distance: Annotated[
+        str | None,
+        typer.Option(help="Another distance than the run's, by name or FILE.py:CLASS.", show_default="the run's"),
+    ] = None,
+    set: o.Set = None,
     norm: o.NormOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,
@@ -56,16 +61,22 @@ def predict(
     from leakysm.predict.predict import read_support
     from leakysm.runs import restore
     from leakysm.runs.device import engine_for
+    from leakysm.runs.fill_in import under_distance
     from leakysm.training.closeness import limit_for
 
     if picture:
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads), trust=trust)
+    if distance:
+        other = under_distance(restored.config, {"distance": distance, "set": o.parameters(set or [])})
+        restored = replace(restored, config=other)
+    else:
+        o.refuse("goes with --distance; add it", set=set)
     _ = restored.config.metric  # code that is not trusted is reported before the images are read
     inputs = restored.checkpoint.inputs
     classes = read_support(inputs, support)
     shot = min(len(examples) for examples in classes.values())
-    limit = limit_for(restored.closeness(), shot)
+    limit = None if distance else limit_for(restored.closeness(), shot)  # the limits are of the run's own distance
     readable, queries, unreadable = _read(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
     if picture:

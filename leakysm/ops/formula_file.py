@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 from leakysm.files import expanded, printable, read_file
 from leakysm.modules import fresh_module, import_problem
 
@@ -81,12 +81,13 @@ def _module(path: Path, text: bytes) -> ModuleType:
     try:
         return fresh_module(path, text=text)
     except (Exception, SystemExit) as problem:
-        raise UserError(f"{printable(path)} {import_problem(problem)}; mend the file") from None
+        twice = "Cannot overwrite attribute __setattr__" in str(problem)
+        mend = "leave @dataclass out, a subclass becomes one by itself" if twice else "mend the file"
+        raise UserError(f"{printable(path)} {import_problem(problem)}; {mend}") from None
 
 
 def _instead(module: ModuleType, name: str, bases: tuple[type, ...], wanted: str) -> str:
-    from leakysm.errors import suggestion
-
+    """What to do about a class that is not there."""
     own = [
         key
         for key, value in vars(module).items()

@@ -13,6 +13,7 @@ from leakysm.backends import Engine
 from leakysm.errors import UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.build import new_net
 from leakysm.runs.checkpoint import Arrays, Checkpoint
 from leakysm.runs.folder import RunFolder
@@ -88,7 +89,12 @@ def stored(run: Path | str, *, trust: bool = False) -> Stored:
 
 
 def restore(
-    run: Path | str, engine: Engine, *, trust: bool = False, metric: Metric | None = None, net: Net | None = None
+    run: Path | str,
+    engine: Engine,
+    *,
+    trust: bool = False,
+    metric: Metric | Restriction | None = None,
+    net: Net | None = None,
 ) -> Restored:
     """What `stored` gives, with the net on `engine`. Its errors, and a UserError if the net is untrained.
 

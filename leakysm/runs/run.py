@@ -15,6 +15,7 @@ from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
@@ -66,7 +67,7 @@ def train(
     *,
     data: Dataset,
     out: Path | str,
-    metric: Metric | None = None,
+    metric: Metric | Restriction | None = None,
     net: Net | None = None,
     resume: bool = False,
     report: Report = lambda progress: None,
