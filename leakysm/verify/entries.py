@@ -82,11 +82,7 @@ _Oracle = tuple[Callable[..., tuple[Exact, ...]], Callable[..., tuple[Exact, ...
 
 
 def _metric(operation: str) -> _Oracle:
-    return _distance(distances.METRICS[operation])
-
-
-def _distance(kind: Callable[..., Any]) -> _Oracle:
-    metric = _LastCall(kind)
+    metric = _LastCall(restricted.METRICS[operation])
 
     def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
         return distances.value(metric(x, c, **parameters))
@@ -136,9 +132,12 @@ def _pair_sizes(x: Any, c: Any, *, per: str = "pair", **_: Any) -> dict[str, flo
 
 
 def _restricted_sizes(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> dict[str, float | str]:
+    return _pair_sizes(x, c, per=per) | _of_restriction(restriction)
+
+
+def _of_restriction(restriction: Any) -> dict[str, str]:
     """V, J: the roundings of the restriction's value and of its derivative."""
-    value, derivative = RESTRICTIONS[type(restriction).__name__]
-    return _pair_sizes(x, c, per=per) | {"V": value, "J": derivative}
+    return dict(zip("VJ", RESTRICTIONS[type(restriction).__name__], strict=True))
 
 
 def _restricted_twin(*, restriction: Any, **_: Any) -> str | None:
@@ -162,6 +161,7 @@ def _shot_sizes(z: Any, labels: Any, n_classes: int) -> dict[str, int]:
 def _episode_sizes(s: Any, sl: Any, q: Any, ql: Any, *, distance: Any) -> dict[str, float | str]:
     bounds, queries, width = BOUNDS[distance.operation], q.shape[0], s.shape[1]
     within = width if distance.parameters.get("per", "pair") == "pair" else 1
+    restriction = distance.parameters.get("restriction")
     return {
         "K": _shots(sl),
         "D": width,
@@ -169,6 +169,7 @@ def _episode_sizes(s: Any, sl: Any, q: Any, ql: Any, *, distance: Any) -> dict[s
         "M": int(sl.max()) + 1,
         "Q": queries,
         "N": queries,
+        **({} if restriction is None else _of_restriction(restriction)),
         "R": bounds["y"].roundings,
         "RX": bounds["dx"].roundings,
         "RC": bounds["dc"].roundings,
@@ -195,7 +196,7 @@ _enter(
     open_gradients=_leaky[2],
     twin=lambda *, threshold, slope, **_: "squared_euclidean" if slope == 1 or np.isinf(threshold) else None,
 )
-_restricted = _distance(restricted.restricted)
+_restricted = _metric("restricted_squared_euclidean")
 _enter(
     "restricted_squared_euclidean",
     *_restricted[:2],
@@ -203,7 +204,6 @@ _enter(
     _restricted_sizes,
     open_gradients=_restricted[2],
     twin=_restricted_twin,
-    unstored="a restriction is code, which a reader of the vectors would have to write first",
 )
 _enter("prototypes", *_module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
 _enter("log_softmax", *_module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
