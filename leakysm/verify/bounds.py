@@ -114,16 +114,16 @@ class Bound:
     why: str = ""
 
     def factor(self, sizes: Sizes, severity: Severity) -> float:
-        """k for a case of these sizes. A size that is text is a formula itself."""
+        """k for a case of these sizes. A size that is text is a formula itself, of the sizes before it."""
         return _evaluated(self.roundings, severity, tuple(sizes.items())) / 2
 
 
 @lru_cache(maxsize=100_000)
 def _evaluated(formula: str, severity: Severity, sizes: tuple[tuple[str, float | str], ...]) -> float:
-    numbers = tuple((name, size) for name, size in sizes if not isinstance(size, str))
-    names: dict[str, Any] = {"__builtins__": {}, "max": max, "log2": tree_depth, **dict(numbers)}
+    names: dict[str, Any] = {"__builtins__": {}, "max": max, "log2": tree_depth}
     names |= {name: getattr(severity, name) for name in ("sum", "product", "blocks", "other")}
-    names |= {name: _evaluated(size, severity, numbers) for name, size in sizes if isinstance(size, str)}
+    for at, (name, size) in enumerate(sizes):
+        names[name] = _evaluated(size, severity, sizes[:at]) if isinstance(size, str) else size
     return float(eval(formula, names))
 
 

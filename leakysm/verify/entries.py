@@ -82,11 +82,7 @@ _Oracle = tuple[Callable[..., tuple[Exact, ...]], Callable[..., tuple[Exact, ...
 
 
 def _metric(operation: str) -> _Oracle:
-    return _distance(distances.METRICS[operation])
-
-
-def _distance(kind: Callable[..., Any]) -> _Oracle:
-    metric = _LastCall(kind)
+    metric = _LastCall(restricted.METRICS[operation])
 
     def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
         return distances.value(metric(x, c, **parameters))
@@ -151,9 +147,12 @@ def _pair_sizes(x: Any, c: Any, *, per: str = "pair", **_: Any) -> dict[str, flo
 
 
 def _restricted_sizes(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> dict[str, float | str]:
+    return _pair_sizes(x, c, per=per) | _of_restriction(restriction)
+
+
+def _of_restriction(restriction: Any) -> dict[str, str]:
     """V, J: the roundings of the restriction's value and of its derivative."""
-    value, derivative = RESTRICTIONS[type(restriction).__name__]
-    return _pair_sizes(x, c, per=per) | {"V": value, "J": derivative}
+    return dict(zip("VJ", RESTRICTIONS[type(restriction).__name__], strict=True))
 
 
 def _restricted_twin(*, restriction: Any, **_: Any) -> str | None:
@@ -175,25 +174,23 @@ def _shot_sizes(z: Any, labels: Any, n_classes: int) -> dict[str, int]:
 
 
 def _episode_sizes(s: Any, sl: Any, q: Any, ql: Any, *, distance: Any) -> dict[str, float | str]:
-    bounds, queries, width = BOUNDS[distance.operation], q.shape[0], s.shape[1]
-    within = width if distance.parameters.get("per", "pair") == "pair" else 1
-    return {
-        "K": _shots(sl),
-        "D": width,
-        "T": within,
-        "M": int(sl.max()) + 1,
-        "Q": queries,
-        "N": queries,
-        "R": bounds["y"].roundings,
-        "RX": bounds["dx"].roundings,
-        "RC": bounds["dc"].roundings,
-    }
+    return {"K": _shots(sl), **_loss_sizes(len(q), int(sl.max()) + 1, s.shape[1], distance)}
 
 
 def _queries_sizes(x: Any, c: Any, labels: Any, *, distance: Any) -> dict[str, float | str]:
-    bounds, per = BOUNDS[distance.operation], distance.parameters.get("per", "pair")
-    return _pair_sizes(x, c, per=per) | {
-        "Q": x.shape[0],
+    return _loss_sizes(len(x), len(c), x.shape[1], distance)
+
+
+def _loss_sizes(queries: int, classes: int, width: int, distance: Any) -> dict[str, float | str]:
+    """Sizes of a loss on distances. R, RX, RC: the roundings of the metric's y, dx and dc."""
+    bounds, restriction = BOUNDS[distance.operation], distance.parameters.get("restriction")
+    return {
+        "D": width,
+        "T": width if distance.parameters.get("per", "pair") == "pair" else 1,
+        "M": classes,
+        "Q": queries,
+        "N": queries,
+        **({} if restriction is None else _of_restriction(restriction)),
         "R": bounds["y"].roundings,
         "RX": bounds["dx"].roundings,
         "RC": bounds["dc"].roundings,
@@ -220,7 +217,7 @@ _enter(
     open_gradients=_leaky[2],
     twin=lambda *, threshold, slope, **_: "squared_euclidean" if slope == 1 or np.isinf(threshold) else None,
 )
-_restricted = _distance(restricted.restricted)
+_restricted = _metric("restricted_squared_euclidean")
 _enter(
     "restricted_squared_euclidean",
     *_restricted[:2],
@@ -228,7 +225,6 @@ _enter(
     _restricted_sizes,
     open_gradients=_restricted[2],
     twin=_restricted_twin,
-    unstored="a restriction is code, which a reader of the vectors would have to write first",
 )
 _enter("prototypes", *_module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
 _enter("log_softmax", *_module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)

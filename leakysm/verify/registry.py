@@ -34,7 +34,6 @@ class Entry:
     choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
     **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
     to be judged. twin(**parameters): the operation whose bits these parameters promise, if any.
-    unstored: why the reference vectors hold no case of the operation; empty where they do.
     """
 
     operation: str
@@ -47,7 +46,6 @@ class Entry:
     choice: Bound | None = None
     open_gradients: Callable[..., Sequence[OpenGradient | None] | None] | None = None
     twin: Callable[..., str | None] = lambda **_: None
-    unstored: str = ""
 
     @property
     def definition(self) -> Operation:

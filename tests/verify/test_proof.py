@@ -19,15 +19,17 @@ _SPEC.loader.exec_module(proof)
 LARGEST = 60  # numbers of a case
 
 
-def parameters(case):
-    return {
-        name: {"operation": p.operation, "parameters": p.parameters}
-        if hasattr(p, "operation")
-        else {"restriction": type(p).__name__.lower(), "parameters": p.parameters}
-        if isinstance(p, Restriction)
-        else p
-        for name, p in case.parameters.items()
-    }
+def parameters(given):
+    """A metric or restriction is its name and its parameters."""
+    return {name: _named(p) for name, p in given.items()}
+
+
+def _named(parameter):
+    if hasattr(parameter, "operation"):
+        return {"operation": parameter.operation, "parameters": parameters(parameter.parameters)}
+    if isinstance(parameter, Restriction):
+        return {"restriction": type(parameter).__name__.lower(), "parameters": parameter.parameters}
+    return parameter
 
 
 def numbers(entry):
@@ -47,7 +49,7 @@ def test_the_proof_agrees_with_the_oracle_and_accuses_only_what_is_wrong(operati
     entry, judged = ENTRIES[operation], 0
     for case, output, at, value in numbers(entry):
         names = [a.name for a in entry.definition.arguments]
-        call = dict(zip(names, case.arguments, strict=True)), parameters(case), np.asarray(case.dy)
+        call = dict(zip(names, case.arguments, strict=True)), parameters(case.parameters), np.asarray(case.dy)
         right = proof.prove(operation, *call, "float64", output, at, float(value))
         if "reason" in right:
             continue

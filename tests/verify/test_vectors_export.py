@@ -57,6 +57,28 @@ def test_a_folder_has_a_json_file_an_operation_and_one_a_net(groups: Groups, tmp
     assert all((one["format"], one["version"], one["count"]) == (2, "2.0.0", len(one["cases"])) for one in found)
 
 
+def test_a_restriction_is_an_object_in_json_and_its_name_in_the_text(
+    schema: jsonschema.Draft202012Validator, tmp_path: Path
+) -> None:
+    case = "restricted_squared_euclidean/kink"
+    given = {"restriction": {"restriction": "leak", "parameters": {"threshold": "inf", "slope": 0.5}}, "per": "pair"}
+    metric = {"operation": "restricted_squared_euclidean", "parameters": given}
+    names = ("expected", "scale", "under", "worst", "usual")
+    arrays = {"arguments/x": np.ones(()), **{f"value/y/{name}": np.ones(()) for name in names}}
+    contents = {"parameters": json.dumps({"distance": metric}), "one_way": ""}
+    group = stored.Group(arrays, contents, {"flags": "", "note": "", "dtypes": "float64", "own": "false"})
+    text, file = (export({case: group}, tmp_path / name, "2.0.0")[0] for name in ("a.txt", "a.json.gz"))
+    lines = [line for line in text.read_text().splitlines() if line.startswith("parameter")]
+    assert lines == [
+        "parameter distance restricted_squared_euclidean",
+        "parameter distance.restriction leak",
+        "parameter distance.restriction.threshold inf",
+        "parameter distance.restriction.slope 0.5",
+        "parameter distance.per pair",
+    ]
+    schema.validate(unzipped(file))
+
+
 def test_json_holds_every_digit_at_the_place_that_the_page_says(groups: Groups, tmp_path: Path) -> None:
     export(groups, tmp_path / "v.json", "2.0.0")
     cases = json.loads((tmp_path / "v.json").read_text())["cases"]

@@ -10,7 +10,7 @@ import leakysm as lk
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.bounds import Precision, Severity
 from leakysm.verify.registry import ENTRIES, Truth
-from leakysm.verify.vectors import alternatives, parameters, stored
+from leakysm.verify.vectors import alternatives, parameters
 from leakysm.verify.vectors.checks import check_engine
 from leakysm.verify.vectors.make import HALF_UNIT, case_group
 
@@ -99,10 +99,3 @@ def test_a_restriction_in_json_is_its_name_and_its_parameters(restriction: lk.Re
     written = parameters.plain(restriction)
     assert written["restriction"] == type(restriction).__name__.lower()
     assert parameters.parameter(json.loads(json.dumps(written))) == restriction
-
-
-def test_an_operation_that_is_not_stored_says_why_and_has_no_group() -> None:
-    unstored = [entry for entry in ENTRIES.values() if entry.unstored]
-    assert [entry.operation for entry in unstored] == ["restricted_squared_euclidean"]
-    shipped = stored.read_manifest(stored.folder())["files"][stored.OPERATIONS]["cases"]
-    assert not any(case.startswith("restricted") for case in shipped)

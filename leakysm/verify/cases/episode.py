@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.ops.metrics import (
+    Cosine,
+    Euclidean,
+    LeakySquaredEuclidean,
+    Metric,
+    RestrictedSquaredEuclidean,
+    SquaredEuclidean,
+)
+from leakysm.ops.restriction import Log, Root
 from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, noise, single
 
@@ -17,6 +25,10 @@ METRICS: dict[str, Metric] = {
     "scaled": LeakySquaredEuclidean(threshold=0.0, slope=0.1),
     "euclidean": Euclidean(),
     "cosine": Cosine(),
+}
+RESTRICTED: dict[str, Metric] = {
+    "log": RestrictedSquaredEuclidean(Log(16.0)),
+    "root-per-coordinate": RestrictedSquaredEuclidean(Root(0.1), per="coordinate"),
 }
 
 
@@ -45,7 +57,14 @@ def prototypes_cases() -> list[Case]:
 
 
 def distance_cross_entropy_cases() -> list[Case]:
-    return [case for name, metric in METRICS.items() for case in _queries(name, metric)]
+    """All cases with two metrics, and some with the others, for `prototypical_loss` tries these with all of its own."""
+    some = ("plain", "query-on-prototype", "exploded")
+    return [
+        case
+        for name, metric in (METRICS | RESTRICTED).items()
+        for case in _queries(name, metric)
+        if name in ("squared", "leaky") or case.name.removeprefix(f"{name}-") in some
+    ]
 
 
 def _queries(prefix: str, metric: Metric) -> list[Case]:
@@ -53,16 +72,8 @@ def _queries(prefix: str, metric: Metric) -> list[Case]:
         name: str, x: Any, c: Any, labels: Any, flags: tuple[str, ...], note: str, dy: float = 1.0, **of: Any
     ) -> Case:
         arguments = (x, c, np.asarray(labels, dtype=np.int64))
-        return Case(
-            "distance_cross_entropy",
-            f"{prefix}-{name}",
-            arguments,
-            np.asarray(dy),
-            {"distance": metric},
-            flags,
-            note,
-            **of,
-        )
+        parameters, name = {"distance": metric}, f"{prefix}-{name}"
+        return Case("distance_cross_entropy", name, arguments, np.asarray(dy), parameters, flags, note, **of)
 
     x, c = noise("x" + prefix, 5, 6), noise("c" + prefix, 4, 6)
     exploded = 64 if metric.operation in ("squared_euclidean", "euclidean") else 8
@@ -82,7 +93,7 @@ def _queries(prefix: str, metric: Metric) -> list[Case]:
 
 
 def prototypical_loss_cases() -> list[Case]:
-    return [case for name, metric in METRICS.items() for case in _episodes(name, metric)]
+    return [case for name, metric in (METRICS | RESTRICTED).items() for case in _episodes(name, metric)]
 
 
 def _episodes(prefix: str, metric: Metric) -> list[Case]:
@@ -93,7 +104,7 @@ def _episodes(prefix: str, metric: Metric) -> list[Case]:
         )
 
     s, q = noise("s" + prefix, 4, 6), noise("q" + prefix, 5, 6)
-    exploded = 64 if metric.operation in ("squared_euclidean", "euclidean") else 8
+    exploded = 8 if metric.operation in ("leaky_squared_euclidean", "cosine_distance") else 64
     return [
         case("one-shot", s, cyclic(4, 4), q, cyclic(5, 4), ("plain",), "4-way 1-shot"),
         case("shots", s, cyclic(4, 2), q, cyclic(5, 2), ("unbalanced",), "2-way 2-shot, labels interleaved"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.ops.metrics import Metric
-from leakysm.ops.restriction import Log, Root
+from leakysm.ops.restriction import Log
 from leakysm.verify.case import Case, Sample
 from leakysm.verify.cases.episode import METRICS
 from leakysm.verify.cases.numbers import cotangent, noise
@@ -76,11 +76,6 @@ def _leaky(operation: str) -> Iterator[Case]:
     pair = {"threshold": 1.0, "slope": 0.125, "per": "pair"}
     yield from _pairs(pair)(operation)
     yield from _pairs(pair | {"threshold": 0.25, "per": "coordinate"}, "-per-coordinate")(operation)
-
-
-def _restricted(operation: str) -> Iterator[Case]:
-    yield from _pairs({"restriction": Log(2.0), "per": "pair"})(operation)
-    yield from _pairs({"restriction": Root(0.5), "per": "pair"}, "-root")(operation)
 
 
 def _rows(operation: str) -> Iterator[Case]:
@@ -190,7 +185,7 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "euclidean": _pairs({}),
     "cosine_distance": _pairs({}),
     "leaky_squared_euclidean": _leaky,
-    "restricted_squared_euclidean": _restricted,
+    "restricted_squared_euclidean": _pairs({"restriction": Log(2.0), "per": "pair"}),
     "prototypes": _supports,
     "log_softmax": _rows,
     "cross_entropy": _rows,

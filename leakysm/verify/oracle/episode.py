@@ -9,8 +9,9 @@ import numpy as np
 
 from leakysm.verify.bounds import Exact
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
-from leakysm.verify.oracle.distances import METRICS, along, both
+from leakysm.verify.oracle.distances import along, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
+from leakysm.verify.oracle.restricted import METRICS
 from leakysm.verify.precise import ZERO, Array, elementwise, exact, largest, number, rounded, total, where, zeros
 
 

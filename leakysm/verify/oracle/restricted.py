@@ -8,7 +8,8 @@ r applies to the distance of a pair, or to each coordinate's square before the s
 
 Scales. Log is concave with r(0) = 0. So the relative error of r(d) is at most that of d, and its scale is r(d). Root
 adds 2 sqrt(t d) and -t beyond the threshold, so its scale is 2 sqrt(t d) + t there, and d below. The relative change of
-r' is at most that of d: d |r''| / r' is d / (s + d) for log, and 1/2 for root beyond t.
+r' is at most that of d: d |r''| / r' is d / (s + d) for log, and 1/2 for root beyond t. Where c moves by e,
+2 r' (x - c) changes by 2 r' e and by 2 (x - c) r'' times the change of d.
 
 Underflow. What d loses changes r' by at most |r''| times as much, and |r''| <= 1 / s for log, 1 / (2 t) for root.
 """
@@ -19,24 +20,26 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.oracle.choices import Doubt
+from leakysm.verify.oracle import distances
 from leakysm.verify.oracle.distances import Jacobian, LeakySquaredEuclidean, RestrictedSquaredEuclidean
-from leakysm.verify.precise import ONE, Array, log1p, number, rounded, sqrt, where
+from leakysm.verify.precise import ONE, Array, log1p, number, rounded, sqrt, total, where
 
 
 class Curved(RestrictedSquaredEuclidean):
-    """r(d) of a smooth restriction. A subclass works out `parts(d)`: r(d), its scale and r'(d), elementwise.
+    """r(d) of a smooth restriction. A subclass works out `parts(d)`: r(d), its scale, r'(d) and |r''(d)|, elementwise.
 
     width: the distance at which r bends; |r''| is at most 1 / width.
     """
 
+    bend: Array
+
     def __init__(self, x: Any, c: Any, *, width: float, per: str):
         super().__init__(x, c, per=per)
         self.width = number(width)
-        value, scale, self.derivative = self.parts(self.argument)
+        value, scale, self.derivative, self.bend = self.parts(self.argument)
         self._set(value, scale)
 
-    def parts(self, d: Array) -> tuple[Array, Array, Array]:
+    def parts(self, d: Array) -> tuple[Array, Array, Array, Array]:
         raise NotImplementedError
 
     def jacobian(self) -> Jacobian:
@@ -45,14 +48,11 @@ class Curved(RestrictedSquaredEuclidean):
         last = 1 + np.abs(rounded(self.pairs.doubled))
         return Jacobian(self.derivatives, 3 + last * (1 + lost / float(self.width)), last)
 
-    def value_condition(self, spread: Array) -> Array:
-        raise NotImplementedError("a loss of restricted distances has no oracle")
-
     def jacobian_condition(self, spread: Array) -> Array:
-        raise NotImplementedError("a loss of restricted distances has no oracle")
-
-    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
-        return None
+        size = abs(self.pairs.doubled)
+        moved = size * spread[None]
+        bent = self.bend * (total(moved, -1) if self.per == "pair" else moved)
+        return super().jacobian_condition(spread) + size * (bent[..., None] if self.per == "pair" else bent)
 
 
 class Log(Curved):
@@ -61,9 +61,9 @@ class Log(Curved):
     def __init__(self, x: Any, c: Any, *, scale: float, per: str):
         super().__init__(x, c, width=scale, per=per)
 
-    def parts(self, d: Array) -> tuple[Array, Array, Array]:
-        value = self.width * log1p(d / self.width)
-        return value, value, self.width / (self.width + d)
+    def parts(self, d: Array) -> tuple[Array, Array, Array, Array]:
+        value, derivative = self.width * log1p(d / self.width), self.width / (self.width + d)
+        return value, value, derivative, derivative / (self.width + d)
 
 
 class Root(Curved):
@@ -72,17 +72,16 @@ class Root(Curved):
     def __init__(self, x: Any, c: Any, *, threshold: float, per: str):
         super().__init__(x, c, width=threshold, per=per)
 
-    def parts(self, d: Array) -> tuple[Array, Array, Array]:
+    def parts(self, d: Array) -> tuple[Array, Array, Array, Array]:
         t = self.width
         if np.isinf(float(t)):
-            return d, d, ONE + 0 * d
+            return d, d, ONE + 0 * d, 0 * d
         within = np.asarray(d <= t, dtype=bool)
-        root = sqrt(t * where(within, t, d))
-        return (
-            where(within, d, 2 * root - t),
-            where(within, d, 2 * root + t),
-            where(within, ONE, root / where(within, t, d)),
-        )
+        beyond = where(within, t, d)
+        root = sqrt(t * beyond)
+        derivative = where(within, ONE, root / beyond)
+        # r'' is 0 up to t: a distance that lies there may be taken for one beyond.
+        return where(within, d, 2 * root - t), where(within, d, 2 * root + t), derivative, derivative / (2 * beyond)
 
 
 _RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Root": Root}
@@ -91,3 +90,6 @@ _RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Roo
 def restricted(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> Any:
     """The metric's object, by the name of the restriction's class."""
     return _RESTRICTIONS[type(restriction).__name__](x, c, **restriction.parameters, per=per)
+
+
+METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted}

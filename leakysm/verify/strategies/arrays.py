@@ -12,7 +12,14 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from leakysm.ops.metrics import Cosine, Euclidean, LeakySquaredEuclidean, Metric, SquaredEuclidean
+from leakysm.ops.metrics import (
+    Cosine,
+    Euclidean,
+    LeakySquaredEuclidean,
+    Metric,
+    RestrictedSquaredEuclidean,
+    SquaredEuclidean,
+)
 from leakysm.ops.restriction import Leak, Log, Restriction, Root
 from leakysm.verify.adapters.numpy_arrays import NumPyArrays
 
@@ -152,14 +159,15 @@ def episodes(
 
 
 def metrics() -> st.SearchStrategy[Metric]:
-    """All four metrics, leaky with any parameters."""
+    """All metrics, leaky and restricted with any parameters."""
     leaky = st.builds(
         LeakySquaredEuclidean,
         threshold=st.floats(0.0625, 16.0, width=16),
         slope=slopes(),
         per=st.sampled_from(("pair", "coordinate")),
     )
-    return st.one_of(st.just(SquaredEuclidean()), leaky, st.just(Euclidean()), st.just(Cosine()))
+    restricted = st.builds(RestrictedSquaredEuclidean, restrictions(), st.sampled_from(("pair", "coordinate")))
+    return st.one_of(st.just(SquaredEuclidean()), leaky, st.just(Euclidean()), st.just(Cosine()), restricted)
 
 
 @st.composite

@@ -140,11 +140,11 @@ def text_bytes(groups: Groups, version: str) -> bytes:
 
 
 def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters as (name, value); a metric's own follow it under names such as distance.threshold."""
+    """Parameters as (name, value); those of a metric or restriction follow it as distance.threshold and so on."""
     for key, value in parameters.items():
         if isinstance(value, Mapping):
-            yield f"{prefix}{key}", value["operation"]
-            yield from _flat(value["parameters"], f"{key}.")
+            yield f"{prefix}{key}", value["restriction" if "restriction" in value else "operation"]
+            yield from _flat(value["parameters"], f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -35,7 +35,7 @@ HALF_UNIT = 0.5  # the expected values are themselves rounded to float64: at mos
 
 def operation_groups() -> dict[str, Group]:
     """operation/case -> its group, for all fixed cases that are stored: large, sampled ones are not."""
-    truths = [truth for entry in ENTRIES.values() if not entry.unstored for truth in entry.truths]
+    truths = [truth for entry in ENTRIES.values() for truth in entry.truths]
     return {truth.case.id: case_group(truth) for truth in truths if truth.case.stored}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.ops.metrics import METRICS, Metric
+from leakysm.ops.metrics import METRICS, Metric, RestrictedSquaredEuclidean
 from leakysm.ops.restriction import RESTRICTIONS, Restriction
 
 
@@ -26,6 +26,7 @@ def parameter(value: Any) -> Any:
     if isinstance(value, Mapping) and "restriction" in value:
         return RESTRICTIONS[value["restriction"]](**{k: parameter(v) for k, v in value["parameters"].items()})
     if isinstance(value, Mapping):
-        kinds: dict[str, type[Metric]] = {kind.operation: kind for kind in METRICS.values()}
+        every: list[type[Metric]] = [*METRICS.values(), RestrictedSquaredEuclidean]
+        kinds = {kind.operation: kind for kind in every}
         return kinds[value["operation"]](**{k: parameter(v) for k, v in value["parameters"].items()})
     return float(value) if value == "inf" else value
