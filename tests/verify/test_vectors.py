@@ -36,7 +36,9 @@ def test_the_files_are_the_manifests_and_small() -> None:
     counts = check_files(SHIPPED)
     assert counts["operations.h5"] >= 500
     assert counts["nets.h5"] >= FEWEST["nets.h5"]
-    assert sum(path.stat().st_size for path in SHIPPED.glob("*.*")) < 12_000_000
+    assert (
+        sum(path.stat().st_size for path in SHIPPED.glob("*.*")) < 13_000_000
+    )  # half of that once packed in the wheel, which is to stay below 8 MB
 
 
 def test_the_nets_are_remade_exactly_or_within_their_bound() -> None:
