@@ -40,7 +40,7 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
         if number == 0 and not equals:
             key, value = "distance", part
         elif not equals:
-            raise UserError(f"setting {text!r}: {part!r} is not key=value; write leaky,threshold=1,slope=0.1 say")
+            raise UserError(f"setting {text!r}: {part!r} is not key=value; write e.g. leaky,threshold=1,slope=0.1")
         key = key.strip().replace("-", "_")
         if key in setting:
             raise UserError(f"setting {text!r}: {key} is given twice; leave one out")
@@ -48,7 +48,7 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
             raise UserError(f"setting {text!r}: {_not_compared(key, keys)}")
         setting |= checked({key: value_of(value.strip())})
     if "distance" not in setting:
-        raise UserError(f"setting {text!r} names no distance; begin with one, leaky,threshold=1 say")
+        raise UserError(f"setting {text!r} names no distance; begin with one, e.g. leaky,threshold=1")
     if setting["distance"] == "leaky":
         setting = {**LEAKY, **setting}
     _ = metric_of(setting)

@@ -42,7 +42,7 @@ def read_support(inputs: InputFormat, folder: Path) -> dict[str, Images]:
     UserError unless there are two classes or more, and nothing else.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; expected one folder a class, with its examples: <class>/<image>")
+        raise UserError(f"{folder} is not a folder; expected a folder for each class, with examples: <class>/<image>")
     source = FolderSource(folder)
     for empty in source.empty_folders:
         raise UserError(f"{folder / empty} is an empty folder; put examples in it, or remove it")
@@ -53,7 +53,7 @@ def read_support(inputs: InputFormat, folder: Path) -> dict[str, Images]:
         label, _, file = name.partition("/")
         if "/" in file or not is_image_name(file):
             raise UserError(
-                f"{folder}: {name} is no example of a class; expected <class>/<image> and nothing else: move it away"
+                f"{folder}: {name} is not an example of a class; expected only <class>/<image>: move it away"
             )
         classes.setdefault(label, []).append(to_input_format(source.read(name), str(folder / name), inputs))
     if len(classes) < 2:
