@@ -48,7 +48,7 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
             raise UserError(f"setting {text!r}: {_not_compared(key, keys)}")
         setting |= checked({key: value_of(value.strip())})
     if "distance" not in setting:
-        raise UserError(f"setting {text!r} names no distance; begin with one, e.g. leaky,threshold=1")
+        raise UserError(f"setting {text!r} names no distance; begin with one, leaky,threshold=1 say")
     if setting["distance"] == "leaky":
         setting = {**LEAKY, **setting}
     _ = metric_of(setting)

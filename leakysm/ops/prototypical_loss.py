@@ -21,7 +21,7 @@ from leakysm.ops.registry import OPERATIONS, Argument, Operation, register
 
 def _require_metric(distance: Any) -> None:
     if not isinstance(distance, Metric):
-        raise UserError(f"distance is {distance!r}; a metric is expected, e.g. leakysm.SquaredEuclidean()")
+        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
 
 
 def _classes(xp: Any, support: Array, given: Any) -> int:
