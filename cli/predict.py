@@ -61,7 +61,8 @@ def predict(
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads))
     inputs = restored.checkpoint.inputs
-    classes = read_support(inputs, support)
+    with shown_count("reading examples") as report:
+        classes = read_support(inputs, support, report)
     shot = min(len(examples) for examples in classes.values())
     limit = limit_for(restored.closeness(), shot)
     readable, queries, unreadable = _read(images, inputs)
