@@ -32,15 +32,22 @@ def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
 
 def time_line(config: TrainConfig, data: Dataset, done: int = 0) -> str:
     """How long the run takes from `done` training episodes on, measured now."""
+    measured = _measured(config, data)
+    return f"time: {measured.told(config, done)} (measured on this machine now)" if measured else UNKNOWN
+
+
+def _measured(config: TrainConfig, data: Dataset) -> Estimate | None:
+    from leakysm_cli.progress import shown_status
+
     from leakysm.runs.estimate import estimate
 
-    measured = estimate(config, data)
-    return f"time: {measured.told(config, done)} (measured on this machine now)" if measured else UNKNOWN
+    with shown_status() as status:
+        status(f"timing a few steps: {config.metric}, {config.way}-way {config.shot}-shot")
+        return estimate(config, data)
 
 
 def time_of_runs(work: Sequence[tuple[TrainConfig, Dataset]], jobs: int = 1) -> str:
     """How long runs take, `jobs` at a time. Runs that cost the same are timed once."""
-    from leakysm.runs.estimate import estimate
     from leakysm.tables import duration
 
     kinds: dict[str, Estimate | None] = {}
@@ -50,7 +57,7 @@ def time_of_runs(work: Sequence[tuple[TrainConfig, Dataset]], jobs: int = 1) -> 
     seconds = 0.0
     for kind, (config, data) in zip(cost, work, strict=True):
         if kind not in kinds:
-            kinds[kind] = estimate(config, data)
+            kinds[kind] = _measured(config, data)
         if (measured := kinds[kind]) is None:
             return UNKNOWN
         seconds += measured.seconds(config)

@@ -71,7 +71,7 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
 
     if out is None:
         if not source.is_dir():
-            raise UserError("--out is missing; name the file to write, conv4.safetensors say")
+            raise UserError("--out is missing; name the file to write, e.g. conv4.safetensors")
         out = source / "conv4.safetensors"
     require_suffix(out)
     state, about, episodes = _loaded(source, layout)

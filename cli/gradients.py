@@ -250,8 +250,12 @@ def _from_data(given: dict[str, Any], seeds: int) -> tuple[Engine, list[Embedded
     with shown_count("reading images") as report:
         config, data = resolve(given, load=Loader(report))
     images = SplitImages(engine_of(config), data, "train")
-    nets = (replace(config, seed=config.seed + i) for i in range(seeds))
-    return images.engine, [episode for net in nets for episode in embedded_by_new_net(net, images, EPISODES)]
+    episodes: list[EmbeddedEpisode] = []
+    with shown_count("embedding by untrained nets") as report:
+        for i in range(seeds):
+            report(i, seeds)
+            episodes += embedded_by_new_net(replace(config, seed=config.seed + i), images, EPISODES)
+    return images.engine, episodes
 
 
 def _command(given: dict[str, Any], metric: Metric) -> str:

@@ -74,7 +74,8 @@ def predict(
         o.refuse("goes with --distance; add it", set=set)
     _ = restored.config.metric  # code that is not trusted is reported before the images are read
     inputs = restored.checkpoint.inputs
-    classes = read_support(inputs, support)
+    with shown_count("reading examples") as report:
+        classes = read_support(inputs, support, report)
     shot = min(len(examples) for examples in classes.values())
     limit = None if distance else limit_for(restored.closeness(), shot)  # the limits are of the run's own distance
     readable, queries, unreadable = _read(images, inputs)

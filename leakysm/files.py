@@ -69,7 +69,7 @@ def opened(path: Path, *, most: int, mend: str) -> Iterator[BufferedReader]:
     except ValueError as error:  # a NUL in the name
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{printable(path)!r} is no file's name ({error}); {mend}") from None
+        raise UserError(f"{printable(path)!r} is not a file's name ({error}); {mend}") from None
 
 
 def read_file(path: Path, *, most: int = LARGEST, mend: str) -> bytes:
@@ -94,7 +94,7 @@ def _kind(mode: int) -> str:
 
 
 def _too_large(path: Path, size: int, most: int, mend: str) -> UserError:
-    return UserError(f"{printable(path)} has {size} bytes, expected {most} at most; {mend}")
+    return UserError(f"{printable(path)} has {size} bytes, expected at most {most}; {mend}")
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

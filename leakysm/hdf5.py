@@ -174,7 +174,7 @@ class _Reader:
         dtype = attribute.dtype
         text = h5py.check_string_dtype(dtype) is not None
         if null or attribute.get_storage_size() > LARGEST_ATTRIBUTE or not (text or dtype.kind in NUMBERS):
-            raise Hdf5Error(f"attribute {name} of {at or '/'} is no number and no text")
+            raise Hdf5Error(f"attribute {name} of {at or '/'} is neither a number nor a text")
         array = np.empty(attribute.shape, dtype)
         if text:
             self._require_sound_heaps()
@@ -189,9 +189,9 @@ def _plain_text(array: np.ndarray[Any, Any], name: str, at: str) -> str:
     try:
         text = value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
-        raise Hdf5Error(f"attribute {name} of {at or '/'} is no UTF-8") from None
+        raise Hdf5Error(f"attribute {name} of {at or '/'} is not UTF-8") from None
     if not isinstance(text, str):
-        raise Hdf5Error(f"attribute {name} of {at or '/'} is no single text")
+        raise Hdf5Error(f"attribute {name} of {at or '/'} is not a single text")
     return text
 
 

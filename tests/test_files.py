@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_mend(tmp_path: Path) -> No
     (tmp_path / "five").write_bytes(b"12345")
     assert read_file(tmp_path / "five", most=5, mend="mend") == b"12345"
     expected = {
-        "five": "five has 5 bytes, expected 4 at most; mend",
+        "five": "five has 5 bytes, expected at most 4; mend",
         "none": "none does not exist; mend",
         "": "is a folder, and a file is expected; mend",
         "five/x": "five/x cannot be read (Not a directory); mend",

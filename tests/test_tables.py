@@ -1,4 +1,4 @@
-"""Tables: columns that line up, Markdown that a cell cannot break, CSV that gives float32 back."""
+"""Tables: columns that line up, Markdown that a cell cannot break, CSV that gives float32 back, times in words."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import io
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm.tables import columns, csv_table, markdown_table
+from leakysm.tables import columns, csv_table, duration, markdown_table
 
 cells = st.text(st.characters(codec="ascii", exclude_characters="\r\n", categories=["L", "N", "P"]), max_size=8)
 rows = st.lists(st.tuples(cells, cells, cells), max_size=4)
@@ -36,3 +37,11 @@ def test_a_float32_is_read_back_from_csv(value: float) -> None:
     _, (name, text) = csv.reader(io.StringIO(csv_table(("name", "value"), [("x", value)]).decode()))
     assert name == "x"
     assert np.float32(text) == np.float32(value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.26, "0.3 s"), (9.4, "9.4 s"), (45.2, "45 s"), (100, "2 min"), (3000, "50 min"), (12_000, "3 h 20 min")],
+)
+def test_times_are_told_to_about_two_digits(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

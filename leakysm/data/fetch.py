@@ -71,7 +71,7 @@ def fetch(
     came. CheckFailed if what arrived is not the published data; it is removed.
     """
     if not _is_web_address(mirror):
-        raise UserError(f"the mirror '{mirror}' is no web address; expected https://...")
+        raise UserError(f"the mirror '{mirror}' is not a web address; expected https://...")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [_fetch_one(folder, archive, mirror.rstrip("/"), progress) for archive in archives]
@@ -171,7 +171,7 @@ def _check(archive: Archive, file: Path, where: str, mend: str) -> None:
     try:
         digest = images_digest(file)
     except UserError:
-        raise UserError(f"{where} is no sound zip archive, expected the published {archive.name}; {mend}") from None
+        raise UserError(f"{where} is not a sound zip archive, expected the published {archive.name}; {mend}") from None
     if archive.images is not None and digest != archive.images:
         raise CheckFailed(
             f"{where} is not the published {archive.name}: MD5 {md5}, expected {archive.md5}, and other images; {mend}"

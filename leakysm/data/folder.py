@@ -31,7 +31,7 @@ def folder_dataset(
     splits share a class, or if there are too few classes to divide.
     """
     if not path.is_dir():
-        raise UserError(f"{path} is no folder; {_LAYOUTS}, unpack the archive first")
+        raise UserError(f"{path} is not a folder; {_LAYOUTS}, unpack the archive first")
     source = FolderSource(path)
     files = _files_by_class(source)
     splits, digest = cached("folder", source.checksum(), lambda: _read(source, files, report), cache_dir)

@@ -172,7 +172,7 @@ def _vinyals_lists(root: Path) -> dict[str, list[str]]:
         try:
             lines = read_file(file, mend=mend).decode().split("\n")
         except UnicodeDecodeError:
-            raise UserError(f"{file} is no text file in UTF-8; {mend}") from None
+            raise UserError(f"{file} is not a text file in UTF-8; {mend}") from None
         lists[split] = [line.strip() for line in lines if line.strip()]
         for name in lists[split]:
             if name in seen:

@@ -114,7 +114,7 @@ class ZipSource:
             raise UserError(f"{self.path}: {error.strerror}; give a readable zip file") from None
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
             raise UserError(
-                f"{self.path} is no complete zip archive (wrong file, or cut short); download it again"
+                f"{self.path} is not a complete zip archive (wrong file, or cut short); download it again"
             ) from None
 
     @cached_property

@@ -78,7 +78,7 @@ def _read_table(file: Path) -> Rows:
         text = read_file(file, mend="make it readable").decode("utf-8-sig")
         lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} is no readable table ({error}); expected lines `filename,label`") from None
+        raise UserError(f"{file} is not a readable table ({error}); expected lines `filename,label`") from None
     if "\0" in text:
         raise UserError(f"{file} holds a byte of value 0; expected a text of lines filename,label")
     if not lines or lines[0] != ["filename", "label"]:

@@ -71,7 +71,7 @@ def _pairs(text: str) -> dict[str, Any]:
         if number == 0 and not equals:
             key, value = "distance", part
         elif not equals:
-            raise UserError(f"setting {text!r}: {part!r} is not key=value; write leaky,threshold=1,slope=0.1 say")
+            raise UserError(f"setting {text!r}: {part!r} is not key=value; write e.g. leaky,threshold=1,slope=0.1")
         key = key.strip().replace("-", "_")
         if key in given:
             raise UserError(f"setting {text!r}: {key} is given twice; leave one out")

@@ -49,7 +49,7 @@ class Conv4(Net):
             if not isinstance(value, int | np.integer) or value < least:
                 raise UserError(f"{name} is {value!r}; a whole number of at least {least} is expected: give one")
         if not isinstance(engine, Engine | None):
-            raise UserError(f"engine is {engine!r}; an engine is expected: leakysm.backend('numpy') say")
+            raise UserError(f"engine is {engine!r}; an engine is expected, e.g. leakysm.backend('numpy')")
         if dtype not in ("float32", "float64"):
             raise UserError(f"dtype is {dtype!r}; 'float32' or 'float64' is expected: choose one")
         self.in_channels, self.channels, self.blocks, self.dtype = in_channels, channels, blocks, np.dtype(dtype)

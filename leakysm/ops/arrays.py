@@ -41,7 +41,7 @@ def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]
     """
     for name, a in arrays.items():
         if not array_api_compat.is_array_api_obj(a):
-            raise ArrayError(f"{name} is a {type(a).__name__}; an array is expected: convert it, say by numpy.asarray")
+            raise ArrayError(f"{name} is a {type(a).__name__}; an array is expected: convert it, e.g. by numpy.asarray")
         if isinstance(a, np.ma.MaskedArray):  # some operations would drop its mask in silence
             raise ArrayError(f"{name} is a masked array; a plain one is expected: give {name}.filled(...)")
     try:

@@ -65,7 +65,7 @@ class Optimizer:
 def check_learning_rate(rate: float) -> None:
     """UserError unless it is finite and above 0."""
     if not 0 < rate < float("inf"):
-        raise UserError(f"learning_rate is {rate}: expected a finite number above 0, 0.001 say")
+        raise UserError(f"learning_rate is {rate}: expected a finite number above 0, e.g. 0.001")
 
 
 class Adam(Optimizer):

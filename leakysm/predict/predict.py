@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm.data.dataset import Report
 from leakysm.data.images import is_image_name, to_input_format
 from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import FolderSource
@@ -36,26 +37,28 @@ class Candidate:
     spreads: float | None
 
 
-def read_support(inputs: InputFormat, folder: Path) -> dict[str, Images]:
-    """Images (shots, H, W, C) by class, from `folder`/<class>/<image>.
+def read_support(inputs: InputFormat, folder: Path, report: Report | None = None) -> dict[str, Images]:
+    """Images (shots, H, W, C) by class, from `folder`/<class>/<image>. report(done, total) is called as they are read.
 
     UserError unless there are two classes or more, and nothing else.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; expected one folder a class, with its examples: <class>/<image>")
+        raise UserError(f"{folder} is not a folder; expected a folder for each class, with examples: <class>/<image>")
     source = FolderSource(folder)
     for empty in source.empty_folders:
         raise UserError(f"{folder / empty} is an empty folder; put examples in it, or remove it")
     if source.names and all("/" not in name and is_image_name(name) for name in source.names):
         raise UserError(f"{folder} holds images, not class folders; did you mean --support {folder.parent}?")
     classes: dict[str, list[Images]] = {}
-    for name in source.names:
+    for done, name in enumerate(source.names, 1):
         label, _, file = name.partition("/")
         if "/" in file or not is_image_name(file):
             raise UserError(
-                f"{folder}: {name} is no example of a class; expected <class>/<image> and nothing else: move it away"
+                f"{folder}: {name} is not an example of a class; expected only <class>/<image>: move it away"
             )
         classes.setdefault(label, []).append(to_input_format(source.read(name), str(folder / name), inputs))
+        if report:
+            report(done, len(source.names))
     if len(classes) < 2:
         raise UserError(f"{folder} holds {len(classes)} class; expected two or more, a folder each")
     return {name: np.stack(images) for name, images in classes.items()}

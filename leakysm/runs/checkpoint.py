@@ -65,7 +65,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     whole = read_file(path, mend="name a run that holds this checkpoint")
     if not is_sealed(whole, "checkpoint"):
         raise UserError(
-            f"{path} is damaged or no checkpoint: its {len(whole)} bytes do not have the checksum that it states; "
+            f"{path} is damaged, or not a checkpoint: its {len(whole)} bytes do not have the checksum that it states; "
             "put back an undamaged copy, or train again into another folder"
         )
     try:
@@ -75,7 +75,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             return _read(file)
     except Hdf5Error as error:
         raise UserError(
-            f"{path} is no whole checkpoint ({error}); put back an undamaged copy, or train again into another folder"
+            f"{path} is not a whole checkpoint ({error}); put back an undamaged copy, or train into another folder"
         ) from None
     raise UserError(
         f"{path} has format version {version}, this program reads {VERSION}; use the version of leakysm that wrote it"

@@ -106,7 +106,8 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 def _validations(config: TrainConfig, done: int) -> int:
     """How many are still to come: one every `checkpoint_every` episodes, and one at the end."""
-    return math.ceil(config.episodes / config.checkpoint_every) - done // config.checkpoint_every
+    total = math.ceil(config.episodes / config.checkpoint_every)
+    return total - done // config.checkpoint_every if done < config.episodes else 0
 
 
 def _precise(seconds: float) -> str:

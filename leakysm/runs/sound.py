@@ -33,7 +33,7 @@ def require_sound(checkpoint: Checkpoint, optimizer: str, *, own_net: bool = Fal
 def _require_inputs(checkpoint: Checkpoint) -> None:
     inputs = checkpoint.inputs
     if min(inputs.image_shape) < 1 or math.prod(inputs.image_shape) > LARGEST_IMAGE:
-        raise _odd("image_shape", inputs.image_shape, f"(height, width, channels), {LARGEST_IMAGE} numbers at most")
+        raise _odd("image_shape", inputs.image_shape, f"(height, width, channels), at most {LARGEST_IMAGE} numbers")
     for name, array in (("mean", inputs.mean), ("std", inputs.std)):
         if array.shape != inputs.image_shape[2:] or not np.isfinite(array).all():
             raise _odd(name, array.tolist(), "a finite number for each channel")

@@ -148,7 +148,7 @@ class Trainer:
         largest = self.optimizer.largest_gradient(self.net.vector.dtype)
         if magnitude > largest:
             raise CheckFailed(
-                f"the gradient is {magnitude:g} at episode {self.episode + 1}, expected {largest:.3g} at most for "
+                f"the gradient is {magnitude:g} at episode {self.episode + 1}, expected at most {largest:.3g} for "
                 f"{self.optimizer.name}; training stopped: lower the learning rate"
             )
 

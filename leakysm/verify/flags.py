@@ -118,7 +118,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "size": Flag(
         "An axis as long as blocks, tiles, warps and channel groups are, or one longer or shorter: work beyond the first tile is wrong or left out.",
-        "Look at what happens beyond the first block or tile, and at the rest where a size is no multiple of it.",
+        "Look at what happens beyond the first block or tile, and at the remainder where a size is not a multiple of it.",
     ),
     "corner": Flag(
         "A parameter at the end of its range, or far from where it usually is.",

@@ -144,7 +144,7 @@ def test_a_web_page_in_place_of_the_archive_is_refused_and_removed(
 ) -> None:
     server.files["base/sub/a.zip"] = b"<html>Please log in</html>"
     address = f"{server.address}/{archive.place}"
-    with pytest.raises(UserError, match=f"{address} is no sound zip archive.*it was removed; give another --mirror"):
+    with pytest.raises(UserError, match=f"{address} is not a sound zip archive.*it was removed; give another --mirror"):
         fetch(tmp_path / "out", [archive], mirror=server.address)
     assert [*(tmp_path / "out").iterdir()] == []
 
@@ -161,7 +161,7 @@ def test_a_broken_archive_that_was_there_before_is_named_with_the_mend(
     server: Server, archive: Archive, tmp_path: Path
 ) -> None:
     (tmp_path / "a.zip").write_bytes(content(server)[:-5])
-    with pytest.raises(UserError, match=r"a\.zip is no sound zip archive.*remove it and fetch it again"):
+    with pytest.raises(UserError, match=r"a\.zip is not a sound zip archive.*remove it and fetch it again"):
         fetch(tmp_path, [archive], mirror=server.address)
     assert (tmp_path / "a.zip").exists()
 
@@ -185,7 +185,7 @@ def test_offline_is_said_in_one_line_with_the_mend(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mirror", ["file:///etc", "ftp://host/x", "here", "", "https://[bad", "https://"])
 def test_only_web_addresses_are_mirrors(tmp_path: Path, mirror: str) -> None:
-    with pytest.raises(UserError, match="is no web address; expected https"):
+    with pytest.raises(UserError, match="is not a web address; expected https"):
         fetch(tmp_path, ARCHIVES, mirror=mirror)
 
 

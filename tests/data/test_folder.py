@@ -133,7 +133,7 @@ def test_empty_class_folders_are_named(tmp_path: Path) -> None:
 
 def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     file = write_files(tmp_path, {"x.zip": b""}) / "x.zip"
-    with pytest.raises(UserError, match=r"x\.zip is no folder; .*unpack the archive first"):
+    with pytest.raises(UserError, match=r"x\.zip is not a folder; .*unpack the archive first"):
         load("folder", file)
 
 

@@ -151,7 +151,7 @@ def test_a_truncated_zip_is_named(zips: Path, keep: float) -> None:
     file = zips / "images_background.zip"
     whole = file.read_bytes()
     file.write_bytes(whole[: int(keep * len(whole)) if 0 < keep < 1 else int(keep)])
-    with pytest.raises(UserError, match=r"images_background\.zip is no complete zip archive .*download it again"):
+    with pytest.raises(UserError, match=r"images_background\.zip is not a complete zip archive .*download it again"):
         load("omniglot", zips)
 
 

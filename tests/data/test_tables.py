@@ -142,7 +142,7 @@ def test_a_table_cannot_name_files_elsewhere(photographs: Path, name: str) -> No
         (b"filename,label\ncat01.png,\n", "has the line 'cat01.png,'; expected filename,label"),
         (b"filename,label\ncat01.png,cat\ncat01.png,dog\n", "lists cat01.png 2 times"),
         (b"filename,label\nfox13.png,fox\n", r"val\.csv has the class fox, which train\.csv has too"),
-        (b"\xff\xfe\x00", "no readable table"),
+        (b"\xff\xfe\x00", "not a readable table"),
     ],
 )
 def test_bad_tables_are_refused(photographs: Path, content: bytes, message: str) -> None:

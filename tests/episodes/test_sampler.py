@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm.episodes import Episode, sample
+from leakysm.episodes import Episode, check_episode, sample
 from leakysm.errors import UserError
 
 WORD = 2**64
@@ -106,6 +106,11 @@ def test_classes_and_images_are_drawn_evenly() -> None:
     for counts in (images, classes):  # binomial counts: 6 standard deviations either side
         mean = n * way / len(counts)
         assert np.all(np.abs(counts - mean) < 6 * np.sqrt(mean))
+
+
+def test_a_class_with_too_few_images_is_named() -> None:
+    with pytest.raises(UserError, match="class 'b' of the val split has 1 image; add images to it, or remove it"):
+        check_episode(np.array([0, 3, 4]), 2, 1, 1, split="val", names=("a", "b"))
 
 
 @pytest.mark.parametrize(

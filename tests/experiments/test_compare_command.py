@@ -273,7 +273,7 @@ def test_damaged_and_unfinished_runs_are_told(compared: Path, tmp_path: Path) ->
         "compare", good, spoilt("summary.json", None)
     )
     assert "test-episodes.h5: 3-way 1-shot cannot be read" in refused("compare", good, spoilt("test-episodes.h5", b"x"))
-    assert "damaged or no checkpoint" in refused("compare", good, spoilt("checkpoint-best.h5", b"x"))
+    assert "damaged, or not a checkpoint" in refused("compare", good, spoilt("checkpoint-best.h5", b"x"))
 
 
 def test_accuracies_of_another_run_are_told(compared: Path, tmp_path: Path) -> None:

@@ -103,15 +103,15 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
         "embedding 7 is not finite": ("hole.npy", "labels.npy"),
         r"labels are int64 of shape \(11,\)": ("z.npy", "short.npy"),
         "labels are float32": ("z.npy", "z.npy"),
-        "no .npy file of numbers .it holds Python objects": ("pickled.npy", None),
+        "not an .npy file of numbers .it holds Python objects": ("pickled.npy", None),
         "is an archive": ("archive.npy", None),
-        "text.npy is no .npy file": ("text.npy", None),
+        "text.npy is not an .npy file": ("text.npy", None),
         "no HDF5 file": ("text.h5", None),
         "no dataset 'embeddings', it has z": ("other.h5", None),
         "embeddings is empty, and numbers are expected": ("nothing.h5", None),
         r"embeddings are float32 of shape \(\)": ("one.npy", "labels.npy"),
         "at least one number is expected": ("no classes.npy", None),
-        "header.npy is no .npy file": ("header.npy", None),
+        "header.npy is not an .npy file": ("header.npy", None),
         "leave --labels out": ("other.h5", "labels.npy"),
     }
     return {message: (folder / path, folder / other if other else None) for message, (path, other) in pairs.items()}

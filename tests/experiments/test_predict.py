@@ -197,7 +197,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert "text.png is not an image" in told(tmp_path / "text.png")
     assert "clear.png has transparency" in told(tmp_path / "clear.png")
     assert "holds no run" in told(query, net=support)
-    assert "is no folder; expected one folder a class" in told(query, of=tmp_path / "q.png")
+    assert "is not a folder; expected a folder for each class" in told(query, of=tmp_path / "q.png")
     save(tmp_path / "one" / "a" / "0.png", drawing(0, 0))
     assert "holds 1 class; expected two or more" in told(query, of=tmp_path / "one")
     save(tmp_path / "flat" / "0.png", drawing(0, 0))
@@ -205,7 +205,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     (support / "class9").mkdir()
     assert "class9 is an empty folder" in told(query)
     (support / "class9" / "notes.txt").write_text("")
-    assert "class9/notes.txt is no example of a class" in told(query)
+    assert "class9/notes.txt is not an example of a class" in told(query)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="there is no device without an end")

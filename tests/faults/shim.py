@@ -19,11 +19,11 @@ _LAYOUT = struct.Struct("<4q32s224s32s1024s1024s")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is to fail: of the calls under `folder` the number `at`, from 1; 0 fails none, and counts.
+    """What is to fail: call number `at` of those under `folder`, counted from 1. With 0 none fails; they are counted.
 
-    kind: "full" is ENOSPC for it and for every later call that takes room, a write of more than a byte first taking a
-    half; "broken" is EIO, once; "kill" is SIGKILL, "interrupt" SIGINT, "terminate" SIGTERM, "hang up" SIGHUP. call:
-    only calls of this kind, "fsync" say. name: only paths that contain this.
+    kind: "full" is ENOSPC for this call and for every later one that takes room; a write of more than one byte first
+    writes half. "broken" is EIO, once. "kill" is SIGKILL, "interrupt" SIGINT, "terminate" SIGTERM, "hang up" SIGHUP.
+    call: only calls of this kind, e.g. "fsync". name: only paths that contain this.
     """
 
     folder: Path

@@ -119,9 +119,10 @@ def omniglot_images(omniglot_path, omniglot_cache):
 def test_pytorch_with_the_same_weights(kind, metric, dtype, request):
     """NCHW, torch's own convolution, batch norm and autograd: the same embeddings, loss and parameter gradients.
 
-    Bound k eps scale. k: measured (650 at most), with a margin; Omniglot's almost empty images make batch norm's
-    condition, mean |x| / sigma, large in each of the four blocks. scale: an array's largest magnitude; behind the
-    softmax with its condition, 1 + the largest distance (a logit's rounding is a probability's relative error).
+    The bound is k eps scale. k is measured (at most 650), with a margin: Omniglot's images are almost empty, so the
+    condition of batch norm, mean |x| / sigma, is large in each of the four blocks. scale is an array's largest
+    magnitude. After the softmax it is multiplied by 1 + the largest distance, because the rounding error of a logit
+    is the relative error of a probability.
     """
     torch = pytest.importorskip("torch")
     F = torch.nn.functional

@@ -56,8 +56,10 @@ def test_every_library_keeps_the_bounds(operation, library, data):
 @settings(max_examples=15)
 @given(data=st.data())
 def test_laws_of_every_vjp(operation, library, data):
-    """Zero cotangent, zero gradient; minus the cotangent, minus the gradient; same call, same bits; the inputs,
-    read-only, are not written to; the memory layout does not matter; the type that comes in goes out."""
+    """A zero cotangent gives a zero gradient, and a negated one the negated gradient.
+
+    The same call gives the same bits. The inputs are read-only. Their memory layout does not matter. The result has
+    their type."""
     case = data.draw(cases(operation))
     convert, vjp = LIBRARIES[library], case.definition.vjp
     layout = "contiguous" if library == "torch" else data.draw(st.sampled_from(["reversed", "strided", "transposed"]))

@@ -93,7 +93,7 @@ def test_a_cut_file_is_noticed(file: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\0" * BLOCK, b"\0" * 10_000])
 def test_another_file_is_noticed(content: bytes, tmp_path: Path) -> None:
-    assert "no checkpoint" in refused(content, tmp_path)
+    assert "not a checkpoint" in refused(content, tmp_path)
 
 
 def test_a_longer_file_is_noticed(file: Path, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def reference_step(net, optimizer, metric, data, chosen):
 @pytest.mark.parametrize("metric", METRICS, ids=str)
 @pytest.mark.parametrize(("optimizer", "channels"), [(SGD, 3), (Adam, 1)])
 def test_three_steps_are_the_trainers(kernel_folder, metric, optimizer, channels):
-    """Against the reference in float64, from the same numbers: float32's roundings are all that differs.
+    """The reference in float64, from the same numbers, differs only by the roundings of float32.
 
-    Adam with epsilon 0.01: with 1e-8 it would blow up a gradient that is 0 but for rounding.
+    Adam has epsilon 0.01: with 1e-8 it would enlarge a gradient that is 0 but for rounding.
     """
     options = {"halve_every": 2} | ({"epsilon": 0.01} if optimizer is Adam else {})
     step, net, ours = build(kernel_folder, metric, optimizer(0.01, **options), channels=channels)

@@ -1,6 +1,6 @@
-"""The digests of the reference vectors, worked out anew: all that exact arithmetic makes, the same on every machine.
+"""The digests of the reference vectors, computed again by exact arithmetic, which gives the same on every machine.
 
-Of the whole nets only the small ones are made anew. The large ones are float64 results, as the files hold them.
+Of the whole nets only the small ones are computed again. The large ones are float64 results, as the files hold them.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def test_json_is_strict(run, tmp_path: Path) -> None:
 def test_a_file_of_expected_failures_that_is_no_text_is_bad_use(run, tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text(GOOD)
     (tmp_path / "expected").write_bytes(b"\xff\xfe")
-    for name, words in (("expected", "is no UTF-8 text"), ("missing", "does not exist")):
+    for name, words in (("expected", "is not text in UTF-8"), ("missing", "does not exist")):
         result = run("conform", "good", "--expected", name)
         assert (result.exit_code, words in result.stderr) == (2, True)
 

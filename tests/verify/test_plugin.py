@@ -86,7 +86,7 @@ def test_options_alone_are_bad_use(run, option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "does not exist"), (b"\xff\xfe", "no UTF-8"), (b"x/*", "no reason")]
+    ("content", "words"), [(None, "does not exist"), (b"\xff\xfe", "not text in UTF-8"), (b"x/*", "no reason")]
 )
 def test_a_file_of_expected_failures_that_is_none_is_bad_use(run, pytester, content: bytes | None, words: str) -> None:
     if content is not None:

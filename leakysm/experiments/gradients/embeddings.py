@@ -78,7 +78,7 @@ def _load(path: Path) -> NDArray[np.generic]:
     try:
         return read_npy(content)
     except NumpyFileError as error:
-        raise UserError(f"{path} is no .npy file of numbers ({error}); save it by numpy.save") from None
+        raise UserError(f"{path} is not an .npy file of numbers ({error}); save it by numpy.save") from None
 
 
 def _from_hdf5(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:

@@ -126,7 +126,7 @@ def _require_runs(sweep: SweepFile) -> None:
     if not sweep.varied():
         raise UserError("there is no [grid] and no [[control]]; give values to run over, such as [grid] seed = [0, 1]")
     if (count := sweep.count()) > MOST_RUNS:
-        raise UserError(f"the grid has {count} runs, expected {MOST_RUNS} at most; give fewer values")
+        raise UserError(f"the grid has {count} runs, expected at most {MOST_RUNS}; give fewer values")
 
 
 def _product(grid: Mapping[str, list[Any]]) -> Iterator[Setting]:

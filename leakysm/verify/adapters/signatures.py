@@ -36,7 +36,7 @@ class Names:
             if ours not in known:
                 of = f" of {operation}" if operation else ""
                 raise UserError(
-                    f"map is {entry!r}; {ours!r} is no parameter{of}; {suggestion(ours, dict.fromkeys(known))}"
+                    f"map is {entry!r}; {ours!r} is not a parameter{of}; {suggestion(ours, dict.fromkeys(known))}"
                 )
             table[operation, ours] = theirs
         return cls(table)

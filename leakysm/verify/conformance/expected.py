@@ -48,4 +48,4 @@ def read_expected_file(path: Path) -> list[ExpectedFailure]:
     try:
         return read_expected(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise UserError(f"expected failures, {path} is no UTF-8 text; save it as that") from None
+        raise UserError(f"expected failures, {path} is not text in UTF-8; save it as that") from None

@@ -69,8 +69,8 @@ class BlockScales(NamedTuple):
 
 
 def block_scales(case: Block, eps: float = 1e-5) -> BlockScales:
-    """Scales in float64. With z the convolution and |z| that of the absolute values, a channel's condition is
-    max |z| / sigma (1 + max |x-hat|): x-hat's error in units of eps."""
+    """Scales in float64. z is the convolution, |z| that of the absolute values. A channel's condition, the error of
+    x-hat in units of eps, is max |z| / sigma (1 + max |x-hat|)."""
     x, w, scale, shift, dy = case.astype("float64")
     z, size = ops.conv2d(x, w), ops.conv2d(abs(x), abs(w))
     normal, _, variance = ops.batch_norm(z, np.ones_like(scale), np.zeros_like(shift), eps=eps)

@@ -41,8 +41,10 @@ def compile_library(file: Path, names: list[str], folder: Path, extra: Sequence[
 
 
 class HostKernels(Kernels):
-    """Launches on NumPy arrays. Two things that must not matter: descending: blocks and threads run in the opposite
-    order. late: what a program does beside its main line runs only when that waits for it. flags: more of them for g++.
+    """Launches on NumPy arrays.
+
+    Two choices must not change a result. descending: blocks and threads run in the opposite order. late: the side
+    branch of a program runs only when its main branch waits for it. flags: further options for g++.
     """
 
     xp = np

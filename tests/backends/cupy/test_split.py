@@ -1,6 +1,6 @@
 """Products of split factors on the tensor cores: float32's accuracy, and the ordinary result where splitting has none.
 
-The stand-in for the tensor cores cuts what they are known to cut, and no less.
+The stand-in for the tensor cores truncates all that they are known to truncate.
 """
 
 from __future__ import annotations

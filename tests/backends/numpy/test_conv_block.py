@@ -135,9 +135,10 @@ def test_a_nan_reaches_the_outputs_that_rest_on_it(place, channels):
 
 @pytest.mark.parametrize(("shape", "constant"), [((160, 14, 14, 64, 64), 12.5), ((120, 28, 28, 1, 64), 3.5)])
 def test_memory_is_linear_in_the_batch(shape, constant):
-    """At most so many bytes for each output of the convolution, float32, whatever the batch; inputs not counted.
+    """A step needs at most a fixed number of bytes for each float32 output of the convolution, whatever the batch.
 
-    Kept outputs 4, largest, y and g 1 each, four masks 1, dx 4 (few channels: neither outputs, g nor dx).
+    Inputs do not count. The outputs that are kept take 4 bytes; largest, y and g take 1 each, the four masks 1, dx 4.
+    With few channels there are no outputs, no g and no dx.
     """
     tiling = Tiling(cache=100_000)  # so that buffers of the threads are nothing beside it
 

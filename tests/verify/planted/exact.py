@@ -1,8 +1,9 @@
 """An independent judge: 60-digit decimals, each number with a bound on what a working precision may make of it.
 
-Every step adds eps |result| + the smallest normal number, a sum of n terms n eps sum |terms|, and each step passes on
-what came in. So the error that comes out is k eps scale + u of the specification with k at least n + 3 for any order
-of the sums. The bound is 3 times that, or that + 9 eps |result| where it is more: never less than n + 8.
+Every step adds an error of eps |result| + the smallest normal number; a sum of n terms adds n eps sum |terms|. Each
+step passes on the errors of its inputs. So the error of a result is k eps scale + u, as in the specification, with k at
+least n + 3 for any order of the sums. The bound is 3 times this error, or this error + 9 eps |result| if that is
+larger. So k is never below n + 8.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ PARTS = ("value", "vjp")
 
 @dataclass(frozen=True, eq=False)
 class Mutant:
-    """Functions with one mistake, and a call on which it shows. impure: the call shows a side effect, no wrong number.
+    """Functions with one mistake, and a call that shows it. impure: the call shows a side effect, not a wrong number.
 
-    small: a mistake of a few eps, which counts only where its witness exceeds the bound.
+    small: a mistake of a few eps, which counts only where its witness is beyond the bound.
     """
 
     name: str
