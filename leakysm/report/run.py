@@ -63,7 +63,7 @@ def results_table(tests: tuple[TestResult, ...]) -> Html:
         for t in sorted(tests, key=lambda test: (test.way, test.shot))
     ]
     header = ("test", "accuracy [%]", "chance [%]", "queries a class", "episodes")
-    note = "±: the 95 % interval over the test episodes. It describes this one trained net; another seed gives another net."
+    note = "±: the 95 % interval over the test episodes. It describes this one net; another seed gives another net."
     return join([table(header, rows, numbers=range(1, 5)), tag("p", note, class_="note")])
 
 
