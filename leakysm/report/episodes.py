@@ -51,8 +51,8 @@ class Worst:
         return 100 * self.right / self.seen
 
 
-class Tested:
-    """A run's trained net on the test split, by the run's own norm and episodes."""
+class Classifier:
+    """A run's trained net as a classifier of the test split's episodes, by the run's own norm and seed."""
 
     def __init__(self, run: Restored, data: Dataset, report: Report) -> None:
         self.run, self.classes = run, data.split("test")
