@@ -43,8 +43,8 @@ def time_of_runs(work: Sequence[tuple[TrainConfig, Dataset]], jobs: int = 1) -> 
     from leakysm.runs.estimate import estimate
     from leakysm.tables import duration
 
-    kinds: dict[object, Estimate | None] = {}
-    cost = [tuple((k, v) for k, v in config.settings().items() if k not in COST_FREE) for config, _ in work]
+    kinds: dict[str, Estimate | None] = {}
+    cost = [str({k: v for k, v in config.settings().items() if k not in COST_FREE}) for config, _ in work]
     if len(set(cost)) > MOST_KINDS:
         return f"time: unknown; these are {len(set(cost))} kinds of runs, and at most {MOST_KINDS} are timed"
     seconds = 0.0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
+OWN = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
 COMPARABLE = ("distance", "threshold", "slope", "per", "set", "optimizer", "learning_rate", "halve_every", "norm")
 
@@ -75,16 +76,15 @@ def compare(
 ) -> None:
     """Train and test several settings on the same seeds, and report their differences with intervals.
 
-    With one seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
-    The interval of a difference is over the seeds; fewer than 3 give none. If finished runs are named, only those are
-    compared, and nothing is trained.
+    At each seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
+    The interval of a difference is over the seeds, and needs at least 3 of them. If you name finished runs, only those
+    are compared, and nothing is trained.
 
     Example: leakysm compare --setting squared-euclidean --setting leaky,threshold=1,slope=0.1 --seeds 5
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    without = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
-    given = o.given(locals(), without=without)
+    given = o.given(locals(), without=OWN)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
         ours = {"setting": setting, "distance": distance, "set": set, "seeds": seeds}

@@ -58,13 +58,14 @@ def prepare(
     split: o.Split = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Read every file again, and say in which classes the cache had other images."),
+        typer.Option("--check", help="Read every file again, and name the classes whose images differ from the cache."),
     ] = False,
 ) -> None:
     """Read a data set and keep its images in one file in the cache folder, so that training starts at once.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
-    With --check the exit status is 1 if an image had changed though its file looked the same; the cache is then right.
+    With --check the exit status is 1 if an image had changed although its file looked the same. The cache is then
+    corrected.
 
     Example: leakysm data prepare --dataset omniglot --data ../shared/omniglot
     """

@@ -106,8 +106,8 @@ def gradients(
 ) -> None:
     """Show how many gradients vanish in the first steps of training, distance by distance.
 
-    Every distance starts at the same weights and sees the same episodes. With --suggest it tells which threshold
-    and slope keep the gradients alive on your own data, or for your own net's embeddings.
+    Every distance starts at the same weights and sees the same episodes. With --suggest the command suggests a
+    threshold and a slope that keep the gradients alive on your own data, or for your own net's embeddings.
 
     Example: leakysm gradients --dataset omniglot --data FOLDER --histogram 0,49
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from leakysm_cli import (
+    audit,
     bench,
     compare,
     conform,
@@ -135,7 +136,7 @@ def options(
 
 
 SECTIONS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
-    "Train and test": (train.train, evaluate.evaluate, predict.predict, export.export),
+    "Train and test": (train.train, evaluate.evaluate, predict.predict, export.export, audit.audit),
     "Experiments": (compare.compare, gradients.gradients, sweep.sweep, report.report),
     "Verify": (verify.verify, conform.conform, vectors.app),
     "Data and tools": (data.app, bench.bench, info.info),

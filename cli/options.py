@@ -86,7 +86,9 @@ Tf32 = Annotated[bool | None, _setting("tf32", MACHINE)]
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file of settings. Options of the command line win.", show_default=False),
+    typer.Option(
+        "--config", help="TOML file of settings. Options on the command line win over it.", show_default=False
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -94,7 +96,7 @@ Out = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Continue the run in --out that was cut off; without --out, the newest in runs."),
+    typer.Option("--resume", help="Continue the unfinished run in --out; without --out, the newest one in runs."),
 ]
 DryRun = Annotated[
     bool,

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from leakysm_cli import options as o
+from leakysm_cli.progress import shown_count
+
+from leakysm.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from leakysm.data.inputs import InputFormat
     from leakysm.predict.predict import Candidate
+
+FAR = "nothing here is close"
 
 
 def predict(
@@ -20,6 +29,11 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="PNG file to draw: each image beside examples of its nearest class.")
     ] = None,
+    distance: Annotated[
+        str | None,
+        typer.Option(help="Another distance than the run's, by name or FILE.py:CLASS.", show_default="the run's"),
+    ] = None,
+    set: o.Set = None,
     norm: o.NormOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,
@@ -32,11 +46,14 @@ def predict(
     The classes may be new to the net. Images are resized, and made grey or colour, as the training images were. A net
     that was trained on handwriting expects dark strokes on light paper.
 
+    Some class always has the highest probability. Where the distance to it is larger than was usual in the run's
+    validation, the table says: nothing here is close. An image that cannot be read is named, the others are classified,
+    and the exit status is 1.
+
     Example: leakysm predict runs/20260101-120000-omniglot --support letters unknown1.png unknown2.png
     """
     from dataclasses import replace
 
-    from leakysm.data.images import read_for_net
     from leakysm.experiments.outputs import write_files
     from leakysm.files import printable, write_new
     from leakysm.predict.picture import picture as drawn
@@ -44,24 +61,54 @@ def predict(
     from leakysm.predict.predict import read_support
     from leakysm.runs import restore
     from leakysm.runs.device import engine_for
+    from leakysm.runs.fill_in import under_distance
+    from leakysm.training.closeness import limit_for
 
     if picture:
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads), trust=trust)
+    if distance:
+        other = under_distance(restored.config, {"distance": distance, "set": o.parameters(set or [])})
+        restored = replace(restored, config=other)
+    else:
+        o.refuse("goes with --distance; add it", set=set)
     _ = restored.config.metric  # code that is not trusted is reported before the images are read
     inputs = restored.checkpoint.inputs
-    classes, queries = read_support(inputs, support), read_for_net(images, inputs)
+    classes = read_support(inputs, support)
+    shot = min(len(examples) for examples in classes.values())
+    limit = None if distance else limit_for(restored.closeness(), shot)  # the limits are of the run's own distance
+    readable, queries, unreadable = _read(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
-    names = [printable(path) for path in images]
     if picture:
-        content = drawn([printable(path.name) for path in images], queries, classes, ranked, ink=inputs.ink)
+        content = drawn([printable(path.name) for path in readable], queries, classes, ranked, ink=inputs.ink)
         write_files(picture.parent, {})
         write_new(picture, content)
     ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]
+    found = dict(zip(readable, ranked, strict=True))
     if json:
-        _print_json(names, ranked)
+        _print_json(images, found, unreadable, limit)
     else:
-        _print_table(names, ranked, top)
+        _print_table(found, top, limit, shot)
+    if unreadable:
+        for error in unreadable.values():
+            typer.echo(f"leakysm: {error}", err=True)
+        raise CheckFailed(f"{len(unreadable)} of {len(images)} images cannot be read, and were left out")
+
+
+def _read(images: list[Path], inputs: InputFormat) -> tuple[list[Path], NDArray[np.uint8], dict[Path, UserError]]:
+    """The images that can be read, their pixels (n, H, W, C), and why others cannot. UserError if none can."""
+    import numpy as np
+
+    from leakysm.data.images import read_each_for_net
+
+    with shown_count("reading images") as report:
+        read = dict(zip(images, read_each_for_net(images, inputs, report), strict=True))
+    unreadable = {path: error for path, error in read.items() if isinstance(error, UserError)}
+    pixels = {path: image for path, image in read.items() if not isinstance(image, UserError)}
+    if not pixels:
+        first = next(iter(unreadable.values()))
+        raise UserError(f"none of {len(images)} images can be read; {first}") if len(images) > 1 else first
+    return list(pixels), np.stack(list(pixels.values())), unreadable
 
 
 def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> None:
@@ -76,23 +123,51 @@ def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> N
         raise UserError(f"--picture is {picture}, among the examples in {support}; choose another folder")
 
 
-def _print_json(names: list[str], ranked: list[list[Candidate]]) -> None:
+def _print_json(
+    images: list[Path], found: dict[Path, list[Candidate]], unreadable: dict[Path, UserError], limit: float | None
+) -> None:
+    """One object for each image in the order given: its classes, or the error. close: None where it is not known."""
     from dataclasses import asdict
 
     from leakysm_cli.output import print_json
 
-    predictions = [
-        {"image": name, "classes": [asdict(one) for one in classes]}
-        for name, classes in zip(names, ranked, strict=True)
-    ]
-    print_json({"predictions": predictions}, indent=2)
+    from leakysm.files import printable
+
+    predictions: list[dict[str, Any]] = []
+    for path in images:
+        name = printable(path)
+        if path in unreadable:
+            predictions.append({"image": name, "error": str(unreadable[path])})
+        else:
+            classes = [asdict(one) for one in found[path]]
+            predictions.append({"image": name, "close": is_close(found[path][0], limit), "classes": classes})
+    print_json({"closeness_limit": limit, "predictions": predictions}, indent=2)
 
 
-def _print_table(names: list[str], ranked: list[list[Candidate]], top: int) -> None:
-    width = max(len(name) for name in [*names, "image"])
-    column = max(len(one.name) for one in ranked[0])
-    print(f"{'image':{width}}  {'class':{column}}  probability  distance")
-    for name, classes in zip(names, ranked, strict=True):
+def _print_table(found: dict[Path, list[Candidate]], top: int, limit: float | None, shot: int) -> None:
+    from leakysm_cli.output import print_lines
+
+    from leakysm.files import printable
+    from leakysm.tables import columns
+    from leakysm.training.closeness import PART
+
+    rows = []
+    for path, classes in found.items():
         for place, one in enumerate(classes[:top]):
-            shown = name if place == 0 else ""
-            print(f"{shown:{width}}  {one.name:{column}}  {100 * one.probability:9.2f} %  {one.distance:8.4g}")
+            far = place == 0 and is_close(one, limit) is False
+            spreads = "unknown" if one.spreads is None else f"{one.spreads:.2f}"
+            numbers = (f"{100 * one.probability:.2f} %", f"{one.distance:.4g}", spreads)
+            rows.append(["" if place else printable(path), one.name, *numbers, FAR if far else ""])
+    header = ("image", "class", "probability", "distance", "spreads", "")
+    of = "examples of a class" if shot > 1 else "two classes of the support"
+    told = [f"1 spread is the mean distance between {of}."]
+    if limit is None:
+        told.append("Whether that is close cannot be judged: the run holds no figure of its validation for it.")
+    else:
+        told.append(f"{100 * PART:.0f} % of the images in the run's validation were within {limit:.2f} spreads.")
+    print_lines([*columns(header, rows, rule=False, right=range(2, 5)), "", " ".join(told)])
+
+
+def is_close(nearest: Candidate, limit: float | None) -> bool | None:
+    """Whether the nearest class is as close as is usual; None if that is not known."""
+    return None if limit is None or nearest.spreads is None else nearest.spreads <= limit

@@ -77,16 +77,16 @@ def sweep(
     jobs = jobs or usable_cores()
     machine = remote_machine(given) if scheduler else local_machine(given, max(1, usable_cores() // jobs))
     runs, time = _points(content, machine, out, 0 if scheduler else jobs, always=dry_run)
-    refuse_wrong(point.config for point in runs)
     if dry_run:
         typer.echo(before.dry_sweep(content, [point.config for point in runs], time), nl=False)
         return
-    typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
-        with patience() as stop, pool as opened, _shown(out) as watch:
-            states = run_all(runs, out, opened, watch, stop)
+        with patience() as stop, pool as opened:
+            typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
+            with _shown(out) as watch:
+                states = run_all(runs, out, opened, watch, stop)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. Continue: {same_command()}", err=True)
         raise
@@ -113,6 +113,7 @@ def _points(
     with shown_count("reading images") as report:
         load = Loader(report)
         runs = points(content, machine, load)
+    refuse_wrong(point.config for point in runs)
     left = []
     for point in runs:
         with suppress(UserError):  # a damaged run is reported when its turn comes

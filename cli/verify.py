@@ -23,7 +23,7 @@ def verify(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Instead, search for the inputs with the largest errors, for so many seconds in all.",
+            help="Instead, search for the inputs with the largest errors, for this many seconds in all.",
         ),
     ] = None,
     distance: Annotated[
@@ -44,8 +44,9 @@ def verify(
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
     Prints the largest error of each operation and dtype and its bound, then the checks by numerical differentiation
-    and the laws of gradients. Exit 1, with the smallest failing example as code, if a bound breaks. With --search it
-    looks for the inputs with the largest errors instead, and checks them against the bound for any data.
+    and the laws of gradients. If a bound breaks, it prints the smallest failing example as code, and exits with
+    status 1. With --search it looks for the inputs with the largest errors instead, and checks them against the bound
+    for any data.
 
     With --distance it differentiates the value of a distance numerically in 50 digits and compares the derivative,
     finds its kinks, measures its errors, and proposes bounds. A wrong derivative is shown by a counterexample; exit 1.

@@ -72,6 +72,8 @@ API = {
             "leakysm.verify.conformance",
             "leakysm.verify.bounds",
             "leakysm.verify.gradients",
+            "leakysm.verify.formula",
+            "leakysm.verify.formula_report",
             "leakysm.verify.search",
             "leakysm.verify.vectors",
         ],

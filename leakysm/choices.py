@@ -76,7 +76,9 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "shot": _count(1, "Number of support images of each class in a training episode.", 1),
     "query": _count(1, "Number of query images of each class in a training episode.", 5),
     "episodes": _count(1, "Number of training episodes."),
-    "test_way": _count(2, "Number of classes in a test episode; may be repeated.", (5, 20), "5 and 20", kind=tuple),
+    "test_way": _count(
+        2, "Number of classes in a test episode; may be given several times.", (5, 20), "5 and 20", kind=tuple
+    ),
     "test_shot": _count(1, "Number of support images of each class in a test episode.", shown="--shot"),
     "test_query": _count(1, "Number of query images of each class in a test episode.", 15),
     "test_episodes": _count(2, "Number of test episodes.", 1000),
@@ -110,11 +112,11 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
     "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
-    "halve_every": _count(0, "Number of episodes after which the learning rate is halved; 0: never.", 2000),
+    "halve_every": _count(0, "Number of episodes after which the learning rate is halved; 0 means never.", 2000),
     "seed": _count(0, "Seed for initial weights and episodes.", 0),
     "checkpoint_every": _count(1, "Number of episodes between checkpoints, and between validations.", 200),
-    "backend": _name(BACKENDS, "Engine.", shown="the device's fastest"),
-    "device": Setting(str, "Device: cpu, cuda, cuda:N or auto.", shown="auto"),
+    "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),
+    "device": Setting(str, "Device to compute on: cpu, cuda, cuda:N or auto.", shown="auto"),
     "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
     "tf32": Setting(bool, "On a GPU, let matrix products round their factors to TF32.", shown="off"),
 }

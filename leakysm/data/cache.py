@@ -6,19 +6,17 @@ Whenever it is read, its content is checked against its digest; a damaged file i
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 import h5py
-import numpy as np
 from platformdirs import user_cache_path
 
-from leakysm.data.dataset import ClassSet
+from leakysm.data.dataset import ClassSet, digest_of, splits_digest
 from leakysm.errors import UserError
 from leakysm.files import UnwritableError, read_file, write_atomically
 from leakysm.hdf5 import Node, read_hdf5
@@ -88,26 +86,6 @@ def _unwritable(file: Path, reason: str | None) -> UserError:
     return UserError(
         f"{file}: cannot write the cache ({reason}); set LEAKYSM_CACHE to a folder with room that you may write"
     )
-
-
-def digest_of(*parts: str) -> str:
-    """SHA-256 of a list of strings."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode(errors="surrogateescape")
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()
-
-
-def splits_digest(splits: Mapping[str, ClassSet]) -> str:
-    """SHA-256 of names, shapes and pixels; where they came from does not enter."""
-    digest = hashlib.sha256()
-    for name in sorted(splits):
-        one = splits[name]
-        digest.update(digest_of(name, *one.names, str(one.images.shape)).encode())
-        digest.update(one.starts.astype("<i8").tobytes())
-        digest.update(np.ascontiguousarray(one.images).data)
-    return digest.hexdigest()
 
 
 def _read(file: Path) -> tuple[Splits, str] | None:

@@ -114,20 +114,20 @@ class Dataset:
         images, labels = _checked_arrays(images, np.asarray(labels), name)
         by_split = {split: [_as_label(one) for one in classes] for split, classes in splits.items()}
         split_of = {one: split for split, classes in by_split.items() for one in classes}
-        digest, sets = hashlib.sha256(repr((images.shape[1:], by_split)).encode()), {}
+        sets: dict[str, ClassSet] = {}
         for split, classes in by_split.items():
-            if shared := [one for one in classes if split_of[one] != split]:
-                raise UserError(f"the class {shared[0]!r} is in {split} and in {split_of[shared[0]]}; leave one out")
+            if shared := [k for k, one in enumerate(classes) if split_of[one] != split or one in classes[:k]]:
+                one = classes[shared[0]]
+                raise UserError(f"the class {one!r} is in {split} and in {split_of[one]}; leave one out")
             of_class = [images[labels == one] for one in classes]
             if empty := [one for one, found in zip(classes, of_class, strict=True) if not len(found)]:
                 raise UserError(f"{split} has the class {empty[0]!r}, of which there is no image; leave it out")
             if not of_class:
                 raise UserError(f"{split} has no class; give it some, or leave it out")
             sets[split] = in_class_order(of_class, [str(one) for one in classes])
-            digest.update(sets[split].starts.tobytes() + sets[split].images.tobytes())
         if "train" not in sets:
             raise UserError(f"splits are {', '.join(sets) or 'empty'}; 'train' and 'test' are expected: name them")
-        return replace(normalised(name, sets, digest.hexdigest()), own=True)
+        return replace(normalised(name, sets, splits_digest(sets)), own=True)
 
     def __post_init__(self) -> None:
         for name, one in self.splits.items():
@@ -180,3 +180,23 @@ def normalised(name: str, splits: dict[str, ClassSet], digest: str) -> Dataset:
     """Pixels scaled by mean and deviation of the training split, or of the first split where there is none."""
     basis = splits.get("train") or next(iter(splits.values()))
     return Dataset(name, splits, InputFormat.normalising(basis.images), digest)
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256 of a list of strings."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode(errors="surrogateescape")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+def splits_digest(splits: Mapping[str, ClassSet]) -> str:
+    """SHA-256 of names, shapes and pixels; where they came from does not enter."""
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        one = splits[name]
+        digest.update(digest_of(name, *one.names, str(one.images.shape)).encode())
+        digest.update(one.starts.astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(one.images).data)
+    return digest.hexdigest()

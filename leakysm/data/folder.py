@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leakysm.data.cache import Splits, cached, digest_of
-from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, normalised, starts_of
+from leakysm.data.cache import Splits, cached
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, digest_of, normalised, starts_of
 from leakysm.data.images import is_image_name, read_images
 from leakysm.data.sources import FolderSource
 from leakysm.errors import UserError

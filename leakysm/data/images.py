@@ -19,7 +19,7 @@ from leakysm.data.dataset import Images, Report
 from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import LARGEST_IMAGE, Source
 from leakysm.errors import UserError
-from leakysm.files import read_file
+from leakysm.files import printable, read_file
 
 # What Pillow may open. For others it may start a program: Ghostscript for an EPS file, whatever its name is.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -121,13 +121,30 @@ def to_input_format(content: bytes, where: str, inputs: InputFormat) -> Images:
     return 255 - pixels if inputs.ink else pixels
 
 
+def read_each_for_net(
+    files: Sequence[Path], inputs: InputFormat, report: Report | None = None
+) -> list[Images | UserError]:
+    """Each of a user's own images (H, W, C) in that format, or why it cannot be read; read on several threads."""
+
+    def read(file: Path) -> Images | UserError:
+        try:
+            if file.is_dir():
+                raise UserError(f"{printable(file)} is a folder; name image files, e.g. {printable(file)}/*.png")
+            return to_input_format(read_file(file, most=LARGEST_IMAGE, mend="check its name"), str(file), inputs)
+        except UserError as error:
+            return error
+
+    return [*in_threads(read, files, report)]
+
+
 def read_for_net(files: Sequence[Path], inputs: InputFormat) -> Images:
-    """A user's own images (n, H, W, C) in that format, read on several threads. UserError names one that cannot be."""
-
-    def read(file: Path) -> Images:
-        return to_input_format(read_file(file, most=LARGEST_IMAGE, mend="check its name"), str(file), inputs)
-
-    return np.stack([*in_threads(read, files)])
+    """A user's own images (n, H, W, C) in that format. UserError names the first one that cannot be read."""
+    images: list[Images] = []
+    for image in read_each_for_net(files, inputs):
+        if isinstance(image, UserError):
+            raise image
+        images.append(image)
+    return np.stack(images)
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | None = None) -> Iterator[R]:

@@ -17,8 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from leakysm.data.cache import splits_digest
-from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, refuse_shared, starts_of
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, refuse_shared, splits_digest, starts_of
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.errors import UserError
 from leakysm.files import opened

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from leakysm.data.cache import Splits, cached, digest_of
-from leakysm.data.dataset import ClassSet, Dataset, Images, Report, in_class_order
+from leakysm.data.cache import Splits, cached
+from leakysm.data.dataset import ClassSet, Dataset, Images, Report, digest_of, in_class_order
 from leakysm.data.images import decode, in_threads
 from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import Source, ZipSource, open_source

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leakysm.data.cache import Splits, cached, digest_of
-from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, normalised, refuse_shared
+from leakysm.data.cache import Splits, cached
+from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, digest_of, normalised, refuse_shared
 from leakysm.data.images import read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source

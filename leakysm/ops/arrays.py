@@ -29,12 +29,12 @@ def dtype_name(array: Array) -> str:
 
 @lru_cache(maxsize=64)
 def _numpy_name(dtype: np.dtype) -> str:
-    """The name of a NumPy dtype. It is kept, because NumPy takes as long to make it as for a thousand additions."""
+    """The name of a NumPy dtype. Cached, because NumPy needs as long for it as for a thousand additions."""
     return str(dtype)
 
 
 def working(**arrays: Array) -> tuple[Any, list[Array], Callable[[Array], Array]]:
-    """Check the float arrays of a call; return their namespace, the arrays in the compute dtype, and the way back.
+    """Check the float arrays of a call; return their namespace, the arrays in the compute dtype, and `finish`.
 
     All must be real floating point (float16, float32 or float64) of one namespace and one dtype: ArrayError otherwise.
     float16 is computed in float32, and `finish` rounds a result once, back to float16.
@@ -82,7 +82,7 @@ def require_same_width(x: Array, c: Array) -> None:
 
 
 def number(name: str, value: Any, span: str) -> float:
-    """A parameter as a float, NaN if it is no number; UserError if it wants a gradient or has no value yet."""
+    """A parameter as a float, NaN if it is not a number. UserError if it requires a gradient, or is still traced."""
     if getattr(value, "requires_grad", False) is True:
         raise UserError(
             f"{name} requires a gradient, which no operation gives for it; a number with {span} is expected"
@@ -245,7 +245,8 @@ def _powers_of_two(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 def near_one(xp: Any, magnitude: Array) -> Array:
     """`power_of_two_scale` for magnitudes so far from 1 that sums of their squares need it; 1 for all others.
 
-    For 0 it is 1: the gradient of a large scale is a product with its small inverse, which a platform may flush to 0.
+    For 0 it is 1. A large scale would have a small inverse, which the gradient multiplies by, and which a platform may
+    flush to 0.
     """
     far = 2.0**40 if magnitude.dtype == xp.float32 else 2.0**400
     scale = power_of_two_scale(xp, magnitude)

@@ -33,7 +33,7 @@ def channel_rows(xp: Any, x: Array, **per_channel: Array) -> Array:
 
 
 def checked_eps(eps: Any) -> float:
-    """`eps` as a float, whose dtype decides nothing; UserError unless 0 <= eps < inf."""
+    """`eps` as a Python float, so that its dtype does not matter. UserError unless 0 <= eps < inf."""
     value = number("eps", eps, "0 <= eps < inf")
     if not 0 <= value < math.inf:
         raise UserError(f"eps is {eps!r}; 0 <= eps < inf is expected: 1e-5 is usual")
@@ -41,7 +41,7 @@ def checked_eps(eps: Any) -> float:
 
 
 class NormalisedRows(NamedTuple):
-    """Batch norm before scale and shift. x_hat (n, C), the others (C,). Deviation sigma is 1 / (inverse power)."""
+    """Batch norm before scale and shift. x_hat is (n, C), the others are (C,). sigma = 1 / (inverse * power)."""
 
     x_hat: Array
     inverse: Array

@@ -20,7 +20,8 @@ def batch_norm_inference(
 ) -> Array:
     """Batch norm with given statistics. x (..., C), the others (C,), of one float dtype -> (..., C).
 
-    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, wrong shapes, bad eps.
+    ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit, and
+    0 <= eps < inf.
     """
     eps = checked_eps(eps)
     xp, (x, scale, shift, mean, variance), finish = working(x=x, scale=scale, shift=shift, mean=mean, variance=variance)
@@ -30,7 +31,7 @@ def batch_norm_inference(
 
 
 def _part(xp: Any, mean: Array) -> Array:
-    """A factor for x and mean (C,): 1, or 1 / 4 where a difference to the mean could overflow."""
+    """A factor (C,) for x and mean: 1, or 1 / 4 where their difference could overflow."""
     large = 2.0**100 if mean.dtype == xp.float32 else 2.0**960
     return xp.where(xp.abs(mean) < large, xp.ones_like(mean), xp.ones_like(mean) / 4)
 
@@ -42,7 +43,7 @@ def _inverse(xp: Any, square: Array) -> Array:
 
 
 def variance_gradient(xp: Any, scale: Array, inverse: Array, dscale: Array) -> Array:
-    """-scale dscale / (2 sigma^3), inverse being 1 / sigma: a factor above 1 comes last. All (C,)."""
+    """-scale dscale / (2 sigma^3) (C,), with inverse = 1 / sigma. A factor above 1 is multiplied last."""
     factor = scale * inverse
     return -xp.where(inverse > 1, factor * dscale * inverse, factor * (inverse * dscale)) / 2
 

@@ -2,8 +2,8 @@
 
     y[n, h, w, f] = sum over i, j, c of x[n, h + i - 1, w + j - 1, c] k[i, j, c, f],      x = 0 outside the image
 
-Layout NHWC, kernels HWIO. The products of the nine taps, each a sum of C terms, are added by halves. In the
-gradient of k, products over blocks of pixels are added by halves too: one long sum would drift where terms are alike.
+Layout NHWC, kernels HWIO. Each of the nine taps is a sum of C terms; the taps are added pairwise. In the
+gradient of k, the sums over blocks of pixels are added pairwise too, because one long sum of equal terms would drift.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _require_kernel(x: Array, w: Array) -> tuple[int, int, int, int, int]:
 def conv2d(x: Array, w: Array) -> Array:
     """Convolution. x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F).
 
-    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
     """
     xp, (x, w), finish = working(x=x, w=w)
     N, H, W, _, F = _require_kernel(x, w)

@@ -35,7 +35,7 @@ def _cosine(xp: Any, u: Array, v: Array) -> Array:
 def cosine_distance(x: Array, c: Array) -> Array:
     """Cosine distances 1 - cos. x (N, D), c (M, D) of one float dtype -> (N, M), in [0, 2] up to rounding.
 
-    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)

@@ -3,7 +3,8 @@
     loss = sum over rows of (log1p(sum over j != m of exp(a_j)) - a_label) / N,      a = z - max z, m the first maximum
     dz_j = p_j dy / N for j != label,      dz_label = -(sum over j != label of p_j) dy / N
 
-The label's entry is the sum of the others and not p - 1: a saturated softmax keeps full relative accuracy. The mean of
+The label's entry is computed as the sum of the others, not as p - 1. So it keeps full relative accuracy in a saturated
+softmax. The mean of
 no rows is 0.
 """
 
@@ -24,8 +25,8 @@ from leakysm.ops.registry import Argument, Operation, arrays, register
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean cross-entropy. logits (N, M) float, labels (N,) integers in [0, M) -> scalar (0-d array).
 
-    A row of nothing but -inf, or with +inf or NaN, makes it NaN, with one class too. UserError (a ValueError) for a
-    label outside.
+    The result is NaN if a row holds only -inf, or holds +inf or NaN, also with one class. UserError (a ValueError) for
+    a label that is not in [0, M).
     """
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))

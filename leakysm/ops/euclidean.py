@@ -51,7 +51,7 @@ def norm(xp: Any, vectors: Array) -> Array:
 def euclidean(x: Array, c: Array) -> Array:
     """Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M).
 
-    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
@@ -63,8 +63,8 @@ def euclidean(x: Array, c: Array) -> Array:
 def _gradient(xp: Any, points: tuple[Array, Array], fixed: tuple[Array, Array]) -> Array:
     """Zeros (N, M) that have the distances' gradient for autodiff; `fixed` is `points` without gradients.
 
-    Through y = |s d| / s it would come as dy / s, which may leave the dtype, and return as s (dy / s). So s d is
-    made of a constant and of d - d, which is 0 with the derivative 1.
+    Autodiff through y = |s d| / s would first form dy / s, which may overflow or underflow, and then s (dy / s). So
+    s d is replaced by a constant plus d - d, which is 0 and has the derivative 1.
     """
     D = points[0].shape[1]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from leakysm.errors import UserError
-from leakysm.files import printable, read_file
+from leakysm.errors import UserError, suggestion
+from leakysm.files import expanded, printable, read_file
 from leakysm.modules import fresh_module, import_problem
 
 LARGEST = 1 << 20  # bytes of such a file
@@ -28,7 +28,7 @@ def split(distance: str) -> tuple[Path, str]:
     """The file and the class of FILE.py:CLASS."""
     match = _NAME.fullmatch(distance)
     assert match, distance
-    return Path(match["file"]).expanduser(), match["name"]
+    return expanded(match["file"]), match["name"]
 
 
 def without_folder(distance: str) -> str:
@@ -81,12 +81,13 @@ def _module(path: Path, text: bytes) -> ModuleType:
     try:
         return fresh_module(path, text=text)
     except (Exception, SystemExit) as problem:
-        raise UserError(f"{printable(path)} {import_problem(problem)}; mend the file") from None
+        twice = "Cannot overwrite attribute __setattr__" in str(problem)
+        mend = "leave @dataclass out, a subclass becomes one by itself" if twice else "mend the file"
+        raise UserError(f"{printable(path)} {import_problem(problem)}; {mend}") from None
 
 
 def _instead(module: ModuleType, name: str, bases: tuple[type, ...], wanted: str) -> str:
-    from leakysm.errors import suggestion
-
+    """What to do about a class that is not there."""
     own = [
         key
         for key, value in vars(module).items()

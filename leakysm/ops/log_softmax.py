@@ -3,7 +3,7 @@
     a_j = z_j - max z      y_j = a_j - log1p(sum over j != m of exp(a_j)), m the row's first maximum
     dz_j = dy_j - p_j sum_i dy_i,      p_j = exp(a_j) / (1 + sum over j != m of exp(a_j))
 
-A logit of -inf is probability 0. A row of nothing but -inf, or with +inf or NaN, gives NaN, with one class too.
+A logit of -inf has probability 0. A row that holds only -inf, or holds +inf or NaN, gives NaN, also with one class.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Softmax(NamedTuple):
 def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax:
     """The parts of a softmax of (N, M) logits, M >= 1, without cancellation: 1 + others is the denominator.
 
-    For autodiff `largest` is a constant, or the logit at the label (N, M, bool), where that one is the largest. So the
-    gradient at a label is the sum of the others' probabilities, and not a small difference of two numbers near 1.
+    For autodiff `largest` is a constant, except where the logit at the label (N, M, bool) is the largest: there it is
+    that logit. So the gradient at a label is the sum of the other probabilities, not a small difference of two numbers
+    near 1.
     """
     largest = constant(xp, xp.max(logits, axis=-1, keepdims=True))
     largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
@@ -48,7 +49,7 @@ def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax
 
 @quiet
 def log_softmax(logits: Array) -> Array:
-    """Log-probabilities. logits (N, M) float -> (N, M). ArrayError, UserError: another dtype or shape."""
+    """Log-probabilities. logits (N, M) float -> (N, M). ArrayError or UserError: wrong dtype or shape."""
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))
     if 0 in logits.shape:

@@ -28,7 +28,7 @@ def _maximum(xp: Any, corners: list[Array]) -> tuple[Array, Array]:
 
 @quiet
 def max_pool2d(x: Array) -> Array:
-    """x (N, H, W, C) float -> (N, H // 2, W // 2, C). ArrayError, UserError: another dtype or shape."""
+    """x (N, H, W, C) float -> (N, H // 2, W // 2, C). ArrayError or UserError: wrong dtype or shape."""
     xp, (x,), finish = working(x=x)
     return finish(_maximum(xp, _corners(x))[0])
 

@@ -172,7 +172,9 @@ def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None
             raise UserError(f"distance {name} has no {key}; {has}")
     missing = [key for key, field in known.items() if key not in parameters and _default(field) is MISSING]
     if missing:
-        raise UserError(f"distance {name} needs {missing[0]}; give it a value")
+        raise UserError(
+            f"distance {name} needs {missing[0]}; give it a value, --set {missing[0]}=VALUE on the command line"
+        )
     whole = {
         key: _as_field(known[key], parameters[key]) if key in parameters else _default(known[key]) for key in known
     }

@@ -11,7 +11,7 @@ TILE = 1 << 20  # elements of one tile: 8 MB in float64
 
 
 def spans(n: int, width: int) -> Iterator[slice]:
-    """0..n in slices of at most `width`."""
+    """Slices of at most `width` that cover 0 to n."""
     for start in range(0, n, width):
         yield slice(start, min(start + width, n))
 

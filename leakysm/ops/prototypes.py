@@ -47,7 +47,7 @@ def _shots(xp: Any, z: Array, given: Any, n_classes: int) -> tuple[Array, Array]
 
 
 def _empty_class(xp: Any, shots: Array, labels: Any) -> int | None:
-    """A class without a shot, or None. While a compiler traces, labels may be unknown: then None too."""
+    """A class without a shot; None if there is none, or if a compiler traces and the labels are not known."""
     fewest = whole(xp.min(shots))
     if fewest is not None:
         return int(xp.argmin(shots)) if fewest == 0 else None
@@ -60,7 +60,7 @@ def _empty_class(xp: Any, shots: Array, labels: Any) -> int | None:
 def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
     """Class means. z (N, D) float, labels (N,) integers in [0, n_classes) -> (n_classes, D).
 
-    UserError (a ValueError) for a label outside, and for a class without a shot.
+    UserError (a ValueError) for a label that is not in [0, n_classes), and for a class without a shot.
     """
     n_classes = class_count(n_classes)
     xp, (z,), finish = working(z=z)

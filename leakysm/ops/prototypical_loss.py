@@ -38,9 +38,9 @@ def prototypical_loss(
 ) -> Array:
     """support (S, D), query (Q, D) float; labels (S,), (Q,) integers from 0 -> scalar (0-d array).
 
-    A distance beyond the dtype is +inf, which is probability 0. Where all of a query's distances are, the loss is NaN,
-    with one class too. UserError (a ValueError) for a class without a shot, for a query label without a class, and for
-    support labels whose values a compiler (jax.jit) does not know: they say how many classes there are.
+    A distance that overflows is +inf, and has probability 0. If all distances of a query overflow, the loss is NaN,
+    also with one class. UserError (a ValueError) for a class without a shot, and for a query label without a class; and
+    if a compiler (jax.jit) traces the support labels, because their values say how many classes there are.
     """
     require_metric(distance)
     xp, (support, query), finish = working(support=support, query=query)

@@ -19,10 +19,11 @@ class Argument:
 class Operation:
     """One operation: a value and its vector-Jacobian product.
 
-    value(*arguments, **parameters) -> the outputs; vjp(*arguments, dy, **parameters) -> one gradient for each array
-    argument, in order, a bare array if there is only one; dy is the cotangent of the first output: finite, its entries
-    0 or normal numbers, such that no product of factors of one term leaves the dtype's normal range on the way.
-    kinks takes what `value` takes and returns the discrete choices made (masks, argmax): None for a smooth operation.
+    value(*arguments, **parameters) returns the outputs. vjp(*arguments, dy, **parameters) returns one gradient for each
+    array argument, in order; a bare array if there is only one. dy is the cotangent of the first output. Its entries
+    are 0 or normal numbers, of magnitudes at which no intermediate product overflows or underflows.
+    kinks takes what `value` takes, and returns the discrete choices made (masks, argmax). It is None for a smooth
+    operation.
     """
 
     name: str

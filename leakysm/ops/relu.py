@@ -8,7 +8,7 @@ from leakysm.ops.registry import Operation, arrays, register
 
 @quiet
 def relu(x: Array) -> Array:
-    """x (...) float -> (...). ArrayError (a ValueError) for an array that is no float."""
+    """x (...) float -> (...). ArrayError (a ValueError) unless the array holds floats."""
     xp, (x,), finish = working(x=x)
     return finish(xp.where(x <= 0, xp.zeros_like(x), x))
 

@@ -28,7 +28,7 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": 
 
 
 def within_range(name: str, given: Any, span: str) -> float:
-    """`given` as a float. UserError unless it lies in `span`, "0 < slope <= 1" say."""
+    """`given` as a float. UserError unless it lies in `span`, e.g. "0 < slope <= 1"."""
     low, at_least, _, at_most, high = re.fullmatch(r"(\S+) (<=?) (\w+) (<=?) (\S+)", span).groups()  # type: ignore[union-attr]
     value = number(name, given, span)
     if not (_COMPARED[at_least](float(low), value) and _COMPARED[at_most](value, float(high))):

@@ -17,7 +17,7 @@ from leakysm.ops.registry import Operation, arrays, register
 def squared_euclidean(x: Array, c: Array) -> Array:
     """Squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf.
 
-    ArrayError or UserError (both ValueErrors) for arrays that are no floats of one dtype, or shapes that do not fit.
+    ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)

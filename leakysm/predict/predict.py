@@ -15,6 +15,7 @@ from leakysm.data.sources import FolderSource
 from leakysm.errors import CheckFailed, UserError
 from leakysm.ops import log_softmax
 from leakysm.runs import Restored
+from leakysm.training.closeness import support_spread
 from leakysm.training.evaluation import prototype_distances
 
 Images = NDArray[np.uint8]
@@ -22,11 +23,17 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class that an image may belong to. probability: softmax over the negative distances to all prototypes."""
+    """A class that an image may belong to.
+
+    probability: softmax over the negative distances to all prototypes, so some class always has a high one. distance:
+    to the class's prototype. spreads: the distance in units of the support's spread, as `leakysm.training.closeness`
+    defines it; None if that is 0.
+    """
 
     name: str
     probability: float
     distance: float
+    spreads: float | None
 
 
 def read_support(inputs: InputFormat, folder: Path) -> dict[str, Images]:
@@ -64,12 +71,16 @@ def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm:
     """
     z = run.embed(np.concatenate([*support.values(), queries]), norm)
     labels = np.repeat(np.arange(len(support)), [len(images) for images in support.values()])
-    distances = prototype_distances(run.net.engine, run.config.metric, z, labels, len(support)).astype(np.float64)
+    engine, metric = run.net.engine, run.config.metric
+    distances = prototype_distances(engine, metric, z, labels, len(support)).astype(np.float64)
     if not np.isfinite(distances).all():
         raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
     probabilities = np.exp(log_softmax(-distances))
-    names = list(support)
+    names, spread = list(support), support_spread(engine, metric, z[: len(labels)], labels, len(support))
     return [
-        [Candidate(names[k], float(p[k]), float(d[k])) for k in np.argsort(d, kind="stable")]
+        [
+            Candidate(names[k], float(p[k]), float(d[k]), float(d[k] / spread) if spread > 0 else None)
+            for k in np.argsort(d, kind="stable")
+        ]
         for d, p in zip(distances, probabilities, strict=True)
     ]

@@ -22,6 +22,8 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
     if own is None and config.net:
         raise UserError(f"the net {config.net} was made in Python; give the same there again: net={config.net}(...)")
     if own is not None:
+        if not isinstance(own, Net):
+            raise UserError(f"net is a {type(own).__name__}; an instance of a subclass of leakysm.Net is expected")
         if type(own).__name__ != (config.net or Conv4.__name__):
             raise UserError(
                 f"net is {type(own).__name__}, and the run's is {config.net or 'Conv4'}; give the run's own"

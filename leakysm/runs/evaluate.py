@@ -12,6 +12,7 @@ from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.device import engine_for
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
@@ -34,7 +35,7 @@ def evaluate_run(
     keep: bool = False,
     trust: bool = False,
     data: Dataset | None = None,
-    metric: Metric | None = None,
+    metric: Metric | Restriction | None = None,
     net: Net | None = None,
 ) -> TestResult:
     """The test accuracy of a run's best checkpoint, on the backend `name`.
@@ -47,7 +48,7 @@ def evaluate_run(
     """
     restored = restore(run, engine_for(device, name, threads), trust=trust, metric=metric, net=net)
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
-    metric = config.metric  # code that is not trusted is reported first
+    distance = config.metric  # code that is not trusted is reported first
 
     def reports(phase: str) -> Callable[[int, int], None]:
         return lambda done, total: report(Progress(phase, done, total))
@@ -64,7 +65,7 @@ def evaluate_run(
     embeddings = embed_split(restored.net, images, config.norm, report=reports("embed"))
     form = EpisodeForm(config.test_way[0], config.test_shot, config.test_query)
     told, episodes = reports("test"), config.test_episodes
-    result = evaluate(embeddings, metric, form, episodes=episodes, seed=config.seed, report=told)
+    result = evaluate(embeddings, distance, form, episodes=episodes, seed=config.seed, report=told)
     if keep:
         keep_test(RunFolder(run), result, data.digest)
     return replace(result, **restored.described())

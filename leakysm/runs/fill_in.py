@@ -6,10 +6,10 @@ The defaults themselves stand in leakysm/choices.py. Here they are lowered to wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from leakysm.choices import CONV4, DATASET_DEFAULTS, FITTED, SETTINGS
+from leakysm.choices import CONV4, DATASET_DEFAULTS, FITTED, METRIC_PARAMETERS, SETTINGS
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
@@ -67,6 +67,13 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
     else:
         settings.pop("per", None)
     return settings | ({"set": tuple(own.items())} if own else {})
+
+
+def under_distance(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
+    """The configuration with another distance, named by its settings, in place of its own. UserError if it is wrong."""
+    named = with_distance(checked({key: value for key, value in given.items() if value}))
+    without: dict[str, Any] = dict.fromkeys((*METRIC_PARAMETERS, "formula", "own"))
+    return replace(config, **without | named)
 
 
 def _with_code(settings: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, printable, read_file, write_atomically
+from leakysm.files import create_atomically, printable, read_file, write_atomically, write_new
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
@@ -71,7 +71,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another --out") from None
         if isinstance(config.own, FormulaFile):  # before config.toml, with which a run begins
-            write_atomically(self.formula, config.own.text)
+            write_new(self.formula, config.own.text)
         try:
             create_atomically(self.config, config.to_toml().encode())
         except FileExistsError:

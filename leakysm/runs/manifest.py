@@ -41,17 +41,17 @@ def require_listed(folder: RunFolder, *purposes: str) -> None:
     """UserError unless these files of the run have the SHA-256 that manifest.json lists for them, if there is one."""
     if not folder.manifest.exists():
         return
-    listed = _listed(folder.manifest)
+    digests = listed(folder.manifest)
     for path in (getattr(folder, purpose) for purpose in purposes):
         digest = _sha256(path)
-        if listed.get(path.name) != digest:
+        if digests.get(path.name) != digest:
             raise UserError(
                 f"{path} was altered: its SHA-256 is {digest[:12]}..., {folder.manifest.name} lists "
-                f"{str(listed.get(path.name))[:12]}...; {MEND}"
+                f"{str(digests.get(path.name))[:12]}...; {MEND}"
             )
 
 
-def _listed(path: Path) -> dict[str, Any]:
+def listed(path: Path) -> dict[str, Any]:
     """The digests by the files' names. UserError if this is no manifest of a run."""
     try:
         files = parse_json(read_file(path, most=LARGEST, mend=MEND))["files"]

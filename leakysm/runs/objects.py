@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from leakysm.choices import PER
 from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.nets import Conv4, Net
 from leakysm.ops.metrics import DISTANCES, METRICS, Metric, RestrictedSquaredEuclidean
-from leakysm.ops.restriction import Leak
+from leakysm.ops.restriction import Leak, Restriction
 from leakysm.runs.device import choose
 from leakysm.runs.fill_in import fit, with_defaults
 from leakysm.runs.settings import OWN, TrainConfig, metric_of
@@ -22,7 +21,9 @@ from leakysm.runs.settings import OWN, TrainConfig, metric_of
 PLAIN = (bool, int, float, str)  # parameters that a configuration can hold
 
 
-def configured(given: Mapping[str, Any], data: Dataset, metric: Metric | None, net: Net | None) -> TrainConfig:
+def configured(
+    given: Mapping[str, Any], data: Dataset, metric: Metric | Restriction | None, net: Net | None
+) -> TrainConfig:
     """The whole configuration of a run with these objects. given: other settings, by TrainConfig's names.
 
     UserError for a setting that an object decides, and for whatever `resolve` refuses.
@@ -40,8 +41,13 @@ def configured(given: Mapping[str, Any], data: Dataset, metric: Metric | None, n
     return fit(settings, data)
 
 
-def distance_settings(metric: Metric) -> dict[str, Any]:
-    """The settings that name a metric: a built-in one in full, one of somebody's own as `own:CLASS` with the object."""
+def distance_settings(metric: Metric | Restriction) -> dict[str, Any]:
+    """The settings that name a metric: a built-in one in full, one of somebody's own as `own:CLASS` with the object.
+
+    A restriction counts as the metric that restricts the distance of a pair.
+    """
+    if not isinstance(metric, Metric):
+        metric = RestrictedSquaredEuclidean(metric)
     if type(metric) in METRICS.values():
         return {"distance": metric.name, **metric.parameters}
     kind: Any = metric
@@ -68,19 +74,20 @@ def net_settings(net: Net) -> dict[str, Any]:
     return {"net": type(net).__name__, **engine}
 
 
-def with_metric(config: TrainConfig, metric: Metric | None) -> TrainConfig:
+def with_metric(config: TrainConfig, metric: Metric | Restriction | None) -> TrainConfig:
     """The configuration with the metric of its run. UserError if it is not that of the run."""
     if metric is None:
         return config
     named = distance_settings(metric)
     own = named.pop("own", None)
-    stored = {
-        key: value for key, value in config.settings().items() if key in ("distance", "threshold", "slope", "set")
-    }
-    stored |= {"per": config.per} if config.per in PER else {}
-    if named != stored and (own is not None or metric != config.metric):
-        raise UserError(f"metric is {metric}, and the run's is {_told(stored)}; give the run's own, or leave it out")
-    return replace(config, own=own) if own is not None else config
+    keys = ("distance", "threshold", "slope", "per", "set")
+    stored = {key: value for key, value in config.settings().items() if key in keys}
+    if stored["distance"].startswith(OWN):
+        if named == stored:
+            return replace(config, own=own)
+    elif own is None and metric_of(named) == config.metric:
+        return config
+    raise UserError(f"metric is {_told(named)}, and the run's is {_told(stored)}; give the run's own, or leave it out")
 
 
 def _told(settings: Mapping[str, Any]) -> str:

@@ -13,12 +13,14 @@ from leakysm.backends import Engine
 from leakysm.errors import UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.build import new_net
 from leakysm.runs.checkpoint import Arrays, Checkpoint
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import require_listed
 from leakysm.runs.objects import with_metric
 from leakysm.runs.settings import TrainConfig
+from leakysm.training.closeness import Limits
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,22 @@ class Restored(Stored):
         pixels = self.checkpoint.inputs.to_float(images)
         return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
 
+    def closeness(self) -> Limits:
+        """How many spreads of a support an image usually is from its class, by the number of examples of a class.
+
+        Empty if the run does not tell, as older ones and those without validation.
+
+        UserError if summary.json is damaged.
+        """
+        from leakysm.runs.results import read_summary
+
+        folder = RunFolder(self.path.parent)
+        if not self.finished:
+            return {}
+        require_listed(folder, "summary")
+        content, _ = read_summary(folder.summary)
+        return {int(shot): limit for shot, limit in content.get("closeness", {}).items()}
+
     def described(self) -> dict[str, Any]:
         """What a TestResult says of the net: `checkpoint`, `checkpoint_episode`, `finished`."""
         return {
@@ -71,7 +89,12 @@ def stored(run: Path | str, *, trust: bool = False) -> Stored:
 
 
 def restore(
-    run: Path | str, engine: Engine, *, trust: bool = False, metric: Metric | None = None, net: Net | None = None
+    run: Path | str,
+    engine: Engine,
+    *,
+    trust: bool = False,
+    metric: Metric | Restriction | None = None,
+    net: Net | None = None,
 ) -> Restored:
     """What `stored` gives, with the net on `engine`. Its errors, and a UserError if the net is untrained.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class Summary:
 
     checkpoint: the file of the net that was tested, after checkpoint_episode training episodes. validation_accuracy: in
     percent; None where the data have no validation split, so that the last checkpoint counts as the best. data_digest:
-    the data set's digest.
+    the data set's digest. closeness: by the number of examples of a class, how many spreads of the support an image of
+    validation usually is from its nearest prototype (`leakysm.training.closeness`); empty where that is not known.
     """
 
     config: TrainConfig
@@ -42,6 +43,7 @@ class Summary:
     validation_accuracy: float | None
     data_digest: str
     tests: tuple[TestResult, ...]
+    closeness: Mapping[int, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of summary.json."""
@@ -54,6 +56,7 @@ class Summary:
             "checkpoint": self.checkpoint,
             "checkpoint_episode": self.checkpoint_episode,
             "validation_accuracy": self.validation_accuracy,
+            "closeness": {str(shot): limit for shot, limit in self.closeness.items()},
             "data_digest": self.data_digest,
             "tests": [test.to_json() for test in self.tests],
         }

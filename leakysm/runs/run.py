@@ -15,6 +15,7 @@ from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.restriction import Restriction
 from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
@@ -26,11 +27,13 @@ from leakysm.runs.manifest import remove_manifest, write_manifest
 from leakysm.runs.objects import configured
 from leakysm.runs.results import Summary, write_test_episodes
 from leakysm.runs.settings import TrainConfig
+from leakysm.training.closeness import Limits, closeness_limits
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
 VALIDATION_EPISODES = 200
+CLOSENESS_EPISODES = 50
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def train(
     *,
     data: Dataset,
     out: Path | str,
-    metric: Metric | None = None,
+    metric: Metric | Restriction | None = None,
     net: Net | None = None,
     resume: bool = False,
     report: Report = lambda progress: None,
@@ -247,8 +250,9 @@ class _Run:
         images = SplitImages(self.trainer.engine, self.data, "test")
         embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded)
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
-        validation = best.best_accuracy if self.validation else None
-        summary = Summary(self.config, self.folder.best.name, best.episode, validation, self.data.digest, tests)
+        validation, closeness = (best.best_accuracy, self._closeness()) if self.validation else (None, {})
+        path, digest = self.folder.best.name, self.data.digest
+        summary = Summary(self.config, path, best.episode, validation, digest, tests, closeness)
         remove_manifest(self.folder)
         write_test_episodes(self.folder.test_episodes, tests)
         data, metric = self.config.dataset, str(self.config.metric)
@@ -266,6 +270,13 @@ class _Run:
             seed=self.config.seed,
             report=self._tested,
         )
+
+    def _closeness(self) -> Limits:
+        """How close validation's images usually are to a prototype of the tested net."""
+        assert self.validation
+        embeddings = embed_split(self.trainer.net, self.validation, self.config.norm, report=self._embedded)
+        way, episodes = self._validation_form(self.validation).way, min(CLOSENESS_EPISODES, self.config.test_episodes)
+        return closeness_limits(embeddings, self.trainer.metric, way, episodes=episodes, seed=self.config.seed)
 
     def _embedded(self, done: int, total: int) -> None:
         self.report(Progress("embed", done, total))

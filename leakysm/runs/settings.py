@@ -74,12 +74,14 @@ class TrainConfig:
             _ = self.metric
 
     def _require_formula(self) -> None:
-        """UserError unless the formula's file is known where there is one, and is the one that the digest names."""
-        if is_own(self.distance) != (self.formula is not None):
-            kind = "a file's" if self.formula is None else "none of a file"
-            raise UserError(f"distance {self.distance} is {kind}, formula is {self.formula}; give both, or none")
-        if self.formula and not (isinstance(self.own, FormulaFile) and self.own.digest == self.formula):
-            raise UserError(f"the text of {self.distance} is not the one that formula names; give it as it was")
+        """UserError unless the text of a formula's file is there, if the distance has one, and has this digest."""
+        if not is_own(self.distance):
+            if self.formula:
+                raise UserError(f"formula is given, but the distance is {self.distance}; leave it out")
+        elif not (isinstance(self.own, FormulaFile) and self.own.digest == self.formula):
+            raise UserError(
+                f"distance {self.distance} is given without its file's text and SHA-256; leakysm.resolve adds both"
+            )
 
     @property
     def metric(self) -> Metric:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leakysm.training.test_result import TestResult
 
 Count = Annotated[int, Field(ge=1)]
+Spreads = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
@@ -28,12 +29,14 @@ class StoredTest(BaseModel):
 
 
 class StoredSummary(BaseModel):
-    """What is read of summary.json; its other keys are for people. Published runs may lack data_digest."""
+    """What is read of summary.json; its other keys are for people. Published runs may lack data_digest, and older ones
+    closeness."""
 
     model_config = ConfigDict(strict=True)
 
     tests: list[StoredTest]
     data_digest: str = ""
+    closeness: dict[Annotated[str, Field(pattern=r"^[1-9]\d{0,3}$")], Spreads] = Field(default_factory=dict)
 
 
 def tests_of(content: Mapping[str, Any]) -> list[TestResult]:

@@ -96,6 +96,11 @@ class Trainer:
             row = tuple(map(float, self.engine.to_host(self.engine.xp.stack(numbers))))
             self._require_finite("loss", row[0])
             gradient = self.net.backward(saved, result.dz)
+            if gradient.shape != self.net.vector.shape:
+                raise UserError(
+                    f"backward of {type(self.net).__name__} gives a gradient of shape {tuple(gradient.shape)}; that of "
+                    f"its vector is expected, {tuple(self.net.vector.shape)}"
+                )
             self._require_bounded(float(self.engine.xp.max(self.engine.xp.abs(gradient))))
             self.optimizer.step(self.net.vector, gradient)
             self.net.update_running(saved)

@@ -172,7 +172,7 @@ def test_the_options_of_train_are_the_settings_of_a_run() -> None:
     from leakysm.runs.settings import KEYS
 
     hints = {name: hint for name, hint in parameters_of(train).items() if name != "return"}
-    assert set(hints) - {"config", "out", "resume", "trust"} == set(KEYS) - set(WITHOUT_OPTION)
+    assert set(hints) - {"config", "out", "resume", "dry_run", "trust"} == set(KEYS) - set(WITHOUT_OPTION)
     for key, hint in hints.items():
         annotated, option = get_args(hint)
         assert (option.default, *option.param_decls)[0] == "--" + key.replace("_", "-")

@@ -90,6 +90,8 @@ def test_a_file_of_four_lines_goes_through_every_command(leakysm: Leakysm, tiny:
     support = pictures / "test"
     told = passes(leakysm, "predict", "run", support / "test0" / "0.png", "--support", support, "--trust")
     assert "test0" in told
+    told = passes(leakysm, "predict", "run", support / "test0" / "0.png", "--support", support, "--distance", "root")
+    assert "test0" in told  # and the code of the run was not asked for
     table = passes(leakysm, "compare", *few, "--distance", NAMED, "--set", "scale=2", "--seeds", 1, "--out", "compared")
     assert "squared-euclidean" in table
     assert f"{NAMED},scale=2" in table
@@ -122,6 +124,14 @@ def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: 
     assert "accuracy" in passes(leakysm, "evaluate", run, "--trust")
     passes(leakysm, "train", "--out", run, "--resume", "--distance", NAMED)  # the same text, named by the user
     assert (run / "summary.json").exists()
+
+
+def test_another_file_of_that_name_is_not_written_over(fails: Fails, tiny: list[str]) -> None:
+    Path("run").mkdir()
+    Path("run/formula.py").write_text("# mine")
+    told = fails("train", *tiny, "--distance", NAMED, "--out", "run")
+    assert told == "run/formula.py exists already and holds something else; give another name, or remove it"
+    assert Path("run/formula.py").read_text() == "# mine"
 
 
 def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, fails: Fails) -> None:

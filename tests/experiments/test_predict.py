@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from leakysm.backends import backend
 from leakysm.data import load
 from leakysm.data.images import to_input_format
 from leakysm.data.inputs import InputFormat
-from leakysm.errors import CheckFailed
+from leakysm.errors import CheckFailed, UserError
 from leakysm.ops import prototypes
 from leakysm.predict.predict import predict
 from leakysm.runs import restore
@@ -104,11 +105,63 @@ def encoded(image: Image.Image) -> bytes:
 def test_the_table_lists_the_nearest_classes_of_each_image(run: Path, support: Path, tmp_path: Path) -> None:
     images = [save(tmp_path / f"{k}.png", drawing(40 * k, 7)) for k in range(2)]
     outcome = leakysm("predict", run, "--support", support, *images, "--top", 2, "--picture", tmp_path / "p" / "p.png")
-    header, *rows = outcome.out.splitlines()
-    assert header.split() == ["image", "class", "probability", "distance"]
+    header, *rows, _, told = outcome.out.splitlines()
+    assert header.split() == ["image", "class", "probability", "distance", "spreads"]
+    assert told.startswith("1 spread is the mean distance between two classes of the support. 95 % of ")
     assert [row.split()[0] for row in rows[::2]] == [str(path) for path in images]
     assert len(rows) == 4
     assert (tmp_path / "p" / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("limit", "close", "words"),
+    [(0.0, False, "nothing here is close"), (1e9, True, "within 1000000000.00 spreads"), (None, None, "be judged")],
+)
+def test_an_image_that_is_like_no_class_is_told(
+    run: Path,
+    support: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: float | None,
+    close: bool | None,
+    words: str,
+) -> None:
+    monkeypatch.setattr("leakysm.training.closeness.limit_for", lambda limits, shot: limit)
+    blank = save(tmp_path / "blank.png", np.zeros((28, 28, 1), np.uint8))
+    command = ("predict", run, "--support", support, blank)
+    assert words in leakysm(*command).out
+    found = json.loads(leakysm(*command, "--json").out)
+    assert (found["closeness_limit"], found["predictions"][0]["close"]) == (limit, close)
+
+
+def test_a_run_tells_what_was_usual_in_its_validation_unless_it_is_an_old_one(run: Path, tmp_path: Path) -> None:
+    limits = restore(run, backend("reference")).closeness()
+    stored = json.loads((run / "summary.json").read_text())["closeness"]
+    assert {str(shot): limit for shot, limit in limits.items()} == stored
+    assert list(limits) == [1, 2, 3, 5]
+    old = shutil.copytree(run, tmp_path / "old")
+    (old / "manifest.json").unlink()
+    content = json.loads((old / "summary.json").read_text())
+    (old / "summary.json").write_text(json.dumps({key: content[key] for key in content if key != "closeness"}))
+    assert restore(old, backend("reference")).closeness() == {}
+    (old / "summary.json").write_text(json.dumps(content | {"closeness": "far"}))
+    with pytest.raises(UserError, match="closeness is 'far'"):
+        restore(old, backend("reference")).closeness()
+
+
+def test_images_that_cannot_be_read_stop_no_other(run: Path, support: Path, tmp_path: Path) -> None:
+    good, bad, missing = save(tmp_path / "q.png", drawing(0, 3)), tmp_path / "bad.png", tmp_path / "missing.png"
+    bad.write_text("no image")
+    command = ("predict", run, "--support", support, bad, good, missing)
+    outcome = leakysm(*command, "--picture", tmp_path / "p.png")
+    assert outcome.code == 1
+    assert str(good) in outcome.out
+    assert [line.split()[1] for line in outcome.err.splitlines()] == [str(bad), str(missing), "2"]
+    found = json.loads(leakysm(*command, "--json").out)["predictions"]
+    assert [one["image"] for one in found] == [str(path) for path in (bad, good, missing)]
+    assert ["error" in one for one in found] == [True, False, True]
+    assert "none of 2 images can be read" in refused(*command[:4], bad, missing)
+    assert f"name image files, e.g. {tmp_path}/*.png" in refused(*command[:4], tmp_path)
 
 
 def test_embeddings_that_are_not_finite_are_told(run: Path) -> None:

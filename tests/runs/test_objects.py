@@ -88,7 +88,7 @@ def test_the_run_names_what_it_was_made_with(made: Path) -> None:
 
 
 def test_with_the_same_objects_it_is_used_like_any_other(made: Path, tmp_path: Path) -> None:
-    objects = {"data": birds(), "metric": METRIC, "net": Linear(64, seed=1)}
+    objects = {"data": birds(), "metric": Soft(4.0), "net": Linear(64, seed=1)}
     tested = lk.evaluate_run(made, {"test_episodes": 7}, **objects)
     assert tested.episodes == 7
     np.testing.assert_array_equal(objects["net"].vector, restore(made, None, net=Linear(64)).checkpoint.net["vector"])
@@ -122,6 +122,7 @@ def test_it_is_compared_and_exported_like_any_other(made: Path, tmp_path: Path) 
         ),
         ({"net": Linear(64), "metric": METRIC}, "the data set birds was made in Python from arrays; give the same"),
         ({"net": Linear(64, width=3)}, "the state holds vector [256], and the net Linear has vector [192]"),
+        ({"net": 3}, "net is a int; an instance of a subclass of leakysm.Net is expected"),
         ({"net": lk.Conv4()}, "net is Conv4, and the run's is Linear; give the run's own"),
         (
             {"net": Linear(64), "metric": lk.RestrictedSquaredEuclidean(Soft(2.0))},
@@ -198,3 +199,12 @@ def test_the_digest_is_of_the_content() -> None:
     assert birds().digest == birds(name="crows", splits={k: np.array(v) for k, v in SPLITS.items()}).digest
     assert birds().digest != birds(images=arrays(1)[0]).digest
     assert birds().digest != birds(splits={"train": ["a", "b"], "test": ["d", "e", "f"]}).digest
+
+
+def test_a_gradient_of_another_shape_is_told(tmp_path: Path) -> None:
+    class Odd(Linear):
+        def backward(self, saved: np.ndarray, dz: np.ndarray) -> np.ndarray:
+            return saved.T @ dz
+
+    with pytest.raises(UserError, match=r"backward of Odd gives a gradient of shape \(64, 4\); .* \(256,\)"):
+        lk.train(SETTINGS, data=birds(), net=Odd(64), out=tmp_path / "run")

@@ -180,3 +180,5 @@ def test_a_metric_without_a_kernel_has_no_step_of_its_own(tmp_path):
     engine, form = HostEngine(HostKernels(tmp_path)), {"way": WAY, "shot": SHOT, "query": QUERY}
     net, metric = Conv4(1, channels=4, seed=1, engine=engine), RestrictedSquaredEuclidean(Log(2.0))
     assert device_step(engine, net, Adam(0.01), metric, images(), **form) is None
+    own = type("Own", (SquaredEuclidean,), {"__call__": lambda self, x, c: 0})()
+    assert device_step(engine, net, Adam(0.01), own, images(), **form) is None

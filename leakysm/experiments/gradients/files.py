@@ -18,7 +18,7 @@ from leakysm.training.trainer import STEP_COLUMNS
 
 # What a configuration has that these first steps depend on.
 USED = frozenset(METRIC_KEYS) | {"dataset", "data", "split", "way", "shot", "query", "backend", "device"}
-USED |= {"optimizer", "learning_rate", "halve_every"}
+USED |= {"optimizer", "learning_rate", "halve_every", "formula", "channels", "blocks"}
 
 
 def summary(configs: Mapping[str, TrainConfig], traces: Traces) -> dict[str, Any]:

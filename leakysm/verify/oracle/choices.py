@@ -1,8 +1,9 @@
 """Discrete choices that a computation may make either way, and the gradients that they allow.
 
-Which side of a threshold a distance lies, or which value of a window is the largest, may hang on less than a rounding
-error. A gradient is linear in such choices: the exact one plus, for each open choice, the change that another option
-makes. So every element has its own list of values (where its choices are few) or its own interval.
+On which side of a threshold a distance lies, or which value of a window is the largest, may depend on less than a
+rounding error. Such a choice is open. A gradient is linear in its choices: it is the exact gradient plus, for each open
+choice, the change that the other option makes. So every element has a list of right values, or an interval if many
+choices are open.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LISTED = 4  # an element on which at most so many choices are open is compared w
 
 @dataclass(frozen=True)
 class Doubt:
-    """How well a computation knows the argument of a choice: to k eps scale + under smallest normal numbers."""
+    """How far the argument of a choice may be off: k eps scale, plus `under` smallest normal numbers."""
 
     k: float
     precision: Precision

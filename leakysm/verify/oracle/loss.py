@@ -1,8 +1,8 @@
 """Log-softmax and cross-entropy in 50-digit arithmetic.
 
 With a = z - max z and m the row's first maximum: log sum exp(a) = log1p(S), S = sum over j != m of exp(a_j).
-Condition: a carries a relative rounding, so exp(a_j) carries |a_j| of them; hence p_j (1 + |a_j|) for a probability.
-Underflow: each exp(a_j) may be flushed to 0, which costs a probability up to one smallest normal number.
+Condition: a has a relative rounding error, so exp(a_j) has |a_j| times that error. Therefore the scale of a probability
+is p_j (1 + |a_j|). Underflow: each exp(a_j) may be flushed to 0, so a probability may lose one smallest normal number.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from leakysm.verify.precise import INF, NAN, ONE, ZERO, Array, elementwise, exac
 class Softmax:
     """The rows of logits (N, M): shifted logits a, probabilities p, log1p(S), and the scales of p and log1p(S).
 
-    Logits of -inf have probability 0; `undefined` (N,) marks the rows that give NaN: nothing but -inf, or +inf or NaN.
-    `spread` (N, M): the logits are themselves known to eps * spread only (0 for logits that are given).
-    `drop` (N, M): they are known to so many smallest normal numbers.
+    Logits of -inf have probability 0; `undefined` (N,) marks the rows that give NaN: those that hold only -inf, or
+    hold +inf or NaN. `spread` and `drop` (N, M): the logits may be off by eps * spread, plus `drop` smallest normal
+    numbers; both are 0 for logits that are given.
     """
 
     def __init__(self, logits: Any, spread: Array | None = None, drop: Any = 0.0):

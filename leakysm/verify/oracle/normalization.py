@@ -1,17 +1,17 @@
 """Batch normalisation (Ioffe & Szegedy 2015) in 50-digit arithmetic, by the batch's statistics or by given ones.
 
-x-hat = (x - mean) / sigma, sigma = sqrt(variance + eps). `noise` is the scale of the rounding that x already carries
-(0 for a given x; V = |x| * |w| behind a convolution). With B = mean(|x| + noise):
+x-hat = (x - mean) / sigma, sigma = sqrt(variance + eps). `noise` is the scale of the rounding errors that x already
+has: 0 for a given x, V = |x| * |w| after a convolution. With B = mean(|x| + noise), the scales of the steps are:
 
-- mean carries B roundings.
-- The variance carries V = variance + sigma B / 4 + kappa B^2 + 2 sigma mean(|x-hat| noise) roundings. An algorithm that
-  updates mean and variance value by value (Welford's) errs by B / sigma, relatively. Around a mean that is off by e the
-  variance is larger by e^2, which counts where B is many times sigma: kappa = (n + terms + 2) 2^-24, terms those
-  behind each x, as many roundings as a mean may have in float32.
-- sigma carries relatively Q = 1 + ((V - variance) / sigma) / sigma, of a variance's roundings half.
-- x-hat carries P = (B + noise) / sigma + |x-hat| Q. So the condition mean|x| / sigma enters everything that follows.
+- The mean: B.
+- The variance: V = variance + sigma B / 4 + kappa B^2 + 2 sigma mean(|x-hat| noise). The second term is for an
+  algorithm that updates mean and variance value by value (Welford's): its relative error is B / sigma. The third:
+  around a mean that is off by e, the variance is larger by e^2. This matters where B is many times sigma. kappa =
+  (n + terms + 2) 2^-24 allows as many roundings as a mean may have in float32; each x is a sum of `terms` terms.
+- sigma, relative to it: Q = 1 + ((V - variance) / sigma) / sigma, with half as many roundings as the variance.
+- x-hat: P = (B + noise) / sigma + |x-hat| Q. So the condition mean|x| / sigma enters everything that follows.
 
-Underflow: a product or quotient loses one smallest normal number, times what it is multiplied by later.
+Underflow: a product or quotient loses at most one smallest normal number, times the factors of the later steps.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BatchStatistics:
         return self.x_hat * scale + shift, self.p * size + abs(shift), under
 
     def _lost(self) -> Array:
-        """What underflow may cost x-hat: in x - mean, in the product, and in the variance."""
+        """What x-hat may lose by underflow: in x - mean, in the product, and in the variance."""
         return ONE + 3 / self.sigma + abs(self.x_hat) * (2 / self.sigma) / self.sigma
 
     def gradients(self, scale: Array, dy: Array) -> tuple[tuple[Array, Array, Array], Exact, Exact]:

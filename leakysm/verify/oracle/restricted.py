@@ -6,11 +6,11 @@
 
 r applies to the distance of a pair, or to each coordinate's square before the sum.
 
-Scales. r of log is concave with r(0) = 0, so a relative error of d is at most one of r(d): its scale is r(d). Root adds
-2 sqrt(t d) and -t: its scale is 2 sqrt(t d) + t, and d up to the threshold. r' of both changes by at most as much as d,
-relatively: d |r''| / r' is d / (s + d) for log, and 1/2 for root beyond t.
+Scales. Log is concave with r(0) = 0. So the relative error of r(d) is at most that of d, and its scale is r(d). Root
+adds 2 sqrt(t d) and -t beyond the threshold, so its scale is 2 sqrt(t d) + t there, and d below. The relative change of
+r' is at most that of d: d |r''| / r' is d / (s + d) for log, and 1/2 for root beyond t.
 
-Underflow. What d loses moves r' by at most |r''|, and |r''| <= 1 / s for log, 1 / 2 t for root.
+Underflow. What d loses changes r' by at most |r''| times as much, and |r''| <= 1 / s for log, 1 / (2 t) for root.
 """
 
 from __future__ import annotations

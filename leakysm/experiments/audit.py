@@ -1,0 +1,172 @@
+"""Whether a run's folder, somebody else's say, holds what it says: digests, agreement, and its first episodes again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leakysm.errors import UserError
+from leakysm.experiments.again import Again, Report, train_again
+from leakysm.experiments.finished import read_finished_metrics, read_run
+from leakysm.files import read_file
+from leakysm.runs import Checkpoint, RunFolder, TrainConfig
+from leakysm.runs.curves import read_metrics
+from leakysm.runs.device import engine_for, engine_of
+from leakysm.runs.manifest import LISTED, listed, require_listed
+from leakysm.runs.resolve import load_data
+from leakysm.runs.results import read_summary
+
+TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json and config.toml
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found. listed: how many files manifest.json lists; None if there is none. missing: files that it lists,
+    and that are not there. present: the run's files that were read. again: None where nothing was trained, and `why`.
+    failures: what does not agree, a line each.
+    """
+
+    listed: int | None
+    missing: tuple[str, ...]
+    present: tuple[str, ...]
+    again: Again | None
+    why: str
+    failures: tuple[str, ...]
+
+
+def audit(
+    folder: RunFolder,
+    *,
+    episodes: int,
+    data: str | None = None,
+    device: str | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    report: Report = lambda done, total: None,
+) -> Audit:
+    """Check the files of a run, then train its first `episodes` again and compare them with metrics.csv.
+
+    data: where the data set is here. device, backend: others than the run's. UserError if there is no run, or if its
+    data are not found here.
+    """
+    config = folder.require_config()
+    names = _listed(folder)
+    missing = tuple(name for name in names or () if not (folder.path / name).exists())
+    failures = [message for check in _checks(folder, config) if (message := _failure(check))]
+    failures = list(dict.fromkeys(failures))
+    why = _why_not(folder, episodes) or ("its files do not agree" if failures else "")
+    again = None
+    if not why:
+        settings = config.settings() | ({"data": data} if data else {})
+        engine = engine_for(device, backend, threads) if device or backend or threads else engine_of(config)
+        loaded = load_data(settings)
+        _require_same_data(folder, config, loaded.digest)
+        lines = folder.metrics.read_text("utf-8").splitlines()[: episodes + 1]
+        again = train_again(config, loaded, engine, lines, report)
+        if again.verdict == "other":
+            failures.append(str(again))
+    present = tuple(path.name for path in (getattr(folder, purpose) for purpose in LISTED) if path.exists())
+    return Audit(None if names is None else len(names), missing, present, again, why, tuple(failures))
+
+
+def _listed(folder: RunFolder) -> list[str] | None:
+    """The files that manifest.json lists; None if there is none, or if it is damaged, which the checks tell."""
+    try:
+        return list(listed(folder.manifest)) if folder.manifest.exists() else None
+    except UserError:
+        return None
+
+
+def _checks(folder: RunFolder, config: TrainConfig) -> Iterator[Callable[[], object]]:
+    """Each raises UserError, which names what does not agree."""
+    for purpose in LISTED:
+        if getattr(folder, purpose).exists():
+            yield lambda purpose=purpose: require_listed(folder, purpose)  # type: ignore[misc]
+    if folder.summary.exists():
+        yield lambda: read_run(folder.path)
+        yield lambda: _require_told(folder, config)
+    if folder.metrics.exists():
+        yield lambda: _require_rows(folder, config)
+    if folder.last.exists():
+        yield lambda: _require_way(folder, folder.last, folder.checkpoint(folder.last, config))
+    if folder.best.exists():
+        yield lambda: _require_best(folder, config)
+
+
+def _failure(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _why_not(folder: RunFolder, episodes: int) -> str:
+    """Why nothing is trained again; empty if there is no reason."""
+    if not episodes:
+        return "--episodes is 0"
+    return "" if folder.metrics.exists() else f"there is no {folder.metrics.name} to compare with"
+
+
+def _require_told(folder: RunFolder, config: TrainConfig) -> None:
+    """UserError unless summary.json tells of the run that config.toml describes."""
+    summary, _ = read_summary(folder.summary)
+    expected = {key: getattr(config, setting) for key, setting in TOLD.items()}
+    expected["distance"] = {"name": config.distance, **config.metric.parameters}
+    for key, value in expected.items():
+        _require_same(folder, key, summary.get(key, value), value)
+
+
+def _require_rows(folder: RunFolder, config: TrainConfig) -> None:
+    """UserError unless metrics.csv has a row for each episode, in order; in a finished run it is not longer either."""
+    finished = folder.summary.exists()
+    episode = (read_finished_metrics(folder.path) if finished else read_metrics(folder.metrics))["episode"]
+    expected = config.episodes if finished else len(episode)
+    if not np.array_equal(episode, np.arange(1, expected + 1)):
+        raise UserError(f"{folder.metrics} does not have one row for each of {expected} episodes")
+
+
+def _require_best(folder: RunFolder, config: TrainConfig) -> None:
+    """UserError unless the best checkpoint lies on the way to the last one, and summary.json tells of it."""
+    best = folder.checkpoint(folder.best, config)
+    _require_way(folder, folder.best, best)
+    if folder.last.exists():
+        last = folder.checkpoint(folder.last, config)
+        for key in ("best_episode", "best_accuracy", "data_digest"):
+            _require_same(folder, f"{key} of {folder.best.name}", getattr(best, key), getattr(last, key))
+    if folder.summary.exists():
+        summary, _ = read_summary(folder.summary)
+        accuracy = None if best.best_accuracy < 0 else best.best_accuracy
+        told = {"checkpoint_episode": best.episode, "data_digest": best.data_digest, "validation_accuracy": accuracy}
+        for key, value in told.items():
+            _require_same(folder, key, summary.get(key, value), value)
+
+
+def _require_way(folder: RunFolder, path: Path, checkpoint: Checkpoint) -> None:
+    """UserError unless metrics.csv, where it is there, begins with what it was when the checkpoint was written."""
+    if folder.metrics.exists():
+        begun = read_file(folder.metrics, mend="put it back")[: checkpoint.metrics_size]
+        if checkpoint.metrics_size and hashlib.sha256(begun).hexdigest() != checkpoint.metrics_digest:
+            raise UserError(f"{folder.metrics} does not begin with the rows that {path.name} tells of")
+
+
+def _require_same(folder: RunFolder, key: str, told: object, expected: object) -> None:
+    if told != expected:
+        raise UserError(f"{folder.path}: {key} is {told}, its other files say {expected}")
+
+
+def _require_same_data(folder: RunFolder, config: TrainConfig, digest: str) -> None:
+    """UserError unless the data here are those that the run tells of, if it does."""
+    if folder.last.exists():
+        expected = folder.checkpoint(folder.last, config).data_digest
+    else:
+        expected = read_summary(folder.summary)[0].get("data_digest", digest) if folder.summary.exists() else digest
+    if digest != expected:
+        raise UserError(
+            f"not the data of {folder.path} (checksum {digest[:12]}, expected {str(expected)[:12]}); give the same "
+            "data with --data"
+        )

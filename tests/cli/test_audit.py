@@ -1,0 +1,105 @@
+"""`leakysm audit`: what agrees passes, and what was altered is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Leakysm = Callable[..., Result]
+RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
+
+
+def test_a_whole_run_is_the_same_to_the_bit(leakysm: Leakysm, run: Path) -> None:
+    result = leakysm("audit", str(run))
+    assert result.exit_code == 0, result.output
+    assert "digests: 6 of the 6 files" in result.stdout
+    assert "the first 6 episodes trained again: the same to the bit" in result.stdout
+    assert result.stdout.endswith("all that was looked at agrees\n")
+
+
+def test_what_a_program_reads(leakysm: Leakysm, run: Path) -> None:
+    (run / "checkpoint-last.h5").unlink()
+    found = json.loads(leakysm("audit", str(run), "--episodes", "3", "--json").stdout)
+    assert (found["missing"], found["failures"]) == (["checkpoint-last.h5"], [])
+    assert (found["again"]["episodes"], found["again"]["verdict"]) == (3, "same")
+
+
+def altered(name: str, old: str, new: str) -> Callable[[Path], object]:
+    def alter(run: Path) -> None:
+        text = (run / name).read_text()
+        assert re.search(old, text)
+        (run / name).write_text(re.sub(old, new, text, count=1))
+
+    return alter
+
+
+def without(*names: str) -> Callable[[Path], object]:
+    return lambda run: [(run / name).unlink() for name in names]
+
+
+UNSIGNED = without("manifest.json")
+ROWS_ALONE = without("manifest.json", "checkpoint-last.h5", "checkpoint-best.h5", "summary.json", "test-episodes.h5")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([altered("summary.json", '"seed": 0', '"seed": 1')], "summary.json was altered: its SHA-256 is"),
+        ([UNSIGNED, altered("summary.json", '"seed": 0', '"seed": 1')], "seed is 1, its other files say 0"),
+        ([UNSIGNED, altered("summary.json", '"threshold": 1.0', '"threshold": 2.0')], "distance is "),
+        ([UNSIGNED, altered("summary.json", '_episode": [0-9]', '_episode": 1')], "checkpoint_episode is 1"),
+        ([UNSIGNED, altered("metrics.csv", "\n2,", "\n2,1")], "does not begin with the rows that checkpoint-"),
+        ([UNSIGNED, altered("config.toml", "0.001", "0.002")], "checkpoint-last.h5 is another run's than config.toml"),
+        ([altered("manifest.json", "{", "[")], "manifest.json is damaged"),
+        ([ROWS_ALONE, altered("metrics.csv", "\n4,", "\n5,")], "does not have one row for each of 6 episodes"),
+        ([ROWS_ALONE, altered("metrics.csv", r"\n2,(\d)", r"\n2,1\1")], "they part at episode 2: loss is"),
+        ([ROWS_ALONE, altered("metrics.csv", r"(\n3,[^,]*),", r"\1,0.0123,")], "metrics.csv"),
+        ([ROWS_ALONE, altered("config.toml", "0.001", "0.0011")], "they part at episode 2: "),
+        ([ROWS_ALONE, altered("config.toml", "seed = 0", "seed = 1")], "they part at episode 1: loss is"),
+    ],
+)
+def test_what_was_altered_is_named(
+    changes: list[Callable[[Path], object]], told: str, leakysm: Leakysm, run: Path
+) -> None:
+    for change in changes:
+        change(run)
+    result = leakysm("audit", str(run), "--episodes", "4")
+    assert result.exit_code == 1, result.output
+    assert any(told in line for line in result.stdout.splitlines() if line.startswith("failed: ")), result.stdout
+    assert re.search(r"run: [0-9]+ failed\n$", result.stdout)
+
+
+def test_other_last_digits_are_within_rounding(leakysm: Leakysm, run: Path) -> None:
+    ROWS_ALONE(run)
+    header, *rows = (run / "metrics.csv").read_text().splitlines()
+    fields = [row.split(",") for row in rows]
+    changed = [[episode, f"{float(loss) * (1 + 3e-7):.9g}", *others] for episode, loss, *others in fields]
+    (run / "metrics.csv").write_text("\n".join([header, *map(",".join, changed)]) + "\n")
+    result = leakysm("audit", str(run))
+    assert result.exit_code == 0, result.output
+    assert "within float32 rounding (other BLAS kernels)" in result.stdout
+
+
+def test_published_results_agree(leakysm: Leakysm) -> None:
+    """They hold neither weights nor metrics.csv, so nothing can be trained again. One of each experiment."""
+    runs = [
+        next(path.parent for path in sorted(one.glob("**/config.toml")))
+        for one in RESULTS.iterdir()
+        if one.is_dir() and [*one.glob("**/summary.json")]
+    ]
+    assert len(runs) >= 4
+    for run in runs:
+        result = leakysm("audit", str(run))
+        assert result.exit_code == 0, result.output
+        assert "nothing was trained again: there is no metrics.csv" in result.stdout
+
+
+def test_other_data_are_refused(fails: Callable[..., str], run: Path, pictures: Path) -> None:
+    assert "; give the same data with --data" in fails("audit", str(run), "--data", str(pictures / "train"))
+    assert "no such file or folder" in fails("audit", str(run), "--data", "nowhere")
+    assert "holds no run" in fails("audit", "nowhere")
