@@ -23,7 +23,7 @@ from leakysm.training.images import SplitImages
 
 Floats = NDArray[np.float64]
 EPISODES = 100  # that tell the worst classes
-PAIRS = 20_000  # of a query and a class, to play with
+PAIRS = 20_000  # of a query and a class, and of two classes, to play with
 
 
 @dataclass(frozen=True)

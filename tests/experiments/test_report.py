@@ -227,6 +227,13 @@ def test_missing_images_are_told_on_the_page(run: Path, monkeypatch: pytest.Monk
     assert "The images could not be read" in page_of(run, ENGINE).decode()
 
 
+def test_an_episode_of_very_many_classes_is_not_played_with(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "PAIRS", 8)
+    page = page_of(run, ENGINE).decode()
+    assert "episodes of 3 classes are too large for this page" in page
+    assert json.loads(Outline(page).scripts[0])["effect"] is None
+
+
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     nothing = "holds nothing to report on, one of config.toml, comparison.json, sweep.json, gradients.json is expected"
     assert nothing in refused("report", tmp_path)
