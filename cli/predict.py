@@ -81,7 +81,8 @@ def predict(
     readable, queries, unreadable = _read(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
     if picture:
-        content = drawn([printable(path.name) for path in readable], queries, classes, ranked, ink=inputs.ink)
+        far = [is_close(classes[0], limit) is False for classes in ranked]
+        content = drawn([printable(path.name) for path in readable], queries, classes, ranked, ink=inputs.ink, far=far)
         write_files(picture.parent, {})
         write_new(picture, content)
     ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]

@@ -104,6 +104,7 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
 
     from leakysm.tables import columns
 
+    path = quote(str(folder.path))
     rows = [
         [t.name, f"{t.accuracy:.2f} %", f"+- {t.interval:.2f} %", f"{100 / t.way:.2f} %", str(t.episodes)]
         for t in summary.tests
@@ -116,7 +117,8 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
         *columns(header, rows, right=range(1, 5)),
         f"tested: the net after {summary.checkpoint_episode} of {summary.config.episodes} episodes{best}",
         f"files: {', '.join(names)} and others",
-        f"next: leakysm predict {quote(str(folder.path))} --support FOLDER IMAGE...",
+        f"next: leakysm report {path}",
+        f"next: leakysm predict {path} --support FOLDER IMAGE...",
     ]
 
 

@@ -18,11 +18,6 @@ DOUBTFUL = 2  # times as probable as the second class: what is less is doubtful
 DOUBT = "#b03a00"
 
 
-def doubtful(classes: Sequence[Candidate]) -> bool:
-    """Whether the nearest class is less than twice as probable as the second. classes: the nearest first."""
-    return classes[0].probability < DOUBTFUL * classes[1].probability
-
-
 def picture(
     names: Sequence[str],
     queries: Images,
@@ -30,31 +25,44 @@ def picture(
     ranked: Sequence[Sequence[Candidate]],
     *,
     ink: bool,
+    far: Sequence[bool],
 ) -> bytes:
-    """A PNG file with one row for each query: the query, then the first examples of its nearest class."""
+    """A PNG file with one row for each query: the query, then the first examples of its nearest class.
+
+    far: whether even that class is not close. A query that is far, or whose second class is more than half as probable
+    as the nearest, is marked as doubtful.
+    """
     figure, axes = plots.new_figure(len(queries), 2, width=WIDTH, height=HEIGHT)
-    rows = zip(axes[::2], axes[1::2], names, queries, ranked, strict=True)
-    for left, right, name, query, classes in rows:
-        doubt = doubtful(classes)
+    doubts = [doubt(classes, is_far) for classes, is_far in zip(ranked, far, strict=True)]
+    rows = zip(axes[::2], axes[1::2], names, queries, ranked, doubts, strict=True)
+    for left, right, name, query, classes, why in rows:
         examples = support[classes[0].name][:SHOTS]
-        _framed(left, mosaic(query[np.newaxis], 1, ink=ink), name, doubt)
-        _framed(right, mosaic(examples, len(examples), ink=ink), _answer(classes, doubt), doubt)
+        _framed(left, mosaic(query[np.newaxis], 1, ink=ink), name, bool(why))
+        answer = f"{_words(classes[0])}{why}"
+        _framed(right, mosaic(examples, len(examples), ink=ink), answer, bool(why))
     for axis, heading in ((axes[0], "image"), (axes[1], "nearest class, and its examples")):
         axis.annotate(heading, (0.5, 1), (0, 30), "axes fraction", "offset points", ha="center", fontweight="bold")
-    n = sum(map(doubtful, ranked))
+    n = sum(map(bool, doubts))
     plots.finding(figure, f"Doubtful: {n} of {len(queries)}" if n else "Each image and its nearest class")
     return plots.png(figure)
 
 
-def _answer(classes: Sequence[Candidate], doubt: bool) -> str:
-    words = [f"{printable(one.name)}, {100 * one.probability:.1f} %" for one in classes[: 1 + doubt]]
-    return "doubtful: {}\nor {}".format(*words) if doubt else words[0]
+def doubt(classes: Sequence[Candidate], far: bool) -> str:
+    """Why the answer is doubtful, as the second line of its title; "" if it is not. classes: the nearest first."""
+    if far:
+        return "\ndoubtful: nothing here is close"
+    first, second = classes[:2]
+    return f"\ndoubtful: or {_words(second)}" if first.probability < DOUBTFUL * second.probability else ""
 
 
-def _framed(axis: Any, image: Images, title: str, doubt: bool) -> None:
+def _words(one: Candidate) -> str:
+    return f"{printable(one.name)}, {100 * one.probability:.1f} %"
+
+
+def _framed(axis: Any, image: Images, title: str, doubtful: bool) -> None:
     """The image under its title, in a frame: dashed around the doubtful."""
     axis.imshow(image, interpolation="nearest")
-    axis.set_title(title, fontsize=8, parse_math=False, color=DOUBT if doubt else "black")
+    axis.set_title(title, fontsize=8, parse_math=False, color=DOUBT if doubtful else "black")
     axis.set(xticks=[], yticks=[])
-    axis.spines[:].set(linewidth=1.5 if doubt else 0.8, linestyle="--" if doubt else "-")
-    axis.spines[:].set_color(DOUBT if doubt else "#888888")
+    axis.spines[:].set(linewidth=1.5 if doubtful else 0.8, linestyle="--" if doubtful else "-")
+    axis.spines[:].set_color(DOUBT if doubtful else "#888888")

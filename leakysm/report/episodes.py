@@ -23,7 +23,7 @@ from leakysm.training.images import SplitImages
 
 Floats = NDArray[np.float64]
 EPISODES = 100  # that tell the worst classes
-PAIRS = 20_000  # of a query and a class, to play with
+PAIRS = 20_000  # of a query and a class, and of two classes, to play with
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Worst:
         return 100 * self.right / self.seen
 
 
-class Tested:
-    """A run's trained net on the test split, by the run's own norm and episodes."""
+class Classifier:
+    """A run's trained net as a classifier of the test split's episodes, by the run's own norm and seed."""
 
     def __init__(self, run: Restored, data: Dataset, report: Report) -> None:
         self.run, self.classes = run, data.split("test")

@@ -37,8 +37,9 @@ def page_of(
     else:
         names = [name for name in PAGES if (folder / name).exists()]
         if not names:
-            expected = "config.toml, " + ", ".join(PAGES)
-            raise UserError(f"{printable(folder)} holds nothing to report on; expected a folder with one of {expected}")
+            expected = f"one of config.toml, {', '.join(PAGES)} is expected in it"
+            mend = "name a run's folder, or one that compare, sweep or gradients wrote"
+            raise UserError(f"{printable(folder)} holds nothing to report on, {expected}; {mend}")
         if data or trust:
             option = "--data" if data else "--trust"
             raise UserError(f"{option} is given, but {printable(folder)} is no run; leave it out")

@@ -16,7 +16,7 @@ from leakysm.experiments.finished import FinishedRun, read_finished_metrics, rea
 from leakysm.experiments.settings import METRIC_KEYS, label
 from leakysm.report.curves import learning_curves
 from leakysm.report.effect import effect_section
-from leakysm.report.episodes import EPISODES, Answers, Tested, Worst, class_image, to_play_with
+from leakysm.report.episodes import EPISODES, PAIRS, Answers, Classifier, Worst, class_image, to_play_with
 from leakysm.report.html import Html, image, join, plus_minus, table, tag
 from leakysm.report.page import Page, begun
 from leakysm.runs import Restored, RunFolder, TestResult, restore
@@ -94,7 +94,12 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
             f"{data or settings.get('data', run.config.dataset)}: not the data of {run.path} (checksum "
             f"{images.digest[:12]}, expected {run.data_digest[:12]}); give the same data with --data"
         )
-    effect_section(page, run.config, to_play_with(restored, images))
+    if run.config.way**2 > PAIRS:
+        page.missing(
+            f"There is nothing to play with: episodes of {run.config.way} classes are too large for this page."
+        )
+    else:
+        effect_section(page, run.config, to_play_with(restored, images))
     try:
         _ = restored.config.metric
     except UserError as error:  # somebody's own formula
@@ -105,7 +110,7 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
 
 def _tested(page: Page, run: Restored, data: Dataset, report: Report) -> None:
     """One test episode, and the worst classes of many."""
-    config, tested, ink = run.config, Tested(run, data, report), data.inputs.ink
+    config, tested, ink = run.config, Classifier(run, data, report), data.inputs.ink
     ways = sorted(config.test_way)
     answers = tested.answers(EpisodeForm(ways[0], config.test_shot, config.test_query))
     page.section("An episode", *_episode(answers, tested.classes, ink=ink))

@@ -20,14 +20,17 @@ import pytest
 import leakysm as lk
 from leakysm.backends import backend
 from leakysm.data import Dataset, load
+from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.experiments.compare.comparison import compare, to_json
 from leakysm.experiments.finished import read_run
 from leakysm.experiments.sweep.report import Grid
 from leakysm.report import run as run_module
+from leakysm.report.episodes import Classifier
 from leakysm.report.html import Html, image, join
 from leakysm.report.page import LARGEST
 from leakysm.report.report import page_of
+from leakysm.runs import restore
 from leakysm.runs.curves import read_metrics
 from tests.experiments.command import leakysm, refused
 
@@ -195,6 +198,21 @@ def test_of_every_kind_of_folder_there_is_a_page(run: Path, tmp_path: Path) -> N
     assert len(json.loads(outline.scripts[0])["charts"]) == 6
 
 
+def test_the_worst_classes_are_of_the_runs_own_test(run: Path) -> None:
+    """Over all test episodes, the classes together are right as often as the run's summary says."""
+    restored, told = restore(run, ENGINE), []
+    tested = Classifier(restored, load("strokes"), lambda done, total: None)
+    test = read_run(run).tests[0]
+    form = EpisodeForm(test.way, test.shot, test.query)
+    worst = tested.worst(form, test.episodes, lambda done, total: told.append(done))
+    right, seen = sum(one.right for one in worst), sum(one.seen for one in worst)
+    assert seen == test.episodes * test.way * test.query
+    assert 100 * right / seen == pytest.approx(test.accuracy)
+    assert told == [1, 2, 3]
+    assert [one.accuracy for one in worst] == sorted(one.accuracy for one in worst)
+    assert all((one.taken_for is None) == (one.right == one.seen) for one in worst)
+
+
 def test_colours_span_the_intervals() -> None:
     means, intervals = np.array([[50.0, 51.0]]), np.array([[3.0, np.nan]])
     assert Grid([0.0], [0.1, 0.2], means, intervals).span == (47.0, 53.0)
@@ -209,10 +227,16 @@ def test_missing_images_are_told_on_the_page(run: Path, monkeypatch: pytest.Monk
     assert "The images could not be read" in page_of(run, ENGINE).decode()
 
 
+def test_an_episode_of_very_many_classes_is_not_played_with(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "PAIRS", 8)
+    page = page_of(run, ENGINE).decode()
+    assert "episodes of 3 classes are too large for this page" in page
+    assert json.loads(Outline(page).scripts[0])["effect"] is None
+
+
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
-    assert "holds nothing to report on; expected a folder with one of config.toml, comparison.json" in refused(
-        "report", tmp_path
-    )
+    nothing = "holds nothing to report on, one of config.toml, comparison.json, sweep.json, gradients.json is expected"
+    assert nothing in refused("report", tmp_path)
     assert "an HTML file is written; give a name that ends in .html" in refused(
         "report", run, "--out", tmp_path / "a.txt"
     )

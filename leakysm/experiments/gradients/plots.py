@@ -63,7 +63,7 @@ def histogram_figure(traces: Traces, steps: Sequence[int], title: str) -> bytes:
         plots.panel(
             gradients,
             f"Gradients at step {step}",
-            f"|dL/dd|, the first bin: below {plots.plain(LEAST)}; dotted: vanished below it",
+            f"|dL/dd| (first bin: below {plots.plain(LEAST)}; dotted: {VANISHED})",
             "% of the pairs",
         )
         gradients.axvline(VANISHED, color="#555555", lw=1, ls=":")
