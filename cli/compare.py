@@ -38,7 +38,7 @@ def compare(
         str | None,
         typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
     ] = None,
-    set: o.Set = None,
+    set: o.SetOfDistance = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of training seeds, from --seed on.", show_default="3")
     ] = None,

@@ -57,7 +57,7 @@ def gradients(
         str | None,
         typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
     ] = None,
-    set: o.Set = None,
+    set: o.SetOfDistance = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of training steps of each run.", show_default=str(STEPS))
     ] = None,

@@ -64,6 +64,9 @@ Query = Annotated[int | None, _setting("query", NET)]
 Episodes = Annotated[int | None, _setting("episodes", NET)]
 Distance = Annotated[str | None, _setting("distance", NET)]
 Set = Annotated[list[str] | None, _setting("set", NET)]
+SetOfDistance = Annotated[
+    list[str] | None, typer.Option("--set", help="With --distance: a parameter of it, NAME=VALUE; may be repeated.")
+]
 Threshold = Annotated[float | None, _setting("threshold", NET)]
 Slope = Annotated[float | None, _setting("slope", NET)]
 Per = Annotated[choices.Per | None, _setting("per", NET)]

@@ -33,7 +33,7 @@ def predict(
         str | None,
         typer.Option(help="Another distance than the run's, by name or FILE.py:CLASS.", show_default="the run's"),
     ] = None,
-    set: o.Set = None,
+    set: o.SetOfDistance = None,
     norm: o.NormOfRun = None,
     backend: o.Backend = None,
     device: o.Device = None,

@@ -171,6 +171,8 @@ def blocks_of(state: dict[str, np.ndarray]) -> int:
 
 def require_state(state: dict[str, np.ndarray], in_channels: int, channels: int, blocks: int) -> None:
     """UserError unless names and shapes are those of a Conv4's state with these numbers of channels and blocks."""
+    if (given := blocks_of(state)) != blocks:
+        raise UserError(f"state of a Conv4: it has {given} blocks, and the net {blocks}; load the same net")
     expected = _shapes(in_channels, channels, blocks) | _statistics(channels, blocks)
     if unlike := sorted(set(state) ^ set(expected)):
         raise UserError(

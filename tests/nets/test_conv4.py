@@ -34,9 +34,9 @@ def test_parameters_are_views_of_one_vector_and_the_seed_decides_them():
     assert abs(weight.std() / np.sqrt(2 / 576) - 1) < 0.02  # Kaiming normal, fan-out
 
 
-@pytest.mark.parametrize("backend", CPU)
-def test_gradient_of_the_net_agrees_with_differences(backend):
-    net = lk.Conv4(channels=3, dtype="float64", engine=lk.backend(backend))
+@pytest.mark.parametrize(("backend", "blocks"), [*((backend, 4) for backend in CPU), ("numpy", 2)])
+def test_gradient_of_the_net_agrees_with_differences(backend, blocks):
+    net = lk.Conv4(channels=3, blocks=blocks, dtype="float64", engine=lk.backend(backend))
     x = images(4, 16).astype(np.float64)
     rng = np.random.Generator(np.random.Philox(3))
     z, saved = net.forward(x)
@@ -81,6 +81,8 @@ def test_state_goes_round():
     assert not np.any(net.running["block1.mean"] == 9)
     with pytest.raises(ValueError, match=r"block1.weight has shape"):
         lk.Conv4(channels=3).load_state(state)
+    with pytest.raises(ValueError, match=r"it has 4 blocks, and the net 2; load the same net"):
+        lk.Conv4(channels=4, blocks=2).load_state(state)
     del state["block2.shift"]
     with pytest.raises(ValueError, match=r"block2.shift is missing or unknown"):
         other.load_state(state)
