@@ -8,7 +8,11 @@ from tests.unchanged.items import ITEMS, look
 from tests.unchanged.record import compare, recorded
 
 
-@pytest.mark.parametrize("name", ITEMS)
+# Every bound is held in tests/verify, too; what is slow here is that no figure of the tables changes.
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("verify/") else []) for name in ITEMS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_as_recorded(name: str) -> None:
     lines, why = compare(name, recorded(), look(name))
     assert not lines, "\n".join(lines)

@@ -27,7 +27,7 @@ CONVOLVE = {"large": "convolve<128, 4, SPLIT>", "small": "convolve<32, 4, SPLIT>
 WEIGHT_GRADIENT = "weight_gradient<96, 96, 4, SPLIT>"
 
 
-@pytest.fixture(scope="module", params=["large", "small"])
+@pytest.fixture(scope="module", params=[pytest.param("large", marks=pytest.mark.slow), "small"])
 def tiles(request):
     """The tiles of large and of small batches."""
     return request.param
