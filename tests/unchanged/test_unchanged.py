@@ -7,7 +7,6 @@ import pytest
 from tests.unchanged.items import ITEMS, look
 from tests.unchanged.record import compare, recorded
 
-
 # Every bound is held in tests/verify, too; what is slow here is that no figure of the tables changes.
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("verify/") else []) for name in ITEMS]
 
