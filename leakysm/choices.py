@@ -58,9 +58,11 @@ class Setting(NamedTuple):
     own: str = ""
 
 
-def _count(least: int, help: str, default: Any = None, shown: str = "", kind: type = int) -> Setting:
-    """A whole number from `least` on, or a list of them."""
-    return Setting(kind, help, default, shown, limits={"ge": least, "le": LARGEST})
+def _count(
+    least: int, help: str, default: Any = None, shown: str = "", kind: type = int, most: int = LARGEST
+) -> Setting:
+    """A whole number from `least` to `most`, or a list of them."""
+    return Setting(kind, help, default, shown, limits={"ge": least, "le": most})
 
 
 def _name(choices: tuple[str, ...], help: str, default: str | None = None, shown: str = "") -> Setting:
@@ -106,8 +108,8 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     ),
     "set": Setting(dict, "Parameter of log, root or your own distance, NAME=VALUE; may be repeated."),
     "formula": Setting(str, "SHA-256 of the file that holds your own distance."),
-    "channels": _count(1, "Number of channels of each block of the net.", shown="64"),
-    "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4"),
+    "channels": _count(1, "Number of channels of each block of the net.", shown="64", most=1 << 12),
+    "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4", most=16),
     "net": Setting(str, "Class of your own net.", own=OWN_NET),
     "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),

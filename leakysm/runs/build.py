@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from leakysm.backends import Engine
-from leakysm.choices import CONV4
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
@@ -29,8 +28,9 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
                 f"net is {type(own).__name__}, and the run's is {config.net or 'Conv4'}; give the run's own"
             )
         return own
-    size = CONV4 | {key: value for key, value in vars(config).items() if key in CONV4 and value}
-    return Conv4(in_channels, **size, seed=config.seed, engine=engine)
+    assert config.conv4, "the net is somebody's own"
+    channels, blocks = config.conv4
+    return Conv4(in_channels, channels=channels, blocks=blocks, seed=config.seed, engine=engine)
 
 
 def build_trainer(config: TrainConfig, data: Dataset, engine: Engine, net: Net | None = None) -> Trainer:

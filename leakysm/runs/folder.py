@@ -103,7 +103,7 @@ class RunFolder:
                 "or choose another folder"
             )
         try:
-            require_sound(checkpoint, config.optimizer, own_net=config.net is not None)
+            require_sound(checkpoint, config.optimizer, config.conv4)
         except UserError as error:
             raise UserError(
                 f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"

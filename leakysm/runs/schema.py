@@ -126,7 +126,7 @@ def _one_line(error: ValidationError, known: Collection[str]) -> str:
     shown = f"{key} {'holds' if inside else 'is'} {_shown(value)}"
     if kind == "extra_forbidden":
         return _not_taken(key, value, known)
-    if kind == "literal_error" and setting:
+    if kind in ("literal_error", "string_type") and setting and setting.choices:
         return f"{shown}: {suggestion(str(value), setting.choices)}"
     if kind == "value_error":
         return f"{shown}: {first['ctx']['error']}"

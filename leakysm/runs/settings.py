@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leakysm.choices import LEAKY, SETTINGS
+from leakysm.choices import CONV4, LEAKY, SETTINGS
 from leakysm.errors import UserError
 from leakysm.files import read_file
 from leakysm.ops.formula_file import FormulaFile, is_own
@@ -87,6 +87,11 @@ class TrainConfig:
     def metric(self) -> Metric:
         """The distance metric with its parameters. UserError if it is code that may not be run."""
         return metric_of(self.settings(), self.own)
+
+    @property
+    def conv4(self) -> tuple[int, int] | None:
+        """Channels and blocks of the run's Conv4; None if its net is somebody's own."""
+        return None if self.net else (self.channels or CONV4["channels"], self.blocks or CONV4["blocks"])
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not None, by name."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.nets.conv4 import blocks_of, require_state
+from leakysm.nets.conv4 import require_state
 from leakysm.optim import OPTIMIZERS
 from leakysm.runs.checkpoint import Checkpoint
 
@@ -15,18 +15,18 @@ LARGEST_IMAGE = 1 << 26  # numbers
 Array = np.ndarray
 
 
-def require_sound(checkpoint: Checkpoint, optimizer: str, *, own_net: bool = False) -> None:
+def require_sound(checkpoint: Checkpoint, optimizer: str, conv4: tuple[int, int] | None) -> None:
     """UserError for the first value that no run with this optimizer writes. It names the value, not the file.
 
-    own_net: whether the net is somebody's own, of which only the numbers can be looked at.
+    conv4: channels and blocks of the run's Conv4. None if its net is somebody's own, of which only the numbers can be
+    looked at.
     """
     _require_inputs(checkpoint)
     channels = checkpoint.inputs.image_shape[2]
     _require_counts(checkpoint)
-    size = None if own_net else _require_net(checkpoint.net, channels)
-    if own_net:
-        for name, array in checkpoint.net.items():
-            _require_floats(name, array)
+    for name, array in checkpoint.net.items():
+        _require_floats(name, array)
+    size = _require_net(checkpoint.net, channels, *conv4) if conv4 else None
     _require_slots(checkpoint, OPTIMIZERS[optimizer].slot_names, size)
 
 
@@ -53,13 +53,10 @@ def _require_counts(checkpoint: Checkpoint) -> None:
         raise _odd("metrics_size", checkpoint.metrics_size, "a number of bytes")
 
 
-def _require_net(net: dict[str, Array], in_channels: int) -> int:
-    """UserError unless this is a Conv4's state with finite numbers. Returns its number of parameters."""
-    shape = net["block1.scale"].shape if "block1.scale" in net else ()
-    channels = shape[0] if len(shape) == 1 else 0
-    require_state(net, in_channels, channels, blocks_of(net))
+def _require_net(net: dict[str, Array], in_channels: int, channels: int, blocks: int) -> int:
+    """UserError unless this is that Conv4's state, without negative variances. Returns its number of parameters."""
+    require_state(net, in_channels, channels, blocks)
     for name, array in net.items():
-        _require_floats(name, array)
         if name.endswith("variance") and (array < 0).any():
             raise _odd(name, float(array.min()), "variances of at least 0")
     return sum(array.size for name, array in net.items() if not name.endswith(("mean", "variance")))

@@ -13,6 +13,8 @@ import pytest
 import leakysm as lk
 from leakysm.errors import UserError
 from leakysm.runs import RunFolder, restore
+from leakysm.runs.settings import checked
+from leakysm.runs.sound import require_sound
 from tests.experiments.command import leakysm, refused
 
 SETTINGS = {"way": 2, "query": 1, "episodes": 3, "test_way": 2, "test_query": 1, "test_episodes": 5, "threads": 1}
@@ -173,8 +175,18 @@ def test_a_smaller_conv4_trains_and_is_tested(tmp_path: Path, make_data: Callabl
     assert set(net.state()) == {
         f"block{b}.{n}" for b in (1, 2) for n in ("weight", "scale", "shift", "mean", "variance")
     }
+    checkpoint = RunFolder(tmp_path / "run").checkpoint(tmp_path / "run" / "checkpoint-best.h5", config)
+    for wrong in ((3, 16), (4, 2)):  # as somebody may have written into config.toml
+        with pytest.raises(UserError, match=r"the net 16|block1\.weight has shape"):
+            require_sound(checkpoint, "adam", wrong)
     again = lk.evaluate_run(tmp_path / "run", {}, data=data)
     assert again.accuracy == summary.tests[0].accuracy
+
+
+@pytest.mark.parametrize(("key", "most"), [("blocks", 16), ("channels", 4096)])
+def test_a_net_has_a_size_that_can_be_made(key: str, most: int) -> None:
+    with pytest.raises(UserError, match=f"{key} is {most + 1}: give {most} or less"):
+        checked({key: most + 1})
 
 
 @pytest.mark.parametrize(
