@@ -17,7 +17,7 @@ from leakysm.verify.cases.distances import distance_cases, leaky_cases
 from leakysm.verify.cases.numbers import cotangent, noise, single
 
 OPERATION = "restricted_squared_euclidean"
-USUAL: dict[str, Restriction] = {"": Log(1.0), "-root": Root(0.5), "-leak": Leak(1.0, 0.1)}
+USUAL: dict[str, Restriction] = {"": Log(2.0), "-root": Root(0.5), "-leak": Leak(0.75, 0.1)}
 SOME = {
     "plain",
     "plain-half",
@@ -83,21 +83,34 @@ def _corners() -> Iterator[Case]:
             for per in ("pair", "coordinate"):
                 kind = type(restriction).__name__.lower()
                 case = _case(f"corner-{kind}-{name}-per-{per}", x, c, ("corner",), restriction, per)
-                yield replace(case, own=name in ("tiny", "huge"))  # d / s and t d must not leave the range
+                yield replace(case, own=name in ("least", "most"))  # d / s and t d must not leave the range
     for per in ("pair", "coordinate"):
+        for name, leak in _LEAKS.items():
+            yield _case(f"corner-leak-{name}-per-{per}", x, c, ("corner",), leak, per)
         yield _case(f"root-threshold-inf-per-{per}", x, c, ("limit",), Root(float("inf")), per)
         far = single(noise("restricted far", 3, 4) * 1e18), single(noise("restricted farc", 2, 4) * 1e18)
-        for restriction in (Log(2.0**-20), Log(2.0**120), Root(2.0**-20), Root(2.0**121)):
-            name = (
-                f"large-{type(restriction).__name__.lower()}-{next(iter(restriction.parameters.values())):g}-per-{per}"
-            )
-            yield replace(_case(name, *far, ("corner", "large"), restriction, per), own=True)
+        for name, restriction in _AMONG_LARGE.items():
+            yield replace(_case(f"large-{name}-per-{per}", *far, ("corner", "large"), restriction, per), own=True)
         near = single(x * 2.0**-50), single(c * 2.0**-50)
-        for restriction in (Log(1.0), Root(2.0**-100), Log(2.0**-100)):
-            name = (
-                f"near-{type(restriction).__name__.lower()}-{next(iter(restriction.parameters.values())):g}-per-{per}"
-            )
-            yield replace(_case(name, *near, ("corner",), restriction, per), own=True)
+        for name, restriction in _AMONG_SMALL.items():
+            yield replace(_case(f"near-{name}-per-{per}", *near, ("corner",), restriction, per), own=True)
 
 
-_SIZES = {"tiny": 2.0**-120, "small": 2.0**-12, "tenth": 0.1, "large": 2.0**12, "huge": 2.0**120}
+_LEAKS = {
+    "threshold-zero": Leak(0.0, 0.375),
+    "threshold-zero-slope-small": Leak(0.0, 2.0**-13),
+    "threshold-small": Leak(2.0**-10, 0.5),
+    "slope-three-quarters": Leak(2.0, 0.75),
+    "threshold-huge": Leak(2.0**100, 0.125),
+}
+_AMONG_LARGE: dict[str, Restriction] = {
+    "log-low": Log(2.0**-20),
+    "log-high": Log(2.0**120),
+    "root-low": Root(2.0**-20),
+    "root-high": Root(2.0**121),
+}
+_AMONG_SMALL: dict[str, Restriction] = {"log-one": Log(1.0), "root-low": Root(2.0**-100), "log-low": Log(2.0**-100)}
+_SIZES = {
+    "least": 2.0**-120, "tiny": 2.0**-100, "small": 2.0**-12, "tenth": 0.1, "ten": 10.0, "large": 2.0**12,
+    "huge": 2.0**100, "most": 2.0**120,
+}  # fmt: skip

@@ -183,7 +183,7 @@ COTANGENTS: dict[str, Callable[[Any], Any]] = {
 
 def _cotangent() -> Iterator[Mutant]:
     for operation in OPERATIONS:
-        dims = {"N": 4, "M": 4} if operation in OPERATIONS[:6] else {}
+        dims = {"N": 4, "M": 4} if "M" in AXES[operation].dy else {}
         if operation == "prototypes":
             dims = {"M": 5, "D": 5}
         call = witness(operation, "vjp", "float64", **dims)

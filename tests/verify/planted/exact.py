@@ -9,6 +9,7 @@ larger. So k is never below n + 8.
 from __future__ import annotations
 
 import decimal
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -178,6 +179,27 @@ def _leaky(x: Numbers, c: Numbers, g: Numbers | None = None, *, t: Decimal, s: D
     return _both(terms.where(within, terms * s))
 
 
+def _restricted(
+    x: Numbers, c: Numbers, g: Numbers | None = None, *, restriction: Any, dtype: str, per: str = "pair"
+) -> list[Numbers]:
+    kind, p = type(restriction).__name__, {k: in_dtype(v, dtype) for k, v in restriction.parameters.items()}
+    if kind == "Leak":
+        return _leaky(x, c, g, t=p["threshold"], s=p["slope"], per=per)
+    difference = _pairs(x, c)
+    squares = difference * difference
+    d = squares if per == "coordinate" else squares.sum(axis=-1)
+    size = p["scale" if kind == "Log" else "threshold"]
+    if size.is_infinite():
+        return _squared(x, c, g)
+    within = np.asarray(d.value <= size, dtype=bool)
+    beyond = d.where(~within, size)
+    if g is None:
+        value = (d / size).log1p() * size if kind == "Log" else d.where(within, (beyond * size).sqrt() * 2 - size)
+        return [value if per == "pair" else value.sum(axis=-1)]
+    divisor = d / size + 1 if kind == "Log" else (beyond / size).sqrt()
+    return _both(g[:, :, None] * difference * 2 / (divisor[:, :, None] if per == "pair" else divisor))
+
+
 def _euclidean(x: Numbers, c: Numbers, g: Numbers | None = None) -> list[Numbers]:
     difference = _pairs(x, c)
     d = (difference * difference).sum(axis=-1).sqrt()
@@ -210,6 +232,8 @@ def distance(operation: str, parameters: dict[str, Any], dtype: str) -> Callable
     if operation == "leaky_squared_euclidean":
         t, s = in_dtype(parameters["threshold"], dtype), in_dtype(parameters["slope"], dtype)
         return lambda *a: _leaky(*a, t=t, s=s, per=parameters.get("per", "pair"))
+    if operation == "restricted_squared_euclidean":
+        return functools.partial(_restricted, dtype=dtype, **parameters)
     return {"squared_euclidean": _squared, "euclidean": _euclidean, "cosine_distance": _cosine}[operation]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 
-from . import corners, formulas, precision, purity, sizes
+from . import corners, formulas, precision, purity, restrictions, sizes
 from .exact import excess
 from .mutant import Mutant, shown
 
@@ -17,7 +17,7 @@ KINDS = ("size", "bits", "small", "corner", "cotangent", "structure", "condition
 @cache
 def candidates() -> tuple[Mutant, ...]:
     """Every combination, those included whose mistake shows nowhere."""
-    return tuple(m for kind in (sizes, precision, corners, formulas, purity) for m in kind.mutants())
+    return tuple(m for kind in (sizes, precision, corners, restrictions, formulas, purity) for m in kind.mutants())
 
 
 @cache

@@ -102,6 +102,7 @@ AXES: dict[str, Axes] = {
         {"y": _HALF},
         {"dx": _IMAGE, "dw": _KERNEL, **_per_channel("dscale", "dshift", "dmean", "dvariance", axis="F")},
     ),
+    "restricted_squared_euclidean": _distance(),
 }
 OPERATIONS = tuple(AXES)
 DISTANCES = OPERATIONS[:4]
@@ -111,6 +112,8 @@ METRICS = {
     "leaky per coordinate": lk.LeakySquaredEuclidean(threshold=0.05, slope=0.2, per="coordinate"),
     "euclidean": lk.Euclidean(),
     "cosine": lk.Cosine(),
+    "log": lk.RestrictedSquaredEuclidean(lk.Log(0.5)),
+    "root per coordinate": lk.RestrictedSquaredEuclidean(lk.Root(0.05), per="coordinate"),
 }
 
 _SMALL = {
@@ -132,6 +135,8 @@ def default_parameters(operation: str, width: int) -> dict[str, Any]:
     """Parameters that leave some distances on either side of the threshold."""
     if operation == "leaky_squared_euclidean":
         return {"threshold": 2.0 * width, "slope": 0.25, "per": "pair"}
+    if operation == "restricted_squared_euclidean":
+        return {"restriction": lk.Log(1.0 * width), "per": "pair"}
     if operation == "prototypical_loss":
         return {"distance": METRICS["squared"]}
     return {"eps": 1e-3} if "batch_norm" in operation or "block" in operation else {}

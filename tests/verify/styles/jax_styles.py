@@ -62,6 +62,17 @@ def restricted(d, threshold, slope):
     return jnp.where(d <= threshold, d, slope * d + offset)
 
 
+def restricted_by(d, restriction):
+    """r(d) of a built-in restriction, by its name."""
+    p, kind = restriction.parameters, type(restriction).__name__
+    if kind == "Log":
+        return p["scale"] * jnp.log1p(d / p["scale"])
+    if kind == "Leak":
+        return restricted(d, p["threshold"], p["slope"])
+    t = p["threshold"]
+    return d if t == float("inf") else jnp.where(d <= t, d, 2 * t**0.5 * jnp.sqrt(jnp.where(d <= t, 1, d)) - t)
+
+
 def batch_norm_of_channel(x, scale, shift, eps):
     """x (n,), the others scalars."""
     power = jnp.minimum(power_of_two(jnp.abs(x - x.mean()).max()), 1)
@@ -83,6 +94,12 @@ class Broadcast:
         if per == "coordinate":
             return restricted(squares, threshold, slope).sum(-1)
         return restricted(squares.sum(-1), threshold, slope)
+
+    def restricted_squared_euclidean(self, x, c, *, restriction, per="pair"):
+        squares = (x[:, None] - c[None]) ** 2
+        if per == "coordinate":
+            return restricted_by(squares, restriction).sum(-1)
+        return restricted_by(squares.sum(-1), restriction)
 
     def euclidean(self, x, c):
         difference = x[:, None] - c[None]
@@ -178,6 +195,11 @@ class Vmap(Broadcast):
         if per == "coordinate":
             return over_pairs(lambda a, b: restricted(jnp.square(a - b), threshold, slope).sum())(x, c)
         return over_pairs(lambda a, b: restricted(jnp.square(a - b).sum(), threshold, slope))(x, c)
+
+    def restricted_squared_euclidean(self, x, c, *, restriction, per="pair"):
+        if per == "coordinate":
+            return over_pairs(lambda a, b: restricted_by(jnp.square(a - b), restriction).sum())(x, c)
+        return over_pairs(lambda a, b: restricted_by(jnp.square(a - b).sum(), restriction))(x, c)
 
     def euclidean(self, x, c):
         return over_pairs(lambda a, b: Broadcast.euclidean(self, a[None], b[None])[0, 0])(x, c)

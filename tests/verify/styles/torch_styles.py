@@ -66,6 +66,22 @@ class Broadcast:
         restricted = torch.where(d <= threshold, d, threshold + slope * (d - threshold))
         return restricted if per == "pair" else restricted.sum(-1)
 
+    def restricted_squared_euclidean(self, x, c, *, restriction, per="pair"):
+        squares = (x[:, None] - c[None]) ** 2
+        d = squares.sum(-1) if per == "pair" else squares
+        restricted = self._restricted(d, restriction)
+        return restricted if per == "pair" else restricted.sum(-1)
+
+    def _restricted(self, d, restriction):
+        """r(d) of a built-in restriction, by its name."""
+        p, kind = restriction.parameters, type(restriction).__name__
+        if kind == "Log":
+            return p["scale"] * torch.log1p(d / p["scale"])
+        t = p["threshold"]
+        if kind == "Leak":
+            return torch.where(d <= t, d, t + p["slope"] * (d - t))
+        return torch.where(d <= t, d, 2 * t**0.5 * torch.where(d <= t, 1.0, d).sqrt() - t)
+
     def euclidean(self, x, c):
         difference = x[:, None] - c[None]
         power = power_of_two(difference.abs().amax(-1, keepdim=True))
@@ -145,6 +161,12 @@ class Functions(Broadcast):
         most = min(threshold, torch.finfo(d.dtype).max)
         restricted = d.clamp(max=most) + slope * functional.relu(d - most)
         return restricted if per == "pair" else restricted.sum(-1)
+
+    def restricted_squared_euclidean(self, x, c, *, restriction, per="pair"):
+        squares = torch.sub(x[:, None], c[None]).square()
+        if per == "coordinate":
+            return self._restricted(squares, restriction).sum(-1)
+        return self._restricted(squares.sum(-1), restriction)
 
     def euclidean(self, x, c):
         difference = x[:, None] - c[None]
