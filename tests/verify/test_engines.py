@@ -96,8 +96,8 @@ def test_every_fixed_case_is_judged(operation: str) -> None:
     small = [t for t in ENTRIES[operation].truths if t.case.sample is None and t.case.size < 5000]
     assert small
     for truth in small:
-        for dtype in truth.case.dtypes:
-            assert truth.open_gradients(Precision(dtype), "any") is not None, truth.case.id
+        coarsest = Precision(truth.case.dtypes[0])  # whose bounds leave most open
+        assert truth.open_gradients(coarsest, "any") is not None, truth.case.id
 
 
 def chosen(factor: Callable[..., Any]) -> Callable[..., Any]:

@@ -89,11 +89,11 @@ def _corners() -> Iterator[Case]:
             yield _case(f"corner-leak-{name}-per-{per}", x, c, ("corner",), leak, per)
         yield _case(f"root-threshold-inf-per-{per}", x, c, ("limit",), Root(float("inf")), per)
         far = single(noise("restricted far", 3, 4) * 1e18), single(noise("restricted farc", 2, 4) * 1e18)
-        for name, restriction in _AMONG_LARGE.items():
-            yield replace(_case(f"large-{name}-per-{per}", *far, ("corner", "large"), restriction, per), own=True)
+        for name, extreme in _AMONG_LARGE.items():
+            yield replace(_case(f"large-{name}-per-{per}", *far, ("corner", "large"), extreme, per), own=True)
         near = single(x * 2.0**-50), single(c * 2.0**-50)
-        for name, restriction in _AMONG_SMALL.items():
-            yield replace(_case(f"near-{name}-per-{per}", *near, ("corner",), restriction, per), own=True)
+        for name, extreme in _AMONG_SMALL.items():
+            yield replace(_case(f"near-{name}-per-{per}", *near, ("corner",), extreme, per), own=True)
 
 
 _LEAKS = {
