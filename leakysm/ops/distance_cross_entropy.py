@@ -153,7 +153,7 @@ def distance_cross_entropy_vjp(
 
 def _kinks(x: Array, c: Array, labels: Any, *, distance: Metric) -> dict[str, Array]:
     """The discrete choices of the distance."""
-    choices = OPERATIONS[distance.operation].kinks
+    choices = OPERATIONS[distance.operation].kinks if distance.is_operation else None
     return {} if choices is None else choices(x, c, **distance.parameters)
 
 
