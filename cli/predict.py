@@ -64,7 +64,8 @@ def predict(
     with shown_count("reading examples") as report:
         classes = read_support(inputs, support, report)
     shot = min(len(examples) for examples in classes.values())
-    limit = limit_for(restored.closeness(), shot)
+    usual = norm in (None, restored.config.norm)  # the limits are those of the run's own norm
+    limit = limit_for(restored.closeness(), shot) if usual else None
     readable, queries, unreadable = _read(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
     if picture:

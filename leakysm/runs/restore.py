@@ -16,7 +16,10 @@ from leakysm.runs.checkpoint import Arrays, Checkpoint
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import require_listed
 from leakysm.runs.settings import TrainConfig
+from leakysm.small_texts import parse_toml
 from leakysm.training.closeness import Limits
+
+DISTANCE_SETTINGS = ("distance", "threshold", "slope", "per", "set", "formula")
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,13 @@ class Restored:
     def closeness(self) -> Limits:
         """How many spreads of a support an image usually is from its class, by the number of examples of a class.
 
-        Empty if the run does not tell, as older ones and those without validation.
-
-        UserError if summary.json is damaged.
+        Empty if the run does not tell, as older ones and those without validation, and if `config` has another distance
+        than the run was trained with. UserError if summary.json is damaged.
         """
         from leakysm.runs.results import read_summary
 
-        folder = RunFolder(self.path.parent)
-        if not self.finished:
+        folder, trained, given = RunFolder(self.path.parent), parse_toml(self.checkpoint.config), self.config.settings()
+        if not self.finished or any(trained.get(key) != given.get(key) for key in DISTANCE_SETTINGS):
             return {}
         require_listed(folder, "summary")
         content, _ = read_summary(folder.summary)
