@@ -61,11 +61,12 @@ def predict(
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads))
     inputs = restored.checkpoint.inputs
+    if norm:
+        restored = replace(restored, config=replace(restored.config, norm=norm))
     with shown_count("reading examples") as report:
         classes = read_support(inputs, support, report)
     shot = min(len(examples) for examples in classes.values())
-    usual = norm in (None, restored.config.norm)  # the limits are those of the run's own norm
-    limit = limit_for(restored.closeness(), shot) if usual else None
+    limit = limit_for(restored.closeness(), shot)
     readable, queries, unreadable = _read(images, inputs)
     ranked = classify(restored, classes, queries, norm or restored.config.norm)
     if picture:

@@ -19,7 +19,7 @@ from leakysm.runs.settings import TrainConfig
 from leakysm.small_texts import parse_toml
 from leakysm.training.closeness import Limits
 
-DISTANCE_SETTINGS = ("distance", "threshold", "slope", "per", "set", "formula")
+DECISIVE = ("distance", "threshold", "slope", "per", "set", "formula", "norm")  # for how close is close
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Restored:
         """How many spreads of a support an image usually is from its class, by the number of examples of a class.
 
         Empty if the run does not tell, as older ones and those without validation, and if `config` has another distance
-        than the run was trained with. UserError if summary.json is damaged.
+        or norm than the run. UserError if summary.json is damaged.
         """
         from leakysm.runs.results import read_summary
 
         folder, trained, given = RunFolder(self.path.parent), parse_toml(self.checkpoint.config), self.config.settings()
-        if not self.finished or any(trained.get(key) != given.get(key) for key in DISTANCE_SETTINGS):
+        if not self.finished or any(trained.get(key) != given.get(key) for key in DECISIVE):
             return {}
         require_listed(folder, "summary")
         content, _ = read_summary(folder.summary)

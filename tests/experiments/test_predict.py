@@ -143,6 +143,7 @@ def test_a_run_tells_what_was_usual_in_its_validation_unless_it_is_an_old_one(ru
     restored = restore(run, backend("reference"))
     other = replace(restored.config, distance="cosine", threshold=None, slope=None, per=None)
     assert replace(restored, config=other).closeness() == {}
+    assert replace(restored, config=replace(restored.config, norm="running")).closeness() == {}
     old = shutil.copytree(run, tmp_path / "old")
     (old / "manifest.json").unlink()
     content = json.loads((old / "summary.json").read_text())
