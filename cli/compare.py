@@ -130,8 +130,9 @@ def _train(
     if dry:
         typer.echo(before.dry_comparison(configs, numbers, data), nl=False)
         return
+    told = before.comparison_lines(configs, numbers, data)
     out = out or new_folder("compare")
-    typer.echo("\n".join([f"folder: {out}", *before.comparison_lines(configs, numbers, data)]), err=True)
+    typer.echo("\n".join([f"folder: {out}", *told]), err=True)
     try:
         with patience() as stop:
             runs = train_all(configs, numbers, data, out, _shown, stop)

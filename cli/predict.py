@@ -74,6 +74,8 @@ def predict(
         o.refuse("goes with --distance; add it", set=set)
     _ = restored.config.metric  # code that is not trusted is reported before the images are read
     inputs = restored.checkpoint.inputs
+    if norm:
+        restored = replace(restored, config=replace(restored.config, norm=norm))
     with shown_count("reading examples") as report:
         classes = read_support(inputs, support, report)
     shot = min(len(examples) for examples in classes.values())

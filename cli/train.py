@@ -76,16 +76,15 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
         config, data = resolve(given, load=Loader(report), folder=folder, trust=trust)
     refuse_wrong([config])
     done = folder.reached() if folder and folder.config.exists() else 0
+    time = [before.time_line(config, data, done)] if dry or config.episodes - done >= before.FEWEST else []
     if dry:
         takes = "these settings are taken by: leakysm train --config FILE"
-        typer.echo(before.dry_run(config.to_toml(), [before.time_line(config, data, done), takes]), nl=False)
+        typer.echo(before.dry_run(config.to_toml(), [*time, takes]), nl=False)
         return
     folder = folder or RunFolder(new_folder(config.dataset))
-    typer.echo("\n".join([f"run folder: {folder.path}", *before.settings_lines(config)]))
+    typer.echo("\n".join([f"run folder: {folder.path}", *before.settings_lines(config), *time]))
     if resume and folder.config.exists():
         typer.echo(f"continuing after episode {done} of {config.episodes}")
-    if config.episodes - done >= before.FEWEST:
-        typer.echo(before.time_line(config, data, done))
     try:
         with patience() as stop, shown_run() as report_run:
             summary = train(config, data=data, out=folder.path, resume=resume, report=report_run, stop=stop)

@@ -20,7 +20,10 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import require_listed
 from leakysm.runs.objects import with_metric
 from leakysm.runs.settings import TrainConfig
+from leakysm.small_texts import parse_toml
 from leakysm.training.closeness import Limits
+
+DECISIVE = ("distance", "threshold", "slope", "per", "set", "formula", "norm")  # for how close is close
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,13 @@ class Restored(Stored):
     def closeness(self) -> Limits:
         """How many spreads of a support an image usually is from its class, by the number of examples of a class.
 
-        Empty if the run does not tell, as older ones and those without validation.
-
-        UserError if summary.json is damaged.
+        Empty if the run does not tell, as older ones and those without validation, and if `config` has another distance
+        or norm than the run. UserError if summary.json is damaged.
         """
         from leakysm.runs.results import read_summary
 
-        folder = RunFolder(self.path.parent)
-        if not self.finished:
+        folder, trained, given = RunFolder(self.path.parent), parse_toml(self.checkpoint.config), self.config.settings()
+        if not self.finished or any(trained.get(key) != given.get(key) for key in DECISIVE):
             return {}
         require_listed(folder, "summary")
         content, _ = read_summary(folder.summary)

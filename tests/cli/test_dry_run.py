@@ -95,6 +95,18 @@ def test_a_sweep_prints_its_file(leakysm: Callable[..., Result], tiny: list[str]
     assert told.endswith("\n[grid]\nslope = [0.1, 0.5]\n")
 
 
+def test_a_run_that_is_stopped_while_steps_are_timed_leaves_no_folder(
+    leakysm: Callable[..., Result], tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("leakysm.runs.estimate.estimate", stopped)
+    for command in ("train", "compare"):
+        assert leakysm(command, *tiny, "--episodes", "60").exit_code == 130
+        assert not Path("runs").exists()
+
+
 def test_time_is_unknown_where_the_first_steps_fail(leakysm: Callable[..., Result], tiny: list[str]) -> None:
     wild = ["--learning-rate", "1e38", "--optimizer", "sgd", "--dry-run"]
     assert "# time: unknown; the first steps fail" in leakysm("train", *tiny, *wild).stdout

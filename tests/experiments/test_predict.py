@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,10 @@ def test_a_run_tells_what_was_usual_in_its_validation_unless_it_is_an_old_one(ru
     stored = json.loads((run / "summary.json").read_text())["closeness"]
     assert {str(shot): limit for shot, limit in limits.items()} == stored
     assert list(limits) == [1, 2, 3, 5]
+    restored = restore(run, backend("reference"))
+    other = replace(restored.config, distance="cosine", threshold=None, slope=None, per=None)
+    assert replace(restored, config=other).closeness() == {}
+    assert replace(restored, config=replace(restored.config, norm="running")).closeness() == {}
     old = shutil.copytree(run, tmp_path / "old")
     (old / "manifest.json").unlink()
     content = json.loads((old / "summary.json").read_text())
