@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from leakysm.runs import load_checkpoint
 from leakysm.runs.checkpoint import save_checkpoint
+from leakysm.seal import sealed
 from tests.experiments.command import leakysm, refused
 
 SMALL = ("--way", 3, "--query", 1, "--episodes", 2, "--checkpoint-every", 1, "--device", "cpu", "--threads", 1)
@@ -145,9 +147,13 @@ def _without_a_test(run: Path) -> None:
 
 
 def _reversed(run: Path) -> None:
-    with h5py.File(run / "test-episodes.h5", "r+") as file:
+    """With the right digest in front of the file."""
+    path = run / "test-episodes.h5"
+    content = io.BytesIO(path.read_bytes())
+    with h5py.File(content, "r+") as file:
         for name in file:
             file[name][...] = np.sort(file[name][()])[::-1]
+    path.write_bytes(sealed(content, "test episodes"))
 
 
 def _other_metrics(run: Path) -> None:
