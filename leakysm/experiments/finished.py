@@ -68,14 +68,14 @@ def read_finished_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
     UserError if it is damaged, or not what the run's checkpoint or manifest tells of.
     """
     folder = RunFolder(path)
-    columns = read_metrics(folder.metrics)
+    content = read_file(folder.metrics, mend="put metrics.csv back, or train again")
+    columns, digest = read_metrics(folder.metrics, content), sha256(content).hexdigest()
     if folder.last.exists():
         last = load_checkpoint(folder.last)
-        content = read_file(folder.metrics, mend="put it back")
-        if (len(content), sha256(content).hexdigest()) != (last.metrics_size, last.metrics_digest):
+        if (len(content), digest) != (last.metrics_size, last.metrics_digest):
             raise UserError(
                 f"{folder.metrics} was altered: {folder.last.name} tells of other rows; put back the run's own file, "
                 "or train again into another folder"
             )
-    require_listed(folder, "metrics")
+    require_listed(folder, "metrics", known=digest)
     return columns

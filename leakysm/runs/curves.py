@@ -49,11 +49,15 @@ def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str
     write_atomically(picture, plots.png(figure))
 
 
-def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns of metrics.csv by name; an empty field is NaN. UserError, in one line, if it is damaged."""
+def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[np.float64]]:
+    """The columns of metrics.csv by name; an empty field is NaN. UserError, in one line, if it is damaged.
+
+    content: the file's, where it has been read already.
+    """
     try:
-        text = read_file(path, mend="put metrics.csv back, or train again").decode()
-        header, *lines = text.splitlines() or [""]
+        if content is None:
+            content = read_file(path, mend="put metrics.csv back, or train again")
+        header, *lines = content.decode().splitlines() or [""]
         if not lines:
             raise ValueError("it holds no step")
         names, table = header.split(","), np.genfromtxt(lines, delimiter=",", ndmin=2)

@@ -37,13 +37,16 @@ def remove_manifest(folder: RunFolder) -> None:
     folder.manifest.unlink(missing_ok=True)
 
 
-def require_listed(folder: RunFolder, *purposes: str) -> None:
-    """UserError unless these files of the run have the SHA-256 that manifest.json lists for them, if there is one."""
+def require_listed(folder: RunFolder, *purposes: str, known: str | None = None) -> None:
+    """UserError unless these files of the run have the SHA-256 that manifest.json lists for them, if there is one.
+
+    known: the file's SHA-256, where it is one file that has been read already.
+    """
     if not folder.manifest.exists():
         return
     digests = listed(folder.manifest)
     for path in (getattr(folder, purpose) for purpose in purposes):
-        digest = _sha256(path)
+        digest = known or _sha256(path)
         if digests.get(path.name) != digest:
             raise UserError(
                 f"{path} was altered: its SHA-256 is {digest[:12]}..., {folder.manifest.name} lists "

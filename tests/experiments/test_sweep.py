@@ -376,7 +376,9 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
             process.wait()
 
 
-def test_a_dask_worker_is_killed_in_mid_run(cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path) -> None:
+def test_a_dask_worker_is_killed_in_mid_run_and_the_other_is_asked_to_stop(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
     address, workers = cluster
     episodes = 40
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=episodes, seeds=[0, 1]))
@@ -410,6 +412,21 @@ def test_a_dask_worker_is_killed_in_mid_run(cluster: tuple[str, list[subprocess.
     # the times of a run are its own: had a finished one been made again, they would have changed
     assert all((out / name / "timing.csv").read_bytes() == timing for name, timing in finished.items())
     assert_undisturbed([point for point in work if point.folder in disturbed], out, tmp_path / "again")
+    assert_stopped(address, tmp_path)
+
+
+def assert_stopped(address: str, tmp_path: Path) -> None:
+    """A sweep that would go on for hours stops on the cluster's workers after a step and a checkpoint, and goes on."""
+    (tmp_path / "long.toml").write_text(FILE.format(episodes=1_000_000, seeds=[0]))
+    work, out = points(read_sweep(tmp_path / "long.toml"), MACHINE), tmp_path / "long"
+    reached = []
+    for more in (5, 10):
+        with dask_pool(address) as pool, pytest.raises(KeyboardInterrupt):
+            run_all(work, out, pool, lambda states: None, lambda more=more: max(rows(out).values(), default=0) > more)
+        counts = rows(out)
+        reached.append(max(counts.values()))
+        assert counts == {name: RunFolder(out / name).reached() for name in counts}
+    assert 5 < reached[0] < reached[1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by Linux's /proc")

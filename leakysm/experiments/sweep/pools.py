@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from leakysm.errors import UserError
-from leakysm.experiments.sweep.worker import begin_worker
+from leakysm.experiments.sweep.worker import begin_worker, stop_sweep
 
 SILENCE = 10  # seconds that a scheduler may take to answer
 
 
 @dataclass(frozen=True)
 class Pool:
-    """opened: makes a new executor. window: how many runs it is given at a time; None gives it all."""
+    """opened: makes a new executor. window: how many runs it is given at a time; None gives it all.
+
+    tell: lets workers that the executor does not start stop the runs of a sweep's folder after a step, or no longer.
+    """
 
     opened: Callable[[], Executor]
     window: int | None
+    tell: Callable[[str, bool], object] = lambda out, stop: None
 
 
 def local_pool(jobs: int) -> Pool:
@@ -45,7 +49,11 @@ def dask_pool(address: str) -> Iterator[Pool]:
         raise _no_answer(address, error) from None
     with _without_traceback(), client:
         # pure=False: every run is a task of its own
-        yield Pool(lambda: _without_cancel(client.get_executor(pure=False)), None)
+        yield Pool(
+            lambda: _without_cancel(client.get_executor(pure=False)),
+            None,
+            lambda out, stop: client.run(stop_sweep, out, stop, on_error="ignore"),
+        )
 
 
 def _require_listener(address: str) -> None:

@@ -53,6 +53,7 @@ def run_all(
     once it is true, the runs write a checkpoint, and KeyboardInterrupt is raised.
     """
     states = {point: _state_on_disk(point, out) for point in points}
+    pool.tell(str(out), False)
     waiting = deque(point for point, state in states.items() if state.status == WAITING)
     deaths: Counter[Point] = Counter()
     while waiting:
@@ -94,6 +95,9 @@ def _run_until_broken(
                 states[point] = State(RUNNING)
             watch(states)
             if stop():
+                if pool.window is None:  # workers of a cluster, which stay when the executor ends
+                    pool.tell(str(out), True)
+                    wait(running)
                 raise KeyboardInterrupt
             done, _ = wait(running, timeout=SECONDS, return_when=FIRST_COMPLETED)
             lost = []

@@ -15,8 +15,10 @@ from leakysm.runs import RunFolder, Stopped, TrainConfig, train
 from leakysm.runs.resolve import Loader
 
 FAILURE = "failure.txt"
+STOPPED = "stopped"
 load = Loader(most=2)  # the runs of a worker process share their images
 asked_to_stop = threading.Event()
+_stopped_sweeps: set[str] = set()  # their folders: workers of a cluster may serve several sweeps, one after another
 
 
 def begin_worker() -> None:
@@ -40,22 +42,36 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def stop_sweep(out: str, stop: bool) -> None:
+    """In a worker of a cluster: let the runs of the sweep in this folder finish a step, and begin no other; or do so no
+    longer."""
+    if stop:
+        _stopped_sweeps.add(out)
+    else:
+        _stopped_sweeps.discard(out)
+
+
 def run_one(config: TrainConfig, path: str) -> str | None:
     """Train into the folder `path`, or resume the run that was cut off there. None, or in one line why it failed.
 
-    A finished run is left as it is. While another process trains in the folder, this one waits. Stopped, if the worker
-    is asked to stop.
+    A finished run is left as it is. While another process trains in the folder, this one waits. STOPPED if the worker
+    or the sweep is asked to stop.
     """
     folder = RunFolder(path)
-    stop = asked_to_stop.is_set
+
+    def stop() -> bool:
+        return asked_to_stop.is_set() or str(folder.path.parent) in _stopped_sweeps
+
     if stop():
-        raise Stopped(0)
+        return STOPPED
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         with locked(folder.path / ".lock", wait=True):
             (folder.path / FAILURE).unlink(missing_ok=True)
             if not is_finished(folder.path, config):
                 train(config, data=load(config.settings()), out=path, resume=True, stop=stop)
+    except Stopped:
+        return STOPPED
     except LeakysmError as error:
         return _failed(folder, " ".join(str(error).split()))
     except Exception as error:
