@@ -27,8 +27,8 @@ METRICS: dict[str, Metric] = {
     "cosine": Cosine(),
 }
 RESTRICTED: dict[str, Metric] = {
-    "log": RestrictedSquaredEuclidean(Log(16.0)),
-    "root-per-coordinate": RestrictedSquaredEuclidean(Root(0.1), per="coordinate"),
+    "root": RestrictedSquaredEuclidean(Root(2.0)),
+    "log-per-coordinate": RestrictedSquaredEuclidean(Log(4.0), per="coordinate"),
 }
 
 

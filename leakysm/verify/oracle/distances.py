@@ -11,8 +11,9 @@ multiplied by dy.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqr
 
 @dataclass(frozen=True)
 class Jacobian:
-    """dd_ij/dx_ik (N, M, D). dd_ij/dc_jk is `other`, and by default the negative.
+    """dd_ij/dx_ik (N, M, D). dd_ij/dc_jk is `other()`, and by default the negative.
 
     scale: |derivative| by default. under: smallest normal numbers that J itself may lose; last: what the product dy J
     is multiplied by at last. Both are numbers, or arrays of exact numbers or floats, and broadcast against (N, M, D).
@@ -36,7 +37,7 @@ class Jacobian:
     under: Any = 3
     last: Any = 1
     scale: Array | None = None
-    other: Jacobian | None = None
+    other: Callable[[], Jacobian] | None = None
 
     @cached_property
     def magnitude(self) -> Array:
@@ -52,8 +53,9 @@ class Jacobian:
         if self.other is None:
             yield Side(0, True, terms, sizes, self)
         else:
-            first = next(self.other.sides(weight, size))
-            yield Side(0, False, first.terms, first.sizes, self.other)
+            other = self.other()
+            first = next(other.sides(weight, size))
+            yield Side(0, False, first.terms, first.sizes, other)
 
 
 @dataclass(frozen=True)
@@ -299,11 +301,11 @@ class Cosine:
         x_inverse, c_inverse = self._inverses()
         inner = 3 * self.terms + 4  # the cosine's, and what its product with a unit vector loses
 
-        def one(x: Array, c: Array, inverse: Array, other: Jacobian | None) -> Jacobian:
+        def one(x: Array, c: Array, inverse: Array, other: Callable[[], Jacobian] | None) -> Jacobian:
             sizes = (abs(c) + scale * abs(x)) * inverse
             return Jacobian((cosine * x - c) * inverse, 1 + inner * inverse, 1 + inverse, sizes, other)
 
-        return one(x, c, x_inverse, one(c, x, c_inverse, None))
+        return one(x, c, x_inverse, lambda: one(c, x, c_inverse, None))
 
     def value_condition(self, spread: Array) -> Array:
         return self._relative(spread) + 0 * self.cosine
@@ -349,7 +351,8 @@ def vjp(metric: Any, dy: Any, only: int | None = None) -> tuple[Exact, ...]:
     """
     sides = metric.jacobian().sides(exact(dy)[..., None])
     size = np.abs(np.asarray(dy, dtype=np.float64))[..., None]
-    return tuple(_summed(metric, side, size) for i, side in enumerate(sides) if only in (None, i))
+    wanted = itertools.islice(sides, only or 0, None if only is None else only + 1)
+    return tuple(_summed(metric, side, size) for side in wanted)
 
 
 def _summed(metric: Any, side: Side, size: Floats) -> Exact:
