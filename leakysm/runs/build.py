@@ -8,7 +8,7 @@ from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.nets import Conv4, Net
 from leakysm.optim import OPTIMIZERS
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, conv4_size
 from leakysm.training.images import SplitImages
 from leakysm.training.trainer import Trainer
 
@@ -28,8 +28,9 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
                 f"net is {type(own).__name__}, and the run's is {config.net or 'Conv4'}; give the run's own"
             )
         return own
-    assert config.conv4, "the net is somebody's own"
-    channels, blocks = config.conv4
+    size = conv4_size(config)
+    assert size, "the net is somebody's own"
+    channels, blocks = size
     return Conv4(in_channels, channels=channels, blocks=blocks, seed=config.seed, engine=engine)
 
 

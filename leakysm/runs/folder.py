@@ -13,7 +13,7 @@ from leakysm.files import create_atomically, printable, read_file, write_atomica
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
-from leakysm.runs.settings import TrainConfig, differing, read_settings
+from leakysm.runs.settings import TrainConfig, conv4_size, differing, read_settings
 from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
 
@@ -103,7 +103,7 @@ class RunFolder:
                 "or choose another folder"
             )
         try:
-            require_sound(checkpoint, config.optimizer, config.conv4)
+            require_sound(checkpoint, config.optimizer, conv4_size(config))
         except UserError as error:
             raise UserError(
                 f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"

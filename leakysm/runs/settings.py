@@ -88,11 +88,6 @@ class TrainConfig:
         """The distance metric with its parameters. UserError if it is code that may not be run."""
         return metric_of(self.settings(), self.own)
 
-    @property
-    def conv4(self) -> tuple[int, int] | None:
-        """Channels and blocks of the run's Conv4; None if its net is somebody's own."""
-        return None if self.net else (self.channels or CONV4["channels"], self.blocks or CONV4["blocks"])
-
     def settings(self) -> dict[str, Any]:
         """The settings that are not None, by name."""
         given = {key: getattr(self, key) for key in KEYS}
@@ -110,6 +105,11 @@ class TrainConfig:
 def toml_lines(settings: Mapping[str, Any]) -> str:
     """Settings as TOML, a line for each: texts, numbers, booleans, and lists of them."""
     return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+
+
+def conv4_size(config: TrainConfig) -> tuple[int, int] | None:
+    """Channels and blocks of a run's Conv4; None if its net is somebody's own."""
+    return None if config.net else (config.channels or CONV4["channels"], config.blocks or CONV4["blocks"])
 
 
 def metric_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
