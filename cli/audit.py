@@ -23,6 +23,7 @@ def audit(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
+    trust: o.Trust = False,
     json: o.Json = False,
 ) -> None:
     """Check somebody's run: its digests, whether its files agree, and whether training again gives the same rows.
@@ -38,7 +39,7 @@ def audit(
     from leakysm.runs import RunFolder
 
     place = None if data is None else str(data.absolute())
-    machine = {"device": device, "backend": backend, "threads": threads}
+    machine = {"device": device, "backend": backend, "threads": threads, "trust": trust}
     with shown_count("training again") as report:
         found = audited(RunFolder(run), episodes=episodes, data=place, report=report, **machine)  # type: ignore[arg-type]
     if json:

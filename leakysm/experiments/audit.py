@@ -19,6 +19,7 @@ from leakysm.runs.device import engine_for, engine_of
 from leakysm.runs.manifest import LISTED, listed, require_listed
 from leakysm.runs.resolve import load_data
 from leakysm.runs.results import read_summary
+from leakysm.runs.settings import OWN, metric_parameters
 
 TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json and config.toml
 
@@ -46,21 +47,24 @@ def audit(
     device: str | None = None,
     backend: str | None = None,
     threads: int | None = None,
+    trust: bool = False,
     report: Report = lambda done, total: None,
 ) -> Audit:
     """Check the files of a run, then train its first `episodes` again and compare them with metrics.csv.
 
-    data: where the data set is here. device, backend: others than the run's. UserError if there is no run, or if its
-    data are not found here.
+    data: where the data set is here. device, backend: others than the run's. trust: whether the code of the run's own
+    formula may be run, without which it cannot be trained. UserError if there is no run, if its data are not found
+    here, or if its code may not be run.
     """
-    config = folder.require_config()
+    config = folder.require_config(trust=trust)
     names = _listed(folder)
     missing = tuple(name for name in names or () if not (folder.path / name).exists())
     failures = [message for check in _checks(folder, config) if (message := _failure(check))]
     failures = list(dict.fromkeys(failures))
-    why = _why_not(folder, episodes) or ("its files do not agree" if failures else "")
+    why = _why_not(folder, config, episodes) or ("its files do not agree" if failures else "")
     again = None
     if not why:
+        _ = config.metric  # code that is not trusted is reported before the data are read
         settings = config.settings() | ({"data": data} if data else {})
         engine = engine_for(device, backend, threads) if device or backend or threads else engine_of(config)
         loaded = load_data(settings)
@@ -105,10 +109,12 @@ def _failure(check: Callable[[], object]) -> str:
     return ""
 
 
-def _why_not(folder: RunFolder, episodes: int) -> str:
+def _why_not(folder: RunFolder, config: TrainConfig, episodes: int) -> str:
     """Why nothing is trained again; empty if there is no reason."""
     if not episodes:
         return "--episodes is 0"
+    if config.net or OWN in (config.dataset[: len(OWN)], config.distance[: len(OWN)]):
+        return "it was made of objects in Python, which no folder can keep"
     return "" if folder.metrics.exists() else f"there is no {folder.metrics.name} to compare with"
 
 
@@ -116,7 +122,7 @@ def _require_told(folder: RunFolder, config: TrainConfig) -> None:
     """UserError unless summary.json tells of the run that config.toml describes."""
     summary, _ = read_summary(folder.summary)
     expected = {key: getattr(config, setting) for key, setting in TOLD.items()}
-    expected["distance"] = {"name": config.distance, **config.metric.parameters}
+    expected["distance"] = {"name": config.distance, **metric_parameters(config.settings())}
     for key, value in expected.items():
         _require_same(folder, key, summary.get(key, value), value)
 

@@ -112,12 +112,16 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
 
 
 def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: Fails, pictures: Path) -> None:
+    assert "agrees" in passes(leakysm, "audit", run, "--episodes", 0)
+    assert "agrees" in passes(leakysm, "audit", run, "--episodes", 1, "--trust")
     (run / "summary.json").unlink()
+    (run / "manifest.json").unlink()
     picture = str(pictures / "test" / "test0" / "0.png")
     for words in (
         ["evaluate", str(run)],
         ["predict", str(run), picture, "--support", str(pictures / "test")],
         ["train", "--out", str(run), "--resume"],
+        ["audit", str(run)],
     ):
         told = fails(*words)
         assert told == f"{run}/formula.py is code that this run's distance needs; read it, then add --trust to run it"

@@ -145,6 +145,9 @@ def test_what_is_missing_or_another_is_told(made: Path, objects: dict[str, Any],
 
 def test_the_command_line_says_what_is_missing(made: Path) -> None:
     assert "the net Linear was made in Python" in refused("evaluate", made)
+    told = leakysm("audit", made)
+    assert told.code == 0
+    assert "nothing was trained again: it was made of objects in Python" in told.out
 
 
 @pytest.mark.parametrize(

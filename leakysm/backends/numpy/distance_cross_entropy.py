@@ -78,7 +78,8 @@ class DistanceCrossEntropy:
     ) -> tuple[Floats, Queries | ReferenceSaved]:
         """x (N, D), c (M, D), labels (N,) -> scalar (0-d array)."""
         require_metric(distance)
-        if x.dtype != np.float32 or not len(x) or distance.operation not in self._pairs:
+        fast = distance.is_operation and distance.operation in self._pairs
+        if x.dtype != np.float32 or not len(x) or not fast:
             return reference_pair("distance_cross_entropy").forward(x, c, labels, distance=distance)
         xp = working(x=x, c=c)[0]
         require_same_width(x, c)

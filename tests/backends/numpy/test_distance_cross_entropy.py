@@ -55,3 +55,24 @@ def test_memory_does_not_grow_with_classes():
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 16e6
+
+
+class Halved(lk.SquaredEuclidean):
+    """Somebody's own metric, which is not the operation that it is made of."""
+
+    def __call__(self, x, c):
+        return super().__call__(x, c) / 2
+
+    def vjp(self, x, c, dy):
+        return super().vjp(x, c, dy / 2)
+
+
+def test_somebodys_own_metric_is_called():
+    x, c = (np.random.default_rng(k).normal(size=(5, 3)).astype(np.float32) for k in (0, 1))
+    labels, operation = np.arange(5), lk.backend("numpy").operation("distance_cross_entropy")
+    y, saved = operation.forward(x, c, labels, distance=Halved())
+    assert y == lk.distance_cross_entropy(x, c, labels, distance=Halved())
+    assert y != operation.forward(x, c, labels, distance=lk.SquaredEuclidean())[0]
+    gradients = operation.backward(saved)
+    for ours, expected in zip(gradients, lk.distance_cross_entropy_vjp(x, c, labels, distance=Halved()), strict=True):
+        np.testing.assert_array_equal(ours, expected)
