@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BENCHMARKS = ("train-step", "evaluation", "distances", "classes", "loading", "startup")
+WAITS = "waits"  # whole commands: only where it is named
 PEERS = ("torch", "scipy", "sklearn")
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -19,7 +20,11 @@ PICTURES = (".png", ".pdf", ".svg")
 def bench(
     which: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BENCHMARK", help=f"What to measure: {', '.join(BENCHMARKS)}.", show_default="all"),
+        typer.Argument(
+            metavar="BENCHMARK",
+            help=f"What to measure: {', '.join(BENCHMARKS)}; or {WAITS}, how long whole commands take.",
+            show_default=f"all but {WAITS}",
+        ),
     ] = None,
     vs: Annotated[
         list[str] | None,
@@ -55,7 +60,7 @@ def bench(
     from leakysm.errors import UserError
     from leakysm.runs.settings import checked
 
-    o.require_one_of("benchmark", which or (), BENCHMARKS)
+    o.require_one_of("benchmark", which or (), (*BENCHMARKS, WAITS))
     o.require_one_of("--vs", vs or (), PEERS)
     if plot:
         o.require_one_of("the ending of --plot", [plot.suffix.lower()], PICTURES)
@@ -92,7 +97,7 @@ def _on_cpu(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
-    from leakysm_benchmarks import classes, distance, evaluation, loading, startup, train_step
+    from leakysm_benchmarks import classes, distance, evaluation, loading, startup, train_step, waits
 
     peers = _peers(vs)
     shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
@@ -102,6 +107,7 @@ def _on_cpu(
         "distances": lambda: distance.compare(threads=threads, vs=peers, **shared),
         "classes": lambda: classes.compare(threads=threads, vs=peers, **shared),
         "loading": lambda: loading.compare(**shared),
+        WAITS: lambda: waits.compare(**shared),
         "startup": lambda: startup.compare(vs=peers, **shared),
     }
     return {name: runs[name]() for name in which}

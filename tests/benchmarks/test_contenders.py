@@ -159,3 +159,17 @@ def test_pytorch_in_chunks_has_the_same_loss_and_gradients(monkeypatch):
     theirs = classes.torch_in_chunks(given, gradients=True, threads=1)()
     for one, other in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_a_wait_is_held_to_its_bound(monkeypatch):
+    """The commands that are waited for exist; one of them is run."""
+    from leakysm_benchmarks import waits
+
+    seen = []
+    monkeypatch.setattr(waits, "leakysm", lambda command, environment: seen.append(command[0]))
+    monkeypatch.setattr(waits, "IMAGES", 4)
+    rows = waits.compare(rounds=1)
+    assert {row["kind"] for row in rows} == {"bound"}
+    assert all(row["ratio"] == row["theirs"][0] / row["ours"][0] for row in rows)
+    commands = CliRunner().invoke(app, ["--help"]).stdout
+    assert all(name in commands for name in seen)
