@@ -12,16 +12,9 @@ from tests.faults.shim import DISK
     ("command", "kind", "at"),
     [
         ("train", "full", 9),
-        ("train", "kill", 60),
-        ("resume", "full", 20),
         ("sweep", "kill", 80),
-        ("prepare", "full", 1),
         ("prepare", "broken", 4),
-        ("prepare", "kill", 5),
         ("vectors", "full", 3),
-        ("vectors", "broken", 8),
-        ("vectors", "kill", 11),
-        ("export", "broken", 5),
         ("export", "kill", 4),
     ],
 )
