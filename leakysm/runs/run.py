@@ -12,12 +12,13 @@ from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
+from leakysm.files import write_atomically
 from leakysm.runs.build import build_trainer
 from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
 from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
-from leakysm.runs.folder import RunFolder
+from leakysm.runs.folder import RunFolder, json_bytes
 from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
 from leakysm.runs.manifest import remove_manifest, write_manifest
 from leakysm.runs.results import Summary, write_test_episodes
@@ -239,8 +240,10 @@ class _Run:
         write_test_episodes(self.folder.test_episodes, tests)
         title = f"{self.config.dataset}, {self.config.metric}: {summary.tests[0]}"
         draw_curves(self.folder.metrics, self.folder.curves, title)
-        self.folder.write_json(self.folder.summary, summary.to_json())
-        write_manifest(self.folder)
+        content = json_bytes(summary.to_json())
+        self.folder.summary.unlink(missing_ok=True)
+        write_manifest(self.folder, content)
+        write_atomically(self.folder.summary, content)
         return summary
 
     def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:

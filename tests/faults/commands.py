@@ -249,7 +249,7 @@ def _ended_badly(ended: Ended, *, killed: bool) -> str | None:
         return f"ends by signal {-ended.status}"
     if "Traceback" in ended.err or "Exception ignored" in ended.err:
         return f"traceback: {_last(ended.err)}"
-    lines = ended.err.splitlines()
+    lines = [line for line in ended.err.splitlines() if not line.startswith("failed: ")]  # of a sweep, one for each run
     if ended.status > 0 and len(lines) != 1:
         return f"{len(lines)} lines of error: {lines[:3]}"
     return None
