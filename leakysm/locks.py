@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
@@ -18,15 +18,16 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     """
     if sys.platform == "win32":  # there nobody else can read a locked file, so an empty one beside it is locked
         path = path.with_name(f"{path.name}.lock")
-    with path.open("ab") as file:
-        descriptor = file.fileno()
-        held = without = False
+    file = path.open("ab")
+    held = without = False
+    try:
         try:
-            held = lock_descriptor(descriptor, blocking=wait)
+            held = lock_descriptor(file.fileno(), blocking=wait)
         except OSError:
             without = True
-        try:
-            yield held or without
-        finally:
-            if held:
-                unlock_descriptor(descriptor)
+        yield held or without
+    finally:
+        if held:
+            unlock_descriptor(file.fileno())
+        with suppress(OSError):  # nothing was written, so nothing is lost
+            file.close()

@@ -208,7 +208,12 @@ class RunFolder:
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write JSON that people can read, atomically."""
-        write_atomically(path, (json_text(content, indent=2) + "\n").encode())
+        write_atomically(path, json_bytes(content))
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """JSON that people can read, as it stands in a run's files."""
+    return (json_text(content, indent=2) + "\n").encode()
 
 
 def _without_threads(config: str) -> str:

@@ -1,4 +1,4 @@
-"""manifest.json: the SHA-256 of the files of a finished run, written last. A run without one is believed as it is."""
+"""manifest.json: the SHA-256 of the files of a finished run. A run without one is believed as it is."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ LARGEST_FILE = 1 << 32  # bytes
 MEND = "put back the run's own files, or train again into another folder"
 
 
-def write_manifest(folder: RunFolder) -> None:
-    """List every file of the run that is there. UserError if one cannot be read, or the disk does not take the list."""
+def write_manifest(folder: RunFolder, summary: bytes | None = None) -> None:
+    """List every file of the run that is there. UserError if one cannot be read, or the disk does not take the list.
+
+    summary: the content of summary.json, where it is written after the list: a run that has one counts as finished.
+    """
     paths = [getattr(folder, purpose) for purpose in LISTED]
     files = {path.name: _sha256(path) for path in paths if path.exists()}
+    if summary is not None:
+        files[folder.summary.name] = hashlib.sha256(summary).hexdigest()
     folder.write_json(folder.manifest, {"format": 1, "files": files})
 
 

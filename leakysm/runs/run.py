@@ -13,6 +13,7 @@ from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm, check_episode
 from leakysm.errors import CheckFailed, UserError
+from leakysm.files import write_atomically
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
 from leakysm.ops.restriction import Restriction
@@ -21,7 +22,7 @@ from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
 from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
-from leakysm.runs.folder import RunFolder
+from leakysm.runs.folder import RunFolder, json_bytes
 from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
 from leakysm.runs.manifest import remove_manifest, write_manifest
 from leakysm.runs.objects import configured
@@ -257,8 +258,10 @@ class _Run:
         write_test_episodes(self.folder.test_episodes, tests)
         data, metric = self.config.dataset, str(self.config.metric)
         draw_curves(self.folder.metrics, self.folder.curves, str(summary.tests[0]), data, metric)
-        self.folder.write_json(self.folder.summary, summary.to_json())
-        write_manifest(self.folder)
+        content = json_bytes(summary.to_json())
+        self.folder.summary.unlink(missing_ok=True)
+        write_manifest(self.folder, content)
+        write_atomically(self.folder.summary, content)
         return summary
 
     def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:

@@ -430,7 +430,7 @@ def assert_stopped(address: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells processes by Linux's /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_workers_end_with_the_sweep(tmp_path: Path, number: signal.Signals) -> None:
     """A signal to the sweep's process alone, in the midst of runs that would go on for hours: no step is lost."""
     (tmp_path / "grid.toml").write_text(FILE.format(episodes=1_000_000, seeds=[0]))

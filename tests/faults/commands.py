@@ -34,6 +34,7 @@ checkpoint_every = 1
 [grid]
 seed = [0, 1]
 """
+RUN_ENDED = ("finished: ", "failed: ")  # a sweep's lines, one for each run
 CHANGING = ("timing.csv", "environment.json")  # seconds and the number of threads, which are of one process
 
 
@@ -249,7 +250,7 @@ def _ended_badly(ended: Ended, *, killed: bool) -> str | None:
         return f"ends by signal {-ended.status}"
     if "Traceback" in ended.err or "Exception ignored" in ended.err:
         return f"traceback: {_last(ended.err)}"
-    lines = ended.err.splitlines()
+    lines = [line for line in ended.err.splitlines() if not line.startswith(RUN_ENDED)]
     if ended.status > 0 and len(lines) != 1:
         return f"{len(lines)} lines of error: {lines[:3]}"
     return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
 from tests.faults.commands import Commands
+from tests.faults.formats import FORMATS
+from tests.faults.search import Reader
 from tests.faults.shim import COMPILER, compiled
 from tests.faults.warm import Warm
 
@@ -30,3 +33,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     place = tmp_path_factory.mktemp("commands")
     with Warm(preload=compiled(place)) as process:
         yield Commands(process, place)
+
+
+@pytest.fixture(scope="package")
+def reader_of(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reader]:
+    """The reader of a format by its name. Formats that begin alike share their folder."""
+    root = tmp_path_factory.mktemp("formats")
+    return cache(lambda name: Reader(warm, FORMATS[name], root))

@@ -14,27 +14,13 @@ from PIL import EpsImagePlugin
 from leakysm.data.images import read_for_net
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
-from tests.faults.formats import FORMATS
 from tests.faults.hostile import HOSTILE, Hostile
 from tests.faults.mutants import postscript
 from tests.faults.outcomes import REFUSED, SAME, Outcome, read_apart
 from tests.faults.search import Reader
-from tests.faults.warm import Warm
 
 PROCESSOR = 2  # seconds of processor time for a file of a few bytes
 SECONDS = 10.0  # for a reader that waits for ever for a FIFO
-
-
-@pytest.fixture(scope="module")
-def reader_of(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reader]:
-    root, readers = tmp_path_factory.mktemp("hostile"), dict[str, Reader]()
-
-    def of(name: str) -> Reader:
-        if name not in readers:
-            readers[name] = Reader(warm, FORMATS[name], root)
-        return readers[name]
-
-    return of
 
 
 def _parameter(hostile: Hostile) -> object:
@@ -66,11 +52,18 @@ def instead(reader: Reader, kind: str) -> Outcome:
     return outcome
 
 
-OPENED = ("config.toml", "checkpoint", "embeddings .h5", "weights .npz", "pickle", "own image")  # each in its own way
-
-
-@pytest.mark.parametrize("name", OPENED)
-@pytest.mark.parametrize("kind", ["FIFO", "device", "folder"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("FIFO", "config.toml"),
+        ("FIFO", "checkpoint"),
+        ("FIFO", "pickle"),
+        ("FIFO", "own image"),
+        ("device", "checkpoint"),
+        ("device", "own image"),
+        ("folder", "weights .npz"),
+    ],
+)
 def test_what_is_no_file_is_refused(reader_of: Callable[[str], Reader], kind: str, name: str) -> None:
     assert instead(reader_of(name), kind).kind in (REFUSED, SAME)
 

@@ -12,16 +12,8 @@ from tests.faults.shim import DISK
     ("command", "kind", "at"),
     [
         ("train", "full", 9),
-        ("train", "kill", 60),
-        ("resume", "full", 20),
-        ("sweep", "kill", 80),
-        ("prepare", "full", 1),
         ("prepare", "broken", 4),
-        ("prepare", "kill", 5),
         ("vectors", "full", 3),
-        ("vectors", "broken", 8),
-        ("vectors", "kill", 11),
-        ("export", "broken", 5),
         ("export", "kill", 4),
     ],
 )
@@ -31,6 +23,10 @@ def test_a_fault_loses_nothing(commands: Commands, command: str, kind: str, at: 
 
 def test_a_journal_that_cannot_be_synced_ends_in_one_line(commands: Commands) -> None:
     assert commands.lost(CASES["train"], 1, "broken", call="fsync", name="metrics.csv") is None
+
+
+def test_a_sweep_killed_before_a_run_is_listed_lists_it(commands: Commands) -> None:
+    assert commands.lost(CASES["sweep"], 1, "kill", call="rename", name="manifest.json") is None
 
 
 @pytest.mark.slow
