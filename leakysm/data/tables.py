@@ -1,6 +1,7 @@
 """Photographs with `filename,label` tables: miniImageNet (Ravi and Larochelle's split), Caltech 101 in the same form.
 
-84x84x3; images in `images.zip`, in a folder `images`, or beside the tables; all in one folder, or in one a class.
+84x84x3; images in `images.zip`, in a folder `images`, or beside the tables; all in one folder, in one a class, or in
+`<split>/<class>`. A table may name them with the folders or without.
 """
 
 from __future__ import annotations
@@ -8,13 +9,23 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from leakysm.data.cache import Splits, cached
-from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, Report, digest_of, normalised, refuse_shared
+from leakysm.data.dataset import (
+    USUAL_SPLITS,
+    ClassSet,
+    Dataset,
+    Report,
+    digest_of,
+    normalised,
+    refuse_shared,
+    same_class,
+)
 from leakysm.data.images import read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
@@ -38,7 +49,7 @@ def table_dataset(
     source = _find_images(root, path)
     rows = {split: _read_table(file) for split, file in tables.items()}
     classes = {split: sorted({label for _, label in rows[split]}) for split in USUAL_SPLITS}
-    refuse_shared("class", classes, tables)
+    refuse_shared("class", {split: map(same_class, classes[split]) for split in USUAL_SPLITS}, tables)
     if name == "miniimagenet":
         refuse_other_classes(root, classes)
     checksum = digest_of(
@@ -46,7 +57,7 @@ def table_dataset(
     )
 
     def build() -> Splits:
-        files = {split: _files(source, tables[split], rows[split]) for split in USUAL_SPLITS}
+        files = {split: _files(source, tables[split], rows[split], split) for split in USUAL_SPLITS}
         refuse_shared("image", files, tables, mend=": leave it out of one")
         return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
 
@@ -92,20 +103,28 @@ def _read_table(file: Path) -> Rows:
     (commonest, times), *_ = Counter(name for name, _ in rows).most_common(1)
     if times > 1:
         raise UserError(f"{file} lists {commonest} {times} times; leave one line of them")
-    return sorted(rows, key=lambda row: row[1])
+    spelled: dict[str, str] = {}  # every class as its first writing in the order of the alphabet
+    for label in sorted({label for _, label in rows}):
+        spelled.setdefault(same_class(label), label)
+    return sorted(((name, spelled[same_class(label)]) for name, label in rows), key=lambda row: row[1])
 
 
-def _files(source: Source, table: Path, rows: Rows) -> list[str]:
-    """The table's images by their names in the source. UserError if the source lacks some."""
-    there = set(source.names)
-    files = {name: _file(name, label, there) for name, label in rows}
+def _files(source: Source, table: Path, rows: Rows, split: str) -> list[str]:
+    """The table's images by their names in the source. UserError if the source lacks some, or two are one."""
+    there = {_written(name): name for name in source.names} | {name: name for name in source.names}
+    files = {name: _file(name, label, split, there) for name, label in rows}
     absent = [name for name, file in files.items() if file is None]
     if absent:
         raise UserError(
             f"{table} names {len(absent)} of {len(rows)} files that {source.path} does not hold: "
             f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}; give the folder that holds the images"
         )
-    return [file for file in files.values() if file is not None]
+    found = [file for file in files.values() if file is not None]
+    (commonest, times), *_ = Counter(found).most_common(1)
+    if times > 1:
+        names = ", ".join(name for name, file in files.items() if file == commonest)
+        raise UserError(f"{table} lists {commonest} {times} times, as {names}; leave one line of them")
+    return found
 
 
 def _read_split(source: Source, files: list[str], rows: Rows, report: Report | None) -> ClassSet:
@@ -118,7 +137,14 @@ def _read_split(source: Source, files: list[str], rows: Rows, report: Report | N
     return ClassSet(images, np.append(starts, len(rows)).astype(np.int64), tuple(map(str, names)))
 
 
-def _file(name: str, label: str, there: set[str]) -> str | None:
-    """An image's name in the source, in the first of the usual layouts that has it."""
-    layouts = (f"images/{name}", name, f"images/{label}/{name}", f"{label}/{name}")
-    return next((file for file in layouts if file in there), None)
+def _file(name: str, label: str, split: str, there: Mapping[str, str]) -> str | None:
+    """An image's name in the source, in the first of the usual layouts that has it; as written, else in any writing."""
+    folders = ("images/", "", f"images/{label}/", f"{label}/")
+    folders += (f"{split}/{label}/", f"images/{split}/{label}/", f"{split}/", f"images/{split}/")
+    files = [folder + one for one in (name, name.removeprefix("images/")) for folder in folders]
+    return next((there[file] for file in [*files, *map(_written, files)] if file in there), None)
+
+
+def _written(path: str) -> str:
+    """The path with each part as all its writings share it."""
+    return "/".join(map(same_class, path.split("/")))
