@@ -10,7 +10,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from leakysm.data.dataset import (
     refuse_shared,
     same_class,
 )
-from leakysm.data.images import read_images
+from leakysm.data.images import is_image_name, read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
@@ -64,17 +64,37 @@ def table_dataset(
     return normalised(name, *cached(name, checksum, build, cache_dir))
 
 
+def has_tables(root: Path) -> bool:
+    """Whether any of the three tables is where they are looked for."""
+    return any((folder / f"{split}.csv").is_file() for folder in _folders(root) for split in USUAL_SPLITS)
+
+
+def _folders(root: Path) -> tuple[Path, ...]:
+    return (root, root / "ravi", root / "splits" / "ravi", root / "splits")
+
+
 def _find_tables(name: str, root: Path) -> dict[str, Path]:
-    for folder in (root, root / "ravi", root / "splits" / "ravi", root / "splits"):
+    for folder in _folders(root):
         files = {split: folder / f"{split}.csv" for split in USUAL_SPLITS}
         there = [split for split in USUAL_SPLITS if files[split].is_file()]
         if len(there) == len(USUAL_SPLITS):
             return files
         if there:
             raise UserError(f"{folder} has {', '.join(there)} of train.csv, val.csv and test.csv; add the others")
-    raise UserError(
-        f"{root} has no train.csv, val.csv and test.csv; give the folder that holds {name}'s tables and images"
-    )
+    raise UserError(f"{root} has no train.csv, val.csv and test.csv; {_way_out(name, root)}")
+
+
+def _way_out(name: str, root: Path) -> str:
+    """What to do with a folder without tables, by what it holds instead."""
+    pickles = sorted(file.name for file in root.glob("*") if file.suffix in (".pkl", ".pickle"))
+    if pickles:
+        return (
+            f"{pickles[0]} is no pickle that can be read: expected miniImageNet's, mini-imagenet-cache-train.pkl or "
+            "miniImageNet_category_split_train_phase_train.pickle"
+        )
+    if any(is_image_name(file.name) for file in islice(root.glob("*/*"), 1000)):
+        return f"it holds images in folders: use --dataset folder, or add {name}'s tables"
+    return f"give the folder that holds {name}'s tables and images"
 
 
 def _find_images(root: Path, path: Path) -> Source:

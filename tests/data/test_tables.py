@@ -209,7 +209,16 @@ def test_missing_tables_are_named(photographs: Path) -> None:
         load("caltech101", photographs)
     for split in ("train", "test"):
         (photographs / f"{split}.csv").unlink()
-    with pytest.raises(UserError, match=r"has no train\.csv, val\.csv and test\.csv; .* caltech101's"):
+    for file, mend in (
+        ("x.txt", "give the folder that holds caltech101's tables and images"),
+        ("cat/1.png", "it holds images in folders: use --dataset folder, or add caltech101's tables"),
+        ("CIFAR_FS_train.pickle", r"CIFAR_FS_train\.pickle is no pickle that can be read: expected miniImageNet's"),
+    ):
+        write_files(photographs, {file: b""})
+        with pytest.raises(UserError, match=rf"has no train\.csv, val\.csv and test\.csv; {mend}"):
+            load("caltech101", photographs)
+    write_files(photographs, {"miniImageNet_category_split_val.pickle": b""})
+    with pytest.raises(UserError, match="pickles, and no tables of caltech101; use --dataset miniimagenet"):
         load("caltech101", photographs)
 
 
