@@ -26,7 +26,7 @@ from leakysm.data.dataset import (
     refuse_shared,
     same_class,
 )
-from leakysm.data.images import is_image_name, read_images
+from leakysm.data.images import RESIZE, is_image_name, read_images
 from leakysm.data.miniimagenet import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
@@ -44,6 +44,24 @@ def table_dataset(
     UserError if tables or images are absent, damaged or of another form, if splits share a class, or if `name` is
     miniimagenet and the classes are not its own.
     """
+    source, tables, rows = tables_and_images(name, path)
+    checksum = digest_of(
+        source.checksum(), *(digest_of(split, *chain.from_iterable(rows[split])) for split in USUAL_SPLITS)
+    )
+
+    def build() -> Splits:
+        files = {split: files_of(source, tables[split], rows[split], split) for split in USUAL_SPLITS}
+        refuse_shared("image", files, tables, mend=": leave it out of one")
+        return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
+
+    return normalised(name, *cached(name, checksum, build, cache_dir))
+
+
+def tables_and_images(name: str, path: Path) -> tuple[Source, dict[str, Path], dict[str, Rows]]:
+    """Where the images are, and the three tables: their files and their rows, sorted by class.
+
+    UserError if they are absent, if splits share a class, or if they are not what `name` says.
+    """
     root = path.parent if path.is_file() else path
     tables = _find_tables(name, root)
     source = _find_images(root, path)
@@ -52,16 +70,7 @@ def table_dataset(
     refuse_shared("class", {split: map(same_class, classes[split]) for split in USUAL_SPLITS}, tables)
     if name == "miniimagenet":
         refuse_other_classes(root, classes)
-    checksum = digest_of(
-        source.checksum(), *(digest_of(split, *chain.from_iterable(rows[split])) for split in USUAL_SPLITS)
-    )
-
-    def build() -> Splits:
-        files = {split: _files(source, tables[split], rows[split], split) for split in USUAL_SPLITS}
-        refuse_shared("image", files, tables, mend=": leave it out of one")
-        return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
-
-    return normalised(name, *cached(name, checksum, build, cache_dir))
+    return source, tables, rows
 
 
 def has_tables(root: Path) -> bool:
@@ -129,7 +138,7 @@ def _read_table(file: Path) -> Rows:
     return sorted(((name, spelled[same_class(label)]) for name, label in rows), key=lambda row: row[1])
 
 
-def _files(source: Source, table: Path, rows: Rows, split: str) -> list[str]:
+def files_of(source: Source, table: Path, rows: Rows, split: str) -> list[str]:
     """The table's images by their names in the source. UserError if the source lacks some, or two are one."""
     there = {_written(name): name for name in source.names} | {name: name for name in source.names}
     files = {name: _file(name, label, split, there) for name, label in rows}
@@ -150,19 +159,17 @@ def _files(source: Source, table: Path, rows: Rows, split: str) -> list[str]:
 def _read_split(source: Source, files: list[str], rows: Rows, report: Report | None) -> ClassSet:
     images = read_images(source, files, channels=3, report=report)
     if images.shape[1:3] != (SIZE, SIZE):
-        raise UserError(
-            f"{source.path}: images are {images.shape[2]}x{images.shape[1]}, expected 84x84; resize them first"
-        )
+        raise UserError(f"{source.path}: images are {images.shape[2]}x{images.shape[1]}, expected 84x84; {RESIZE}")
     names, starts = np.unique([label for _, label in rows], return_index=True)
     return ClassSet(images, np.append(starts, len(rows)).astype(np.int64), tuple(map(str, names)))
 
 
 def _file(name: str, label: str, split: str, there: Mapping[str, str]) -> str | None:
     """An image's name in the source, in the first of the usual layouts that has it; as written, else in any writing."""
-    folders = ("images/", "", f"images/{label}/", f"{label}/")
-    folders += (f"{split}/{label}/", f"images/{split}/{label}/", f"{split}/", f"images/{split}/")
+    below = ("", f"{label}/", f"{split}/{label}/", f"{split}/")
+    folders = [images + folder for folder in below for images in ("images/", "")]
     files = [folder + one for one in (name, name.removeprefix("images/")) for folder in folders]
-    return next((there[file] for file in [*files, *map(_written, files)] if file in there), None)
+    return next((there[file] for file in chain(files, map(_written, files)) if file in there), None)
 
 
 def _written(path: str) -> str:

@@ -121,7 +121,10 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
         (bad({"a/notes.txt": b""}), r"a/notes\.txt is not an image by its name; move it out of a, or"),
         ({**SORTED, "train/labels.csv": b""}, r"train/labels\.csv is not an image by its name; move it out of train"),
         (bad({"a/9.png": b"text"}), r"a/9\.png is not an image that Pillow can read"),
-        (bad({"a/9.png": png(noise(0, 8, 8))}), r"mixed sizes: a/0\.png is 6x8, a/9\.png 8x8; resize"),
+        (
+            bad({"a/9.png": png(noise(0, 8, 8))}),
+            r"mixed sizes: a/0\.png is 6x8, a/9\.png 8x8; make a copy of one size: `leakysm data prepare",
+        ),
         (pictures("train/a", "train/b", "test/a"), "has the class a in test and train; few-shot splits share no class"),
         (pictures(*"abc"), "has 3 classes, too few to divide into train and test; give 4 or more"),
     ],
