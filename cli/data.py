@@ -60,10 +60,19 @@ def prepare(
         bool,
         typer.Option("--check", help="Read every file again, and name the classes whose images differ from the cache."),
     ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="First write a copy of the images, each this many pixels wide and high, to --out."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the copy that --size makes.", show_default="the name of --data and the size"),
+    ] = None,
 ) -> None:
     """Read a data set and keep its images in one file in the cache folder, so that training starts at once.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
+    Images of mixed sizes need --size: it writes a copy of the folder, or of the images and tables, to train on.
     With --check the exit status is 1 if an image had changed although its file looked the same. The cache is then
     corrected.
 
@@ -75,6 +84,10 @@ def prepare(
     from leakysm.files import printable
 
     start = perf_counter()
+    if size:
+        data = _resized(dataset, data, size, out)
+    else:
+        o.refuse("goes with --size; add it", out=out)
     loaded = _load(dataset, data, split)
     changed = []
     if check:
@@ -188,6 +201,25 @@ def _digests(data: Dataset) -> dict[str, str]:
         if split != "trainval"
         for name, (start, stop) in zip(one.names, pairwise(one.starts), strict=True)
     }
+
+
+def _resized(dataset: str | None, data: Path | None, size: int, out: Path | None) -> Path:
+    """Where the copy of the data's images with that size is, after it was written."""
+    from leakysm.data.resize import RESIZABLE, write_resized
+    from leakysm.errors import UserError
+    from leakysm.files import expanded
+
+    if dataset not in RESIZABLE:
+        raise UserError(f"--size is for --dataset {', '.join(RESIZABLE)}; {dataset or 'strokes'} has a size of its own")
+    if data is None or not expanded(data).exists():
+        raise UserError(f"{data or '--size'}: no such file or folder; give the place of {dataset}'s files with --data")
+    data = expanded(data)
+    folder = (data if data.is_dir() else data.parent).resolve()
+    out = out or Path(f"{folder.name}-{size}")
+    with shown_count("resizing images") as report:
+        write_resized(dataset, data, size, out, report)
+    typer.echo(f"images of {size}x{size} are in {out}: use --data {out}")
+    return out
 
 
 def _at_most(option: str, given: int | None, there: int, reason: str) -> int:

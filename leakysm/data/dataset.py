@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,14 @@ from leakysm.errors import UserError, suggestion
 Images = NDArray[np.uint8]
 Report = Callable[[int, int], None]  # done, of how many
 USUAL_SPLITS = ("train", "val", "test")
+
+
+def same_class(name: str) -> str:
+    """What all writings of a class's name share: no blanks at the ends, and Unicode's composed form (NFC).
+
+    File systems and editors write the same letters in several ways: e and an accent, or one letter for both.
+    """
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path], mend: str = "") -> None:
@@ -113,12 +122,13 @@ class Dataset:
         """
         images, labels = _checked_arrays(images, np.asarray(labels), name)
         by_split = {split: [_as_label(one) for one in classes] for split, classes in splits.items()}
-        split_of = {one: split for split, classes in by_split.items() for one in classes}
+        split_of = {_meant(one): split for split, classes in by_split.items() for one in classes}
         sets: dict[str, ClassSet] = {}
         for split, classes in by_split.items():
-            if shared := [k for k, one in enumerate(classes) if split_of[one] != split or one in classes[:k]]:
+            meant = [_meant(one) for one in classes]
+            if shared := [k for k, one in enumerate(meant) if split_of[one] != split or one in meant[:k]]:
                 one = classes[shared[0]]
-                raise UserError(f"the class {one!r} is in {split} and in {split_of[one]}; leave one out")
+                raise UserError(f"the class {one!r} is in {split} and in {split_of[_meant(one)]}; leave one out")
             of_class = [images[labels == one] for one in classes]
             if empty := [one for one, found in zip(classes, of_class, strict=True) if not len(found)]:
                 raise UserError(f"{split} has the class {empty[0]!r}, of which there is no image; leave it out")
@@ -169,6 +179,11 @@ def _checked_arrays(images: Any, labels: NDArray[Any], name: str) -> tuple[Image
 def _as_label(value: Any) -> Any:
     """A label as a plain value of Python, whose text does not depend on the array that it came from."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _meant(label: Any) -> Any:
+    """The same value for all writings of a class's name."""
+    return same_class(label) if isinstance(label, str) else label
 
 
 def in_class_order(images: list[Images], names: list[str]) -> ClassSet:

@@ -28,6 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _GREY, _COLOUR = ("1", "L"), ("RGB", "P")
 BILINEAR = Image.Resampling.BILINEAR
+RESIZE = "make a copy of one size: `leakysm data prepare --size 84`, with the same --dataset and --data"
 
 
 def is_image_name(name: str) -> bool:
@@ -101,7 +102,7 @@ def read_images(
         if image.shape[:2] != (height, width):
             raise UserError(
                 f"{source.path}: images of mixed sizes: {names[0]} is {width}x{height}, {names[row]} "
-                f"{image.shape[1]}x{image.shape[0]}; resize them all to one size"
+                f"{image.shape[1]}x{image.shape[0]}; {RESIZE}"
             )
         if image.shape[2] > out.shape[3]:
             out = np.repeat(out, 3, axis=3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,61 +23,101 @@ from leakysm.errors import UserError
 from leakysm.files import opened
 
 _LARGEST_KEY = 1 << 32  # of a dict: whole numbers of one hash lie further apart
-LARGEST_CACHE = 1 << 32  # bytes; the published files have up to 0.8 GB
+LARGEST_CACHE = 1 << 32  # bytes; the published files have up to 1.2 GB
+_CACHES = {split: f"mini-imagenet-cache-{split}.pkl" for split in USUAL_SPLITS}  # as Ren et al. (2018) pass them on
+VALIDATION = "mini-imagenet-cache-validation.pkl"  # as learn2learn calls the val split
+_CATEGORY_SPLITS = {  # as Gidaris and Komodakis (2018) do; their `train_phase_val` holds more images of train's classes
+    split: f"miniImageNet_category_split_{name}.pickle"
+    for split, name in (("train", "train_phase_train"), ("val", "val"), ("test", "test"))
+}
 
 
 def has_caches(folder: Path) -> bool:
-    """Whether any of the three cache files is in the folder."""
-    return any(_cache_file(folder, split).exists() for split in USUAL_SPLITS)
+    """Whether any of the files `mini-imagenet-cache-<split>.pkl` is in the folder."""
+    return _any_of(folder, _CACHES)
 
 
-def _cache_file(folder: Path, split: str) -> Path:
-    return folder / f"mini-imagenet-cache-{split}.pkl"
+def has_category_splits(folder: Path) -> bool:
+    """Whether any of the files `miniImageNet_category_split_<...>.pickle` is in the folder."""
+    return _any_of(folder, _CATEGORY_SPLITS)
+
+
+def _any_of(folder: Path, files: Mapping[str, str]) -> bool:
+    return any((folder / file).exists() for file in files.values())
 
 
 def pickle_dataset(root: Path) -> Dataset:
-    """miniImageNet from the three `mini-imagenet-cache-<split>.pkl` in a folder. Splits train, val, test.
+    """miniImageNet from three pickles in a folder: its caches if any is there, else its category splits.
 
-    UserError if one is absent, damaged, no miniImageNet, or names anything but arrays and plain containers.
+    Splits train, val, test. UserError if a file is absent, damaged, no miniImageNet, or names anything but arrays and
+    plain containers.
     """
-    files = {split: _cache_file(root, split) for split in USUAL_SPLITS}
-    splits = {split: read_cache(file) for split, file in files.items()}
+    form = dict(_CACHES if has_caches(root) else _CATEGORY_SPLITS)
+    if form == _CACHES and not (root / form["val"]).exists() and (root / VALIDATION).exists():
+        form["val"] = VALIDATION
+    files = {split: root / file for split, file in form.items()}
+    splits = {
+        split: read_cache(file, mend=f"all of {', '.join(form.values())} are needed") for split, file in files.items()
+    }
     classes = {split: one.names for split, one in splits.items()}
     refuse_shared("class", classes, files)
     refuse_other_classes(root, classes)
     return normalised("miniimagenet", splits, splits_digest(splits))
 
 
-def read_cache(file: Path) -> ClassSet:
-    """One split from its file: a dict of `image_data` uint8 (n, 84, 84, 3) and `class_dict`, name -> indices of images.
+def read_cache(file: Path, *, mend: str = "give the pickle's place") -> ClassSet:
+    """One split from its file: a dict of `image_data` uint8 (n, 84, 84, 3) and `class_dict`, name -> indices of images;
+    or of `data` uint8 (n, 84, 84, 3), `labels` (n,) and `catname2label`, name -> label.
 
-    UserError if it holds anything else, or names anything but arrays and plain containers.
+    UserError if it holds anything else, or names anything but arrays and plain containers. It ends in `mend` if there
+    is no such file.
     """
-    data = _load(file)
-    expected = "expected a dict of image_data, uint8 (n, 84, 84, 3), and class_dict, class -> indices"
+    expected = (
+        "expected a dict of image_data, uint8 (n, 84, 84, 3), and class_dict, class -> indices; "
+        "or of data, labels and catname2label"
+    )
+    data = _load(file, mend)
     try:
         data = {_text(key): value for key, value in data.items()}
-        images = data["image_data"].array()
-        classes, left = {}, len(images)
-        for name, indices in data["class_dict"].items():
-            classes[_text(name)] = _indices(indices)
-            left -= len(classes[_text(name)])
-            if left < 0:  # many names may share one list
-                raise ValueError("more indices than images")
+        if "image_data" in data:
+            images = data["image_data"].array()
+            classes = _listed(data["class_dict"], len(images))
+        else:
+            images = data["data"].array()
+            classes = _labelled(data["labels"], data["catname2label"])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{file} does not hold miniImageNet; {expected}") from None
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (84, 84, 3):
-        raise UserError(f"{file} holds image_data {images.dtype} {images.shape}; {expected}")
+        raise UserError(f"{file} holds images {images.dtype} {images.shape}; {expected}")
     names = sorted(classes)
     rows = np.concatenate([classes[name] for name in names]) if names else np.zeros(0, np.int64)
     if not all(len(classes[name]) for name in names) or not np.array_equal(np.sort(rows), np.arange(len(images))):
-        raise UserError(f"{file}: class_dict does not give each of the {len(images)} images one class; {expected}")
+        raise UserError(f"{file} does not give each of its {len(images)} images one class; {expected}")
     starts = starts_of(len(classes[name]) for name in names)
     return ClassSet(images[rows], starts, tuple(names))
 
 
-def _load(file: Path) -> Any:
-    mend = "all of mini-imagenet-cache-{train,val,test}.pkl are needed"
+def _listed(class_dict: Any, most: int) -> dict[str, NDArray[np.int64]]:
+    """The images of each class, at most so many of all. An error of Python's if the dict has another form."""
+    classes = {}
+    for name, indices in class_dict.items():
+        classes[_text(name)] = _indices(indices)
+        most -= len(classes[_text(name)])
+        if most < 0:  # many names may share one list
+            raise ValueError("more indices than images")
+    return classes
+
+
+def _labelled(labels: Any, label_of: Any) -> dict[str, NDArray[np.int64]]:
+    """The images of each class that has some; many names may share a label, which gives one of them all its images."""
+    values = _indices(labels)
+    order = np.argsort(values, kind="stable")
+    found, starts = np.unique(values[order], return_index=True)
+    rows = dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True))
+    return {_text(name): rows.pop(label) for name, label in label_of.items() if label in rows}
+
+
+def _load(file: Path, mend: str) -> Any:
     try:
         with opened(file, most=LARGEST_CACHE, mend=mend) as stream:
             return _Unpickler(_Bounded(stream), encoding="bytes").load()

@@ -70,7 +70,8 @@ def _find(root: Path, path: Path, part: str) -> Source:
         raise UserError(
             f"{path} is not one of Omniglot's files; expected {BACKGROUND}.zip, or the folder that holds it"
         )
-    for candidate in (root / f"{part}.zip", root / part):
+    doubled = root / part / part  # as Windows unpacks it
+    for candidate in (root / f"{part}.zip", doubled, root / part):
         if candidate.exists():
             return open_source(candidate)
     raise UserError(
@@ -83,7 +84,7 @@ def _find(root: Path, path: Path, part: str) -> Source:
 def _read_part(source: Source, part: str, report: Report | None) -> ClassSet:
     """Every character of a part in its four rotations. UserError for a file that the part does not have."""
     names = [name.removeprefix(f"{part}/") for name in source.names]
-    prefix = f"{part}/" if isinstance(source, ZipSource) else ""
+    prefix = f"{part}/" if isinstance(source, ZipSource) and source.names != tuple(names) else ""
     characters: dict[str, list[str]] = {}
     for full, name in zip(source.names, names, strict=True):
         match = _IMAGE.fullmatch(name)

@@ -61,12 +61,15 @@ def load(
 
 
 def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Report | None) -> Dataset:
-    from leakysm.data.miniimagenet_pickles import has_caches, pickle_dataset
-    from leakysm.data.tables import table_dataset
+    from leakysm.data.miniimagenet_pickles import has_caches, has_category_splits, pickle_dataset
+    from leakysm.data.tables import has_tables, table_dataset
 
     root = path.parent if path.is_file() else path
-    if name == "miniimagenet" and has_caches(root):
-        return pickle_dataset(root)
+    if has_caches(root) or (has_category_splits(root) and not has_tables(root)):
+        if name == "miniimagenet":
+            return pickle_dataset(root)
+        if not has_tables(root):
+            raise UserError(f"{root} holds miniImageNet's pickles, and no tables of {name}; use --dataset miniimagenet")
     return table_dataset(name, path, cache_dir=cache_dir, report=report)
 
 

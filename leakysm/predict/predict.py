@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leakysm.data.class_folders import class_folders
 from leakysm.data.dataset import Report
-from leakysm.data.images import is_image_name, to_input_format
+from leakysm.data.images import to_input_format
 from leakysm.data.inputs import InputFormat
-from leakysm.data.sources import FolderSource
 from leakysm.errors import CheckFailed, UserError
 from leakysm.ops import log_softmax
 from leakysm.runs import Restored
@@ -38,30 +39,25 @@ class Candidate:
 
 
 def read_support(inputs: InputFormat, folder: Path, report: Report | None = None) -> dict[str, Images]:
-    """Images (shots, H, W, C) by class, from `folder`/<class>/<image>. report(done, total) is called as they are read.
+    """Images (shots, H, W, C) by class, from a folder in any layout that the data set `folder` has, of any splits.
 
-    UserError unless there are two classes or more, and nothing else.
+    report(done, total) is called as they are read. UserError unless there are two classes or more.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; expected a folder for each class, with examples: <class>/<image>")
-    source = FolderSource(folder)
-    for empty in source.empty_folders:
-        raise UserError(f"{folder / empty} is an empty folder; put examples in it, or remove it")
-    if source.names and all("/" not in name and is_image_name(name) for name in source.names):
-        raise UserError(f"{folder} holds images, not class folders; did you mean --support {folder.parent}?")
-    classes: dict[str, list[Images]] = {}
-    for done, name in enumerate(source.names, 1):
-        label, _, file = name.partition("/")
-        if "/" in file or not is_image_name(file):
-            raise UserError(
-                f"{folder}: {name} is not an example of a class; expected only <class>/<image>: move it away"
-            )
-        classes.setdefault(label, []).append(to_input_format(source.read(name), str(folder / name), inputs))
+    found = class_folders(folder)
+    files = {label: names for classes in found.files.values() for label, names in classes.items()}
+    if len(files) < 2:
+        raise UserError(f"{folder} holds {len(files)} class; expected two or more, a folder each")
+    done, total = count(1), sum(map(len, files.values()))
+
+    def read(name: str) -> Images:
+        image = to_input_format(found.source.read(name), str(found.source.path / name), inputs)
         if report:
-            report(done, len(source.names))
-    if len(classes) < 2:
-        raise UserError(f"{folder} holds {len(classes)} class; expected two or more, a folder each")
-    return {name: np.stack(images) for name, images in classes.items()}
+            report(next(done), total)
+        return image
+
+    return {label: np.stack([read(name) for name in names]) for label, names in files.items()}
 
 
 def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm: str) -> list[list[Candidate]]:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm.data import ClassSet, load
+from leakysm.data import ClassSet, Dataset, load
+from leakysm.data.cache import cached
 from leakysm.data.folder import divide
+from leakysm.data.sources import FolderSource
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, write_files
 
@@ -104,14 +106,25 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
     [
         ({}, "is an empty folder; expected <class>/<image>, or <split>/<class>/<image>"),
         ({"README.md": b""}, "holds no images in folders"),
-        ({"1.png": b""}, r"1\.png is in no class's folder"),
-        (bad({"1.png": b""}), r"1\.png is in no class's folder"),
-        (bad({"a/deep/1.png": b""}), r"a/deep/1\.png is in no class's folder"),
-        ({**SORTED, "train/1.png": b""}, "is in no class's folder"),
+        ({"1.png": b"", "2.png": b""}, "x holds images, not class folders; did you mean "),
+        (bad({"1.png": b""}), r"1\.png is in no class's folder; the others are sorted as <class>/<image>: move it"),
+        (bad({"a/deep/1.png": b""}), r"a/deep/1\.png is in no class's folder; the others are sorted as <class>/"),
+        (
+            {**SORTED, "train/1.png": b""},
+            r"1\.png is .* the others are sorted as <split>/.* \(test, train, val\): move",
+        ),
+        ({**SORTED, "c/1.png": b""}, r"c/1\.png is in no class's folder; the others are sorted as <split>/<class>"),
+        (pictures("training/a", "testing/b"), r"testing/b/0\.png is .*; expected <class>/<image>, or <split>/"),
+        (pictures("train/a", "val/b", "Valid/c"), "has the folders Valid, train, val: several are the split val"),
+        (pictures("train/a", "test/ a"), "has the class a in test and train; few-shot splits share no class"),
+        (pictures("train/e\u0301", "test/\xe9"), "has the class .* in test and train; few-shot splits share no class"),
         (bad({"a/notes.txt": b""}), r"a/notes\.txt is not an image by its name; move it out of a, or"),
         ({**SORTED, "train/labels.csv": b""}, r"train/labels\.csv is not an image by its name; move it out of train"),
         (bad({"a/9.png": b"text"}), r"a/9\.png is not an image that Pillow can read"),
-        (bad({"a/9.png": png(noise(0, 8, 8))}), r"mixed sizes: a/0\.png is 6x8, a/9\.png 8x8; resize"),
+        (
+            bad({"a/9.png": png(noise(0, 8, 8))}),
+            r"mixed sizes: a/0\.png is 6x8, a/9\.png 8x8; make a copy of one size: `leakysm data prepare",
+        ),
         (pictures("train/a", "train/b", "test/a"), "has the class a in test and train; few-shot splits share no class"),
         (pictures(*"abc"), "has 3 classes, too few to divide into train and test; give 4 or more"),
     ],
@@ -122,6 +135,89 @@ def test_what_is_amiss_is_named(tmp_path: Path, files: dict[str, bytes], message
     with pytest.raises(UserError, match=message) as caught:
         load("folder", write_files(root, files))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "valid", "test"), ("train", "validation", "test"), ("Train", "Val", "Test")], ids=" ".join
+)
+def test_splits_have_the_names_that_people_give_them(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    usual = dict(zip(names, ("train", "val", "test"), strict=True))
+    files = pictures(*(f"{name}/{usual[name]}{k}" for name in names for k in range(2)))
+    data = load("folder", write_files(tmp_path / "x", files))
+    assert {split: one.names for split, one in data.splits.items()} == {
+        split: (f"{split}0", f"{split}1") for split in ("train", "val", "test")
+    }
+
+
+def test_names_of_one_class_are_one_class(tmp_path: Path) -> None:
+    """Blanks at the ends, and é in two encodings."""
+    root = write_files(tmp_path / "x", pictures(" a", "a", "b", "c", "d", "e\u0301", "\xe9"))
+    data = load("folder", root)
+    counts = {name: count for one in data.splits.values() for name, count in zip(one.names, one.counts, strict=True)}
+    assert counts == {" a": 6, "b": 3, "c": 3, "d": 3, "e\u0301": 6}
+    with pytest.raises(UserError, match="'a' is in train and in test; leave one out"):
+        Dataset.from_arrays(np.zeros((2, 4, 4), np.uint8), ["a", " a"], splits={"train": ["a"], "test": [" a"]})
+
+
+def test_a_folder_in_a_folder_stands_for_it(tmp_path: Path) -> None:
+    """Windows unpacks photos.zip to photos/photos."""
+    expected = load("folder", write_files(tmp_path / "x", SORTED)).digest
+    doubled = {f"photos/photos/{name}": content for name, content in SORTED.items()}
+    assert load("folder", write_files(tmp_path, {**doubled, "photos/README.md": b""}) / "photos").digest == expected
+
+
+LISTS = {"train": "c\na\n", "val": "b\n\n", "test": "d \r\n"}
+
+
+def cifar_fs(lists: dict[str, str], *classes: str) -> dict[str, bytes]:
+    texts = {f"splits/bertinetto/{split}.txt": text.encode() for split, text in lists.items()}
+    return texts | pictures(*(f"data/{name}" for name in classes), each=2)
+
+
+def test_cifar_fs_is_read_by_its_own_lists(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "cifar-fs", {f"cifar100/{k}": v for k, v in cifar_fs(LISTS, *"abcd").items()})
+    data = load("folder", root)
+    assert {split: one.names for split, one in data.splits.items()} == {
+        "train": ("a", "c"),
+        "val": ("b",),
+        "test": ("d",),
+    }
+    np.testing.assert_array_equal(data.splits["train"].images[2], noise(20, 8, 6, 3))
+    (root / "cifar100/splits/bertinetto/train.txt").write_text("a")
+    assert load("folder", root).splits["train"].names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (cifar_fs(LISTS, *"abc"), r"data lacks 1 of the 1 classes that the list of test names: d; add a folder"),
+        (cifar_fs({**LISTS, "val": "a"}, *"abcd"), r"val\.txt has the class a, which train\.txt has too"),
+        (cifar_fs({**LISTS, "val": "\n"}, *"abcd"), r"val\.txt lists no class; a text with one class a line"),
+        (
+            {**cifar_fs(LISTS, *"abcd"), "splits/my/test.txt": b"a"},
+            "several lists .*, splits/bertinetto, splits/my; keep",
+        ),
+        ({**cifar_fs(LISTS, *"abcd"), "data/0.png": b""}, r"data: 0\.png is in no class's folder"),
+    ],
+)
+def test_lists_that_do_not_fit_are_named(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load("folder", write_files(tmp_path / "x", files))
+
+
+def test_cub_is_read_from_the_folder_that_it_unpacks_to(tmp_path: Path) -> None:
+    texts = dict.fromkeys(("images.txt", "classes.txt", "attributes/attributes.txt", "parts/parts.txt"), b"")
+    birds = {f"images/{name}": content for name, content in FLAT.items()}
+    cub = write_files(tmp_path / "CUB_200_2011", texts | birds)
+    assert load("folder", cub).digest == load("folder", cub / "images").digest
+
+
+def test_a_cache_that_took_one_class_for_two_is_left(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "x", pictures("b", " b", "c", "d", "e", each=1))
+    source = FolderSource(root)
+    two = ClassSet(np.zeros((2, 1, 1, 1), np.uint8), np.arange(3), ("b", " b"))
+    cached("folder", source.checksum(), lambda: {"all": two})
+    assert sum(one.n_classes for one in load("folder", root).splits.values()) == 4
 
 
 def test_empty_class_folders_are_named(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_grey_and_colour_together_are_colour(tmp_path: Path) -> None:
 
 def test_mixed_sizes_name_two_files(tmp_path: Path) -> None:
     source = open_source(write_files(tmp_path, {"a.png": png(noise(0, 6, 5)), "b.png": png(noise(0, 5, 6))}))
-    with pytest.raises(UserError, match=r"mixed sizes: a\.png is 5x6, b\.png 6x5; resize them"):
+    with pytest.raises(UserError, match=r"mixed sizes: a\.png is 5x6, b\.png 6x5; make a copy of one size"):
         read_images(source, ["a.png", "b.png"])
 
 

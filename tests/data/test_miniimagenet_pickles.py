@@ -115,6 +115,38 @@ def test_every_form_that_is_about_gives_the_same_images(tmp_path: Path, form: st
     assert load("miniimagenet", tmp_path / "mini-imagenet-cache-val.pkl").digest == data.digest
 
 
+def test_learn2learn_calls_val_validation(tmp_path: Path) -> None:
+    """Its files are of protocol 2, written by Python 3."""
+    write(tmp_path, {split: plain(split, 2) for split in IMAGES})
+    expected = load("miniimagenet", tmp_path).digest
+    (tmp_path / "mini-imagenet-cache-val.pkl").rename(tmp_path / "mini-imagenet-cache-validation.pkl")
+    assert load("miniimagenet", tmp_path).digest == expected
+
+
+CATEGORY_SPLITS = {"train": "train_phase_train", "val": "val", "test": "test"}
+
+
+@pytest.mark.parametrize("array", [list, np.array])
+def test_category_splits_give_the_same_images(tmp_path: Path, array: Any) -> None:
+    """As Gidaris and Komodakis pass miniImageNet on; the labels of val and test go on from those before."""
+    first = 0
+    for split, name in CATEGORY_SPLITS.items():
+        labels = np.empty(len(IMAGES[split]), np.int64)
+        labels[ROWS[split]] = first + np.repeat(np.arange(len(wnids(split))), 2)
+        numbers = {one: first + k for k, one in enumerate(wnids(split))}
+        content = {"catname2label": numbers, "labels": array(labels.tolist()), "data": IMAGES[split]}
+        content["label2catname"] = {label: one for one, label in numbers.items()}
+        (tmp_path / f"miniImageNet_category_split_{name}.pickle").write_bytes(pickle.dumps(content, 2))
+        first += len(numbers)
+    data = load("miniimagenet", tmp_path)
+    for split, one in data.splits.items():
+        assert one.names == tuple(wnids(split))
+        np.testing.assert_array_equal(one.images, IMAGES[split][np.sort(ROWS[split].reshape(-1, 2)).ravel()])
+    (tmp_path / "train.csv").touch()
+    with pytest.raises(UserError, match=r"has train of train\.csv, val\.csv"):  # tables come first
+        load("miniimagenet", tmp_path)
+
+
 class Harm:
     """Would create a file when unpickled."""
 
@@ -183,6 +215,11 @@ def test_hidden_in_an_array_of_objects_it_is_refused_too(tmp_path: Path) -> None
         {"image_data": SIX, "class_dict": {"a": "012345"}},
         {"image_data": SIX, "class_dict": {"a": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]}},
         {"image_data": SIX, "class_dict": {}},
+        {"data": SIX, "labels": [0, 0, 0, 1, 1, 1], "catname2label": {"a": 0}},
+        {"data": SIX, "labels": [0, 0, 0, 1, 1], "catname2label": {"a": 0, "b": 1}},
+        {"data": SIX, "labels": [0, 0, 0, 1, 1, 1.0], "catname2label": {"a": 0, "b": 1}},
+        {"data": SIX, "labels": [0, 0, 0, 1, 1, 1], "catname2label": {"a": 0, "b": [1]}},
+        {"data": SIX, "labels": [0, 0, 0, 1, 1, 1]},
         {"image_data": SIX, "class_dict": {1: [0, 1, 2, 3, 4, 5]}},
     ],
 )
@@ -210,7 +247,7 @@ def test_damaged_pickles_give_an_error_or_the_data(
 
 def test_all_three_are_needed(tmp_path: Path) -> None:
     write(tmp_path, {"train": plain("train"), "test": plain("test")})
-    with pytest.raises(UserError, match=r"cache-val\.pkl does not exist.*\{train,val,test\}\.pkl are needed"):
+    with pytest.raises(UserError, match=r"cache-val\.pkl does not exist; all of .*-train\.pkl, .*-val\.pkl, .* needed"):
         load("miniimagenet", tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_the_checksums_are_those_that_fetch_expects(archive: Archive) -> None:
 
 def test_the_commands_of_the_page_exist() -> None:
     commands = re.findall(r"^    leakysm data (\w+)(.*?)(?:#.*)?$", PAGE, re.MULTILINE)
-    assert [name for name, _ in commands] == ["info", "show", "prepare", "fetch"]
+    assert [name for name, _ in commands] == ["info", "show", "prepare", "fetch", "prepare"]
     for name, options in commands:
         page = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
         assert all(option in page for option in re.findall("--[a-z]+", options))

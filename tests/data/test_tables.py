@@ -100,13 +100,65 @@ def test_other_places_of_images_and_tables_give_the_same(photographs: Path, tmp_
     files = {name.removeprefix("images/"): archive.read(name) for name in archive.names}
     tables = {f"{split}.csv": (photographs / f"{split}.csv").read_bytes() for split in ("train", "val", "test")}
     by_class = {f"{name[:3]}/{name}": content for name, content in files.items()}
+    in_splits = {
+        f"{split}/{line.split(',')[1]}/{line.split(',')[0]}": files[line.split(",")[0]]
+        for split in ("train", "val", "test")
+        for line in tables[f"{split}.csv"].decode().splitlines()[1:]
+    }
     forms = {
+        "splits": {**in_splits, **tables},
+        "splits in images": {**{f"images/{name}": content for name, content in in_splits.items()}, **tables},
         "folder": {**{f"images/{name}": content for name, content in files.items()}, **tables},
         "flat": {**files, **{f"ravi/{name}": content for name, content in tables.items()}},
         "classes": {**by_class, **tables},
     }
     for form, content in forms.items():
         assert load("caltech101", write_files(tmp_path / form, content)).digest == expected
+
+
+@pytest.mark.parametrize("form", ["images/{file}", "{split}/{label}/{file}", "images/{split}/{label}/{file}"])
+@pytest.mark.parametrize("place", ["images", "."])
+def test_tables_may_name_folders(photographs: Path, tmp_path: Path, form: str, place: str) -> None:
+    """`images/a0.jpg` beside a folder `images`, `<split>/<class>/<file>`, and files that lie so or flat."""
+    expected = load("caltech101", photographs)
+    archive = open_source(photographs / "images.zip")
+    root = tmp_path / "x"
+    for split in ("train", "val", "test"):
+        head, *lines = (photographs / f"{split}.csv").read_text().splitlines()
+        rows = [line.split(",") for line in lines]
+        names = [form.format(split=split, label=label, file=file) for file, label in rows]
+        table = "\n".join([head, *(f"{name},{label}" for name, (_, label) in zip(names, rows, strict=True))])
+        contents = [archive.read(f"images/{file}") for file, _ in rows]
+        files = {f"{place}/{name.removeprefix('images/')}": one for name, one in zip(names, contents, strict=True)}
+        write_files(root, {**files, f"{split}.csv": table.encode()})
+    found = load("caltech101", root)
+    for split, one in expected.splits.items():
+        np.testing.assert_array_equal(found.splits[split].images, one.images)
+
+
+def test_writings_of_one_class_are_one_class(photographs: Path, tmp_path: Path) -> None:
+    """A table in one encoding of é, with blanks, beside folders in another."""
+    archive = open_source(photographs / "images.zip")
+    tables = {split: (photographs / f"{split}.csv").read_text() for split in ("train", "val", "test")}
+    tables["train"] = tables["train"].replace("cat01.png,cat", "cat01.png,caf\xe9 ").replace(",cat", ",cafe\u0301")
+    folder = {"cat": "cafe\u0301"}
+    files = {f"{folder.get(name[7:10], name[7:10])}/{name[7:]}": archive.read(name) for name in archive.names}
+    root = write_files(tmp_path / "x", files | {f"{split}.csv": text.encode() for split, text in tables.items()})
+    train = load("caltech101", root).split("train")
+    assert train.names == ("cafe\u0301", "dog", "eel")
+    assert (train.counts == 4).all()
+    for label in ("hen", "jay"):
+        tables["test"] = tables["test"].replace(f",{label}", ",caf\xe9")
+    (root / "test.csv").write_text(tables["test"], "utf-8")
+    with pytest.raises(UserError, match=r"test\.csv has the class caf\xe9, which train\.csv has too"):
+        load("caltech101", root)
+
+
+def test_an_image_under_two_names_is_refused(photographs: Path) -> None:
+    with (photographs / "val.csv").open("a") as table:
+        table.write("\nimages/fox13.png,fox")
+    with pytest.raises(UserError, match=r"val\.csv lists images/fox13\.png 2 times, as fox13\.png, images/fox13"):
+        load("caltech101", photographs)
 
 
 def test_rows_in_any_order_with_windows_line_ends(photographs: Path) -> None:
@@ -157,7 +209,16 @@ def test_missing_tables_are_named(photographs: Path) -> None:
         load("caltech101", photographs)
     for split in ("train", "test"):
         (photographs / f"{split}.csv").unlink()
-    with pytest.raises(UserError, match=r"has no train\.csv, val\.csv and test\.csv; .* caltech101's"):
+    for file, mend in (
+        ("x.txt", "give the folder that holds caltech101's tables and images"),
+        ("cat/1.png", "it holds images in folders: use --dataset folder, or add caltech101's tables"),
+        ("CIFAR_FS_train.pickle", r"CIFAR_FS_train\.pickle is no pickle that can be read: expected miniImageNet's"),
+    ):
+        write_files(photographs, {file: b""})
+        with pytest.raises(UserError, match=rf"has no train\.csv, val\.csv and test\.csv; {mend}"):
+            load("caltech101", photographs)
+    write_files(photographs, {"miniImageNet_category_split_val.pickle": b""})
+    with pytest.raises(UserError, match="pickles, and no tables of caltech101; use --dataset miniimagenet"):
         load("caltech101", photographs)
 
 

@@ -21,7 +21,7 @@ from leakysm.data.images import to_input_format
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import CheckFailed, UserError
 from leakysm.ops import prototypes
-from leakysm.predict.predict import predict
+from leakysm.predict.predict import predict, read_support
 from leakysm.runs import restore
 from tests.experiments.command import leakysm, refused
 
@@ -206,11 +206,22 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     save(tmp_path / "one" / "a" / "0.png", drawing(0, 0))
     assert "holds 1 class; expected two or more" in told(query, of=tmp_path / "one")
     save(tmp_path / "flat" / "0.png", drawing(0, 0))
-    assert f"holds images, not class folders; did you mean --support {tmp_path}?" in told(query, of=tmp_path / "flat")
+    assert f"holds images, not class folders; did you mean {tmp_path}?" in told(query, of=tmp_path / "flat")
     (support / "class9").mkdir()
     assert "class9 is an empty folder" in told(query)
     (support / "class9" / "notes.txt").write_text("")
-    assert "class9/notes.txt is not an example of a class" in told(query)
+    assert "class9/notes.txt is not an image by its name" in told(query)
+
+
+def test_the_support_has_the_layouts_of_the_data_set_folder(tmp_path: Path) -> None:
+    for name, number in (("train/a", 0), ("train/ a", 1), ("Valid/b", 2), ("test/c", 3)):
+        save(tmp_path / "x" / "x" / name / "0.png", drawing(number, 0))
+    (tmp_path / "x" / "README.md").touch()
+    inputs = InputFormat.unscaled((28, 28, 1))
+    found = read_support(inputs, tmp_path / "x")
+    assert {name: len(images) for name, images in found.items()} == {" a": 2, "b": 1, "c": 1}
+    expected = to_input_format((tmp_path / "x" / "x" / "test" / "c" / "0.png").read_bytes(), "c", inputs)
+    np.testing.assert_array_equal(found["c"][0], expected)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="there is no device without an end")
