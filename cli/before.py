@@ -22,7 +22,7 @@ def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
     halved = f", halved every {config.halve_every} episodes" if config.halve_every else ""
     ways = " and ".join(f"{way}-way" for way in config.test_way)
     return [
-        f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {metrics or config.metric}, on "
+        f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {metrics or config.distance_in_words}, on "
         f"{config.device} ({config.backend} backend)",
         f"{config.episodes} episodes with {config.query} queries a class; {config.optimizer}, learning rate "
         f"{config.learning_rate:g}{halved}; seed {config.seed}",

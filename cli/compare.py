@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
-OWN = ("runs", "setting", "distance", "set", "seeds", "out", "resume", "dry_run", "json")
+OWN = ("runs", "setting", "distance", "set", "learn_scale", "seeds", "out", "resume", "dry_run", "json")
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
-COMPARABLE = ("distance", "threshold", "slope", "per", "set", "optimizer", "learning_rate", "halve_every", "norm")
+COMPARABLE: tuple[str, ...] = ("distance", "threshold", "slope", "per", "set", "learn_scale")
+COMPARABLE += ("optimizer", "learning_rate", "halve_every", "norm")
 
 
 def compare(
@@ -39,6 +40,7 @@ def compare(
         typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
     ] = None,
     set: o.SetOfDistance = None,
+    learn_scale: o.LearnScaleOfDistance = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of training seeds, from --seed on.", show_default="3")
     ] = None,
@@ -87,13 +89,13 @@ def compare(
     given = o.given(locals(), without=OWN)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
-        ours = {"setting": setting, "distance": distance, "set": set, "seeds": seeds}
+        ours = {"setting": setting, "distance": distance, "set": set, "learn_scale": learn_scale, "seeds": seeds}
         o.refuse(why, **given, **ours, resume=resume or None, dry_run=dry_run or None)
         if out:
             refuse_what_is_there(out)
         _report(_read(runs), out, json)
     else:
-        _train(given, o.compared(setting, distance, set), seeds or SEEDS, out, resume, dry_run, json)
+        _train(given, o.compared(setting, distance, set, learn_scale), seeds or SEEDS, out, resume, dry_run, json)
 
 
 def _train(

@@ -79,6 +79,9 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
     write_weights(out, arrays, about)
     values = sum(array.size for array in arrays.values())
     print(f"{out}: {len(arrays)} arrays, {values} values, {layout} layout")
+    if "scale" in about:
+        place = "an .npz file has no place for it" if out.suffix == ".npz" else "in the metadata, as scale"
+        print(f"learned scale of the distances {float(about['scale']):.9g}: {place}")
 
 
 def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:

@@ -23,6 +23,7 @@ OWN = (
     "setting",
     "distance",
     "set",
+    "learn_scale",
     "steps",
     "seeds",
     "histogram",
@@ -58,6 +59,7 @@ def gradients(
         typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
     ] = None,
     set: o.SetOfDistance = None,
+    learn_scale: o.LearnScaleOfDistance = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of training steps of each run.", show_default=str(STEPS))
     ] = None,
@@ -120,6 +122,7 @@ def gradients(
             "setting": setting,
             "distance": distance,
             "set": set,
+            "learn_scale": learn_scale,
             "histogram": histogram,
             "steps": steps,
             "out": out,
@@ -135,7 +138,9 @@ def gradients(
         )
         steps = steps or STEPS
         watch = _numbers(histogram, steps)
-        _gradients(given, o.compared(setting, distance, set), steps, seeds or SEEDS, watch, out, dry_run, json)
+        _gradients(
+            given, o.compared(setting, distance, set, learn_scale), steps, seeds or SEEDS, watch, out, dry_run, json
+        )
 
 
 def _gradients(

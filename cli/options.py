@@ -67,6 +67,10 @@ Set = Annotated[list[str] | None, _setting("set", NET)]
 SetOfDistance = Annotated[
     list[str] | None, typer.Option("--set", help="With --distance: a parameter of it, NAME=VALUE; may be repeated.")
 ]
+LearnScale = Annotated[bool | None, _setting("learn_scale", NET)]
+LearnScaleOfDistance = Annotated[
+    bool | None, typer.Option("--learn-scale", help="With --distance: multiply it by a scale that is trained.")
+]
 Threshold = Annotated[float | None, _setting("threshold", NET)]
 Slope = Annotated[float | None, _setting("slope", NET)]
 Per = Annotated[choices.Per | None, _setting("per", NET)]
@@ -132,20 +136,22 @@ def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str
     return settings | ({"set": parameters(settings["set"])} if settings.get("set") else {})
 
 
-def compared(settings: list[str] | None, distance: str | None, texts: list[str] | None) -> list[str]:
-    """The settings to compare as text: those of --setting, or that of --distance and --set beside the baseline.
+def compared(
+    settings: list[str] | None, distance: str | None, texts: list[str] | None, learn_scale: bool | None = None
+) -> list[str]:
+    """The settings to compare as text: those of --setting, or the one that the other options name beside the baseline.
 
     An empty list if none is given. UserError if both are.
     """
     if settings:
-        refuse("is given beside --setting; write it as --setting DISTANCE[,key=value...]", distance=distance, set=texts)
-    if texts and distance is None:
-        raise UserError("--set is given without --distance; add it")
+        why = "is given beside --setting; write it as --setting DISTANCE[,key=value...]"
+        refuse(why, distance=distance, set=texts, learn_scale=learn_scale)
     if distance is None:
+        refuse("is given without --distance; add it", set=texts, learn_scale=learn_scale)
         return settings or []
     from leakysm.experiments.settings import beside_baseline
 
-    return beside_baseline(distance, parameters(texts or []))
+    return beside_baseline(distance, parameters(texts or []) | ({"learn_scale": True} if learn_scale else {}))
 
 
 def parameters(texts: Sequence[str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def train(
     slope: o.Slope = None,
     per: o.Per = None,
     set: o.Set = None,
+    learn_scale: o.LearnScale = None,
     channels: o.Channels = None,
     blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
@@ -112,9 +113,10 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
     validated = summary.validation_accuracy
     best = f", validation accuracy {validated:.2f} %" if validated is not None else ""
     names = [path.name for path in (folder.summary, folder.curves, folder.metrics, folder.best, folder.config)]
+    scale = "" if summary.scale is None else f", learned scale {summary.scale:.4g}"
     return [
         *columns(header, rows, right=range(1, 5)),
-        f"tested: the net after {summary.checkpoint_episode} of {summary.config.episodes} episodes{best}",
+        f"tested: the net after {summary.checkpoint_episode} of {summary.config.episodes} episodes{best}{scale}",
         f"files: {', '.join(names)} and others",
         f"next: leakysm report {path}",
         f"next: leakysm predict {path} --support FOLDER IMAGE...",

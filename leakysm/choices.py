@@ -108,6 +108,9 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     ),
     "set": Setting(dict, "Parameter of log, root or your own distance, NAME=VALUE; may be repeated."),
     "formula": Setting(str, "SHA-256 of the file that holds your own distance."),
+    "learn_scale": Setting(
+        bool, "Multiply distances by exp(a), where the number a is trained with the net.", shown="off"
+    ),
     "channels": _count(1, "Number of channels of each block of the net.", shown="64", most=1 << 12),
     "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4", most=16),
     "net": Setting(str, "Class of your own net.", own=OWN_NET),

@@ -17,6 +17,8 @@ from leakysm.runs.checkpoint import save_checkpoint
 def write_run_like(run: Restored, state: State, out: Path) -> None:
     """A new run in `out` with this state after 0 episodes; data, distance and all other settings are those of `run`.
 
+    Its learned scale, if it has one, is that of `run`.
+
     UserError if `out` holds a run already, or if the state is not that of a net with the channels of `run`.
     """
     net = run.net
@@ -28,11 +30,13 @@ def write_run_like(run: Restored, state: State, out: Path) -> None:
         raise UserError(
             f"{error} (a run's net has {net.channels} channels, for {net.in_channels} of the image)"
         ) from None
+    begun = {"steps": np.asarray(0)}
     checkpoint = replace(
         run.checkpoint,
         episode=0,
         net=net.state(),
-        optimizer={"steps": np.asarray(0)},
+        optimizer=begun,
+        scale={"log_scale": run.checkpoint.scale["log_scale"], **begun} if run.checkpoint.scale else {},
         config=run.config.to_toml(),
         best_episode=-1,
         best_accuracy=-1.0,

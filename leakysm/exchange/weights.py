@@ -26,6 +26,7 @@ FLATTENED = {"leakysm": "row, column, channel", "torch": "channel, row, column"}
 def metadata(run: Stored, layout: str) -> dict[str, str]:
     """The metadata of a safetensors file: what must be known of the net besides its weights, as texts, lists as JSON.
 
+    `scale`: the learned scale of the distances, if the run has one; no embedding depends on it.
     The net's input is (pixels / 255 - mean) / std. `ink`: dark strokes on light paper were stored as 255 - grey.
     """
     inputs = run.checkpoint.inputs.to_arrays()
@@ -34,6 +35,7 @@ def metadata(run: Stored, layout: str) -> dict[str, str]:
         "net": run.config.net or "Conv4",
         "embedding_order": FLATTENED[layout],
         **{name: json_text(array.tolist()) for name, array in inputs.items()},
+        **({"scale": str(run.checkpoint.learned_scale)} if run.config.learn_scale else {}),
         "training_episodes": str(run.checkpoint.episode),
         "config": run.config.to_toml(),
     }

@@ -19,7 +19,7 @@ from leakysm.runs.settings import KEYS, TrainConfig, checked, metric_of
 from leakysm.small_texts import parse_toml
 
 DEFAULT = ("squared-euclidean", "leaky")
-METRIC_KEYS = ("distance", *METRIC_PARAMETERS)
+METRIC_KEYS = ("distance", *METRIC_PARAMETERS, "learn_scale")
 
 Setting = dict[str, Any]
 
@@ -134,5 +134,7 @@ def _not_compared(key: str, keys: Collection[str]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     short = f"{value:g}" if isinstance(value, float) else str(value)
     return short if not isinstance(value, float) or float(short) == value else repr(value)

@@ -27,9 +27,9 @@ Images = NDArray[np.uint8]
 class Candidate:
     """A class that an image may belong to.
 
-    probability: softmax over the negative distances to all prototypes, so some class always has a high one. distance:
-    to the class's prototype. spreads: the distance in units of the support's spread, as `leakysm.training.closeness`
-    defines it; None if that is 0.
+    probability: softmax over the negative distances to all prototypes, times the run's learned scale if it has one; so
+    some class always has a high one. distance: to the class's prototype. spreads: the distance in units of the
+    support's spread, as `leakysm.training.closeness` defines it; None if that is 0.
     """
 
     name: str
@@ -74,7 +74,7 @@ def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm:
     distances = prototype_distances(engine, metric, z, labels, len(support)).astype(np.float64)
     if not np.isfinite(distances).all():
         raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
-    probabilities = np.exp(log_softmax(-distances))
+    probabilities = np.exp(log_softmax(-run.scale * distances))
     names, spread = list(support), support_spread(engine, metric, z[: len(labels)], labels, len(support))
     return [
         [

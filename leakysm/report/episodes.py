@@ -65,7 +65,7 @@ class Classifier:
         episode = sample(self.classes.starts, *form, seed=config.seed, split="test", episode=number)
         z = self.embeddings.of(np.concatenate([episode.support, episode.query]))
         distances = _distances(self.run.net.engine, config.metric, z, episode, form.way)
-        return Answers(episode, form, distances, np.exp(log_softmax(-distances)))
+        return Answers(episode, form, distances, np.exp(log_softmax(-self.run.scale * distances)))
 
     def worst(self, form: EpisodeForm, episodes: int, report: Report) -> list[Worst]:
         """The classes of the first test episodes, the worst first."""

@@ -47,4 +47,5 @@ def build_trainer(config: TrainConfig, data: Dataset, engine: Engine, net: Net |
     engine = net.engine
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
     form = EpisodeForm(config.way, config.shot, config.query)
-    return Trainer(SplitImages(engine, data, "train"), net, config.metric, optimizer, form, seed=config.seed)
+    images, learn_scale = SplitImages(engine, data, "train"), bool(config.learn_scale)
+    return Trainer(images, net, config.metric, optimizer, form, seed=config.seed, learn_scale=learn_scale)

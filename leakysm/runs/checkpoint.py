@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Checkpoint:
 
     net: Conv4's state. optimizer: its state. inputs: how pixels become the net's input. config: the run's settings, as
     TOML. data_digest: the data set's digest. best_episode and best_accuracy (0 to 100): the best validation so far (-1
-    and -1.0 before any). metrics_size and metrics_digest: length and SHA-256 of metrics.csv at this moment.
+    and -1.0 before any). metrics_size and metrics_digest: length and SHA-256 of metrics.csv at this moment. scale: the
+    state of the learned scale; empty if there is none.
     """
 
     episode: int
@@ -39,9 +40,15 @@ class Checkpoint:
     best_accuracy: float
     metrics_size: int
     metrics_digest: str
+    scale: Arrays = field(default_factory=dict)
+
+    @property
+    def learned_scale(self) -> float:
+        """What distances are multiplied by before the softmax: exp(log_scale), or 1 without a learned scale."""
+        return float(np.exp(np.float64(self.scale["log_scale"][0]))) if self.scale else 1.0
 
 
-GROUPS = ("net", "optimizer", "inputs")
+GROUPS = ("net", "optimizer", "inputs", "scale")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -84,7 +91,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _read(file: Node) -> Checkpoint:
     """Hdf5Error if a part is missing or of another type; `sound.require_sound` looks at the values."""
-    members = {name: file.group(name) for name in GROUPS}
+    members = {name: file.group(name) for name in GROUPS if name != "scale" or name in file.names}
     groups: dict[str, Any] = {name: {key: one.data(key) for key in one.names} for name, one in members.items()}
     groups["inputs"] = _inputs(groups["inputs"])
     kinds: dict[str, type] = {"episode": int, "best_episode": int, "metrics_size": int, "best_accuracy": float}

@@ -72,7 +72,7 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
 def under_distance(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
     """The configuration with another distance, named by its settings, in place of its own. UserError if it is wrong."""
     named = with_distance(checked({key: value for key, value in given.items() if value}))
-    without: dict[str, Any] = dict.fromkeys((*METRIC_PARAMETERS, "formula", "own"))
+    without: dict[str, Any] = dict.fromkeys((*METRIC_PARAMETERS, "formula", "learn_scale", "own"))
     return replace(config, **without | named)
 
 
@@ -89,8 +89,9 @@ def _with_code(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_usual(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the numbers of the usual net, which a configuration does not name."""
-    return {key: value for key, value in settings.items() if CONV4.get(key) != value}
+    """Settings without those of the usual net and loss, which a configuration does not name."""
+    usual = CONV4 | {"learn_scale": False}
+    return {key: value for key, value in settings.items() if usual.get(key) != value}
 
 
 def absolute(place: str) -> str:

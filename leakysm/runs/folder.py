@@ -103,7 +103,7 @@ class RunFolder:
                 "or choose another folder"
             )
         try:
-            require_sound(checkpoint, config.optimizer, conv4_size(config))
+            require_sound(checkpoint, config.optimizer, conv4_size(config), bool(config.learn_scale))
         except UserError as error:
             raise UserError(
                 f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"

@@ -51,6 +51,11 @@ class Restored(Stored):
         pixels = self.checkpoint.inputs.to_float(images)
         return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
 
+    @property
+    def scale(self) -> float:
+        """What distances are multiplied by before the softmax: the run's learned scale, or 1."""
+        return self.checkpoint.learned_scale if self.config.learn_scale else 1.0
+
     def closeness(self) -> Limits:
         """How many spreads of a support an image usually is from its class, by the number of examples of a class.
 

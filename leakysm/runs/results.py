@@ -35,6 +35,7 @@ class Summary:
     percent; None where the data have no validation split, so that the last checkpoint counts as the best. data_digest:
     the data set's digest. closeness: by the number of examples of a class, how many spreads of the support an image of
     validation usually is from its nearest prototype (`leakysm.training.closeness`); empty where that is not known.
+    scale: the learned scale of the tested net; None if there is none.
     """
 
     config: TrainConfig
@@ -44,6 +45,7 @@ class Summary:
     data_digest: str
     tests: tuple[TestResult, ...]
     closeness: Mapping[int, float] = field(default_factory=dict)
+    scale: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of summary.json."""
@@ -51,6 +53,7 @@ class Summary:
         return {
             "dataset": config.dataset,
             "distance": {"name": config.distance, **metric_parameters(config.settings())},
+            **({} if self.scale is None else {"scale": self.scale}),
             "seed": config.seed,
             "training_episodes": config.episodes,
             "checkpoint": self.checkpoint,

@@ -158,7 +158,7 @@ class _Run:
         last = self._load(self.folder.last)
         if last.best_episode >= 0:
             self._load(self.folder.best)  # report a bad one now, not after all the training
-        self.trainer.load_state(last.net, last.optimizer, last.episode)
+        self.trainer.load_state(last.net, last.optimizer, last.episode, last.scale)
         self.saved = last.episode
         return last
 
@@ -236,6 +236,7 @@ class _Run:
             self.data.digest,
             *self.best,
             *metrics,
+            scale=self.trainer.scale_state(),
         )
         save_checkpoint(path, checkpoint)
 
@@ -253,10 +254,11 @@ class _Run:
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation, closeness = (best.best_accuracy, self._closeness()) if self.validation else (None, {})
         path, digest = self.folder.best.name, self.data.digest
-        summary = Summary(self.config, path, best.episode, validation, digest, tests, closeness)
+        scale = best.learned_scale if self.config.learn_scale else None
+        summary = Summary(self.config, path, best.episode, validation, digest, tests, closeness, scale)
         remove_manifest(self.folder)
         write_test_episodes(self.folder.test_episodes, tests)
-        data, metric = self.config.dataset, str(self.config.metric)
+        data, metric = self.config.dataset, self.config.distance_in_words
         draw_curves(self.folder.metrics, self.folder.curves, str(summary.tests[0]), data, metric)
         content = json_bytes(summary.to_json())
         self.folder.summary.unlink(missing_ok=True)

@@ -26,9 +26,10 @@ class TrainConfig:
 
     leakysm/choices.py says what each means. data: an absolute path; None for strokes. split: only for omniglot.
     threshold, slope: only for the leaky distance; per: only for restrictions. set: the parameters of other distances,
-    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. channels, blocks: of Conv4;
-    None is 64 and 4. net: the class of somebody's own net; None is Conv4. threads: None is one for each core. tf32:
-    only on a GPU; None is strict float32. own: the text of the formula's file, or the metric of a distance own:CLASS,
+    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. learn_scale: whether distances
+    are multiplied by a learned scale; None is no. channels, blocks: of Conv4; None is 64 and 4. net: the class of
+    somebody's own net; None is Conv4. threads: None is one for each core. tf32: only on a GPU; None is strict float32.
+    own: the text of the formula's file, or the metric of a distance own:CLASS,
     which was given in Python. It is no setting.
     """
 
@@ -49,6 +50,7 @@ class TrainConfig:
     per: str | None = None
     set: tuple[tuple[str, Any], ...] | None = None
     formula: str | None = None
+    learn_scale: bool | None = None
     channels: int | None = None
     blocks: int | None = None
     net: str | None = None
@@ -87,6 +89,11 @@ class TrainConfig:
     def metric(self) -> Metric:
         """The distance metric with its parameters. UserError if it is code that may not be run."""
         return metric_of(self.settings(), self.own)
+
+    @property
+    def distance_in_words(self) -> str:
+        """The metric with its parameters, and whether its scale is learned."""
+        return f"{self.metric}{', learned scale' if self.learn_scale else ''}"
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not None, by name."""

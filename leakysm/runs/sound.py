@@ -15,11 +15,13 @@ LARGEST_IMAGE = 1 << 26  # numbers
 Array = np.ndarray
 
 
-def require_sound(checkpoint: Checkpoint, optimizer: str, conv4: tuple[int, int] | None) -> None:
+def require_sound(
+    checkpoint: Checkpoint, optimizer: str, conv4: tuple[int, int] | None, learn_scale: bool = False
+) -> None:
     """UserError for the first value that no run with this optimizer writes. It names the value, not the file.
 
     conv4: channels and blocks of the run's Conv4. None if its net is somebody's own, of which only the numbers can be
-    looked at.
+    looked at. learn_scale: whether the run has a learned scale.
     """
     _require_inputs(checkpoint)
     channels = checkpoint.inputs.image_shape[2]
@@ -27,7 +29,9 @@ def require_sound(checkpoint: Checkpoint, optimizer: str, conv4: tuple[int, int]
     for name, array in checkpoint.net.items():
         _require_floats(name, array)
     size = _require_net(checkpoint.net, channels, *conv4) if conv4 else None
-    _require_slots(checkpoint, OPTIMIZERS[optimizer].slot_names, size)
+    names = OPTIMIZERS[optimizer].slot_names
+    _require_slots(checkpoint.optimizer, checkpoint.episode, names, size)
+    _require_scale(checkpoint, names, learn_scale)
 
 
 def _require_inputs(checkpoint: Checkpoint) -> None:
@@ -62,13 +66,27 @@ def _require_net(net: dict[str, Array], in_channels: int, channels: int, blocks:
     return sum(array.size for name, array in net.items() if not name.endswith(("mean", "variance")))
 
 
-def _require_slots(checkpoint: Checkpoint, names: tuple[str, ...], size: int | None) -> None:
+def _require_scale(checkpoint: Checkpoint, names: tuple[str, ...], learn_scale: bool) -> None:
+    """UserError unless the learned scale and its optimizer's state are there; or nothing, if the run has none."""
+    scale = dict(checkpoint.scale)
+    if not learn_scale:
+        if scale:
+            raise _odd("scale", sorted(scale), "nothing: the run has no learned scale")
+        return
+    log_scale = scale.pop("log_scale", None)
+    if log_scale is None or log_scale.shape != (1,):
+        raise _odd("log_scale", None if log_scale is None else f"of shape {log_scale.shape}", "(1,)")
+    _require_floats("log_scale", log_scale)
+    _require_slots(scale, checkpoint.episode, names, 1)
+
+
+def _require_slots(slots: dict[str, Array], episode: int, names: tuple[str, ...], size: int | None) -> None:
     """UserError unless the optimizer's state goes with the net and with the number of episodes."""
-    slots = dict(checkpoint.optimizer)
+    slots = dict(slots)
     steps = slots.pop("steps", None)
-    if steps is None or steps.shape != () or steps.dtype.kind != "i" or int(steps) != checkpoint.episode:
-        raise _odd("steps", None if steps is None else steps.tolist(), f"the number of episodes, {checkpoint.episode}")
-    expected = set(names) if checkpoint.episode else set()
+    if steps is None or steps.shape != () or steps.dtype.kind != "i" or int(steps) != episode:
+        raise _odd("steps", None if steps is None else steps.tolist(), f"the number of episodes, {episode}")
+    expected = set(names) if episode else set()
     if set(slots) != expected:
         raise _odd("optimizer", sorted(slots), f"{sorted(expected)}")
     for name, array in slots.items():

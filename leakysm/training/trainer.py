@@ -14,6 +14,7 @@ from leakysm.ops.metrics import Metric
 from leakysm.optim import Optimizer
 from leakysm.training.device_step import device_step
 from leakysm.training.images import SplitImages
+from leakysm.training.learned_scale import LearnedScale
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
 
@@ -38,7 +39,8 @@ class Trainer:
     """Trains a net on one split's images, an episode a step; `episode` counts the steps done.
 
     images: the training split, on the net's engine. net, optimizer: changed by every step. metric: the distance of
-    queries to prototypes. form: way, shot and query of each episode. seed: of the episodes' random draw.
+    queries to prototypes. form: way, shot and query of each episode. seed: of the episodes' random draw. learn_scale:
+    multiply the distances by a scale that is trained with the net; no engine has the whole step of that in one call.
     UserError if the images are on another engine than the net.
 
     Training a net on the built-in strokes, and testing it on classes that it has not seen:
@@ -69,6 +71,7 @@ class Trainer:
         form: EpisodeForm,
         *,
         seed: int,
+        learn_scale: bool = False,
     ) -> None:
         if images.engine is not net.engine:
             raise UserError("images and net are on two engines; give both the same: engine=images.engine")
@@ -76,7 +79,10 @@ class Trainer:
         self.form, self.seed = form, seed
         self.engine = net.engine
         self.episode = 0
-        self._whole_step = device_step(self.engine, net, optimizer, metric, images.on_device, **form._asdict())
+        self.scale = LearnedScale(self.engine, optimizer, net.vector.dtype) if learn_scale else None
+        self._whole_step = (
+            None if self.scale else device_step(self.engine, net, optimizer, metric, images.on_device, **form._asdict())
+        )
 
     def step(self) -> Step:
         """Train on the next episode.
@@ -101,9 +107,13 @@ class Trainer:
                     f"backward of {type(self.net).__name__} gives a gradient of shape {tuple(gradient.shape)}; that of "
                     f"its vector is expected, {tuple(self.net.vector.shape)}"
                 )
-            self._require_bounded(float(self.engine.xp.max(self.engine.xp.abs(gradient))))
+            for part in (gradient, result.dlog_scale):
+                if part is not None:
+                    self._require_bounded(float(self.engine.xp.max(self.engine.xp.abs(part))))
             self.optimizer.step(self.net.vector, gradient)
             self.net.update_running(saved)
+            if self.scale:
+                self.scale.step(result.dlog_scale)
         return row
 
     def _step_on_device(self) -> tuple[float, ...]:
@@ -121,7 +131,8 @@ class Trainer:
         episode = self._next_episode()
         z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
         support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
-        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, self.form.way)
+        log_scale = self.scale.log_scale if self.scale else None
+        return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, self.form.way, log_scale)
 
     def _next_episode(self) -> Episode:
         images = self.images
@@ -130,7 +141,7 @@ class Trainer:
     def require_finite_state(self) -> None:
         """CheckFailed unless all numbers of net and optimizer are finite."""
         net, optimizer = self.state()
-        for name, array in (net | optimizer).items():
+        for name, array in [*net.items(), *optimizer.items(), *self.scale_state().items()]:
             if not np.isfinite(array).all():
                 raise CheckFailed(
                     f"{name} is not finite after episode {self.episode}; training stopped: lower the learning rate"
@@ -157,8 +168,20 @@ class Trainer:
         optimizer = {name: self.engine.to_host(a) for name, a in self.optimizer.state().items()}
         return self.net.state(), optimizer
 
-    def load_state(self, net: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], episode: int) -> None:
-        """Restore what `state` gave after `episode` steps."""
+    def scale_state(self) -> dict[str, np.ndarray]:
+        """The state of the learned scale, as NumPy arrays; empty without one."""
+        return self.scale.state() if self.scale else {}
+
+    def load_state(
+        self,
+        net: dict[str, np.ndarray],
+        optimizer: dict[str, np.ndarray],
+        episode: int,
+        scale: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        """Restore what `state` gave after `episode` steps, and what `scale_state` gave."""
         self.net.load_state(net)
         self.optimizer.load_state({name: self.engine.asarray(a) for name, a in optimizer.items()})
+        if self.scale and scale:
+            self.scale.load_state(scale)
         self.episode = episode

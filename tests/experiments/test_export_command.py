@@ -169,3 +169,22 @@ def test_a_file_that_is_there_is_not_written_over(run: Path, tmp_path: Path) -> 
     before = file.read_bytes()
     assert "exists already and holds something else" in refused("export", run, "--layout", "torch", "--out", file)
     assert file.read_bytes() == before
+
+
+def test_a_learned_scale_is_in_the_metadata(tmp_path: Path) -> None:
+    small = ("--way", 3, "--query", 1, "--episodes", 1, "--test-way", 2, "--test-query", 1, "--test-episodes", 2)
+    small += ("--norm", "episode")
+    made = leakysm("train", *small, "--distance", "squared-euclidean", "--learn-scale", "--out", tmp_path / "run")
+    assert made.code == 0
+    assert "squared-euclidean, learned scale, on " in made.out
+    scale = restore(tmp_path / "run", backend("reference")).scale
+    assert f"learned scale {scale:.4g}" in made.out
+    *_, said = leakysm("export", tmp_path / "run").out.splitlines()
+    assert said == f"learned scale of the distances {scale:.9g}: in the metadata, as scale"
+    _, about = safetensors.load((tmp_path / "run" / "conv4.safetensors").read_bytes(), "it")
+    assert float(about["scale"]) == scale
+    *_, said = leakysm("export", tmp_path / "run", "--out", tmp_path / "it.npz").out.splitlines()
+    assert said.endswith("an .npz file has no place for it")
+    weights = tmp_path / "run" / "conv4.safetensors"
+    assert leakysm("export", weights, "--like", tmp_path / "run", "--out", tmp_path / "like").code == 0
+    assert restore(tmp_path / "like", backend("reference")).scale == scale

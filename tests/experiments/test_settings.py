@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from leakysm_cli import options
 
 from leakysm.errors import UserError
 from leakysm.experiments.settings import DEFAULT, label, parse_setting, parse_settings, value_of
@@ -31,6 +32,18 @@ def test_a_label_reads_back_as_its_setting(setting: dict, rate: float | None) ->
     if rate is not None:
         setting = {**setting, "learning_rate": rate}
     assert parse_setting(label(setting), KEYS) == setting
+
+
+def test_a_learned_scale_goes_with_any_distance_and_reads_back() -> None:
+    for text in ("squared-euclidean,learn_scale=true", "leaky,threshold=0,slope=0.1,learn_scale=true"):
+        setting = parse_setting(text)
+        assert setting["learn_scale"] is True
+        assert label(setting) == text
+    assert options.compared(None, "log", ["scale=2"], True) == ["squared-euclidean", "log,scale=2,learn_scale=true"]
+    with pytest.raises(UserError, match="--learn-scale is given without --distance; add it"):
+        options.compared(None, None, None, True)
+    with pytest.raises(UserError, match="--learn-scale is given beside --setting"):
+        options.compared(["leaky"], None, None, True)
 
 
 @given(leaky)
