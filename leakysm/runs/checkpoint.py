@@ -17,6 +17,7 @@ from leakysm.hdf5 import Hdf5Error, Node, read_hdf5
 from leakysm.seal import BLOCK, is_sealed, sealed
 
 Arrays = dict[str, np.ndarray]
+LARGEST = 1 << 30  # bytes of a checkpoint
 VERSION = 1
 
 
@@ -69,7 +70,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """UserError, in one line, if the file is missing, cut short, altered, or no checkpoint."""
-    whole = read_file(path, mend="name a run that holds this checkpoint")
+    whole = read_file(path, most=LARGEST, mend="name a run that holds this checkpoint")
     if not is_sealed(whole, "checkpoint"):
         raise UserError(
             f"{path} is damaged, or not a checkpoint: its {len(whole)} bytes do not have the checksum that it states; "
