@@ -131,13 +131,14 @@ def show(
     Example: leakysm data show --dataset omniglot --data ../shared/omniglot --way 5 --out pictures
     """
     from leakysm.data.sheet import class_sheet, episode_sheet, save
-    from leakysm.episodes import sample
+    from leakysm.episodes import check_episode, sample
     from leakysm.errors import UserError
 
     if data and out.resolve().is_relative_to(data.resolve()):
         raise UserError(f"--out is {out}, among the data in {data}; choose another folder")
     loaded = _load(dataset, data, split)
     one = loaded.split(part)
+    check_episode(one.starts, way, shot, query, split=part, names=one.names)
     classes = _at_most("classes", classes, one.n_classes, f"the {part} split has {one.n_classes} classes")
     most = int(one.counts.max())
     samples = _at_most("samples", samples, most, f"the largest class of the {part} split has {most} images")

@@ -58,7 +58,8 @@ def class_folders(path: Path) -> ClassFolders:
         first, known = spelled.setdefault(same_class(label), (folder, label))
         if first != folder:
             raise UserError(
-                f"{source.path} has the class {label} in {first} and {folder}; few-shot splits share no class"
+                f"{source.path} has the class {label} in {first} and {folder}; few-shot splits share no class: "
+                "leave it out of one, or give one split's folder"
             )
         files.setdefault(_split(folder) or ALL, {}).setdefault(known, []).append(name)
     return ClassFolders(source, files, _checksum(source, len(spelled), len({*places.values()})), source.path)

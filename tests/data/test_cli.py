@@ -146,7 +146,7 @@ def test_what_is_shown_of_a_seed_is_what_that_seed_trains_on(
 
 
 def test_show_refuses_episodes_that_the_data_cannot_give(zips: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"shot \+ query is 1 \+ 5 = 6"):
+    with pytest.raises(UserError, match=r"shot \+ query is 1 \+ 5 = 6, but class 'Cyd/character01/rot000' of the"):
         run("show", "--dataset", "omniglot", "--data", zips, "--out", tmp_path)
     assert not (tmp_path / "classes.png").exists()
 

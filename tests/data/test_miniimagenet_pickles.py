@@ -231,16 +231,23 @@ def test_other_content_says_what_was_expected(tmp_path: Path, content: Any) -> N
 
 
 SMALL = pickle.dumps({"image_data": noise(0, 1, 84, 84, 3), "class_dict": {"a": [0]}}, 2)
-HEADS = [position for opcode, _, position in pickletools.genops(SMALL) if position is not None]
+LABELLED = pickle.dumps({"data": noise(0, 1, 84, 84, 3), "labels": [64], "catname2label": {"a": 64}}, 2)
+HEADS = [
+    (content, position)
+    for content in (SMALL, LABELLED)
+    for opcode, _, position in pickletools.genops(content)
+    if position is not None
+]
 
 
-@given(place=st.sampled_from(HEADS), byte=st.integers(0, 255), cut=st.booleans())
-@example(place=0, byte=0, cut=True)
+@given(head=st.sampled_from(HEADS), byte=st.integers(0, 255), cut=st.booleans())
+@example(head=(SMALL, 0), byte=0, cut=True)
 def test_damaged_pickles_give_an_error_or_the_data(
-    tmp_path_factory: pytest.TempPathFactory, place: int, byte: int, cut: bool
+    tmp_path_factory: pytest.TempPathFactory, head: tuple[bytes, int], byte: int, cut: bool
 ) -> None:
+    content, place = head
     file = tmp_path_factory.getbasetemp() / "damaged.pkl"
-    file.write_bytes(SMALL[:place] if cut else SMALL[:place] + bytes([byte]) + SMALL[place + 1 :])
+    file.write_bytes(content[:place] if cut else content[:place] + bytes([byte]) + content[place + 1 :])
     with contextlib.suppress(UserError):
         assert read_cache(file).images.shape == (1, 84, 84, 3)
 
