@@ -157,6 +157,7 @@ def _gradients(
     from leakysm_cli.progress import shown_count
 
     from leakysm.experiments import settings
+    from leakysm.experiments.gradients.claims import judge_all, text
     from leakysm.experiments.gradients.files import summary, write
     from leakysm.experiments.gradients.measure import compare_early_steps
     from leakysm.runs import Loader
@@ -180,18 +181,23 @@ def _gradients(
         typer.echo(f"Stopped; these short runs are not kept. Start again: {same_command()}", err=True)
         raise
     title = f"{data.name}, {first.way}-way {first.shot}-shot, {first.query} queries a class"
-    result = summary(configs, traces)
+    verdicts = judge_all(traces)
+    result = summary(configs, traces, verdicts)
     out = out or new_folder("gradients")
-    write(out, result, title, traces, watch)
-    print_json(result, indent=2) if as_json else _print_traces(title, traces, out)
+    write(out, result, title, traces, watch, verdicts)
+    if as_json:
+        print_json(result, indent=2)
+    else:
+        _print_traces(title, traces, text(verdicts, traces.labels[0]), out)
 
 
-def _print_traces(title: str, traces: Traces, out: Path) -> None:
+def _print_traces(title: str, traces: Traces, claims: list[str], out: Path) -> None:
     last = traces.figures.shape[2] - 1
     print(f"{title}; mean over seeds {', '.join(map(str, traces.seeds))}")
     for step in sorted({0, last}):
         means = {name: traces.figure(name)[:, :, step].mean(axis=1) for name in FIGURE_NAMES}
         print_lines(["", *_figures(f"step {step}", traces.labels, means)])
+    print_lines(claims)
     vanished = traces.figure("vanished_distance_gradients")[:, :, 0].mean(axis=1)
     parts = (f"{label} {100 * mean:.1f} %" for label, mean in zip(traces.labels, vanished, strict=True))
     print(f"\n{out}")

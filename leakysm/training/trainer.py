@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from leakysm.training.learned_scale import LearnedScale
 from leakysm.training.loss import EpisodeLoss, episode_loss
 from leakysm.training.sparsity import FIGURES, sparsity
 
+Observe = Callable[[EpisodeLoss, Any], object]  # a step's loss, and the gradient (P,) of all parameters
 STEP_COLUMNS = ("loss", "accuracy", *FIGURES)
 
 
@@ -84,17 +86,19 @@ class Trainer:
             None if self.scale else device_step(self.engine, net, optimizer, metric, images.on_device, **form._asdict())
         )
 
-    def step(self) -> Step:
+    def step(self, observe: Observe | None = None) -> Step:
         """Train on the next episode.
 
+        observe: called with what the step has found, before its update. On a GPU that step is taken operation by
+        operation.
         CheckFailed if loss or gradient is not finite; then nothing has changed. CheckFailed also if the gradient would
         overflow the optimizer's state; a whole step in one call notices that only after its update.
         """
-        row = self._step_on_device() if self._whole_step else self._step()
+        row = self._step_on_device() if self._whole_step and observe is None else self._step(observe)
         self.episode += 1
         return Step(row[0], row[1], row[2:])
 
-    def _step(self) -> tuple[float, ...]:
+    def _step(self, observe: Observe | None = None) -> tuple[float, ...]:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
             saved, result = self.forward()
             figures = sparsity(result.distances, result.ddistances, result.dz[-len(result.distances) :])
@@ -110,6 +114,8 @@ class Trainer:
             for part in (gradient, result.dlog_scale):
                 if part is not None:
                     self._require_bounded(float(self.engine.xp.max(self.engine.xp.abs(part))))
+            if observe:
+                observe(result, gradient)
             self.optimizer.step(self.net.vector, gradient)
             self.net.update_running(saved)
             if self.scale:

@@ -104,7 +104,7 @@ def test_the_files_hold_every_step_of_every_run(tmp_path: Path) -> None:
     assert np.array_equal(numbers.astype(np.float32), found.figures.reshape(8, -1).astype(np.float32))
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{stem}.{suffix}" for stem in ("gradients", "histogram") for suffix in ("csv", "png")
-    } | {"gradients.json"}
+    } | {"gradients.json", "claims.csv"}
     first = result["settings"][1]["first"]["mean_distance"]
     assert first["seeds"] == found.figure("mean_distance")[1, :, 0].tolist()
     for picture in tmp_path.glob("*.png"):

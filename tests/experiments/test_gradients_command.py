@@ -22,6 +22,8 @@ def test_it_ends_with_the_folder_and_the_effect(tmp_path: Path) -> None:
     assert last.startswith("gradient entries below 1e-3 at step 0: squared-euclidean ")
     assert last.endswith("(2 seeds)")
     assert sorted(path.name for path in (tmp_path / "g").iterdir()) == [
+        "claims.csv",
+        "claims.md",
         "gradients.csv",
         "gradients.json",
         "gradients.png",

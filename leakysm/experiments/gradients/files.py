@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leakysm.experiments.gradients import histogram
+from leakysm.experiments.gradients import claims, histogram
+from leakysm.experiments.gradients.claims import Verdict
 from leakysm.experiments.gradients.measure import Traces
 from leakysm.experiments.gradients.plots import histogram_figure, traces_figure
 from leakysm.experiments.outputs import write_files
@@ -21,15 +22,16 @@ USED = frozenset(METRIC_KEYS) | {"dataset", "data", "split", "way", "shot", "que
 USED |= {"optimizer", "learning_rate", "halve_every", "formula", "channels", "blocks"}
 
 
-def summary(configs: Mapping[str, TrainConfig], traces: Traces) -> dict[str, Any]:
-    """Every setting in full, with its figures at the first and the last step."""
+def summary(configs: Mapping[str, TrainConfig], traces: Traces, verdicts: Sequence[Verdict] = ()) -> dict[str, Any]:
+    """Every setting in full, with its figures at the first and the last step; and the verdicts on the claims."""
     last = traces.figures.shape[2] - 1
     settings = []
     for i, label in enumerate(traces.labels):
         config = {key: value for key, value in configs[label].settings().items() if key in USED}
         first_and_last = {"first": _at_step(traces, i, 0), "last": _at_step(traces, i, last)}
         settings.append({"setting": label, "config": config, **first_and_last})
-    return {"seeds": list(traces.seeds), "steps": last + 1, "settings": settings}
+    told = {"claims": claims.to_json(verdicts)} if verdicts else {}
+    return {"seeds": list(traces.seeds), "steps": last + 1, "settings": settings, **told}
 
 
 def _at_step(traces: Traces, setting: int, step: int) -> dict[str, Any]:
@@ -38,16 +40,30 @@ def _at_step(traces: Traces, setting: int, step: int) -> dict[str, Any]:
     return {name: {"mean": float(values.mean()), "seeds": values.tolist()} for name, values in by_figure}
 
 
-def write(out: Path, result: dict[str, Any], title: str, traces: Traces, watch: Sequence[int]) -> None:
-    """Write gradients.csv, .png and .json, and with steps to watch histogram.csv and .png.
+def write(
+    out: Path,
+    result: dict[str, Any],
+    title: str,
+    traces: Traces,
+    watch: Sequence[int],
+    verdicts: Sequence[Verdict] = (),
+) -> None:
+    """Write gradients.csv, .png and .json, claims.csv, and with steps to watch histogram.csv and .png.
+
+    With verdicts on the claims, they are in claims.md.
 
     UserError if the folder or a file cannot be written.
     """
     files = {
-        "gradients.csv": csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows()),
+        "gradients.csv": csv_table(("setting", "seed", "step", *STEP_COLUMNS), traces.rows(traces.figures)),
+        "claims.csv": csv_table(
+            ("setting", "seed", "step", *traces.columns[len(STEP_COLUMNS) :]), traces.rows(traces.observed)
+        ),
         "gradients.png": traces_figure(traces, title),
         "gradients.json": (json_text(result, indent=2) + "\n").encode(),
     }
+    if verdicts:
+        files["claims.md"] = claims.markdown(verdicts, traces.labels[0], title, traces.seeds).encode()
     if watch:
         columns = ("setting", "seed", "step", "quantity", "low", "high", "count")
         files["histogram.csv"] = csv_table(columns, histogram.rows(traces.watched))

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
+from leakysm.experiments.gradients.observed import Floats, columns, observe
 from leakysm.runs.build import build_trainer
 from leakysm.runs.settings import TrainConfig
+from leakysm.training.loss import Array, EpisodeLoss
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
-Floats = NDArray[np.float64]
 Report = Callable[[int, int], None]  # steps done, steps in all
 
 
@@ -38,25 +38,34 @@ class Pairs:
 class Traces:
     """The outcome of the experiment.
 
-    figures (settings, seeds, steps, 7): the last axis is STEP_COLUMNS. watched: the pairs of each (label, seed, step)
-    whose step was to be watched.
+    figures (settings, seeds, steps, 7): the last axis is STEP_COLUMNS. observed (settings, seeds, steps, n): the last
+    axis is `observed.columns` of the net's blocks. watched: the pairs of each (label, seed, step) whose step was to be
+    watched.
     """
 
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
     figures: Floats
+    observed: Floats
     watched: dict[tuple[str, int, int], Pairs]
 
     def figure(self, name: str) -> Floats:
-        """One of STEP_COLUMNS: (settings, seeds, steps)."""
-        return self.figures[..., STEP_COLUMNS.index(name)]
+        """One of `columns`: (settings, seeds, steps)."""
+        n = len(STEP_COLUMNS)
+        index = self.columns.index(name)
+        return self.figures[..., index] if index < n else self.observed[..., index - n]
 
-    def rows(self) -> Iterator[tuple[str | int | float, ...]]:
-        """(setting, seed, step, *STEP_COLUMNS) of every step."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """STEP_COLUMNS, and the names of what was observed."""
+        return (*STEP_COLUMNS, *columns(self.observed.shape[3] - len(columns(0))))
+
+    def rows(self, values: Floats) -> Iterator[tuple[str | int | float, ...]]:
+        """(setting, seed, step, *values) of every step. values: `figures`, or `observed`."""
         for i, label in enumerate(self.labels):
             for j, seed in enumerate(self.seeds):
-                for k, figures in enumerate(self.figures[i, j]):
-                    yield label, seed, k, *map(float, figures)
+                for k, row in enumerate(values[i, j]):
+                    yield label, seed, k, *map(float, row)
 
 
 def compare_early_steps(
@@ -74,27 +83,38 @@ def compare_early_steps(
     watch: steps whose pairs are kept. report(done, total) is called after every step.
     CheckFailed, naming setting and seed, if a loss or gradient is not finite.
     """
-    figures = np.empty((len(configs), len(seeds), steps, len(STEP_COLUMNS)))
+    shape = (len(configs), len(seeds), steps)
+    blocks = max(config.conv4[1] for config in configs.values() if config.conv4)
+    figures, observed = np.empty((*shape, len(STEP_COLUMNS))), np.empty((*shape, len(columns(blocks))))
     watched: dict[tuple[str, int, int], Pairs] = {}
     runs = [(i, j) for j in range(len(seeds)) for i in range(len(configs))]
     for run, (i, j) in enumerate(runs):
         label, config = list(configs.items())[i]
         trainer = build_trainer(replace(config, seed=seeds[j]), data, engine)
         for k in range(steps):
-            if k in watch:
-                watched[label, seeds[j], k] = _pairs(trainer)
             try:
-                figures[i, j, k] = trainer.step().row
+                figures[i, j, k], observed[i, j, k], pairs = _step(trainer)
             except CheckFailed as error:
                 raise CheckFailed(f"{label}, seed {seeds[j]}: {error}") from None
+            if k in watch:
+                watched[label, seeds[j], k] = pairs
             if report:
                 report(run * steps + k + 1, len(runs) * steps)
-    return Traces(tuple(configs), tuple(seeds), figures, watched)
+    return Traces(tuple(configs), tuple(seeds), figures, observed, watched)
 
 
-def _pairs(trainer: Trainer) -> Pairs:
-    """The pairs of the step that comes next."""
-    _, result = trainer.forward()
+def _step(trainer: Trainer) -> tuple[tuple[float, ...], Floats, Pairs]:
+    """The next step: its row of STEP_COLUMNS, what is observed in it, and its pairs."""
+    seen: list[tuple[Floats, Pairs]] = []
+
+    def look(result: EpisodeLoss, gradient: Array) -> None:
+        seen.append((observe(trainer, result, gradient), _pairs(trainer, result)))
+
+    row = trainer.step(look).row
+    return row, *seen[0]
+
+
+def _pairs(trainer: Trainer, result: EpisodeLoss) -> Pairs:
     distances, gradients = (
         trainer.engine.to_host(array).astype(np.float64) for array in (result.distances, result.ddistances)
     )

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from leakysm.backends.protocol import Engine
 from leakysm.episodes import EpisodeForm, sample
 from leakysm.errors import CheckFailed
-from leakysm.experiments.gradients.measure import Floats
+from leakysm.experiments.gradients.observed import Floats
 from leakysm.ops.metrics import LeakySquaredEuclidean, Metric, SquaredEuclidean
 from leakysm.runs.build import new_net
 from leakysm.runs.settings import TrainConfig
