@@ -16,7 +16,7 @@ from leakysm.data import Dataset
 from leakysm.errors import CheckFailed
 from leakysm.experiments.gradients.observed import Floats, columns, observe
 from leakysm.runs.build import build_trainer
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, conv4_size
 from leakysm.training.loss import Array, EpisodeLoss
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
@@ -84,7 +84,7 @@ def compare_early_steps(
     CheckFailed, naming setting and seed, if a loss or gradient is not finite.
     """
     shape = (len(configs), len(seeds), steps)
-    blocks = max(config.conv4[1] for config in configs.values() if config.conv4)
+    blocks = max((size[1] for config in configs.values() if (size := conv4_size(config))), default=0)
     figures, observed = np.empty((*shape, len(STEP_COLUMNS))), np.empty((*shape, len(columns(blocks))))
     watched: dict[tuple[str, int, int], Pairs] = {}
     runs = [(i, j) for j in range(len(seeds)) for i in range(len(configs))]
