@@ -42,7 +42,7 @@ class ClassFolders:
 def class_folders(path: Path) -> ClassFolders:
     """The folder's images by class. UserError, with the culprit's name, for a file that has no place in the layout.
 
-    A folder with nothing in it but one folder of folders stands for that one: Windows unpacks `photos.zip` to
+    A folder that has no images and one folder of folders stands for that one: Windows unpacks `photos.zip` to
     `photos/photos`. Names that differ in blanks at their ends, or in how Unicode writes the same letters, are one
     class, called as the first is written.
     """
