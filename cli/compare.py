@@ -190,4 +190,4 @@ def _verdict(comparison: Comparison) -> str:
     difference = comparison.difference(label, form)
     n = f"{difference.n} seed{'s' * (difference.n > 1)}"
     interval = f"no interval from {n}" if difference.interval is None else f"+- {difference.interval:.2f}, {n}"
-    return f"{form[0]}: {label} against {comparison.labels[0]}: {difference.mean:+.2f} % ({interval})"
+    return f"{form[0]}: {label} against {comparison.labels[0]}: {difference.mean:+.2f} percentage points ({interval})"

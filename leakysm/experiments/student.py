@@ -43,6 +43,20 @@ def paired(differences: Sequence[float]) -> Paired:
     return Paired(mean, quantile(0.95, n - 1) * error, two_sided(mean / error, n - 1), n)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p-value corrected for their number: below 0.05 only if the tests before it, by size, are so too.
+
+    The k-th smallest of m becomes the largest of (m - j + 1) p_j over j <= k, at most 1. Then the chance that any test
+    of no difference at all falls below a level is at most that level. Source: Holm (1979), "A simple sequentially
+    rejective multiple test procedure", Scandinavian Journal of Statistics 6(2).
+    """
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
+
+
 def two_sided(t: float, degrees: int) -> float:
     """P(|T| > |t|) with `degrees` of freedom, 1 or more."""
     square = t * t

@@ -45,7 +45,7 @@ def _verdict(stored: StoredComparison) -> str:
         doubt = f"; fewer than {LEAST} seeds say nothing of chance"
     else:
         doubt = "; it may be chance" if abs(one.difference or 0) <= one.difference_interval else ""
-    return f"{test.way}-way {test.shot}-shot: {one.setting} {words} points against {stored.baseline}{doubt}."
+    return f"{test.way}-way {test.shot}-shot: {one.setting} {words} percentage points against {stored.baseline}{doubt}."
 
 
 def _differences(test: ComparedTest) -> Html:
@@ -55,10 +55,12 @@ def _differences(test: ComparedTest) -> Html:
     most = max([*ends, 0.1]) * 1.05
     rows = []
     for one, style in zip(others, plots.styles([s.setting for s in test.settings])[1:], strict=True):
-        p = "" if one.p_value is None else f"{one.p_value:.2g}"
+        p = ["" if value is None else f"{value:.2g}" for value in (one.p_value, one.p_holm)]
         words = plus_minus(one.difference or 0, one.difference_interval, sign="+")
-        rows.append([one.setting, join([words, _bar(one, style, most)]), p])
-    return table(("setting", f"difference, drawn from {-most:.1f} to {most:.1f}", "p"), rows, numbers=(2,))
+        rows.append([one.setting, join([words, _bar(one, style, most)]), *p])
+    header = ("setting", f"difference, drawn from {-most:.1f} to {most:.1f}", "p", "p (Holm)")
+    n = len(header) if any(one.p_holm is not None for one in others) else len(header) - 1  # older files lack it
+    return table(header[:n], [row[:n] for row in rows], numbers=range(2, n))
 
 
 def _bar(one: ComparedSetting, style: plots.Style, most: float) -> Html:

@@ -54,6 +54,7 @@ class ComparedSetting(Stored):
     difference: Points | None = None
     difference_interval: Width | None = None
     p_value: Annotated[float, Field(ge=0, le=1)] | None = None
+    p_holm: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class ComparedTest(Stored):

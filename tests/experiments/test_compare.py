@@ -96,6 +96,8 @@ def test_json_holds_the_folders_and_every_number() -> None:
     base, other = test["settings"]
     assert base["accuracy"] == 75
     assert "difference" not in base
+    assert "p_holm" not in other  # one difference needs no correction
+    assert "Holm" not in markdown(comparison)
     assert other["difference"] == 12.5
     # 12.5, 25 and 0: deviation 12.5; Student's t of 2 degrees of freedom in closed form
     t = 0.95 * (2 / (4 * 0.975 * 0.025)) ** 0.5

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from leakysm.experiments.student import holm
 from leakysm.runs import load_checkpoint
 from leakysm.runs.checkpoint import save_checkpoint
 from leakysm.runs.results import SEAL
@@ -59,6 +60,10 @@ def test_it_leaves_tables_and_curves(compared: Path) -> None:
     text = (compared / "comparison.md").read_text()
     assert text.startswith("# strokes, 3-way 1-shot training, 2 episodes\n")
     assert "3 training seeds: 0, 1, 2." in text
+    assert "difference: in percentage points" in text
+    assert "p (Holm)" in text
+    settings = json.loads((compared / "comparison.json").read_text())["tests"][0]["settings"][1:]
+    assert [one["p_holm"] for one in settings] == holm([one["p_value"] for one in settings])
     assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -82,7 +87,7 @@ def test_runs_are_compared_by_their_folders(compared: Path, tmp_path: Path) -> N
     found = json.loads(leakysm("compare", *runs, "--json").out)
     whole = json.loads((compared / "comparison.json").read_text())
     base, _, euclidean = whole["tests"][0]["settings"]
-    assert found["tests"][0]["settings"] == [base, euclidean]
+    assert found["tests"][0]["settings"] == [base, {k: v for k, v in euclidean.items() if k != "p_holm"}]
     outcome = leakysm("compare", *runs[:2], "--out", tmp_path / "new")
     assert outcome.out.splitlines()[-1].endswith("(no interval from 1 seed)")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["comparison.json", "comparison.md", "curves.png"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from leakysm.experiments.student import Paired, incomplete_beta, paired, quantile, two_sided
+from leakysm.experiments.student import Paired, holm, incomplete_beta, paired, quantile, two_sided
 
 EPS = 2.0**-52
 degrees_of_freedom = st.integers(1, 200)
@@ -78,6 +78,18 @@ def test_against_scipy(t: float, degrees: int, confidence: float) -> None:
     assert abs(quantile(confidence, degrees) - theirs) <= tolerance(
         theirs, 1 / (1 - confidence), *gamma_exponents(degrees)
     )
+
+
+@given(st.lists(st.integers(0, 64).map(lambda i: i / 64), max_size=6), st.integers(0, 64).map(lambda i: i / 64))
+@example([0.25, 0.03125, 0.046875, 0.0625], 0.125)
+def test_a_corrected_p_value_says_what_holms_procedure_rejects(p_values: list[float], level: float) -> None:
+    """From the smallest on: reject while (m - k) p is within the level, and nothing after the first failure."""
+    corrected, m = holm(p_values), len(p_values)
+    assert all(p <= one <= 1 for p, one in zip(p_values, corrected, strict=True))
+    going = True
+    for k, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        going = going and (m - k) * p_values[i] <= level
+        assert (corrected[i] <= level) == (going or level == 1)
 
 
 @given(st.lists(st.integers(-6400, 6400).map(lambda i: i / 64), min_size=3, max_size=20))

@@ -17,7 +17,7 @@ import numpy as np
 from leakysm.errors import UserError
 from leakysm.experiments.finished import FinishedRun
 from leakysm.experiments.settings import METRIC_KEYS, label
-from leakysm.experiments.student import Paired, paired
+from leakysm.experiments.student import Paired, holm, paired
 from leakysm.runs import TestResult
 
 Form = tuple[str, int, int]
@@ -46,11 +46,20 @@ class Comparison:
         return paired([self.test(label, seed, form).accuracy for seed in self.seeds])
 
     def difference(self, label: str, form: Form) -> Paired:
-        """This setting's accuracy minus the first setting's, in percent, over the seeds."""
+        """This setting's accuracy minus the first setting's, in percentage points, over the seeds."""
         return paired([self.seed_difference(label, seed, form)[0] for seed in self.seeds])
 
+    def corrected(self, form: Form) -> dict[str, float]:
+        """The p-value of each setting's difference, by Holm's method for all of them in this test.
+
+        Empty if there is only one difference, or if the seeds are too few for a p-value.
+        """
+        p_values = {label: self.difference(label, form).p_value for label in self.labels[1:]}
+        known = {label: p for label, p in p_values.items() if p is not None}
+        return dict(zip(known, holm([*known.values()]), strict=True)) if len(known) > 1 else {}
+
     def seed_difference(self, label: str, seed: int, form: Form) -> tuple[float, float]:
-        """(difference, interval) of one seed's two nets over their common test episodes, in percent."""
+        """(difference, interval) of one seed's two nets over their common test episodes, in percentage points."""
         one, other = (self.test(name, seed, form).per_episode for name in (label, self.labels[0]))
         differences = one - other
         error = float(np.std(differences, ddof=1)) / len(differences) ** 0.5
@@ -113,7 +122,7 @@ def _labels(runs: Sequence[FinishedRun]) -> list[str]:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Plain values for JSON; accuracies, differences and intervals in percent."""
+    """Plain values for JSON; accuracies and their intervals in percent, differences in percentage points."""
     first = comparison.runs[comparison.labels[0], comparison.seeds[0]].config
     return {
         "dataset": first.dataset,
@@ -126,7 +135,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 def _form_json(comparison: Comparison, form: Form) -> dict[str, Any]:
     name, query, episodes = form
-    settings = []
+    settings, corrected = [], comparison.corrected(form)
     for label_ in comparison.labels:
         accuracy, difference = comparison.accuracy(label_, form), comparison.difference(label_, form)
         entry: dict[str, Any] = {"setting": label_, "accuracy": accuracy.mean, "interval": accuracy.interval}
@@ -136,6 +145,8 @@ def _form_json(comparison: Comparison, form: Form) -> dict[str, Any]:
                 "difference_interval": difference.interval,
                 "p_value": difference.p_value,
             }
+            if label_ in corrected:
+                entry["p_holm"] = corrected[label_]
         settings.append(entry | {"seeds": [_seed_json(comparison, label_, seed, form) for seed in comparison.seeds]})
     way, shot = (int(part.partition("-")[0]) for part in name.split())
     return {"way": way, "shot": shot, "query": query, "episodes": episodes, "settings": settings}

@@ -17,6 +17,7 @@ from leakysm.runs.curves import smoothed
 from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
+HOLM = "p (Holm): corrected for the number of settings that stand against the first one in a test, by Holm's method."
 
 
 def markdown(comparison: Comparison) -> str:
@@ -26,9 +27,12 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"# {first.dataset}, {first.way}-way {first.shot}-shot training, {first.episodes} episodes\n",
         f"{n} training seed{'s' * (n > 1)}: {', '.join(map(str, comparison.seeds))}. Accuracy in percent, mean over "
-        f"the seeds; difference: paired within the seeds, against {comparison.labels[0]}; intervals: 95 %, Student's t "
-        f"over the seeds{'' if n >= LEAST else f'; nothing is inferred from fewer than {LEAST}'}.\n",
+        f"the seeds; difference: in percentage points, paired within the seeds, against {comparison.labels[0]}; "
+        f"intervals: 95 %, Student's t over the seeds"
+        f"{'' if n >= LEAST else f'; nothing is inferred from fewer than {LEAST}'}.\n",
     ]
+    if any(map(comparison.corrected, comparison.forms)):
+        lines.append(f"{HOLM}\n")
     for form in comparison.forms:
         name, query, episodes = form
         lines.append(f"## {name} ({query} queries a class, {episodes} test episodes)\n")
@@ -39,17 +43,20 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _accuracies(comparison: Comparison, form: Form) -> str:
-    rows = []
+    rows, corrected = [], comparison.corrected(form)
     for label in comparison.labels:
         accuracy, difference = comparison.accuracy(label, form), comparison.difference(label, form)
         row = [label, with_interval(accuracy.mean, accuracy.interval), str(accuracy.n)]
         if label == comparison.labels[0]:
-            row += ["", ""]
+            row += ["", "", ""]
         else:
             p = "" if difference.p_value is None else f"{difference.p_value:.2g}"
-            row += [with_interval(difference.mean, difference.interval, sign="+"), p]
+            holm = f"{corrected[label]:.2g}" if label in corrected else ""
+            row += [with_interval(difference.mean, difference.interval, sign="+"), p, holm]
         rows.append(row)
-    return markdown_table(("setting", "accuracy", "seeds", "difference", "p"), rows)
+    header = ("setting", "accuracy", "seeds", "difference", "p", "p (Holm)")
+    n = len(header) if corrected else len(header) - 1
+    return markdown_table(header[:n], [row[:n] for row in rows])
 
 
 def _by_seed(comparison: Comparison, form: Form) -> str:
@@ -93,7 +100,9 @@ def largest_difference(comparison: Comparison) -> str:
     form, base = comparison.forms[0], comparison.labels[0]
     differences = {label: comparison.difference(label, form) for label in comparison.labels[1:]}
     label, most = max(differences.items(), key=lambda item: abs(item[1].mean))
-    words = f"{form[0]} test: {label} {with_interval(most.mean, most.interval, sign='+')} points against {base}"
+    words = (
+        f"{form[0]} test: {label} {with_interval(most.mean, most.interval, sign='+')} percentage points against {base}"
+    )
     if most.interval is None:
         return f"{words}; fewer than {LEAST} seeds say nothing of chance"
     return f"{words}{'; it may be chance' if abs(most.mean) <= most.interval else ''}"
