@@ -62,7 +62,7 @@ def bits(run: Path) -> dict[str, Any]:
         "metrics.csv": hashlib.sha256((run / METRICS).read_bytes()).hexdigest(),
         "best episode": summary["checkpoint_episode"],
         "validation accuracy": summary["validation_accuracy"],
-        "closeness": summary["closeness"],
+        "closeness": summary.get("closeness"),
         "tests": [{name: test[name] for name in FIGURES} for test in summary["tests"]],
     }
 
@@ -75,7 +75,7 @@ def form(run: Path) -> dict[str, Any]:
     summary = json.loads((run / SUMMARY).read_text("utf-8"))
     rows = [line.split(",") for line in (run / METRICS).read_text("utf-8").splitlines()]
     kept = {name: value for name, value in summary.items() if name not in ("checkpoint_episode", "validation_accuracy")}
-    kept["closeness"] = list(summary["closeness"])
+    kept["closeness"] = list(summary.get("closeness", ()))
     kept["tests"] = [{name: v for name, v in test.items() if name not in FIGURES} for test in summary["tests"]]
     loss = float(rows[1][rows[0].index("loss")])
     return {"summary": kept, "rows": len(rows) - 1, "first loss": f"{loss:.3g}"}
