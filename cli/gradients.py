@@ -35,7 +35,7 @@ OWN = (
     "dry_run",
     "json",
 )
-STEPS, SEEDS, TARGET = 50, 3, 0.1
+STEPS, SEEDS = 50, 3
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
     "vanished_distance_gradients": "gradient entries below 1e-3",
@@ -71,12 +71,13 @@ def gradients(
     ] = None,
     suggest: Annotated[
         bool,
-        typer.Option("--suggest", help="Only suggest a threshold and a slope that keep the early gradients alive."),
+        typer.Option("--suggest", help="Only suggest a threshold and a slope for these data."),
     ] = False,
     target: Annotated[
         float | None,
         typer.Option(
-            help="With --suggest: the part of the gradient entries that may vanish, 0 to 1.", show_default=str(TARGET)
+            help="With --suggest: the part of the gradient entries that may vanish, 0 to 1, instead of the usual rule.",
+            show_default="none; distances grow like unsquared ones",
         ),
     ] = None,
     embeddings: Annotated[
@@ -109,7 +110,7 @@ def gradients(
     """Show how many gradients vanish in the first steps of training, distance by distance.
 
     Every distance starts at the same weights and sees the same episodes. With --suggest the command suggests a
-    threshold and a slope that keep the gradients alive on your own data, or for your own net's embeddings.
+    threshold and a slope for your own data, or for your own net's embeddings.
 
     Example: leakysm gradients --dataset omniglot --data FOLDER --histogram 0,49
 
@@ -131,7 +132,7 @@ def gradients(
         o.refuse("cannot be used with --suggest; leave one of the two out", **unused)
         if embeddings:
             o.refuse("cannot be used with --embeddings; leave one of the two out", seeds=seeds)
-        _suggest(given, TARGET if target is None else target, embeddings, labels, seeds or SEEDS, json)
+        _suggest(given, target, embeddings, labels, seeds or SEEDS, json)
     else:
         o.refuse(
             "is only for --suggest; add --suggest, or leave it out", embeddings=embeddings, labels=labels, target=target
@@ -205,12 +206,12 @@ def _print_traces(title: str, traces: Traces, claims: list[str], out: Path) -> N
 
 
 def _suggest(
-    given: dict[str, Any], target: float, embeddings: Path | None, labels: Path | None, seeds: int, as_json: bool
+    given: dict[str, Any], target: float | None, embeddings: Path | None, labels: Path | None, seeds: int, as_json: bool
 ) -> None:
     from leakysm.errors import UserError
     from leakysm.experiments.gradients.suggest import suggest
 
-    if not 0 < target < 1:
+    if target is not None and not 0 < target < 1:
         raise UserError(f"target is {target:g}: expected a part between 0 and 1, such as 0.1")
     if labels and not embeddings:
         raise UserError("--labels is only for --embeddings; give both, or leave it out")
@@ -228,7 +229,10 @@ def _suggest(
     figures = dict(zip(FIGURE_NAMES, zip(*values.values(), strict=True), strict=True))
     print_lines(_figures("", list(values), figures))
     if len(values) == 1:
-        print(f"\nno restriction is needed: at most {100 * target:g} % of the gradient entries vanish without one")
+        why = "distances grow no faster than unsquared ones"
+        if target is not None:
+            why = f"at most {100 * target:g} % of the gradient entries vanish without one"
+        print(f"\nno restriction is needed: {why}")
     if embeddings:
         print("\nFOLDER: the images that these are embeddings of")
     print(f"\n{command}")

@@ -52,12 +52,16 @@ def test_a_suggestion_from_ones_own_data_is_a_command_line() -> None:
     as_json = json.loads(leakysm("gradients", "--suggest", "--way", 5, "--seeds", 1, "--seed", 3, "--json").out)
     assert as_json["distance"]["name"] == "leaky"
     assert f"--slope={as_json['distance']['slope']}" in command
-    assert as_json["after"]["vanished_distance_gradients"] <= 0.1 < as_json["before"]["vanished_distance_gradients"]
+    assert as_json["after"]["mean_query_gradient"] < 1 < as_json["before"]["mean_query_gradient"]
+    target = json.loads(leakysm("gradients", "--suggest", "--way", 5, "--seeds", 1, "--target", 0.1, "--json").out)
+    assert target["after"]["vanished_distance_gradients"] <= 0.1 < target["before"]["vanished_distance_gradients"]
 
 
 def test_where_no_restriction_is_needed_that_is_said(tmp_path: Path) -> None:
-    np.save(tmp_path / "z.npy", 0.5 * np.random.default_rng(0).standard_normal((5, 10, 4)))
-    outcome = leakysm("gradients", "--suggest", "--embeddings", tmp_path / "z.npy")
+    np.save(tmp_path / "z.npy", 0.1 * np.random.default_rng(0).standard_normal((5, 10, 4)))
+    usual = leakysm("gradients", "--suggest", "--embeddings", tmp_path / "z.npy")
+    assert "no restriction is needed: distances grow no faster than unsquared ones" in usual.out
+    outcome = leakysm("gradients", "--suggest", "--embeddings", tmp_path / "z.npy", "--target", 0.1)
     assert outcome.code == 0
     assert "no restriction is needed: at most 10 % of the gradient entries vanish without one" in outcome.out
     assert outcome.out.count("squared-euclidean") == 2  # the table's one column, and the command
@@ -77,7 +81,7 @@ def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> No
             file["embeddings"], file["labels"] = z, labels
         source = ("--embeddings", tmp_path / "z.h5")
     found = json.loads(leakysm("gradients", "--suggest", *source, "--json").out)
-    assert found["after"]["vanished_distance_gradients"] <= 0.1
+    assert found["after"]["mean_query_gradient"] < 1 < found["before"]["mean_query_gradient"]
     assert found["distance"]["slope"] < 0.05
     outcome = leakysm("gradients", "--suggest", *source, "--seed", 3)
     assert outcome.out.splitlines()[-1].startswith("leakysm train --dataset=folder --data=FOLDER --distance=leaky")
