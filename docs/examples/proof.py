@@ -338,6 +338,19 @@ def prototypes(z, labels, n_classes):
     return {"y": class_means(z, labels)}
 
 
+def distance_cross_entropy(x, c, labels, distance=None):
+    metric, parameters = (distance["operation"], distance["parameters"]) if distance else ("squared_euclidean", {})
+
+    def loss():
+        rows = [
+            [-DISTANCES[metric](x.row(i), c.row(j), **parameters) for j in range(c.shape[0])]
+            for i in range(len(labels))
+        ]
+        return mean_loss(rows, [int(k) for k in labels])
+
+    return {"y": once(loss)}
+
+
 def prototypical_loss(support, support_labels, query, query_labels, distance=None):
     metric, parameters = (distance["operation"], distance["parameters"]) if distance else ("squared_euclidean", {})
     mean, width = class_means(support, support_labels), query.shape[1]
@@ -457,6 +470,7 @@ OPERATIONS = {
     "prototypes": prototypes,
     "log_softmax": log_softmax,
     "cross_entropy": cross_entropy,
+    "distance_cross_entropy": distance_cross_entropy,
     "prototypical_loss": prototypical_loss,
     "conv2d": conv2d,
     "batch_norm": batch_norm,
@@ -483,7 +497,7 @@ def touches(operation, argument, at, y):
     if operation == "conv2d" and argument == "x":
         return y[0] == at[0] and abs(y[1] - at[1]) <= 1 and abs(y[2] - at[2]) <= 1
     if operation in ("conv2d", "batch_norm", "batch_norm_inference") or argument != "x":
-        return operation.startswith("proto") or operation == "cross_entropy" or y[-1] == at[-1]
+        return operation.startswith("proto") or operation.endswith("cross_entropy") or y[-1] == at[-1]
     return True
 
 

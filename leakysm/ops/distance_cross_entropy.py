@@ -68,7 +68,7 @@ def _runs(xp: Any, x: Array, c: Array, labels: Array, distance: Metric) -> Itera
 def _tops(xp: Any, runs: Iterator[_Run]) -> _Tops:
     best: _Tops | None = None
     for run in runs:
-        largest = constant(xp, xp.max(run.logits, axis=-1, keepdims=True))
+        largest = xp.max(constant(xp, run.logits), axis=-1, keepdims=True)  # constant first: as in softmax_parts
         index = xp.arange(run.classes.start, run.classes.stop, device=array_api_compat.device(run.logits))[None, :]
         first = xp.min(xp.where(run.logits == largest, index, run.classes.stop), axis=-1, keepdims=True)
         label = xp.sum(xp.where(run.at_label, run.logits, xp.zeros_like(run.logits)), axis=-1, keepdims=True)

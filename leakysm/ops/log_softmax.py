@@ -31,7 +31,9 @@ def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax
     that logit. So the gradient at a label is the sum of the other probabilities, not a small difference of two numbers
     near 1.
     """
-    largest = constant(xp, xp.max(logits, axis=-1, keepdims=True))
+    # The constants' maximum, and not the maximum made constant: the derivative of a maximum looks for it among the
+    # logits again, which a compiler may compute anew, with other roundings.
+    largest = xp.max(constant(xp, logits), axis=-1, keepdims=True)
     largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
     index = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))[None, :]
     first = xp.min(xp.where(logits == largest, index, logits.shape[-1]), axis=-1, keepdims=True)

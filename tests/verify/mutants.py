@@ -254,6 +254,21 @@ def support_gradient_forgotten(support, support_labels, query, query_labels, dy=
     return 0 * ds, dq
 
 
+@mutant("distance_cross_entropy")
+def label_s_class_pushed_away(x, c, labels, dy=1.0, *, distance):
+    dx, dc = lk.distance_cross_entropy_vjp(x, c, labels, dy, distance=distance)
+    return dx, -dc
+
+
+@mutant("distance_cross_entropy", "value")
+def label_s_probability_left_out(x, c, labels, *, distance):
+    logits = -distance(x, c)
+    others = logits - np.where(np.arange(len(c)) == np.asarray(labels)[:, None], np.inf, 0).astype(x.dtype)
+    own = np.take_along_axis(logits, np.asarray(labels)[:, None], 1)[:, 0]
+    with np.errstate(all="ignore"):
+        return np.asarray(np.mean(np.log(np.exp(others).sum(1)) - own))
+
+
 # Images
 
 

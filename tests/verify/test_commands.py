@@ -72,7 +72,7 @@ def test_conform_exits_0_if_one_is_offered_and_none_fails(run, tmp_path: Path) -
     (tmp_path / "good.py").write_text(GOOD)
     result = run("conform", "good", "--examples", "3")
     assert result.exit_code == 0, result.output
-    assert "1 of 16 operations offered: none fails" in result.output
+    assert "1 of 17 operations offered: none fails" in result.output
 
 
 def test_conform_exits_1_with_a_counterexample(run, tmp_path: Path) -> None:

@@ -135,6 +135,9 @@ class Broadcast:
         missed = jnp.log(powers.sum(1, keepdims=True)) + (top - own)
         return jnp.where(hit, others, missed).mean()
 
+    def distance_cross_entropy(self, x, c, labels, *, distance):
+        return self.cross_entropy(-getattr(self, distance.operation)(x, c, **distance.parameters), labels)
+
     def prototypical_loss(self, support, support_labels, query, query_labels, *, distance):
         """As many classes as there could be, since a compiled function can't know how many there are."""
         most = len(support_labels)

@@ -158,6 +158,14 @@ class Formulas:
         change = np.where(np.arange(powers.shape[1]) == label, -self._without(powers, label), powers)
         return change / (1 + others) * (dy / len(labels))
 
+    def distance_cross_entropy(self, x, c, labels, *, distance):
+        return self.cross_entropy(-getattr(self, distance.operation)(x, c, **distance.parameters), labels)
+
+    def distance_cross_entropy_vjp(self, x, c, labels, dy, *, distance):
+        d = getattr(self, distance.operation)(x, c, **distance.parameters)
+        dd = -self.cross_entropy_vjp(-d, labels, dy)
+        return getattr(self, distance.operation + "_vjp")(x, c, dd, **distance.parameters)
+
     def prototypical_loss(self, support, support_labels, query, query_labels, *, distance):
         centres = self.prototypes(support, support_labels, support_labels.max() + 1)
         d = getattr(self, distance.operation)(query, centres, **distance.parameters)

@@ -105,6 +105,9 @@ class Broadcast:
     def cross_entropy(self, logits, labels):
         return RowLoss.apply(logits, labels).mean()
 
+    def distance_cross_entropy(self, x, c, labels, *, distance):
+        return self.cross_entropy(-getattr(self, distance.operation)(x, c, **distance.parameters), labels)
+
     def prototypical_loss(self, support, support_labels, query, query_labels, *, distance):
         centres = self.prototypes(support, support_labels, int(support_labels.max()) + 1)
         d = getattr(self, distance.operation)(query, centres, **distance.parameters)
