@@ -21,15 +21,22 @@ FOLDERS = {
 
 def test_every_folder_is_installed() -> None:
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert set(packages) == {*FOLDERS, "leakysm.reference_data"}
+    wanted = {*FOLDERS, "leakysm.reference_data"}
+    missing, gone = sorted(wanted - set(packages)), sorted(set(packages) - wanted)
+    assert not missing, f"{missing}: add to `packages` in pyproject.toml"
+    assert not gone, f"{gone}: no such folder has an __init__.py; remove from `packages` in pyproject.toml, or add it"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_folder_begins_with_what_it_is_for(folder: str) -> None:
-    assert ast.get_docstring(ast.parse(FOLDERS[folder].read_text()))
+    file = FOLDERS[folder]
+    assert ast.get_docstring(ast.parse(file.read_text())), f"{file}: begin it with a docstring, what the folder is for"
 
 
 def test_every_file_of_a_command_is_a_command() -> None:
     """Such a file begins with the name of its command."""
     files = {file.stem for file in (ROOT / "cli").glob("*.py") if file.read_text().startswith('"""`leakysm ')}
-    assert files == {words[0] for words, _ in commands() if words}
+    known = {words[0] for words, _ in commands() if words}
+    unused, unnamed = sorted(files - known), sorted(known - files)
+    assert not unused, f"{unused}: import the file in cli/main.py, and add its function to SECTIONS there"
+    assert not unnamed, f'{unnamed}: begin cli/COMMAND.py with """`leakysm COMMAND`'

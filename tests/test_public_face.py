@@ -29,4 +29,5 @@ def test_another_name_is_an_attribute_error():
 
 
 def test_every_operation_and_metric_is_public():
-    assert set(lk.ops.__all__) <= set(lk.__all__)
+    missing = sorted(set(lk.ops.__all__) - set(lk.__all__))
+    assert not missing, f"{missing}: add to the imports and to __all__ in leakysm/__init__.py"

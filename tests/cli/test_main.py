@@ -76,7 +76,8 @@ def test_sub_commands_are_among_the_commands() -> None:
 def test_every_help_has_an_example(leakysm: Leakysm, words: tuple[str, ...]) -> None:
     result = leakysm(*words, "--help")
     assert result.exit_code == 0
-    assert f"Example: {' '.join(('leakysm', *words))} " in result.output
+    example = f"Example: {' '.join(('leakysm', *words))} "
+    assert example in result.output, f"add '{example}...' to the docstring of the command's function in cli"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,10 @@ def test_the_options_of_train_are_the_settings_of_a_run() -> None:
     from leakysm.runs.settings import KEYS
 
     hints = {name: hint for name, hint in parameters_of(train).items() if name != "return"}
-    assert set(hints) - {"config", "out", "resume", "dry_run", "trust"} == set(KEYS) - set(WITHOUT_OPTION)
+    options, settings = set(hints) - {"config", "out", "resume", "dry_run", "trust"}, set(KEYS) - set(WITHOUT_OPTION)
+    lacking, unknown = sorted(settings - options), sorted(options - settings)
+    assert not lacking, f"{lacking}: add an option in cli/options.py, and a parameter of `train` in cli/train.py"
+    assert not unknown, f"{unknown}: add to SETTINGS in leakysm/choices.py, and a field in leakysm/runs/settings.py"
     for key, hint in hints.items():
         annotated, option = get_args(hint)
         assert (option.default, *option.param_decls)[0] == "--" + key.replace("_", "-")

@@ -1,6 +1,7 @@
 """The registry's descriptions are true."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,14 +20,27 @@ def test_signatures_follow_the_rule(operation):
     assert [name for name, p in value.items() if p.kind is p.KEYWORD_ONLY] == list(operation.parameters)
     assert [name for name, p in vjp.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == [*positional, "dy"]
     assert set(operation.parameters) <= set(vjp)
+    missing = {operation.name, f"{operation.name}_vjp"} - set(lk.__all__)
+    assert not missing, f"add {sorted(missing)} to the imports and to __all__ in leakysm/__init__.py"
     assert getattr(lk, operation.name) is operation.value
     assert getattr(lk, f"{operation.name}_vjp") is operation.vjp
     assert operation.value.__doc__
     assert operation.vjp.__doc__
 
 
+def test_every_file_that_registers_an_operation_is_imported():
+    text = Path(ops.__file__).read_text("utf-8")
+    for file in sorted(Path(ops.__file__).parent.glob("*.py")):
+        if "\nregister(" in file.read_text("utf-8"):
+            wanted = f"from leakysm.ops.{file.stem} import"
+            assert wanted in text, f"{file.name} registers an operation: add `{wanted} ...` to leakysm/ops/__init__.py"
+
+
 def test_every_operation_of_the_package_is_registered():
-    assert {name.removesuffix("_vjp") for name in ops.__all__ if name.endswith("_vjp")} == set(OPERATIONS)
+    public = {name.removesuffix("_vjp") for name in ops.__all__ if name.endswith("_vjp")}
+    unregistered, hidden = public - set(OPERATIONS), set(OPERATIONS) - public
+    assert not unregistered, f"{sorted(unregistered)}: call register(...) at the end of the file in leakysm/ops"
+    assert not hidden, f"{sorted(hidden)}: add the name and its _vjp to __all__ in leakysm/ops/__init__.py"
 
 
 def test_a_name_is_registered_once():
