@@ -151,7 +151,7 @@ def test_a_module_with_both_frameworks_must_be_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("array", ["cupy", "tensorflow"])
 def test_an_unknown_kind_of_array_is_bad_use(tmp_path: Path, array: str) -> None:
-    with pytest.raises(UserError, match="is .(cupy|tensorflow).; .*numpy"):
+    with pytest.raises(UserError, match=r"is .(cupy|tensorflow).; .*numpy"):
         conform_module(module(tmp_path, GOOD), array=array)
 
 
