@@ -79,7 +79,7 @@ def test_expected_failures_pass_and_idle_ones_do_not(run, pytester: pytest.Pytes
 
 def test_a_module_that_cannot_be_imported_fails_once(run) -> None:
     result = run("--leakysm-conform=no_such_module")
-    result.assert_outcomes(failed=1, skipped=16)
+    result.assert_outcomes(failed=1, skipped=17)
     result.stdout.fnmatch_lines(["*no module no_such_module here*"])
 
 
