@@ -83,9 +83,10 @@ def new_figure(rows: int, columns: int, *, width: float = 4.5, height: float = 3
 
 
 def finding(figure: Figure, text: str) -> None:
-    """What the picture shows, in a sentence above all panels."""
-    letters = int(10 * figure.get_figwidth())
-    figure.suptitle(textwrap.fill(text, letters), fontsize=12, fontweight="bold", parse_math=False)
+    """What the picture shows, in a sentence above all panels. The figure grows by the lines beyond the second one."""
+    lines = textwrap.wrap(text, int(10 * figure.get_figwidth()))
+    figure.set_figheight(figure.get_figheight() + 0.22 * max(0, len(lines) - 2))
+    figure.suptitle("\n".join(lines), fontsize=12, fontweight="bold", parse_math=False)
 
 
 def panel(axis: Any, title: str, x: str, y: str) -> None:
