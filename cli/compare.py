@@ -15,7 +15,6 @@ from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.stopping import patience, same_command
 
 if TYPE_CHECKING:
-    from leakysm.experiments.compare.comparison import Comparison
     from leakysm.experiments.finished import FinishedRun
     from leakysm.runs import Progress
 
@@ -161,8 +160,10 @@ def _read(paths: list[Path]) -> list[FinishedRun]:
 
 def _report(runs: list[FinishedRun], out: Path | None, as_json: bool) -> None:
     """Print the comparison; with `out`, leave it there too."""
+    from shlex import quote
+
     from leakysm.experiments.compare.comparison import compare, to_json
-    from leakysm.experiments.compare.report import learning_curves, markdown, without_metrics
+    from leakysm.experiments.compare.report import differences, learning_curves, markdown, without_metrics
     from leakysm.experiments.outputs import write_files
     from leakysm.strict_json import json_text
 
@@ -181,13 +182,6 @@ def _report(runs: list[FinishedRun], out: Path | None, as_json: bool) -> None:
     print(table)
     if out:
         print(out)
-    print(_verdict(comparison))
-
-
-def _verdict(comparison: Comparison) -> str:
-    """The last setting's difference in the first test, in one line."""
-    form, label = comparison.forms[0], comparison.labels[-1]
-    difference = comparison.difference(label, form)
-    n = f"{difference.n} seed{'s' * (difference.n > 1)}"
-    interval = f"no interval from {n}" if difference.interval is None else f"+- {difference.interval:.2f}, {n}"
-    return f"{form[0]}: {label} against {comparison.labels[0]}: {difference.mean:+.2f} percentage points ({interval})"
+        print(f"files: {', '.join(files)}")
+        print(f"next: leakysm report {quote(str(out))}")
+    print(differences(comparison))

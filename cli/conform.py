@@ -28,7 +28,11 @@ def conform(
         typer.Option(help="Check only this operation; may be given several times.", show_default="all"),
     ] = None,
     require: Annotated[
-        list[str] | None, typer.Option(help="Fail if this operation is not offered; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            help="Fail if this operation is not offered, or has no gradient; may be given several times. For torch and "
+            "jax, autodiff is its gradient."
+        ),
     ] = None,
     map_: Annotated[
         list[str] | None,
@@ -114,7 +118,7 @@ def conform(
 
         def finished(row: Row) -> None:
             if row.status != "not offered":
-                steps.line(f"{row.operation}: {reports.result(row)}, {row.cases} cases")
+                steps.line(f"{row.operation}: {reports.result(row)}{f', {row.cases} cases' if row.cases else ''}")
 
         report = conform_module(
             target,
@@ -141,14 +145,17 @@ def _text(report: Any, target: str) -> list[str]:
     from leakysm.tables import columns
     from leakysm.verify import report as reports
 
+    broken = dict.fromkeys(row.problem for row in report.rows if row.status == "broken")
+    if broken:
+        return [problem if target in problem else f"{target}: {problem}" for problem in broken]
     rows = reports.summary_rows(report)
     lines = columns(reports.SUMMARY_HEADER, rows) if rows else []
-    known = [row for row in report.rows if row.operation in OPERATIONS]  # a module that cannot be checked has a row too
+    known = [row for row in report.rows if row.operation in OPERATIONS]
     offered = [row for row in known if row.status in ("passed", "failed")]
     failed = [row for row in offered if row.status == "failed"]
     verdict = (
-        f"failed: {', '.join(row.operation for row in failed)}"
-        if failed
+        f"failed: {', '.join([*(row.operation for row in failed), *report.missing])}"
+        if failed or report.missing
         else "none fails"
         if offered
         else "nothing was checked"
@@ -156,7 +163,7 @@ def _text(report: Any, target: str) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     module = f"{target} ({versions})" if versions else target
     lines += [*reports.not_offered(report), *reports.problems(report), ""]
-    flags = {flag for row in failed for flag in row.failures}
-    if flags:
-        lines.append(f"What a flag means and what to do about it: leakysm conform --explain {sorted(flags)[0]}")
+    lines += [*reports.hints(report)]
+    if any(row.failures for row in failed):
+        lines.append("What another flag means, and what to do about it: leakysm conform --explain FLAG")
     return [*lines, f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"]

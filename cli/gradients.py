@@ -185,24 +185,29 @@ def _gradients(
     verdicts = judge_all(traces)
     result = summary(configs, traces, verdicts)
     out = out or new_folder("gradients")
-    write(out, result, title, traces, watch, verdicts)
+    files = write(out, result, title, traces, watch, verdicts)
     if as_json:
         print_json(result, indent=2)
     else:
-        _print_traces(title, traces, text(verdicts, traces.labels[0]), out)
+        _print_traces(title, traces, text(verdicts, traces.labels[0]), out, files)
 
 
-def _print_traces(title: str, traces: Traces, claims: list[str], out: Path) -> None:
+def _print_traces(title: str, traces: Traces, claims: list[str], out: Path, files: list[str]) -> None:
+    from shlex import quote
+
     last = traces.figures.shape[2] - 1
-    print(f"{title}; mean over seeds {', '.join(map(str, traces.seeds))}")
+    print(f"{title}; {'seed' if len(traces.seeds) == 1 else 'mean over seeds'} {', '.join(map(str, traces.seeds))}")
     for step in sorted({0, last}):
         means = {name: traces.figure(name)[:, :, step].mean(axis=1) for name in FIGURE_NAMES}
         print_lines(["", *_figures(f"step {step}", traces.labels, means)])
     print_lines(claims)
     vanished = traces.figure("vanished_distance_gradients")[:, :, 0].mean(axis=1)
     parts = (f"{label} {100 * mean:.1f} %" for label, mean in zip(traces.labels, vanished, strict=True))
+    n = len(traces.seeds)
     print(f"\n{out}")
-    print(f"gradient entries below 1e-3 at step 0: {', '.join(parts)} ({len(traces.seeds)} seeds)")
+    print(f"files: {', '.join(files)}")
+    print(f"next: leakysm report {quote(str(out))}")
+    print(f"gradient entries below 1e-3 at step 0: {', '.join(parts)} ({n} seed{'s' * (n > 1)})")
 
 
 def _suggest(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 PERIOD = 30.0  # seconds between two lines where there is no terminal
+SURE = 0.05  # the part of the work that must be done before the time left is told
 LABELS = {
     "read": "reading images",
     "embed": "embedding",
@@ -61,7 +62,8 @@ class Lines:
         parts = [f"{label}: {done}" + ("" if total is None else f" of {total}")]
         if rate:
             parts.append(f"{rate:.1f}/s")
-            parts += [] if total is None else [f"{duration((total - done) / rate)} left"]
+            if total is not None and done >= SURE * total:
+                parts.append(f"{duration((total - done) / rate)} left")
         print(", ".join([*parts, *([figures] if figures else [])]), file=sys.stderr, flush=True)
 
 
@@ -170,11 +172,16 @@ def _columns(of_bytes: bool) -> tuple[Any, ...]:
             speed = task.finished_speed or task.speed
             return Text(f"{speed:.1f}/s" if speed else "")
 
+    class TimeLeft(TimeRemainingColumn):
+        def render(self, task: Any) -> Text:
+            early = not task.finished and task.total is not None and task.completed < SURE * task.total
+            return Text("") if early else super().render(task)
+
     return (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         DownloadColumn() if of_bytes else MofNCompleteColumn(),
         TransferSpeedColumn() if of_bytes else Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TimeLeft(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}"),
     )

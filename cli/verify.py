@@ -29,7 +29,9 @@ def verify(
     distance: Annotated[
         str | None,
         typer.Option(
-            help="Instead, check this distance alone, by its own value: your own, FILE.py:CLASS, or log, root."
+            help="Instead, check this distance alone, by its own value: your own, FILE.py:CLASS, or one by its name. "
+            "log, root and restrictions of your own: in 50 digits, with their errors; leaky, squared-euclidean, "
+            "euclidean, cosine and metrics of your own: the gradient only, in float64. Their error bounds: --operation."
         ),
     ] = None,
     set: o.Set = None,
@@ -48,8 +50,9 @@ def verify(
     status 1. With --search it looks for the inputs with the largest errors instead, and checks them against the bound
     for any data.
 
-    With --distance it differentiates the value of a distance numerically in 50 digits and compares the derivative,
-    finds its kinks, measures its errors, and proposes bounds. A wrong derivative is shown by a counterexample; exit 1.
+    With --distance it differentiates the value of a distance numerically and compares the derivative. Of a restriction
+    it also finds the kinks, measures the errors in 50 digits, and proposes bounds. A wrong
+    derivative is shown by a counterexample; exit 1.
 
     Example: leakysm verify --backend numpy --operation conv_block
 

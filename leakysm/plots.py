@@ -30,7 +30,8 @@ COLOURS = {
 }
 # Lengths of strokes and gaps, in points, of the first, second, ... line of a picture: readable in grey.
 DASHES = ((), (6, 2.5), (1.3, 1.8), (7, 2, 1.5, 2), (3, 1.5), (10, 3), (7, 2, 1.5, 2, 1.5, 2), (2, 4))
-PALER = 0.32  # how much paler each further line of one metric is
+BORROWED = ("log", "euclidean", "root", "cosine")  # in this order, by further lines of one metric
+PALER = 0.32  # how much paler each further line of one colour is
 
 
 class Style(NamedTuple):
@@ -58,8 +59,12 @@ def metric_of(label: str) -> str:
 
 
 def styles(labels: Sequence[str]) -> list[Style]:
-    """The style of each setting's line among these."""
+    """The style of each setting's line among these. A further line of a metric borrows a colour that is left."""
     metrics = [metric_of(label) for label in labels]
+    left = [name for name in BORROWED if name not in metrics]
+    for i, one in enumerate(metrics):
+        if one in metrics[:i] and left:
+            metrics[i] = left.pop(0)
     return [Style(one, metrics[:i].count(one), DASHES[i % len(DASHES)]) for i, one in enumerate(metrics)]
 
 
@@ -78,9 +83,10 @@ def new_figure(rows: int, columns: int, *, width: float = 4.5, height: float = 3
 
 
 def finding(figure: Figure, text: str) -> None:
-    """What the picture shows, in a sentence above all panels."""
-    letters = int(10 * figure.get_figwidth())
-    figure.suptitle(textwrap.fill(text, letters), fontsize=12, fontweight="bold", parse_math=False)
+    """What the picture shows, in a sentence above all panels. The figure grows by the lines beyond the second one."""
+    lines = textwrap.wrap(text, int(10 * figure.get_figwidth()))
+    figure.set_figheight(figure.get_figheight() + 0.22 * max(0, len(lines) - 2))
+    figure.suptitle("\n".join(lines), fontsize=12, fontweight="bold", parse_math=False)
 
 
 def panel(axis: Any, title: str, x: str, y: str) -> None:
@@ -121,6 +127,7 @@ def band(axis: Any, x: Sequence[float] | Floats, values: Floats, style: Style, l
 def legend(figure: Figure, axis: Any, details: str) -> None:
     """One legend for all panels, below them: what the picture is of, and the lines of this axis."""
     handles, labels = axis.get_legend_handles_labels()
+    details = textwrap.fill(details, int(14 * figure.get_figwidth()))
     columns = max(1, int(11 * figure.get_figwidth() / (max(map(len, labels)) + 10)))
     sizes: dict[str, Any] = {"fontsize": 9, "title_fontsize": 9, "frameon": False, "ncols": columns}
     box = figure.legend(handles, labels, loc="outside lower center", title=details, **sizes)

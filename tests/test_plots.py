@@ -27,6 +27,11 @@ def test_no_two_lines_of_a_picture_look_alike_in_grey_or_in_colour() -> None:
     assert len({style.dashes for style in lines}) == len({style.colour for style in lines}) == 6
 
 
+def test_two_settings_of_one_distance_have_different_hues() -> None:
+    first, second, log = styles(["leaky,threshold=1", "leaky,threshold=2", "log"])
+    assert (first.metric, second.metric, log.metric) == ("leaky", "euclidean", "log")
+
+
 @pytest.mark.parametrize(("value", "text"), [(1e-6, "0.000001"), (0.05, "0.05"), (20, "20"), (1e4, "10,000")])
 def test_numbers_have_no_exponent(value: float, text: str) -> None:
     assert plain(value) == text

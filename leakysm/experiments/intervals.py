@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from leakysm.experiments.student import LEAST
+
 
 def with_interval(mean: float, interval: float | None, sign: str = "") -> str:
     """12.34 +- 0.56, or the mean alone; sign "+" writes one before a positive mean too."""
     return f"{mean:{sign}.2f}" + ("" if interval is None else f" +- {interval:.2f}")
+
+
+def differences_in_words(
+    test: str, baseline: str, differences: Mapping[str, tuple[float, float | None]], seeds: Sequence[int]
+) -> str:
+    """Every setting's difference from the baseline, in a sentence: (mean, 95 % interval) in percentage points.
+
+    A difference that its interval cannot tell from 0 is marked; so are too few seeds for an interval.
+    """
+    n = len(seeds)
+    many = f"seed {seeds[0]}" if n == 1 else f"{n} seeds"
+    parts = []
+    for label, (mean, interval) in differences.items():
+        around = f"95 %, {many}" if interval is not None else many
+        chance = "; it may be chance" if interval is not None and abs(mean) <= interval else ""
+        short = label.replace(",threshold=", " t=").replace(",slope=", " s=")
+        parts.append(f"{short}: {with_interval(mean, interval, sign='+')} percentage points ({around}{chance})")
+    doubt = f"; fewer than {LEAST} seeds say nothing of chance" if n < LEAST else ""
+    return f"{test}, against {baseline}: {'; '.join(parts)}{doubt}"

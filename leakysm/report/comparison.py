@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leakysm import plots
 from leakysm.experiments.finished import read_finished_metrics
-from leakysm.experiments.student import LEAST
+from leakysm.experiments.intervals import differences_in_words
 from leakysm.report.curves import learning_curves
 from leakysm.report.html import Html, join, plus_minus, table, tag
 from leakysm.report.page import INTERVALS, Page, begun
@@ -39,13 +39,9 @@ def _test_name(test: ComparedTest) -> str:
 
 def _verdict(stored: StoredComparison) -> str:
     test = stored.tests[0]
-    one = max(test.settings[1:], key=lambda setting: abs(setting.difference or 0))
-    words = plus_minus(one.difference or 0, one.difference_interval, sign="+")
-    if one.difference_interval is None:
-        doubt = f"; fewer than {LEAST} seeds say nothing of chance"
-    else:
-        doubt = "; it may be chance" if abs(one.difference or 0) <= one.difference_interval else ""
-    return f"{test.way}-way {test.shot}-shot: {one.setting} {words} percentage points against {stored.baseline}{doubt}."
+    differences = {one.setting: (one.difference or 0.0, one.difference_interval) for one in test.settings[1:]}
+    form = f"{test.way}-way {test.shot}-shot test"
+    return f"{differences_in_words(form, stored.baseline, differences, stored.seeds)}."
 
 
 def _differences(test: ComparedTest) -> Html:

@@ -36,7 +36,8 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     page.effect = {key: played[key] for key in ("labels", "nets")} | {"own": own}
     what = (
         f"The first training episode of this run, {form['way']}-way {form['shot']}-shot, with its squared distances d "
-        "as the net gives them. Choose what the softmax takes in place of d, and see what is left of the gradient."
+        "as the net gives them. Choose what the softmax takes in place of d, and see what is left of the gradient. "
+        "With the leaky formula, pull the slope from 1 to 0.03, and watch the gradient entries that vanish."
     )
     page.section("Play with the effect", tag("p", what))
     if own["note"]:
@@ -98,7 +99,7 @@ def _charts() -> Html:
     titles = {
         "gradients": "Gradient entries of all queries",
         "probabilities": "Probabilities of the chosen query",
-        "curve": "The formula",
+        "curve": "The formula; dotted: squared Euclidean distance",
     }
     figures = (
         tag("figure", tag("figcaption", title), class_="chart", id=f"effect-{name}") for name, title in titles.items()

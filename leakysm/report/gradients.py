@@ -24,6 +24,7 @@ def gradients_page(folder: Path) -> Page:
     page = begun(title, vanished_in_words(labels, figures["vanished_distance_gradients"][:, :, 0]) + ".")
     note = (
         f"{plots.seeds_in_words(len(stored.seeds))}. All settings start at the same weights, and see the same episodes."
+        " For sliders: leakysm train, then leakysm report RUN."
     )
     page.section("First steps", tag("p", note, class_="note"))
     early_curves(page, {name: list(values) for name, values in figures.items()}, labels)

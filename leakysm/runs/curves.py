@@ -72,9 +72,14 @@ def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[
     return columns
 
 
+def window_of(points: int) -> int:
+    """The length of the moving window of `smoothed`."""
+    return max(1, points // 50)
+
+
 def smoothed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The mean of y over a moving window of a fiftieth of the points, placed at the x where the window ends."""
-    window = max(1, len(y) // 50)
+    window = window_of(len(y))
     return x[window - 1 :], np.convolve(y, np.full(window, 1 / window), "valid")
 
 

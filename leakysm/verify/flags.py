@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 # The ranks of failures. The lower the rank, the more a failure says: ordinary numbers come first, conventions and the
@@ -206,6 +206,15 @@ FLAGS: dict[str, Flag] = {
 def rank(flags: Iterable[str]) -> int:
     """The rank of a failure with these flags: that of its oddest flag. An unknown flag counts as ordinary."""
     return max((FLAGS[flag].rank if flag in FLAGS else ORDINARY for flag in flags), default=ORDINARY)
+
+
+def by_what_they_say(failures: Mapping[str, int]) -> list[str]:
+    """The flags of these failures, given with their number: the one that says most first.
+
+    `size` stands after the flags that say what the numbers are; `random`, which says nothing, is the last.
+    """
+    places = {"size": SPECIAL + 0.5, "random": RANGE + 0.5}
+    return sorted(failures, key=lambda flag: (places.get(flag, rank([flag])), -failures[flag], flag))
 
 
 def explained(flag: str) -> list[str]:

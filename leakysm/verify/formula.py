@@ -12,6 +12,7 @@ the slope changes more.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -84,7 +85,9 @@ class _WrongError(Exception):
 
 def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Findings:
     """What is found of a restriction. thorough: not the derivative alone, but kinks and rounding errors: a second."""
-    findings = Findings(str(restriction))
+    findings = Findings(str(restriction), problem=_lacks_xp(restriction))
+    if findings.problem:
+        return findings
     try:
         with arithmetic(), np.errstate(all="ignore"):
             look = _Look(restriction)
@@ -107,6 +110,17 @@ def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Fin
     except Exception as problem:  # whatever somebody's formula raises
         findings.problem = f"{restriction} raises {type(problem).__name__}: {problem}"
     return findings
+
+
+def _lacks_xp(restriction: Restriction) -> str | None:
+    """A line about the first method that does not take (xp, d); None if both do."""
+    for name in ("value", "derivative"):
+        try:
+            inspect.signature(getattr(restriction, name)).bind("xp", "d")
+        except TypeError:
+            mend = f"write def {name}(self, xp, d): xp is the array library (docs/guides/own-formula.md)"
+            return f"{name} of {restriction} does not take (xp, d); {mend}"
+    return None
 
 
 class _Look:

@@ -22,7 +22,7 @@ def check_distance(metric: Metric, *, thorough: bool = True) -> Findings:
 def lines(findings: Findings) -> list[str]:
     """What was found, a line each; the counterexample last."""
     if findings.problem:
-        return [findings.formula, f"wrong: {findings.problem}"]
+        return [findings.formula, findings.problem]
     where = "distances" if findings.restriction else "coordinates"
     told = [findings.formula, f"derivative  right at {findings.points} {where}, by differences in {findings.digits}"]
     if not findings.restriction:

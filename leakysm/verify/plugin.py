@@ -30,7 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--leakysm-array", choices=("numpy", "torch", "jax"), help="Its arrays. Default: inferred from its imports.")
     add("--leakysm-expected", metavar="FILE", help="File of expected failures, a line PATTERN  # REASON for each.")
     add("--leakysm-strict", action="store_true", help="Also check what only leakysm promises.")
-    add("--leakysm-require", action="append", metavar="NAME", help="Fail if this operation is not offered; repeatable.")
+    add(
+        "--leakysm-require",
+        action="append",
+        metavar="NAME",
+        help="Fail if this operation is not offered, or has no gradient; repeatable.",
+    )
     add("--leakysm-map", action="append", metavar="THEIRS=OURS", help="Its name of a parameter; repeatable.")
     add("--leakysm-dtype", action="append", choices=("float16", "float32", "float64"), help="Only this; repeatable.")
     add("--leakysm-seed", type=int, help="Seed of the random cases.")
@@ -144,16 +149,19 @@ class OperationTest(_Item):
     """One operation, value and gradient."""
 
     def runtest(self) -> None:
-        from leakysm.verify.report import result, row_problems
+        from leakysm.verify.report import required, result, row_problems
 
         report = self.report([self.name])
         row = report.rows[-1] if report is not None else None
+        is_required = self.name in (self.config.getoption("leakysm_require") or ())
         if row is None or row.status == "not offered":  # a broken module fails once, in OfferTest
-            if self.name in (self.config.getoption("leakysm_require") or ()):
-                pytest.fail(f"{self.name} is required and not offered: define it", pytrace=False)
+            if is_required:
+                pytest.fail(required(self.name), pytrace=False)
             pytest.skip(f"{self.name} is not offered")
         if row.status != "passed":
             pytest.fail("\n".join(row_problems(row)), pytrace=False)
+        if is_required and "vjp" in row.not_offered:
+            pytest.fail("; ".join([required(f"{self.name}_vjp"), *row.notes]), pytrace=False)
         if result(row) != "passed" or row.notes:
             words = "; ".join([result(row), *row.notes])
             self.config.stash[UNCHECKED].append(f"{self.name}: {words}")

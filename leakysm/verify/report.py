@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from leakysm.verify.conformance import Report, Row, WorstError
-from leakysm.verify.flags import FLAGS
+from leakysm.verify.flags import FLAGS, by_what_they_say
 from leakysm.verify.gradients import Checks
 from leakysm.verify.registry import ENTRIES
 from leakysm.verify.search import Peak
@@ -21,6 +21,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *escaped)]
 
 
+MOST_FLAGS = 3  # of an operation, in the table
 SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag, and notes")
 
 
@@ -37,16 +38,40 @@ def not_offered(report: Report) -> list[str]:
 
 def result(row: Row) -> str:
     """The result of an operation, and what of it was not checked."""
+    if row.status == "failed" and not row.cases:
+        return "cannot be called"
     limits = ["value only"] if row.not_offered == ("vjp",) else []
     limits += ["gradient only"] if row.not_offered == ("value",) else []
     limits += [f"{row.not_judged} not judged"] if row.not_judged else []
     return row.status + (f" ({', '.join(limits)})" if limits and row.status != "not offered" else "")
 
 
+def hints(report: Report) -> list[str]:
+    """What to do about each operation that fails: the mend of the flag that says most. Before it, all flags if many."""
+    lines = []
+    for row in report.rows:
+        if len(row.failures) > MOST_FLAGS:
+            lines.append(f"{row.operation} fails with the flags: {_counts(row)}")
+        for flag in [flag for flag in by_what_they_say(row.failures) if flag in FLAGS][:1]:
+            lines.append(f"{row.operation}, what to do ({flag}): {FLAGS[flag].mend}")
+    return lines
+
+
+def _counts(row: Row, most: int | None = None) -> str:
+    return ", ".join(f"{flag} {row.failures[flag]}" for flag in by_what_they_say(row.failures)[:most])
+
+
+def _short(number: float, digits: int) -> str:
+    """A number with so many decimals; a large one as 1.4e13."""
+    return f"{number:.1e}".replace("e+0", "e").replace("e+", "e") if number >= 1e6 else f"{number:.{digits}f}"
+
+
 def _summary(row: Row) -> list[str]:
     worst = max(row.worst, key=lambda w: w.ratio, default=None)
-    largest = f"{worst.ratio:.2f} ({worst.output}, {worst.dtype}, {worst.case.partition('/')[2]})" if worst else ""
-    failures = ", ".join(f"{flag} {count}" for flag, count in sorted(row.failures.items()))
+    largest = (
+        f"{_short(worst.ratio, 2)} ({worst.output}, {worst.dtype}, {worst.case.partition('/')[2]})" if worst else ""
+    )
+    failures = f"{_counts(row, MOST_FLAGS)}{', ...' if len(row.failures) > MOST_FLAGS else ''}"
     expected = ", ".join(f"expected: {reason}" for reason in row.expected.values())
     words = "; ".join(filter(None, (failures, expected, *row.notes)))
     return [row.operation, result(row), str(row.cases or ""), largest, words]
@@ -60,7 +85,7 @@ def error_rows(report: Report) -> list[list[str]]:
     rows = []
     for row in report.rows:
         for (dtype, part), worst in sorted(_by_part(row).items()):
-            numbers = [f"{worst.ratio:.3f}", f"{worst.roundings:.2f}"]
+            numbers = [_short(worst.ratio, 3), _short(worst.roundings, 2)]
             rows.append([row.operation, dtype, part, *numbers, worst.output, worst.case.partition("/")[2]])
     return rows
 
@@ -95,8 +120,19 @@ def gradient_rows(checks: Sequence[Checks]) -> list[list[str]]:
 def problems(report: Report) -> list[str]:
     """What went wrong: of each operation the failure that says most; then what is missing or did not happen."""
     lines = [line for row in report.rows for line in row_problems(row)]
-    lines += [f"{name} is required and not offered: define it, or leave --require out" for name in report.missing]
+    lines += [f"{required(name)}, or leave --require out" for name in report.missing]
     return lines + [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]
+
+
+def required(name: str) -> str:
+    """What is missing of what is required: an operation, or its gradient `<name>_vjp`."""
+    operation = name.removesuffix("_vjp")
+    lacks = (
+        "is required and not offered: define it"
+        if operation == name
+        else f"is required and has no gradient: define {name}"
+    )
+    return f"{operation} {lacks}"
 
 
 def row_problems(row: Row) -> list[str]:

@@ -30,9 +30,12 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("compare") / "out"
     outcome = leakysm("compare", *SMALL, *SETTINGS, "--seeds", 3, "--out", out)
     assert outcome.code == 0
-    assert outcome.out.splitlines()[-2] == str(out)
-    assert outcome.out.splitlines()[-1].startswith("3-way 1-shot: euclidean against squared-euclidean: ")
-    assert outcome.out.splitlines()[-1].endswith("3 seeds)")
+    *_, folder, files, report, verdict = outcome.out.splitlines()
+    assert folder == str(out)
+    assert files == "files: comparison.json, comparison.md, curves.png"
+    assert report == f"next: leakysm report {out}"
+    leaky = "leaky t=inf s=0.03: +0.00 +- 0.00 percentage points (95 %, 3 seeds; it may be chance)"
+    assert verdict.startswith(f"3-way 1-shot test, against squared-euclidean: {leaky}; euclidean: ")
     assert outcome.err.splitlines()[-1] == "run 9 of 9: euclidean, seed 2"
     return out
 
@@ -89,7 +92,7 @@ def test_runs_are_compared_by_their_folders(compared: Path, tmp_path: Path) -> N
     base, _, euclidean = whole["tests"][0]["settings"]
     assert found["tests"][0]["settings"] == [base, {k: v for k, v in euclidean.items() if k != "p_holm"}]
     outcome = leakysm("compare", *runs[:2], "--out", tmp_path / "new")
-    assert outcome.out.splitlines()[-1].endswith("(no interval from 1 seed)")
+    assert outcome.out.splitlines()[-1].endswith("(seed 0); fewer than 3 seeds say nothing of chance")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["comparison.json", "comparison.md", "curves.png"]
 
 

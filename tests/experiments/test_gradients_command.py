@@ -17,8 +17,10 @@ SMALL = ("--way", 5, "--query", 2, "--steps", 2, "--seeds", 2, "--device", "cpu"
 def test_it_ends_with_the_folder_and_the_effect(tmp_path: Path) -> None:
     outcome = leakysm("gradients", *SMALL, "--out", tmp_path / "g")
     assert outcome.code == 0
-    *_, folder, last = outcome.out.splitlines()
+    *_, folder, files, report, last = outcome.out.splitlines()
     assert folder == str(tmp_path / "g")
+    assert files == "files: gradients.csv, claims.csv, gradients.png, gradients.json, claims.md"
+    assert report == f"next: leakysm report {tmp_path / 'g'}"
     assert last.startswith("gradient entries below 1e-3 at step 0: squared-euclidean ")
     assert last.endswith("(2 seeds)")
     assert sorted(path.name for path in (tmp_path / "g").iterdir()) == [

@@ -109,11 +109,52 @@ def test_conform_fails_if_a_function_cannot_be_called_or_is_missing(run, tmp_pat
     result = run("conform", "foreign.py", "--operation", "relu")
     assert result.exit_code == 1
     assert "relu takes (inputs, alpha); (x) is needed" in result.output
+    assert "cannot be called" in result.output
+    assert "0 cases" not in result.output
     (tmp_path / "good.py").write_text(GOOD)
     words = ("conform", "good.py", "--operation", "relu", "--examples", 0)
-    assert run(*words, "--require", "relu").exit_code == 0
     result = run(*words, "--require", "conv2d")
     assert (result.exit_code, "conv2d is required and not offered" in result.output) == (1, True)
+
+
+def test_conform_requires_gradients_and_names_a_misnamed_one(run, tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD + "def relu_vpj(x, dy):\n    return dy * (x > 0)\n")
+    words = ("conform", "good.py", "--operation", "relu", "--examples", 0, "--require", "relu")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "relu_vpj is not used: did you mean relu_vjp?" in result.output
+    assert "relu is required and has no gradient: define relu_vjp" in result.output
+    assert result.output.splitlines()[-1].endswith("failed: relu_vjp")
+    (tmp_path / "good.py").write_text(GOOD + "def relu_vjp(x, dy):\n    return dy * (x > 0)\n")
+    assert run(*words).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("nomod", "no module nomod here; give the path of its .py file, or run in its folder"),
+        ("empty", "empty: offers nothing; define a function of one of these names"),
+    ],
+)
+def test_conform_says_in_one_line_that_there_is_nothing_to_check(run, tmp_path: Path, target: str, told: str) -> None:
+    (tmp_path / "empty.py").write_text("import math\n")
+    result = run("conform", target)
+    assert result.exit_code == 1
+    assert result.output.startswith(told)
+    assert len(result.output.splitlines()) == 1
+
+
+def test_the_hint_names_the_flag_that_says_most() -> None:
+    from leakysm.verify.flags import by_what_they_say
+    from leakysm.verify.report import Report, Row, hints, summary_rows
+
+    failures = {"random": 9, "subnormal": 3, "size": 3, "saturated": 6}
+    assert by_what_they_say(failures) == ["saturated", "size", "subnormal", "random"]
+    assert by_what_they_say({"saturated": 6, "plain": 1})[0] == "plain"
+    report = Report("m", {}, [Row("cross_entropy", "failed", 20, failures=failures)])
+    assert hints(report)[-1].startswith("cross_entropy, what to do (saturated): Use log1p")
+    assert "random 9" in hints(report)[0]
+    assert "random" not in summary_rows(report)[0][-1]
 
 
 def test_conform_checks_as_much_as_it_is_told(run, tmp_path: Path) -> None:

@@ -162,3 +162,16 @@ def test_the_50_digit_functions_are_numpys(name, value):
     with arithmetic():
         found = rounded(getattr(ExactNamespace(), name)(exact([value])))
     np.testing.assert_allclose(found, getattr(np, name)([value]), rtol=1e-14)
+
+
+def test_a_method_without_xp_is_told_how_to_write_it() -> None:
+    class NoLibrary(lk.Restriction):
+        def value(self, d):
+            return d
+
+        def derivative(self, xp, d):
+            return xp.ones_like(d)
+
+    problem = check_restriction(NoLibrary()).problem
+    assert problem is not None
+    assert problem.endswith("write def value(self, xp, d): xp is the array library (docs/guides/own-formula.md)")

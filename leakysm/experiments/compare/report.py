@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from leakysm import plots
 from leakysm.experiments.compare.comparison import Comparison, Form
 from leakysm.experiments.finished import read_finished_metrics
-from leakysm.experiments.intervals import with_interval
+from leakysm.experiments.intervals import differences_in_words, with_interval
 from leakysm.experiments.student import LEAST
 from leakysm.runs import RunFolder
-from leakysm.runs.curves import smoothed
+from leakysm.runs.curves import smoothed, window_of
 from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
@@ -86,26 +86,23 @@ def learning_curves(comparison: Comparison) -> bytes:
         _curve(axes[0], style, label, [smoothed(rows["episode"], 100 * rows["accuracy"]) for rows in runs])
         if validated:
             _curve(axes[1], style, label, [_validation(rows) for rows in runs])
-    for axis, heading in zip(axes, ("Accuracy in training, moving mean", "Accuracy in validation"), strict=False):
+    window = window_of(min(len(rows["episode"]) for rows in read.values()))
+    moving = f"Accuracy in training, moving mean of {window} episode{'s' * (window > 1)}"
+    for axis, heading in zip(axes, (moving, "Accuracy in validation"), strict=False):
         plots.panel(axis, heading, "training episode", "% of the queries right")
-    plots.finding(figure, largest_difference(comparison))
+    plots.finding(figure, differences(comparison))
     first = comparison.runs[comparison.labels[0], comparison.seeds[0]].config
     seeds = plots.seeds_in_words(len(comparison.seeds))
     plots.legend(figure, axes[0], f"{first.dataset}, {first.way}-way {first.shot}-shot training, {seeds}")
     return plots.png(figure)
 
 
-def largest_difference(comparison: Comparison) -> str:
-    """The finding: which setting differs most from the first in the first test, and whether that may be chance."""
-    form, base = comparison.forms[0], comparison.labels[0]
-    differences = {label: comparison.difference(label, form) for label in comparison.labels[1:]}
-    label, most = max(differences.items(), key=lambda item: abs(item[1].mean))
-    words = (
-        f"{form[0]} test: {label} {with_interval(most.mean, most.interval, sign='+')} percentage points against {base}"
-    )
-    if most.interval is None:
-        return f"{words}; fewer than {LEAST} seeds say nothing of chance"
-    return f"{words}{'; it may be chance' if abs(most.mean) <= most.interval else ''}"
+def differences(comparison: Comparison) -> str:
+    """The finding: every setting's difference from the first one in the first test, and whether it may be chance."""
+    form, others = comparison.forms[0], comparison.labels[1:]
+    found = {label: comparison.difference(label, form) for label in others}
+    numbers = {label: (one.mean, one.interval) for label, one in found.items()}
+    return differences_in_words(f"{form[0]} test", comparison.labels[0], numbers, comparison.seeds)
 
 
 def _curve(axis: Any, style: plots.Style, label: str, curves: list[tuple[Floats, Floats]]) -> None:

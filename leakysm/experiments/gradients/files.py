@@ -47,10 +47,10 @@ def write(
     traces: Traces,
     watch: Sequence[int],
     verdicts: Sequence[Verdict] = (),
-) -> None:
+) -> list[str]:
     """Write gradients.csv, .png and .json, claims.csv, and with steps to watch histogram.csv and .png.
 
-    With verdicts on the claims, they are in claims.md.
+    With verdicts on the claims, they are in claims.md. Returns the names of the files.
 
     UserError if the folder or a file cannot be written.
     """
@@ -69,3 +69,4 @@ def write(
         files["histogram.csv"] = csv_table(columns, histogram.rows(traces.watched))
         files["histogram.png"] = histogram_figure(traces, watch, title)
     write_files(out, files)
+    return [*files]

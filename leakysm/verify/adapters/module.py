@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -76,7 +77,20 @@ class ModuleImplementation(Implementation):
 
     def notes(self, operation: str) -> list[str]:
         function = self._function(operation) or self._function(operation, "vjp")
-        return [] if function is None else signatures.unchecked(function, operation, self.names)
+        return (
+            []
+            if function is None
+            else [*self._misnamed(operation), *signatures.unchecked(function, operation, self.names)]
+        )
+
+    def _misnamed(self, operation: str) -> list[str]:
+        """A line that names a function which is likely the gradient, but has another name; none if there is none."""
+        wanted = f"{operation}_vjp"
+        if self._function(operation, "vjp") is not None:
+            return []
+        known = {name + end for name in OPERATIONS for end in ("", "_vjp")}
+        near = difflib.get_close_matches(wanted, {*dir(self.offered)} - known, 1, cutoff=0.8)
+        return [f"{near[0]} is not used: did you mean {wanted}?"] if near else []
 
     def _called(self, operation: str, part: str, parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The function to call for this part (autodiff calls the value's function), and its keywords."""

@@ -8,6 +8,7 @@ from functools import partial
 from leakysm.errors import UserError, suggestion
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.calls import PARTS
 from leakysm.verify.case import Case
 from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.rows import Report, Row
@@ -31,22 +32,25 @@ def conform(
 ) -> Report:
     """Check some operations of an implementation (default: all). UserError for an unknown operation.
 
-    require: operations that must be offered. progress is called at the start and after each operation, finished after
-    each. check: a function that checks an operation in place of this implementation; if it is picklable, several
-    processes share the operations.
+    require: operations that must be offered, with their gradients. progress counts the operations that are offered: it
+    is called at the start and after each of them. finished is called after each operation. check: a function that
+    checks an operation in place of this implementation; if it is picklable, several processes share the operations.
     """
     require_known((*(operations or ()), *require))
     check = check or partial(check_named, implementation, settings or Settings(), expected)
     rows, met, names = [], set(), operations or tuple(ENTRIES)
+    offered = [any(implementation.offers(name, part) for part in PARTS) for name in names]
     with mapped(check, names, processes) as results:
-        progress(0, len(names))
-        for done, (row, used) in enumerate(results, 1):
-            progress(done, len(names))
+        progress(0, sum(offered))
+        for i, (row, used) in enumerate(results):
+            if offered[i]:
+                progress(sum(offered[: i + 1]), sum(offered))
             finished(row)
             rows.append(row)
             met |= used
     unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
     missing = [name for name in require if not implementation.offers(name, "value")]
+    missing += [f"{name}_vjp" for name in require if name not in missing and not implementation.offers(name, "vjp")]
     return Report(implementation.name, implementation.versions, rows, unmatched, missing)
 
 

@@ -87,7 +87,7 @@ def offers_nothing(implementation: Implementation) -> str | None:
 
 
 def _nothing(operations: Sequence[str]) -> str:
-    return f"offers no operation; a function of the name {' or '.join(operations)} is expected: define one, or rename"
+    return f"offers nothing; define a function of one of these names, or rename one: {', '.join(operations)}"
 
 
 def loaded(target: str, array: str | None = None, names: Sequence[str] = ()) -> ModuleImplementation | str:

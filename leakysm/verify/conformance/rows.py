@@ -52,7 +52,7 @@ class Row:
 @dataclass
 class Report:
     """The rows, and what was checked. `unmatched`: expected failures that did not happen; `missing`: what is required
-    and not offered."""
+    and not offered, an operation or its gradient `<name>_vjp`."""
 
     name: str
     versions: Mapping[str, str]
