@@ -89,7 +89,7 @@ def compare(*, rounds: int = 9, progress: Callable[[str], None] = lambda line: N
 
 def leakysm(command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run a command. Its status may be 1, for a comparison that was not passed."""
-    words = [sys.executable, "-m", "leakysm", *command]
+    words = [sys.executable, "-c", "from leakysm_cli.main import main; main()", *command]
     done = subprocess.run(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
     )
