@@ -1,4 +1,4 @@
-"""What is told before a run: its settings in a few lines, how long it takes, and all of it for --dry-run."""
+"""What a command prints before a run: settings and time in a few lines, and with --dry-run all settings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 PERIOD = 30.0  # seconds between two lines where there is no terminal
-SURE = 0.05  # the part of the work that must be done before the time left is told
+SURE = 0.05  # the time left is shown once this part of the work is done
 LABELS = {
     "read": "reading images",
     "embed": "embedding",

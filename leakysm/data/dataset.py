@@ -182,7 +182,7 @@ def _as_label(value: Any) -> Any:
 
 
 def _meant(label: Any) -> Any:
-    """The same value for all writings of a class's name."""
+    """A label in one form, whichever way its name is written."""
     return same_class(label) if isinstance(label, str) else label
 
 

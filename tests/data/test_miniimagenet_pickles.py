@@ -128,7 +128,7 @@ CATEGORY_SPLITS = {"train": "train_phase_train", "val": "val", "test": "test"}
 
 @pytest.mark.parametrize("array", [list, np.array])
 def test_category_splits_give_the_same_images(tmp_path: Path, array: Any) -> None:
-    """As Gidaris and Komodakis pass miniImageNet on; the labels of val and test go on from those before."""
+    """Pickles in the layout of Gidaris and Komodakis: the labels of val and test continue those of the split before."""
     first = 0
     for split, name in CATEGORY_SPLITS.items():
         labels = np.empty(len(IMAGES[split]), np.int64)

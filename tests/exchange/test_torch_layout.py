@@ -165,7 +165,7 @@ def test_what_is_no_conv4_is_told_in_one_line(spoil: Callable[[dict], None], mes
 
 
 def test_names_with_numbers_are_taken_from_a_file_that_is_sorted() -> None:
-    """As texts, layer10 comes before layer9."""
+    """Sorted as text, layer10 comes before layer9; sorted by number, after it."""
     state_dict = {parallel(name.removeprefix("encoder.")): value for name, value in to_torch(random_state(0)).items()}
     back = from_torch({name: state_dict[name] for name in sorted(state_dict)})
     assert all(np.array_equal(back[name], array) for name, array in random_state(0).items())

@@ -1,4 +1,4 @@
-"""The claims of the paper's abstract, each held against every setting, with the interval over the seeds.
+"""Which claims of the paper's abstract hold for which setting, with an interval over the seeds.
 
 The abstract says of a restricted distance: distances do not explode, gradients are not sparse, the magnitude of
 gradients increases, accuracy improves. It does not say which gradients, so all of them are looked at. Each figure of a
@@ -141,7 +141,7 @@ def judge(figure: Figure, baseline: Sequence[float], values: Sequence[float]) ->
 
 
 def _verdict(one: float, other: float) -> str:
-    """Of an interval, positive where the claim holds."""
+    """What an interval from `one` to `other` says, whose numbers are positive where the claim holds."""
     return YES if min(one, other) > 0 else OPPOSITE if max(one, other) < 0 else OPEN
 
 
