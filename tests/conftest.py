@@ -86,3 +86,16 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     known |= left
     if left:
         pytest.fail(f"left in the working directory: {', '.join(sorted(left))}", pytrace=False)
+
+
+@pytest.fixture
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOME is not set, and the user is unknown to the system."""
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "LEAKYSM_CACHE"):
+        monkeypatch.delenv(name, raising=False)

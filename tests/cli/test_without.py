@@ -14,19 +14,6 @@ from typer.testing import Result
 Leakysm = Callable[..., Result]
 
 
-@pytest.fixture
-def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HOME is not set, and the user is unknown to the system."""
-    pwd = pytest.importorskip("pwd")
-
-    def unknown(user: object) -> None:
-        raise KeyError(user)
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    for name in ("HOME", "XDG_CACHE_HOME", "LEAKYSM_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.mark.usefixtures("without_home")
 @pytest.mark.parametrize(
     ("words", "said"),

@@ -145,16 +145,9 @@ def test_on_linux_it_is_where_it_always_was(xdg: str | None, home: str | None, m
     assert cache_folder() == Path(xdg or Path.home() / ".cache") / "leakysm"
 
 
+@pytest.mark.usefixtures("without_home")
 @pytest.mark.parametrize(("chosen", "told"), [(None, "folder"), ("~/c", "folder ~/c"), ("~nobody-here/c", "folder ~n")])
 def test_without_a_home_folder_the_mend_is_told(chosen: str | None, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pwd = pytest.importorskip("pwd")
-
-    def unknown(user: object) -> None:
-        raise KeyError(user)
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    for name in ("HOME", "XDG_CACHE_HOME", "LEAKYSM_CACHE"):
-        monkeypatch.delenv(name, raising=False)
     if chosen:
         monkeypatch.setenv("LEAKYSM_CACHE", chosen)
     with pytest.raises(UserError, match=rf"^the cache {told}.*none is found; set LEAKYSM_CACHE to the whole path"):
