@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")],
+    run: o.Run,
     episodes: Annotated[
         int, typer.Option(min=0, help="How many of its first episodes to train again; 0 checks the files alone.")
     ] = 10,
@@ -39,9 +39,17 @@ def audit(
     from leakysm.runs import RunFolder
 
     place = None if data is None else str(data.absolute())
-    machine = {"device": device, "backend": backend, "threads": threads, "trust": trust}
     with shown_count("training again") as report:
-        found = audited(RunFolder(run), episodes=episodes, data=place, report=report, **machine)  # type: ignore[arg-type]
+        found = audited(
+            RunFolder(run),
+            episodes=episodes,
+            data=place,
+            device=device,
+            backend=backend,
+            threads=threads,
+            trust=trust,
+            report=report,
+        )
     if json:
         from dataclasses import asdict
 

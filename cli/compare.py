@@ -34,10 +34,7 @@ def compare(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
-    distance: Annotated[
-        str | None,
-        typer.Option(help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own."),
-    ] = None,
+    distance: o.DistanceBesideBaseline = None,
     set: o.SetOfDistance = None,
     learn_scale: o.LearnScaleOfDistance = None,
     seeds: Annotated[

@@ -12,11 +12,9 @@ from leakysm_cli.progress import shown_run
 if TYPE_CHECKING:
     from leakysm.runs import TestResult
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")]
-
 
 def evaluate(
-    run: Run,
+    run: o.Run,
     way: Annotated[int | None, typer.Option(help="Number of classes in an episode.", show_default="the run's")] = None,
     shot: Annotated[
         int | None, typer.Option(help="Number of support images of each class.", show_default="the run's")

@@ -53,6 +53,7 @@ def _by_data_set(key: str) -> str:
     return "; ".join(parts if general is None else [*parts, f"else {general}"])
 
 
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")]
 Dataset = Annotated[DatasetName | None, _setting("dataset", DATA)]
 Data = Annotated[Path | None, _setting("data", DATA)]
 DataOfRun = Annotated[Path | None, _setting("data", DATA, default="the run's")]
@@ -64,6 +65,13 @@ Query = Annotated[int | None, _setting("query", NET)]
 Episodes = Annotated[int | None, _setting("episodes", NET)]
 Distance = Annotated[str | None, _setting("distance", NET)]
 Set = Annotated[list[str] | None, _setting("set", NET)]
+DistanceBesideBaseline = Annotated[
+    str | None,
+    typer.Option(
+        "--distance",
+        help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own.",
+    ),
+]
 SetOfDistance = Annotated[
     list[str] | None, typer.Option("--set", help="With --distance: a parameter of it, NAME=VALUE; may be repeated.")
 ]

@@ -22,7 +22,7 @@ FAR = "nothing here is close"
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")],
+    run: o.Run,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images to classify.")],
     support: Annotated[Path, typer.Option(help="Folder that holds one folder for each class, with a few examples.")],
     top: Annotated[int, typer.Option(min=1, help="Number of classes to list for each image.")] = 3,
@@ -81,7 +81,7 @@ def predict(
     shot = min(len(examples) for examples in classes.values())
     limit = None if distance else limit_for(restored.closeness(), shot)  # the limits are of the run's own distance
     readable, queries, unreadable = _read(images, inputs)
-    ranked = classify(restored, classes, queries, norm or restored.config.norm)
+    ranked = classify(restored, classes, queries, restored.config.norm)
     if picture:
         far = [is_close(classes[0], limit) is False for classes in ranked]
         content = drawn([printable(path.name) for path in readable], queries, classes, ranked, ink=inputs.ink, far=far)

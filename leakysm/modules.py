@@ -46,6 +46,4 @@ def fresh_module(path: Path, *, package: str = "", text: bytes | None = None) ->
 
 def import_problem(problem: BaseException) -> str:
     """What importing a module raised, in one line."""
-    if isinstance(problem, TypeError) and "Cannot overwrite attribute __setattr__" in str(problem):
-        return "decorates a subclass of Restriction or Metric with @dataclass, which it is already; take that line away"
     return " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())

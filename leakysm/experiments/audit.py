@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from leakysm.runs import Checkpoint, RunFolder, TrainConfig
 from leakysm.runs.curves import read_metrics
 from leakysm.runs.device import engine_for, engine_of
 from leakysm.runs.manifest import LISTED, listed, require_listed
-from leakysm.runs.resolve import load_data
+from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.results import read_summary
 from leakysm.runs.settings import OWN, metric_parameters
 
@@ -68,7 +69,7 @@ def audit(
         settings = config.settings() | ({"data": data} if data else {})
         engine = engine_for(device, backend, threads) if device or backend or threads else engine_of(config)
         loaded = load_data(settings)
-        _require_same_data(folder, config, loaded.digest)
+        _require_same_data(folder, config, loaded.digest, data or config.data or config.dataset)
         lines = folder.metrics.read_text("utf-8").splitlines()[: episodes + 1]
         again = train_again(config, loaded, engine, lines, report)
         if again.verdict == "other":
@@ -89,7 +90,7 @@ def _checks(folder: RunFolder, config: TrainConfig) -> Iterator[Callable[[], obj
     """Each raises UserError, which names what does not agree."""
     for purpose in LISTED:
         if getattr(folder, purpose).exists():
-            yield lambda purpose=purpose: require_listed(folder, purpose)  # type: ignore[misc]
+            yield partial(require_listed, folder, purpose)
     if folder.summary.exists():
         yield lambda: read_run(folder.path)
         yield lambda: _require_told(folder, config)
@@ -165,14 +166,10 @@ def _require_same(folder: RunFolder, key: str, told: object, expected: object) -
         raise UserError(f"{folder.path}: {key} is {told}, its other files say {expected}")
 
 
-def _require_same_data(folder: RunFolder, config: TrainConfig, digest: str) -> None:
+def _require_same_data(folder: RunFolder, config: TrainConfig, digest: str, place: str) -> None:
     """UserError unless the data here are those that the run tells of, if it does."""
     if folder.last.exists():
         expected = folder.checkpoint(folder.last, config).data_digest
     else:
         expected = read_summary(folder.summary)[0].get("data_digest", digest) if folder.summary.exists() else digest
-    if digest != expected:
-        raise UserError(
-            f"not the data of {folder.path} (checksum {digest[:12]}, expected {str(expected)[:12]}); give the same "
-            "data with --data"
-        )
+    require_data_of(folder.path, place, digest, str(expected))

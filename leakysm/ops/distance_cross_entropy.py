@@ -38,9 +38,10 @@ DISTANCES = 1 << 20  # of a run of prototypes: so many are held at a time
 
 
 class _Run(NamedTuple):
-    """A run of prototypes: which they are, the logits z (N, m), and where the label is (N, m), bool."""
+    """A run of prototypes: places, numbers (1, m), logits z (N, m), and whether the label is there (N, m), bool."""
 
     classes: slice
+    numbers: Array
     logits: Array
     at_label: Array
 
@@ -61,16 +62,15 @@ def _runs(xp: Any, x: Array, c: Array, labels: Array, distance: Metric) -> Itera
     step = max(DISTANCES // x.shape[0], 1)
     for start in range(0, c.shape[0], step):
         classes = slice(start, min(start + step, c.shape[0]))
-        numbers = xp.arange(start, classes.stop, dtype=labels.dtype, device=array_api_compat.device(labels))
-        yield _Run(classes, -distance(x, c[classes, :]), labels[:, None] == numbers[None, :])
+        numbers = xp.arange(start, classes.stop, dtype=labels.dtype, device=array_api_compat.device(labels))[None, :]
+        yield _Run(classes, numbers, -distance(x, c[classes, :]), labels[:, None] == numbers)
 
 
 def _tops(xp: Any, runs: Iterator[_Run]) -> _Tops:
     best: _Tops | None = None
     for run in runs:
         largest = xp.max(constant(xp, run.logits), axis=-1, keepdims=True)  # constant first: as in softmax_parts
-        index = xp.arange(run.classes.start, run.classes.stop, device=array_api_compat.device(run.logits))[None, :]
-        first = xp.min(xp.where(run.logits == largest, index, run.classes.stop), axis=-1, keepdims=True)
+        first = xp.min(xp.where(run.logits == largest, run.numbers, run.classes.stop), axis=-1, keepdims=True)
         label = xp.sum(xp.where(run.at_label, run.logits, xp.zeros_like(run.logits)), axis=-1, keepdims=True)
         if best is None:
             best = _Tops(largest, first, label)
@@ -87,11 +87,10 @@ def _others(xp: Any, runs: Iterator[_Run], tops: _Tops) -> Array:
 
     def sums() -> Iterator[Array]:
         for run in runs:
-            index = xp.arange(run.classes.start, run.classes.stop, device=array_api_compat.device(run.logits))[None, :]
             on_top = run.at_label & (run.logits == tops.largest)
             powers = xp.where(on_top, xp.ones_like(run.logits), xp.exp(run.logits - tops.largest))
             # 0 at the maximum; the derivative of this 0 is that of its exponential.
-            yield tree_sum(xp, xp.where(index == tops.first, powers - 1, powers), axis=-1)[:, None]
+            yield tree_sum(xp, xp.where(run.numbers == tops.first, powers - 1, powers), axis=-1)[:, None]
 
     return added(sums())
 

@@ -20,7 +20,7 @@ from leakysm.report.episodes import EPISODES, PAIRS, Answers, Classifier, Worst,
 from leakysm.report.html import Html, image, join, plus_minus, table, tag
 from leakysm.report.page import Page, begun
 from leakysm.runs import Restored, RunFolder, TestResult, restore
-from leakysm.runs.resolve import load_data
+from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.training.evaluation import Report
 
 WAY, SHOT, QUERY = 10, 5, 10  # of an episode, shown at most
@@ -89,11 +89,7 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
     except UserError as error:
         page.missing(f"The images could not be read, so there is no episode and nothing to play with: {error}")
         return
-    if images.digest != run.data_digest:
-        raise UserError(
-            f"{data or settings.get('data', run.config.dataset)}: not the data of {run.path} (checksum "
-            f"{images.digest[:12]}, expected {run.data_digest[:12]}); give the same data with --data"
-        )
+    require_data_of(run.path, data or settings.get("data", run.config.dataset), images.digest, run.data_digest)
     if run.config.way**2 > PAIRS:
         page.missing(
             f"There is nothing to play with: episodes of {run.config.way} classes are too large for this page."

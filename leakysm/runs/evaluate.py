@@ -9,14 +9,13 @@ from typing import Any
 
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
-from leakysm.errors import UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
 from leakysm.ops.restriction import Restriction
 from leakysm.runs.device import engine_for
 from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
-from leakysm.runs.resolve import load_data
+from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.restore import restore
 from leakysm.runs.run import Progress, Report
 from leakysm.training.evaluation import embed_split, evaluate
@@ -54,11 +53,7 @@ def evaluate_run(
         return lambda done, total: report(Progress(phase, done, total))
 
     data = data or load_data(config.settings(), reports("read"))
-    if data.digest != restored.checkpoint.data_digest:
-        raise UserError(
-            f"{config.data or config.dataset}: not the data of {run} (checksum {data.digest[:12]}, expected "
-            f"{restored.checkpoint.data_digest[:12]}); give the same data with --data"
-        )
+    require_data_of(run, config.data or config.dataset, data.digest, restored.checkpoint.data_digest)
     if keep:
         require_keepable(restored, config)
     images = SplitImages(restored.net.engine, data, "test")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from leakysm.choices import BACKENDS, METRIC_PARAMETERS
 from leakysm.data import Dataset
 from leakysm.errors import UserError
 from leakysm.nets import Conv4, Net
@@ -68,7 +69,7 @@ def _set(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def net_settings(net: Net) -> dict[str, Any]:
     """The settings that name a net: the size of a Conv4, or the class of somebody's own; and its engine."""
-    engine = {"backend": net.engine.name} if net.engine.name in ("reference", "numpy", "cupy") else {}
+    engine = {"backend": net.engine.name} if net.engine.name in BACKENDS else {}
     if type(net) is Conv4:
         return {"channels": net.channels, "blocks": net.blocks, **engine}
     return {"net": type(net).__name__, **engine}
@@ -80,8 +81,7 @@ def with_metric(config: TrainConfig, metric: Metric | Restriction | None) -> Tra
         return config
     named = distance_settings(metric)
     own = named.pop("own", None)
-    keys = ("distance", "threshold", "slope", "per", "set")
-    stored = {key: value for key, value in config.settings().items() if key in keys}
+    stored = {key: value for key, value in config.settings().items() if key in ("distance", *METRIC_PARAMETERS)}
     if stored["distance"].startswith(OWN):
         if named == stored:
             return replace(config, own=own)

@@ -23,6 +23,15 @@ Choose = Callable[[str | None, str | None], tuple[str, str]]  # device and backe
 DATA_SETTINGS = ("dataset", "data", "split")
 
 
+def require_data_of(run: Path | str, place: Path | str, digest: str, expected: str) -> None:
+    """UserError unless the data in `place` have the digest that is expected, that of the run's data."""
+    if digest != expected:
+        raise UserError(
+            f"{place}: not the data of {run} (checksum {digest[:12]}, expected {expected[:12]}); give the same data "
+            "with --data"
+        )
+
+
 def load_data(settings: Mapping[str, Any], report: Report | None = None) -> Dataset:
     """The data set that the settings name. It does not depend on the seed, so runs with different seeds compare.
 

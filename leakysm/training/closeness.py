@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from leakysm.backends import Engine
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.ops.metrics import Metric
+from leakysm.training.distance import distance_pair
 from leakysm.training.evaluation import SplitEmbeddings, prototype_distances
 
 Array = Any
@@ -88,6 +88,5 @@ def _spreads(
 
 
 def _distances(engine: Engine, metric: Metric, x: Array, c: Array) -> NDArray[np.floating]:
-    """Distances (N, M) from x (N, D) to c (M, D), each row of which is a prototype by itself."""
-    rows = array_namespace(x, c).concat([c, x], axis=0)
-    return prototype_distances(engine, metric, rows, np.arange(len(c)), len(c))
+    """Distances (N, M) from x (N, D) to c (M, D), on the host."""
+    return engine.to_host(distance_pair(engine, metric).forward(x, c)[0])

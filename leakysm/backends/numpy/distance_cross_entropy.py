@@ -17,7 +17,7 @@ no operation of this engine, and float64, are the reference's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ class LossTiling:
 
 
 class Rows(NamedTuple):
-    """Of every query, (N,): the largest logit, its first class, S, and the logit at the label. NaN where undefined."""
+    """The largest logit of every query (N,), its first class, S, and the logit at the label. NaN where undefined."""
 
     largest: Doubles
     first: Integers
@@ -67,10 +67,10 @@ class Queries(NamedTuple):
 
 
 class DistanceCrossEntropy:
-    """The operation `distance_cross_entropy`, on the distances of `pairs`, by operation."""
+    """The operation `distance_cross_entropy`. operation: an engine's, which gives the pair of a metric by its name."""
 
-    def __init__(self, pairs: Mapping[str, Pair], workers: Workers, tiling: LossTiling) -> None:
-        self._pairs, self._workers, self._tiling, self._scratch = pairs, workers, tiling, Scratch()
+    def __init__(self, operation: Callable[[str], Pair], workers: Workers, tiling: LossTiling) -> None:
+        self._operation, self._workers, self._tiling, self._scratch = operation, workers, tiling, Scratch()
 
     @quiet
     def forward(
@@ -78,8 +78,7 @@ class DistanceCrossEntropy:
     ) -> tuple[Floats, Queries | ReferenceSaved]:
         """x (N, D), c (M, D), labels (N,) -> scalar (0-d array)."""
         require_metric(distance)
-        fast = distance.is_operation and distance.operation in self._pairs
-        if x.dtype != np.float32 or not len(x) or not fast:
+        if x.dtype != np.float32 or not len(x) or not distance.is_operation:
             return reference_pair("distance_cross_entropy").forward(x, c, labels, distance=distance)
         xp = working(x=x, c=c)[0]
         require_same_width(x, c)
@@ -93,10 +92,10 @@ class DistanceCrossEntropy:
     def _rows(self, x: Floats, c: Floats, labels: Integers, distance: Metric, queries: slice) -> Rows:
         """The softmax of these queries over all classes."""
         x, labels = x[queries], labels[queries]
-        n = len(x)
+        n, pair = len(x), self._operation(distance.operation)
         rows = Rows(np.full(n, -np.inf), np.zeros(n, np.int64), np.full(n, -1.0), np.zeros(n))
         for classes in cut(len(c), self._tiling.classes):
-            d = self._forward(distance, x, c[classes])[0]
+            d, _ = pair.forward(x, c[classes], **distance.parameters)
             self._workers.map(partial(self._add, rows, d, labels, classes), self._groups(d))
         undefined = ~np.isfinite(rows.largest)
         rows.largest[undefined] = rows.others[undefined] = np.nan
@@ -132,6 +131,7 @@ class DistanceCrossEntropy:
     def backward(self, saved: Queries, dy: Any = 1.0) -> tuple[Floats, Floats]:
         """dy scalar -> dx (N, D), dc (M, D)."""
         x, c, labels, distance, rows = saved
+        pair = self._operation(distance.operation)
         working(x=x, **require_cotangent(dy))
         require_shape("dy", np.asarray(dy), ())
         weight = float(np.float32(dy)) / len(x)
@@ -140,10 +140,10 @@ class DistanceCrossEntropy:
         for classes in cut(len(c), self._tiling.classes):
             sums = np.zeros((classes.stop - classes.start, c.shape[1]))
             for queries in cut(len(x), self._tiling.queries):
-                d, kept = self._forward(distance, x[queries], c[classes])
+                d, kept = pair.forward(x[queries], c[classes], **distance.parameters)
                 derive = partial(self._derive, rows.at(queries), d, labels[queries], classes, weight)
                 self._workers.map(derive, self._groups(d))
-                of_x, of_c = self._backward(distance, kept, d)
+                of_x, of_c = pair.backward(kept, d)
                 dx[queries] += of_x
                 sums += of_c
             dc[classes] = sums
@@ -160,17 +160,6 @@ class DistanceCrossEntropy:
         at_label = np.where(rows.first == labels, 1.0, np.exp(rows.label - rows.largest))
         rest = np.where(rows.first == labels, rows.others, 1 + (rows.others - at_label)) / (1 + rows.others)
         d[inside, column[inside]] = weight * rest[inside]
-
-    def _forward(self, distance: Metric, x: Floats, c: Floats) -> tuple[Floats, Any]:
-        d, saved = self._pairs[distance.operation].forward(x, c, **distance.parameters)
-        return d, saved
-
-    def _backward(self, distance: Metric, saved: Any, dy: Floats) -> tuple[Floats, Floats]:
-        pair = self._pairs[distance.operation]
-        if isinstance(saved, ReferenceSaved):
-            pair = reference_pair(distance.operation)
-        dx, dc = pair.backward(saved, dy)
-        return dx, dc
 
 
 def _merge(rows: Rows, largest: Doubles, first: Integers, others: Doubles) -> None:

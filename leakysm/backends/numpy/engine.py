@@ -40,15 +40,14 @@ class NumpyEngine(Engine):
     ) -> None:
         workers, memory = Workers(threads), Memory()
         self.threads = workers.threads
-        pairs = distance_pairs(workers, distances)
-        loss = DistanceCrossEntropy(pairs, workers, losses)
+        loss = DistanceCrossEntropy(self.operation, workers, losses)
         training, inference = ConvBlock(workers, memory, blocks), ConvBlockInference(workers, memory, blocks)
         self.pairs = {
             "conv_block": Pair(training.forward, training.backward),
             "conv_block_inference": Pair(inference.forward, inference.backward),
             "prototypes": Pair(prototypes.forward, prototypes.backward),
             "distance_cross_entropy": Pair(loss.forward, loss.backward),
-            **pairs,
+            **distance_pairs(workers, distances),
         }
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:

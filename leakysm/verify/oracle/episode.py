@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -129,28 +129,37 @@ def distance_cross_entropy_vjp(queries: Queries, dy: Any = 1.0) -> tuple[Exact, 
     return Exact.of(*dx, rows), Exact.of(*dc, largest(reach, (0, 1)))
 
 
-def open_gradients_of_pairs(queries: Queries, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
-    """The values that the metric's open choices allow dx and dc; None for one that they do not change."""
+class _Opened(NamedTuple):
+    """A gradient with its scale, and the changes that the open choices make to it, as `spanned` takes them."""
+
+    value: Array
+    scale: Array
+    groups: Any
+
+
+def _opened(queries: Queries, dy: Any, doubt: Doubt) -> tuple[_Opened, _Opened] | None:
+    """Those of the queries and of the prototypes; None if no choice changes them."""
     change = queries.metric.open_jacobian(doubt, queries.spread / number(SHARE))
     if change is None:
-        return None, None
+        return None
     gradient = _Gradient(queries, dy)
     changes = gradient.value * change
     (dx, dx_scale, _), (dc, dc_scale, _) = gradient.both()
-    return spanned(dx, dx_scale, both(np.moveaxis(changes, 1, 0))), spanned(dc, dc_scale, both(-changes))
+    return _Opened(dx, dx_scale, both(np.moveaxis(changes, 1, 0))), _Opened(dc, dc_scale, both(-changes))
+
+
+def open_gradients_of_pairs(queries: Queries, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
+    """The values that the metric's open choices allow dx and dc; None for one that they do not change."""
+    opened = _opened(queries, dy, doubt)
+    return (None, None) if opened is None else (spanned(*opened[0]), spanned(*opened[1]))
 
 
 def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradient | None, ...]:
     """The values that the metric's open choices allow dsupport and dquery; None for one that they do not change."""
-    change = episode.metric.open_jacobian(doubt, episode.spread / number(SHARE))
-    if change is None:
+    opened = _opened(episode, dy, doubt)
+    if opened is None:
         return None, None
-    gradient = _Gradient(episode, dy)
-    changes = gradient.value * change
+    of_queries, centres = opened
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
-    (dquery, dquery_scale, _), (dc, dc_scale, _) = gradient.both()
-    groups = [group[:, labels] * share for group in both(-changes)]
-    return (
-        spanned(dc[labels] * share, dc_scale[labels] * share, groups),
-        spanned(dquery, dquery_scale, both(np.moveaxis(changes, 1, 0))),
-    )
+    groups = [group[:, labels] * share for group in centres.groups]
+    return spanned(centres.value[labels] * share, centres.scale[labels] * share, groups), spanned(*of_queries)
