@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically, write_new
+from leakysm.files import (
+    LOCKS,
+    create_atomically,
+    read_file,
+    remove_leftovers,
+    temporary_folder,
+    write_atomically,
+    write_new,
+)
 from leakysm.locks import locked
 
 
@@ -104,3 +112,13 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="pipe is a pipe, and a file is expected; mend"):
         read_file(tmp_path / "pipe", most=4, mend="mend")
+
+
+@pytest.mark.skipif(not LOCKS, reason="a folder cannot be locked")
+def test_a_temporary_folder_of_the_killed_goes_and_one_in_use_stays(tmp_path: Path) -> None:
+    left = tmp_path / f".copy.{uuid.uuid4().hex}.tmp"
+    (left / "inner").mkdir(parents=True)
+    with temporary_folder(tmp_path / "copy") as folder:
+        remove_leftovers(tmp_path)
+        assert [*tmp_path.iterdir()] == [folder]
+    assert [*tmp_path.iterdir()] == []

@@ -1,4 +1,4 @@
-"""The six commands that write, on settings that take a second or less, in a folder that the shim watches."""
+"""The commands that write, on settings that take a second or less, in a folder that the shim watches."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import typer.main
 from PIL import Image
 
 from tests.faults.shim import Fault, Struck, read_plan, use_plan, write_plan
@@ -34,7 +37,9 @@ checkpoint_every = 1
 [grid]
 seed = [0, 1]
 """
-RUN_ENDED = ("finished: ", "failed: ")  # a sweep's lines, one for each run
+RUN_FAILED = "failed: "  # a sweep's line for a run, beside its own error
+PICTURE = b"a picture"  # drawing costs more than all the rest, and writes nothing
+NO_MANIFEST = "there is no manifest.json"  # of `leakysm audit`
 CHANGING = ("timing.csv", "environment.json")  # seconds and the number of threads, which are of one process
 
 
@@ -43,14 +48,28 @@ def run_words(words: list[str], plan: str | None = None) -> None:
     from leakysm_cli.main import main
 
     _spare_time(words)
+    typer.main.get_command = lambda app: command_line()
     sys.argv = ["leakysm", *words]
     if plan:
         use_plan(plan)
     main()
 
 
+@cache
+def command_line() -> Any:
+    """The program's commands with their options: made once, before any child is forked."""
+    from leakysm_cli.main import app
+
+    return MAKE_COMMAND(app)
+
+
+MAKE_COMMAND = typer.main.get_command
+
+
 def _spare_time(words: list[str]) -> None:
-    """A sweep's workers are forked from here instead of started anew; vectors are read from --data, not worked out."""
+    """Nothing is drawn; a sweep's workers are forked from here instead of started anew; vectors are read from --data,
+    not worked out."""
+    from leakysm import plots
     from leakysm.experiments.sweep import pools
     from leakysm.experiments.sweep.worker import begin_worker
     from leakysm.verify.vectors import make, stored
@@ -60,6 +79,7 @@ def _spare_time(words: list[str]) -> None:
         context = multiprocessing.get_context("fork")
         return pools.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
 
+    plots.png = lambda figure: PICTURE
     pools.local_pool = forked
     if words[0] == "vectors":
         operations = Path(words[words.index("--data") + 1]) / stored.OPERATIONS
@@ -85,13 +105,16 @@ def write_few_vectors(where: str) -> None:
 class Case:
     """One command. words, again: of the first call, and of the call that goes on; each is given the case's folder.
 
-    begin: makes what is there before.
+    begin: makes what is there before. own: the cache is in that folder, too. sound: words of a command that succeeds
+    after every fault, before anything goes on.
     """
 
     name: str
     words: Callable[[Path], list[str]]
     again: Callable[[Path], list[str]]
     begin: Callable[[Path], None] = lambda place: None
+    own: bool = False
+    sound: Callable[[Path], list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +149,28 @@ def _export(place: Path) -> list[str]:
     return ["export", str(place / "finished"), "--out", str(place / "here/conv4.safetensors")]
 
 
+def _resize(place: Path) -> list[str]:
+    return [*_prepare(place), "--size", "12", "--out", str(place / "here/copy")]
+
+
+def _resize_again(place: Path) -> list[str]:
+    """A copy is there whole or not at all."""
+    copy = place / "here/copy"
+    return [*_prepare(place)[:-1], str(copy)] if copy.exists() else _resize(place)
+
+
+def _keep(place: Path) -> list[str]:
+    return ["evaluate", str(place / "here/run"), "--way", "3", "--episodes", "3", "--threads", "1", "--keep"]
+
+
+def _audit(place: Path) -> list[str]:
+    return ["audit", str(place / "here/run"), "--episodes", "0"]
+
+
+def _finished(place: Path) -> None:
+    shutil.copytree(place / "finished", place / "here/run")
+
+
 def _half(place: Path) -> None:
     shutil.copytree(place / "half", place / "here/run")
 
@@ -136,9 +181,11 @@ CASES = {
         Case("train", _train, lambda place: [*_train(place), "--resume"]),
         Case("resume", _resume, _resume, _half),
         Case("sweep", _sweep, _sweep),
-        Case("prepare", _prepare, _prepare),
+        Case("prepare", _prepare, _prepare, own=True),
+        Case("resize", _resize, _resize_again, own=True),
         Case("vectors", _make, _make),
         Case("export", _export, _export),
+        Case("keep", _keep, _keep, _finished, sound=_audit),
     )
 }
 
@@ -150,6 +197,7 @@ class Commands:
         self.warm, self.place, self.here = warm, place, place / "here"
         self._plan = place / "plan"
         self._references: dict[str, dict[str, bytes]] = {}
+        self._told: set[str] = set()  # lines on standard error of commands that nothing disturbed
         self.calls: dict[str, int] = {}
         _pictures(place / "pictures")
         (place / "sweep.toml").write_text(f'data = "{place / "pictures"}"\n{SWEEP}')
@@ -190,7 +238,7 @@ class Commands:
         """The command from its beginning, with the fault."""
         self.clean()
         case.begin(self.place)
-        return self.call(case.words(self.place), own=case.name == "prepare", **fault)  # type: ignore[arg-type]
+        return self.call(case.words(self.place), own=case.own, **fault)  # type: ignore[arg-type]
 
     def cut_off_at(self, case: Case, processor: float) -> bool:
         """The command that goes on, killed after that many seconds of processor time; whether it was still at work."""
@@ -206,7 +254,7 @@ class Commands:
 
     def again(self, case: Case) -> Call:
         """The command that goes on, without a fault."""
-        return self.call(case.again(self.place), own=case.name == "prepare")
+        return self.call(case.again(self.place), own=case.own)
 
     def content(self) -> dict[str, bytes]:
         """Every file in `here`, by its name, without what no two runs share."""
@@ -219,6 +267,7 @@ class Commands:
             done = self.first(case)
             assert done.ended.status == 0, done.ended.err
             self._references[case.name] = self.content()
+            self._told |= {*done.ended.err.splitlines()}
             self.calls[case.name] = done.struck.calls
         return self._references[case.name]
 
@@ -229,7 +278,11 @@ class Commands:
         where = f"{case.name}, {kind} at call {at} ({done.struck.call} {Path(done.struck.path).name})"
         if not done.struck.call:
             raise IndexError(f"{where}: there is no such call")
-        broken = [_ended_badly(done.ended, killed=kind == "kill")]
+        broken = [self._ended_badly(done.ended, killed=kind == "kill")]
+        if case.sound:
+            between = self.call(case.sound(self.place)).ended
+            if between.status != 0 or NO_MANIFEST in between.out:
+                broken.append(f"what is there is not sound: {_last(between.out + between.err)}")
         after = self.again(case).ended
         if after.status != 0:
             broken.append(f"the next run fails: {_last(after.err)}")
@@ -240,20 +293,20 @@ class Commands:
         told = "; ".join(text for text in broken if text)
         return f"{where}: {told}" if told else None
 
-
-def _ended_badly(ended: Ended, *, killed: bool) -> str | None:
-    if ended.timed_out:
-        return "hangs"
-    if killed and ended.status == -9:
+    def _ended_badly(self, ended: Ended, *, killed: bool) -> str | None:
+        if ended.timed_out:
+            return "hangs"
+        if killed and ended.status == -9:
+            return None
+        if ended.status < 0:
+            return f"ends by signal {-ended.status}"
+        if "Traceback" in ended.err or "Exception ignored" in ended.err:
+            return f"traceback: {_last(ended.err)}"
+        lines = [line for line in ended.err.splitlines() if line not in self._told]
+        lines = [line for line in lines if not line.startswith(RUN_FAILED)]
+        if ended.status > 0 and len(lines) != 1:
+            return f"{len(lines)} lines of error: {lines[:3]}"
         return None
-    if ended.status < 0:
-        return f"ends by signal {-ended.status}"
-    if "Traceback" in ended.err or "Exception ignored" in ended.err:
-        return f"traceback: {_last(ended.err)}"
-    lines = [line for line in ended.err.splitlines() if not line.startswith(RUN_ENDED)]
-    if ended.status > 0 and len(lines) != 1:
-        return f"{len(lines)} lines of error: {lines[:3]}"
-    return None
 
 
 def _last(text: str) -> str:
