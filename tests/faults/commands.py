@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -182,7 +183,7 @@ CASES = {
         Case("resume", _resume, _resume, _half),
         Case("sweep", _sweep, _sweep),
         Case("prepare", _prepare, _prepare, own=True),
-        Case("resize", _resize, _resize_again, own=True),
+        Case("resize", _resize, _resize_again),
         Case("vectors", _make, _make),
         Case("export", _export, _export),
         Case("keep", _keep, _keep, _finished, sound=_audit),
@@ -199,6 +200,7 @@ class Commands:
         self._references: dict[str, dict[str, bytes]] = {}
         self._told: set[str] = set()  # lines on standard error of commands that nothing disturbed
         self.calls: dict[str, int] = {}
+        self.peak = 0  # bytes, of all children so far
         _pictures(place / "pictures")
         (place / "sweep.toml").write_text(f'data = "{place / "pictures"}"\n{SWEEP}')
         self._starts()
@@ -218,38 +220,44 @@ class Commands:
         shutil.rmtree(self.here, ignore_errors=True)
         self.here.mkdir()
 
+    def begin(self, case: Case) -> None:
+        """The folder as the command finds it."""
+        self.clean()
+        case.begin(self.place)
+
     def call(
         self, words: list[str], *, at: int = 0, kind: str = "nothing", call: str = "", name: str = "", own: bool = False
     ) -> Call:
         """`leakysm WORDS`, in which a call fails. own: with the cache in `here`."""
         write_plan(self._plan, Fault(self.here, at, kind, call, name))
-        cache = self.here / "cache" if own else self.place / "cache"
-        environment = {"LEAKYSM_CACHE": str(cache), "FAULTS_PLAN": str(self._plan)}
-        ended = self.warm.run(Task("tests.faults.commands:run_words", (words, str(self._plan)), environment))
+        task = Task("tests.faults.commands:run_words", (words, str(self._plan)), self._environment(own=own))
+        ended = self.warm.run(task)
+        self.peak = max(self.peak, ended.peak)
         return Call(ended, read_plan(self._plan))
 
-    def start(self, words: list[str]) -> int:
-        """Begin `leakysm WORDS`, and go on here. The process id."""
-        return self.warm.start(
-            Task("tests.faults.commands:run_words", (words,), {"LEAKYSM_CACHE": str(self.place / "cache")})
-        )
+    def _environment(self, *, own: bool) -> dict[str, str]:
+        cache = self.here / "cache" if own else self.place / "cache"
+        return {"LEAKYSM_CACHE": str(cache), "FAULTS_PLAN": str(self._plan)}
+
+    def start(self, case: Case) -> int:
+        """Begin the command that goes on, and go on here. The process id."""
+        write_plan(self._plan, Fault(self.here))
+        words = case.again(self.place)
+        return self.warm.start(Task("tests.faults.commands:run_words", (words,), self._environment(own=case.own)))
 
     def first(self, case: Case, **fault: object) -> Call:
         """The command from its beginning, with the fault."""
-        self.clean()
-        case.begin(self.place)
+        self.begin(case)
         return self.call(case.words(self.place), own=case.own, **fault)  # type: ignore[arg-type]
 
     def cut_off_at(self, case: Case, processor: float) -> bool:
         """The command that goes on, killed after that many seconds of processor time; whether it was still at work."""
-        pid = self.start(case.again(self.place))
-        ticks = os.sysconf("SC_CLK_TCK")
+        pid = self.start(case)
         while not self.warm.ended():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            if (int(fields[11]) + int(fields[12])) / ticks >= processor:
+            if _processor(pid) >= processor:
                 os.kill(pid, signal.SIGKILL)
                 break
-            time.sleep(0.002)
+            time.sleep(0.001)
         return self.warm.wait().status == -signal.SIGKILL
 
     def again(self, case: Case) -> Call:
@@ -279,19 +287,28 @@ class Commands:
         if not done.struck.call:
             raise IndexError(f"{where}: there is no such call")
         broken = [self._ended_badly(done.ended, killed=kind == "kill")]
-        if case.sound:
-            between = self.call(case.sound(self.place)).ended
-            if between.status != 0 or NO_MANIFEST in between.out:
-                broken.append(f"what is there is not sound: {_last(between.out + between.err)}")
+        broken.append(self.unsound(case))
         after = self.again(case).ended
         if after.status != 0:
             broken.append(f"the next run fails: {_last(after.err)}")
-        found = self.content()
-        broken += [f"the next run leaves {name}" for name in sorted(found.keys() - expected.keys())[:1]]
-        other = [name for name in expected if found.get(name) != expected[name]]
-        broken += [f"the next run ends with another {name}" for name in other[:1]]
+        broken.append(self.other(expected))
         told = "; ".join(text for text in broken if text)
         return f"{where}: {told}" if told else None
+
+    def unsound(self, case: Case) -> str:
+        """What is wrong with what a fault left, before anything goes on; empty if nothing is."""
+        if not case.sound:
+            return ""
+        ended = self.call(case.sound(self.place)).ended
+        sound = ended.status == 0 and NO_MANIFEST not in ended.out
+        return "" if sound else f"what is there is not sound: {_last(ended.out + ended.err)}"
+
+    def other(self, expected: dict[str, bytes]) -> str:
+        """What differs from the content that is expected; empty if nothing does."""
+        found = self.content()
+        more = [f"the next run leaves {name}" for name in sorted(found.keys() - expected.keys())[:1]]
+        other = [name for name in expected if found.get(name) != expected[name]]
+        return "; ".join([*more, *[f"the next run ends with another {name}" for name in other[:1]]])
 
     def _ended_badly(self, ended: Ended, *, killed: bool) -> str | None:
         if ended.timed_out:
@@ -307,6 +324,15 @@ class Commands:
         if ended.status > 0 and len(lines) != 1:
             return f"{len(lines)} lines of error: {lines[:3]}"
         return None
+
+
+def _processor(pid: int) -> float:
+    """Seconds of processor time that the threads of a process took so far."""
+    total = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread is gone
+            total += int(file.read_text().split()[0])
+    return total / 1e9
 
 
 def _last(text: str) -> str:

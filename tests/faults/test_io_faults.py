@@ -15,6 +15,8 @@ from tests.faults.shim import DISK
         ("prepare", "broken", 4),
         ("vectors", "full", 3),
         ("export", "kill", 4),
+        ("resize", "kill", 20),
+        ("keep", "kill", 14),
     ],
 )
 def test_a_fault_loses_nothing(commands: Commands, command: str, kind: str, at: int) -> None:
