@@ -12,6 +12,7 @@ from tests.faults.shim import DISK
     ("command", "kind", "at"),
     [
         ("train", "full", 9),
+        ("resume", "broken", 3),
         ("prepare", "broken", 4),
         ("vectors", "full", 3),
         ("export", "kill", 4),
