@@ -163,7 +163,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files and folders in `folder` of processes that were killed; those in use stay.
 
-    On a file system without locks nobody knows whether one is in use, so all stay.
+    One whose file has taken its name goes in any case: that file may be locked for another reason. On a file system
+    without locks nobody knows whether one is in use, so the others stay.
     """
     with suppress(OSError):  # the folder may not be there, or not be readable: then nothing is lost
         for leftover in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
@@ -175,7 +176,8 @@ def _remove_unless_locked(leftover: Path) -> None:
     whole = leftover.is_dir()
     descriptor = os.open(leftover, os.O_RDONLY if whole else os.O_RDWR)
     try:
-        if LOCKS and lock_descriptor(descriptor, blocking=False):
+        named = not whole and os.fstat(descriptor).st_nlink > 1  # it has the name already that it was to take
+        if named or (LOCKS and lock_descriptor(descriptor, blocking=False)):
             shutil.rmtree(leftover) if whole else leftover.unlink(missing_ok=True)
     finally:
         os.close(descriptor)

@@ -74,6 +74,15 @@ def test_leftovers_of_the_killed_go_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == sorted([".file.12ab.tmp", "file", "file.tmp"])
 
 
+@pytest.mark.skipif(not LOCKS, reason="a locked file takes no other name")
+def test_a_leftover_of_a_file_that_has_its_name_goes_though_it_is_locked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    os.link(tmp_path / "file", tmp_path / f".file.{uuid.uuid4().hex}.tmp")
+    with locked(tmp_path / "file", wait=False):
+        remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_new_file_replaces_nothing_else(tmp_path: Path) -> None:
     for _ in range(2):
         write_new(tmp_path / "file", b"mine")

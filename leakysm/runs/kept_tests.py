@@ -44,8 +44,7 @@ def keep_test(folder: RunFolder, new: TestResult, data_digest: str) -> None:
             _require_same(folder, same, new)
         content = summary | {"data_digest": data_digest, "tests": [test.to_json() for test in kept]}
         # the summary is second: it must not name what is missing
-        new_files = {folder.test_episodes: episodes_bytes(kept), folder.summary: json_bytes(content)}
-        replace_files(folder, new_files)
+        replace_files(folder, {folder.test_episodes: episodes_bytes(kept), folder.summary: json_bytes(content)})
 
 
 def other_tests(folder: RunFolder, tests: Iterable[TestResult]) -> list[TestResult]:

@@ -134,6 +134,12 @@ def _write_signed(path: Path, content: bytes) -> None:
     path.write_bytes(signed(content))
 
 
+def _write_unlisted(path: Path, content: bytes) -> None:
+    """In a run without a list of digests, as older ones are."""
+    path.write_bytes(content)
+    (path.parent / "manifest.json").unlink()
+
+
 # Data sets
 
 
@@ -448,8 +454,10 @@ _CHECKPOINT = (*m.HDF5, m.hdf5_object, m.hdf5_object, m.hdf5_attribute, m.hdf5_a
 FORMATS = {
     one.name: one
     for one in (
-        Format("config.toml", "config.toml", begin_run, _read_run, _TOML),
-        Format("summary.json", "summary.json", begin_run, _read_run, _JSON),
+        Format("config.toml", "config.toml", begin_run, _read_run, _TOML, digest=True),
+        Format("config.toml, not listed", "config.toml", begin_run, _read_run, _TOML, write=_write_unlisted),
+        Format("summary.json", "summary.json", begin_run, _read_run, _JSON, digest=True),
+        Format("summary.json, not listed", "summary.json", begin_run, _read_run, _JSON, write=_write_unlisted),
         Format("manifest.json of a run", "manifest.json", begin_run, _read_run, _JSON),
         Format("comparison.json", "comparison.json", _begin_results, _compared, _JSON),
         Format("gradients.csv", "gradients.csv", _begin_results, _traces, _CSV),
