@@ -38,7 +38,7 @@ checkpoint_every = 1
 [grid]
 seed = [0, 1]
 """
-RUN_FAILED = "failed: "  # a sweep's line for a run, beside its own error
+RUN_FAILED = "failed: "  # a sweep's line for a run, with or without an error of its own
 PICTURE = b"a picture"  # drawing costs more than all the rest, and writes nothing
 NO_MANIFEST = "there is no manifest.json"  # of `leakysm audit`
 CHANGING = ("timing.csv", "environment.json")  # seconds and the number of threads, which are of one process
@@ -320,9 +320,9 @@ class Commands:
         if "Traceback" in ended.err or "Exception ignored" in ended.err:
             return f"traceback: {_last(ended.err)}"
         lines = [line for line in ended.err.splitlines() if line not in self._told]
-        lines = [line for line in lines if not line.startswith(RUN_FAILED)]
-        if ended.status > 0 and len(lines) != 1:
-            return f"{len(lines)} lines of error: {lines[:3]}"
+        own = [line for line in lines if not line.startswith(RUN_FAILED)]
+        if ended.status > 0 and (len(own) > 1 or not lines):
+            return f"{len(own)} lines of error: {own[:3]}"
         return None
 
 
