@@ -327,12 +327,13 @@ class Commands:
 
 
 def _processor(pid: int) -> float:
-    """Seconds of processor time that the threads of a process took so far."""
-    total = 0
-    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with suppress(OSError):  # the thread is gone
-            total += int(file.read_text().split()[0])
-    return total / 1e9
+    """Seconds of processor time that a process and its children took so far."""
+    total = 0.0
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # it is gone
+            total += int((thread / "schedstat").read_text().split()[0]) / 1e9
+            total += sum(_processor(int(child)) for child in (thread / "children").read_text().split())
+    return total
 
 
 def _last(text: str) -> str:

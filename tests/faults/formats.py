@@ -358,6 +358,19 @@ def _vectors(folder: Path) -> Any:
     return counts, hashlib.sha256(json_bytes(groups, str(manifest["version"]))).hexdigest(), listed
 
 
+def _exported(folder: Path) -> Any:
+    """What `vectors export` makes of them."""
+    from leakysm.verify.vectors.checks import check_bytes, read_checked
+    from leakysm.verify.vectors.export import ENDINGS
+    from leakysm.verify.vectors.older import upgraded
+
+    where = folder / "vectors"
+    manifest = check_bytes(where)
+    version = str(manifest["version"])
+    groups = {case: upgraded(group) for case, group in read_checked(where, manifest).items()}
+    return [hashlib.sha256(make(groups, version)).hexdigest() for ending, make in ENDINGS.items() if ending != ".npz"]
+
+
 def _write_vectors_signed(path: Path, content: bytes) -> None:
     """With the file's SHA-256 in the manifest; the digests of the cases stay."""
     path.write_bytes(content)
@@ -488,6 +501,14 @@ FORMATS = {
             "vectors/operations.h5",
             _begin_vectors,
             _vectors,
+            _CHECKPOINT,
+            write=_write_vectors_signed,
+        ),
+        Format(
+            "vectors, exported",
+            "vectors/operations.h5",
+            _begin_vectors,
+            _exported,
             _CHECKPOINT,
             write=_write_vectors_signed,
         ),
