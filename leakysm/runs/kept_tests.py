@@ -48,13 +48,9 @@ def keep_test(folder: RunFolder, new: TestResult, data_digest: str) -> None:
 
 
 def other_tests(folder: RunFolder, tests: Iterable[TestResult]) -> list[TestResult]:
-    """The tests of a finished run beside these: those that were kept. None if a file is damaged."""
+    """The tests of a finished run beside these: those that were kept. UserError if a file that tells is damaged."""
     names = {test.name for test in tests}
-    try:
-        others = [test for test in read_summary(folder.summary)[1] if test.name not in names]
-        return with_episodes(folder.test_episodes, others)
-    except UserError:
-        return []
+    return with_episodes(folder.test_episodes, [t for t in read_summary(folder.summary)[1] if t.name not in names])
 
 
 def _require_same(folder: RunFolder, test: TestResult, new: TestResult) -> None:

@@ -48,15 +48,15 @@ def replace_files(folder: RunFolder, new: Mapping[Path, bytes | memoryview]) -> 
     if not folder.manifest.exists():
         write_manifest(folder)
     files, begun = _digests(folder.manifest)
-    if not begun and all(files.get(name) == digest for name, digest in coming.items()):
-        return
     there = {name: _sha256(folder.path / name) for name in (*begun, *coming) if (folder.path / name).exists()}
-    files |= there
+    final = files | there | coming
     if there != coming:
-        folder.write_json(folder.manifest, {"format": 1, "files": files, "next": coming})
+        folder.write_json(folder.manifest, {"format": 1, "files": files | there, "next": coming})
         for path, content in new.items():
             write_atomically(path, content)
-    folder.write_json(folder.manifest, {"format": 1, "files": files | coming})
+    elif final == files and not begun:
+        return
+    folder.write_json(folder.manifest, {"format": 1, "files": final})
 
 
 def require_listed(folder: RunFolder, *purposes: str, known: str | None = None) -> None:

@@ -190,6 +190,17 @@ def test_a_folder_with_a_file_missing_is_not_resumed(
     assert contents(tmp_path) == before
 
 
+def test_a_finished_run_makes_a_damaged_result_again(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path
+) -> None:
+    folder = copied(finished, tmp_path)
+    before = contents(tmp_path)
+    folder.test_episodes.write_bytes(b"")
+    train(config(), data=data, out=folder.path, resume=True)
+    after = contents(tmp_path)
+    assert {name for name in before if after[name] != before[name]} <= {"environment.json"}
+
+
 @pytest.fixture(scope="module")
 def other(data: Dataset, config: Make, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """The same run of another seed."""
