@@ -32,6 +32,11 @@ def test_a_sweep_killed_before_a_run_is_listed_lists_it(commands: Commands) -> N
     assert commands.lost(CASES["sweep"], 1, "kill", call="rename", name="manifest.json") is None
 
 
+def test_a_run_that_fails_when_all_is_written_counts_as_finished(commands: Commands) -> None:
+    """Nothing of its failure stays."""
+    assert commands.lost(CASES["sweep"], 1, "broken", call="close", name="timing.csv") is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DISK)
 @pytest.mark.parametrize("command", CASES)
