@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, EIO, ENOSPC
 from typing import Annotated, Any
 
 import typer
@@ -87,7 +87,7 @@ def told(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
         mend = "make room, or choose another place" if error.errno in FULL else "give another one"
         return f"{error.filename}: {error.strerror}; {mend}", 2
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in (*FULL, EIO):
         return f"the output cannot be written: {error.strerror}; make room, or send it elsewhere", 1
     if isinstance(error, MemoryError):
         return f"out of memory ({' '.join(str(error).split())}); use a smaller way, shot or query, or smaller images", 1

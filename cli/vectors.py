@@ -170,11 +170,10 @@ def _cases(data: Path | None) -> int:
 def _groups(data: Path | None, operation: str | None, *, arrays: bool = True) -> dict[str, Group]:
     """The stored cases, or those of an operation, from files that agree with the manifest."""
     from leakysm.verify.vectors import stored
-    from leakysm.verify.vectors.checks import check_bytes
+    from leakysm.verify.vectors.checks import check_bytes, read_checked
 
     where = data or stored.folder()
     manifest = check_bytes(where)
     known = {case.partition("/")[0] for file in manifest["files"].values() for case in file["cases"]}
     o.require_one_of("operation", [] if operation is None else [operation], sorted(known))
-    files = [where / name for name in (stored.OPERATIONS, stored.NETS)]
-    return {case: group for path in files for case, group in stored.read(path, operation, arrays=arrays).items()}
+    return read_checked(where, manifest, operation, arrays=arrays)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from leakysm.errors import UserError
 LARGEST = 1 << 30  # bytes of a file that is read whole
 PIECE = 1 << 20
 SPARE, RATIO = 1 << 26, 32  # bytes that a file may hold when it is unpacked: SPARE, and RATIO for each of its own
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the name of a file that takes another when it is whole
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the name of what takes another when it is whole
 LOCKS = os.name == "posix"  # whether a locked file can be read by others, and renamed
 
 
@@ -133,16 +134,53 @@ def _holds(path: Path, content: bytes) -> bool:
     return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files in `folder` of processes that were killed while they wrote; those in use stay.
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, for what takes that name when it is whole. What is in it at the end is deleted.
 
-    On a file system without locks nobody knows whether one is in use, so all stay.
+    OSError if it cannot be made.
+    """
+    remove_leftovers(path.parent)
+    while True:
+        folder = _temporary_name(path)
+        folder.mkdir()
+        lock = os.open(folder, os.O_RDONLY) if LOCKS else None
+        if lock is None:
+            break
+        with suppress(OSError):  # a file system without locks
+            lock_descriptor(lock, blocking=True)
+        if folder.exists():  # else another process took it for a leftover before it was locked
+            break
+        os.close(lock)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files and folders in `folder` of processes that were killed; those in use stay.
+
+    One whose file has taken its name goes in any case: that file may be locked for another reason. On a file system
+    without locks nobody knows whether one is in use, so the others stay.
     """
     with suppress(OSError):  # the folder may not be there, or not be readable: then nothing is lost
         for leftover in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
-            with suppress(OSError), leftover.open("r+b") as file:
-                if LOCKS and lock_descriptor(file.fileno(), blocking=False):
-                    leftover.unlink(missing_ok=True)
+            with suppress(OSError):
+                _remove_unless_locked(leftover)
+
+
+def _remove_unless_locked(leftover: Path) -> None:
+    whole = leftover.is_dir()
+    descriptor = os.open(leftover, os.O_RDONLY if whole else os.O_RDWR)
+    try:
+        named = not whole and os.fstat(descriptor).st_nlink > 1  # it has the name already that it was to take
+        if named or (LOCKS and lock_descriptor(descriptor, blocking=False)):
+            shutil.rmtree(leftover) if whole else leftover.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: bytes | memoryview, take_name: Callable[[Path, Path], None]) -> None:
@@ -174,7 +212,7 @@ def _write(path: Path, content: bytes | memoryview, take_name: Callable[[Path, P
 def _temporary_file(path: Path) -> tuple[BufferedWriter, Path]:
     """A new file beside `path`, open and locked as long as it is, and its name. Several processes may write `path`."""
     while True:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        temporary = _temporary_name(path)
         file = temporary.open("xb")
         if not LOCKS:
             return file, temporary
@@ -188,6 +226,10 @@ def _temporary_file(path: Path) -> tuple[BufferedWriter, Path]:
             temporary.unlink(missing_ok=True)
             raise
         file.close()
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:

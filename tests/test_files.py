@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, read_file, remove_leftovers, write_atomically, write_new
+from leakysm.files import (
+    LOCKS,
+    create_atomically,
+    read_file,
+    remove_leftovers,
+    temporary_folder,
+    write_atomically,
+    write_new,
+)
 from leakysm.locks import locked
 
 
@@ -66,6 +74,15 @@ def test_leftovers_of_the_killed_go_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == sorted([".file.12ab.tmp", "file", "file.tmp"])
 
 
+@pytest.mark.skipif(not LOCKS, reason="a locked file takes no other name")
+def test_a_leftover_of_a_file_that_has_its_name_goes_though_it_is_locked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    os.link(tmp_path / "file", tmp_path / f".file.{uuid.uuid4().hex}.tmp")
+    with locked(tmp_path / "file", wait=False):
+        remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_new_file_replaces_nothing_else(tmp_path: Path) -> None:
     for _ in range(2):
         write_new(tmp_path / "file", b"mine")
@@ -104,3 +121,13 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="pipe is a pipe, and a file is expected; mend"):
         read_file(tmp_path / "pipe", most=4, mend="mend")
+
+
+@pytest.mark.skipif(not LOCKS, reason="a folder cannot be locked")
+def test_a_temporary_folder_of_the_killed_goes_and_one_in_use_stays(tmp_path: Path) -> None:
+    left = tmp_path / f".copy.{uuid.uuid4().hex}.tmp"
+    (left / "inner").mkdir(parents=True)
+    with temporary_folder(tmp_path / "copy") as folder:
+        remove_leftovers(tmp_path)
+        assert [*tmp_path.iterdir()] == [folder]
+    assert [*tmp_path.iterdir()] == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from leakysm.data.miniimagenet_pickles import has_caches, has_category_splits
 from leakysm.data.sources import Source
 from leakysm.data.tables import SIZE, files_of, has_tables, tables_and_images
 from leakysm.errors import UserError
-from leakysm.files import UnwritableError, printable
+from leakysm.files import UnwritableError, printable, temporary_folder
 
 Targets = dict[str, str]  # where the copy has each image, by its name in the source
 RESIZABLE = ("folder", "miniimagenet", "caltech101")
@@ -38,22 +36,18 @@ def write_resized(name: str, path: Path, size: int, out: Path, report: Report | 
     if len({*targets.values()}) < len(targets):
         twice = next(name for name, target in targets.items() if name != target and target in targets)
         raise UserError(f"{source.path}: the copy of {twice} would be {targets[twice]}, an image as well; rename one")
-    work = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        copy = work / "copy"
-        for folder in {(copy / target).parent for target in targets.values()}:
-            folder.mkdir(parents=True, exist_ok=True)
-        for split, text in tables.items():
-            (copy / f"{split}.csv").write_bytes(text)
-        _write_images(source, targets, size, copy, report)
-        copy.rename(out)
+        with temporary_folder(out) as work:
+            copy = work / "copy"
+            for folder in {(copy / target).parent for target in targets.values()}:
+                folder.mkdir(parents=True, exist_ok=True)
+            for split, text in tables.items():
+                (copy / f"{split}.csv").write_bytes(text)
+            _write_images(source, targets, size, copy, report)
+            copy.rename(out)
     except OSError as error:
         raise UnwritableError(out, error.strerror or str(error)) from None
-    finally:
-        if work:
-            shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_images(source: Source, targets: Targets, size: int, folder: Path, report: Report | None) -> None:

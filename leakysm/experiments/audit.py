@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.results import read_summary
 from leakysm.runs.settings import OWN, metric_parameters
 
+Read = Callable[[Path], Checkpoint]
 TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json and config.toml
 
 
@@ -58,9 +59,10 @@ def audit(
     here, or if its code may not be run.
     """
     config = folder.require_config(trust=trust)
+    read = cache(lambda path: folder.checkpoint(path, config))
     names = _listed(folder)
     missing = tuple(name for name in names or () if not (folder.path / name).exists())
-    failures = [message for check in _checks(folder, config) if (message := _failure(check))]
+    failures = [message for check in _checks(folder, config, read) if (message := _failure(check))]
     failures = list(dict.fromkeys(failures))
     why = _why_not(folder, config, episodes) or ("its files do not agree" if failures else "")
     again = None
@@ -69,7 +71,7 @@ def audit(
         settings = config.settings() | ({"data": data} if data else {})
         engine = engine_for(device, backend, threads) if device or backend or threads else engine_of(config)
         loaded = load_data(settings)
-        _require_same_data(folder, config, loaded.digest, data or config.data or config.dataset)
+        _require_same_data(folder, read, loaded.digest, data or config.data or config.dataset)
         lines = folder.metrics.read_text("utf-8").splitlines()[: episodes + 1]
         again = train_again(config, loaded, engine, lines, report)
         if again.verdict == "other":
@@ -86,7 +88,7 @@ def _listed(folder: RunFolder) -> list[str] | None:
         return None
 
 
-def _checks(folder: RunFolder, config: TrainConfig) -> Iterator[Callable[[], object]]:
+def _checks(folder: RunFolder, config: TrainConfig, read: Read) -> Iterator[Callable[[], object]]:
     """Each raises UserError, which names what does not agree."""
     for purpose in LISTED:
         if getattr(folder, purpose).exists():
@@ -95,11 +97,11 @@ def _checks(folder: RunFolder, config: TrainConfig) -> Iterator[Callable[[], obj
         yield lambda: read_run(folder.path)
         yield lambda: _require_told(folder, config)
     if folder.metrics.exists():
-        yield lambda: _require_rows(folder, config)
+        yield lambda: _require_rows(folder, config, read)
     if folder.last.exists():
-        yield lambda: _require_way(folder, folder.last, folder.checkpoint(folder.last, config))
+        yield lambda: _require_way(folder, folder.last, read(folder.last))
     if folder.best.exists():
-        yield lambda: _require_best(folder, config)
+        yield lambda: _require_best(folder, read)
 
 
 def _failure(check: Callable[[], object]) -> str:
@@ -128,21 +130,22 @@ def _require_told(folder: RunFolder, config: TrainConfig) -> None:
         _require_same(folder, key, summary.get(key, value), value)
 
 
-def _require_rows(folder: RunFolder, config: TrainConfig) -> None:
+def _require_rows(folder: RunFolder, config: TrainConfig, read: Read) -> None:
     """UserError unless metrics.csv has a row for each episode, in order; in a finished run it is not longer either."""
     finished = folder.summary.exists()
-    episode = (read_finished_metrics(folder.path) if finished else read_metrics(folder.metrics))["episode"]
+    columns = read_finished_metrics(folder.path, read) if finished else read_metrics(folder.metrics)
+    episode = columns["episode"]
     expected = config.episodes if finished else len(episode)
     if not np.array_equal(episode, np.arange(1, expected + 1)):
         raise UserError(f"{folder.metrics} does not have one row for each of {expected} episodes")
 
 
-def _require_best(folder: RunFolder, config: TrainConfig) -> None:
+def _require_best(folder: RunFolder, read: Read) -> None:
     """UserError unless the best checkpoint lies on the way to the last one, and summary.json tells of it."""
-    best = folder.checkpoint(folder.best, config)
+    best = read(folder.best)
     _require_way(folder, folder.best, best)
     if folder.last.exists():
-        last = folder.checkpoint(folder.last, config)
+        last = read(folder.last)
         for key in ("best_episode", "best_accuracy", "data_digest"):
             _require_same(folder, f"{key} of {folder.best.name}", getattr(best, key), getattr(last, key))
     if folder.summary.exists():
@@ -166,10 +169,10 @@ def _require_same(folder: RunFolder, key: str, told: object, expected: object) -
         raise UserError(f"{folder.path}: {key} is {told}, its other files say {expected}")
 
 
-def _require_same_data(folder: RunFolder, config: TrainConfig, digest: str, place: str) -> None:
+def _require_same_data(folder: RunFolder, read: Read, digest: str, place: str) -> None:
     """UserError unless the data here are those that the run tells of, if it does."""
     if folder.last.exists():
-        expected = folder.checkpoint(folder.last, config).data_digest
+        expected = read(folder.last).data_digest
     else:
         expected = read_summary(folder.summary)[0].get("data_digest", digest) if folder.summary.exists() else digest
     require_data_of(folder.path, place, digest, str(expected))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from leakysm.errors import UserError
 from leakysm.files import read_file
-from leakysm.runs import RunFolder, TestResult, TrainConfig, load_checkpoint
+from leakysm.runs import Checkpoint, RunFolder, TestResult, TrainConfig, load_checkpoint
 from leakysm.runs.curves import read_metrics
 from leakysm.runs.manifest import require_listed
 from leakysm.runs.results import read_summary, with_episodes
@@ -62,8 +62,10 @@ def _require_every_test(folder: RunFolder, config: TrainConfig, tests: Sequence[
             )
 
 
-def read_finished_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns of a finished run's metrics.csv by name.
+def read_finished_metrics(
+    path: Path, load: Callable[[Path], Checkpoint] = load_checkpoint
+) -> dict[str, NDArray[np.float64]]:
+    """The columns of a finished run's metrics.csv by name. load: reads its last checkpoint.
 
     UserError if it is damaged, or not what the run's checkpoint or manifest tells of.
     """
@@ -71,7 +73,7 @@ def read_finished_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
     content = read_file(folder.metrics, mend="put metrics.csv back, or train again")
     columns, digest = read_metrics(folder.metrics, content), sha256(content).hexdigest()
     if folder.last.exists():
-        last = load_checkpoint(folder.last)
+        last = load(folder.last)
         if (len(content), digest) != (last.metrics_size, last.metrics_digest):
             raise UserError(
                 f"{folder.metrics} was altered: {folder.last.name} tells of other rows; put back the run's own file, "

@@ -123,10 +123,12 @@ class RunFolder:
             )
         if files and not self.config.exists():
             raise UserError(f"{self.path} holds {files[0]} but no config.toml; choose another --out")
-        if self.metrics.exists() and not self.last.exists():
-            raise UserError(
-                f"{self.path} holds metrics.csv but no checkpoint-last.h5; put it back, or choose another --out"
-            )
+        if not self.last.exists():
+            for path in (self.metrics, self.summary):
+                if path.exists():
+                    raise UserError(
+                        f"{self.path} holds {path.name} but no checkpoint-last.h5; put it back, or choose another --out"
+                    )
 
     def _other_content(self) -> str | None:
         """A name in the folder that is none of a run's files; None if it is empty, or not there."""

@@ -35,11 +35,14 @@ class Journal:
             )
         self._file = path.open("r+b" if size else "wb", buffering=0)
         self.size = size
-        if size:
+        if not size:
+            self._write(",".join(columns))
+            return
+        try:
             self._file.truncate(size)
             self._file.seek(size)
-        else:
-            self._write(",".join(columns))
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     @property
     def digest(self) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import opened, read_file
+from leakysm.files import opened, read_file, write_atomically
 from leakysm.runs.folder import RunFolder
 from leakysm.small_texts import parse_json
 
@@ -37,9 +38,25 @@ def write_manifest(folder: RunFolder, summary: bytes | None = None) -> None:
     folder.write_json(folder.manifest, {"format": 1, "files": files})
 
 
-def remove_manifest(folder: RunFolder) -> None:
-    """Take the list away before a file changes, so that a kill leaves a run without one and none with a wrong one."""
-    folder.manifest.unlink(missing_ok=True)
+def replace_files(folder: RunFolder, new: Mapping[Path, bytes | memoryview]) -> None:
+    """Replace files of a finished run, in this order. Nothing is written where all are there already.
+
+    The manifest first lists the new digests beside the old ones, so that it is right after a kill at any moment. A run
+    without one gets one. UserError if the disk does not take a file.
+    """
+    coming = {path.name: hashlib.sha256(content).hexdigest() for path, content in new.items()}
+    if not folder.manifest.exists():
+        write_manifest(folder)
+    files, begun = _digests(folder.manifest)
+    there = {name: _sha256(folder.path / name) for name in (*begun, *coming) if (folder.path / name).exists()}
+    final = files | there | coming
+    if there != coming:
+        folder.write_json(folder.manifest, {"format": 1, "files": files | there, "next": coming})
+        for path, content in new.items():
+            write_atomically(path, content)
+    elif final == files and not begun:
+        return
+    folder.write_json(folder.manifest, {"format": 1, "files": final})
 
 
 def require_listed(folder: RunFolder, *purposes: str, known: str | None = None) -> None:
@@ -49,10 +66,10 @@ def require_listed(folder: RunFolder, *purposes: str, known: str | None = None) 
     """
     if not folder.manifest.exists():
         return
-    digests = listed(folder.manifest)
+    digests, coming = _digests(folder.manifest)
     for path in (getattr(folder, purpose) for purpose in purposes):
         digest = known or _sha256(path)
-        if digests.get(path.name) != digest:
+        if digest not in (digests.get(path.name), coming.get(path.name)):
             raise UserError(
                 f"{path} was altered: its SHA-256 is {digest[:12]}..., {folder.manifest.name} lists "
                 f"{str(digests.get(path.name))[:12]}...; {MEND}"
@@ -61,10 +78,16 @@ def require_listed(folder: RunFolder, *purposes: str, known: str | None = None) 
 
 def listed(path: Path) -> dict[str, Any]:
     """The digests by the files' names. UserError if this is no manifest of a run."""
+    return _digests(path)[0]
+
+
+def _digests(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The digests by the files' names, and those of the files that are being replaced. UserError as `listed`."""
     try:
-        files = parse_json(read_file(path, most=LARGEST, mend=MEND))["files"]
-        if isinstance(files, dict):
-            return files
+        content = parse_json(read_file(path, most=LARGEST, mend=MEND))
+        files, coming = content["files"], content.get("next", {})
+        if isinstance(files, dict) and isinstance(coming, dict):
+            return files, coming
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError):

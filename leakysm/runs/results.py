@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.errors import UserError
-from leakysm.files import read_file, write_atomically
+from leakysm.files import read_file
 from leakysm.hdf5 import Hdf5Error, read_hdf5
 from leakysm.runs.settings import TrainConfig, metric_parameters
 from leakysm.seal import BLOCK, sealed
@@ -78,15 +78,18 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[TestResult]]:
         raise UserError(f"{path} is damaged ({error}); train again into another folder") from None
 
 
-def write_test_episodes(path: Path, tests: Iterable[TestResult]) -> None:
-    """One HDF5 dataset for each test, "5-way 1-shot" say: each episode's accuracy (0 to 1), (episodes,) float64."""
+def episodes_bytes(tests: Iterable[TestResult]) -> memoryview:
+    """The content of test-episodes.h5.
+
+    One HDF5 dataset for each test, "5-way 1-shot" say: each episode's accuracy (0 to 1), (episodes,) float64.
+    """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
         for test in tests:
             file[test.name] = test.per_episode
             file[test.name].attrs["query"] = test.query
             file[test.name].attrs["norm"] = test.norm
-    write_atomically(path, sealed(buffer, SEAL))
+    return sealed(buffer, SEAL)
 
 
 def with_episodes(path: Path, tests: Iterable[TestResult]) -> list[TestResult]:

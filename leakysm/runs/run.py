@@ -24,9 +24,10 @@ from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
 from leakysm.runs.folder import RunFolder, json_bytes
 from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
-from leakysm.runs.manifest import remove_manifest, write_manifest
+from leakysm.runs.kept_tests import other_tests
+from leakysm.runs.manifest import replace_files, write_manifest
 from leakysm.runs.objects import configured
-from leakysm.runs.results import Summary, write_test_episodes
+from leakysm.runs.results import Summary, episodes_bytes
 from leakysm.runs.settings import TrainConfig
 from leakysm.training.closeness import Limits, closeness_limits
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
@@ -121,6 +122,7 @@ class _Run:
         self.threads = config.threads  # of this process; None is one for each core
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
         self.saved = 0  # episode of the last checkpoint
+        self.finished = False  # whether it was, before it was taken up again
 
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
         """Take possession of the folder, restore the state in it, and open the journals."""
@@ -128,6 +130,10 @@ class _Run:
         self.config = folder.begin(self.config, resume=resume)  # a resumed run keeps the settings that it began with
         stack.enter_context(folder.alone())
         last = self._restore()
+        self.finished = folder.summary.exists() and self.trainer.episode == self.config.episodes
+        if not self.finished:  # what these files tell is over when a row is cut off, or comes
+            folder.summary.unlink(missing_ok=True)
+            folder.manifest.unlink(missing_ok=True)
         size, digest = 0, ""
         if last:
             size, digest = last.metrics_size, last.metrics_digest
@@ -253,18 +259,25 @@ class _Run:
         embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded)
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation, closeness = (best.best_accuracy, self._closeness()) if self.validation else (None, {})
+        if self.finished:
+            tests = (*tests, *other_tests(self.folder, tests))
         path, digest = self.folder.best.name, self.data.digest
         scale = best.learned_scale if self.config.learn_scale else None
         summary = Summary(self.config, path, best.episode, validation, digest, tests, closeness, scale)
-        remove_manifest(self.folder)
-        write_test_episodes(self.folder.test_episodes, tests)
+        self._write(summary)
+        return summary
+
+    def _write(self, summary: Summary) -> None:
+        """The picture and the results; the summary, by which a run counts as finished, is last."""
         data, metric = self.config.dataset, self.config.distance_in_words
         draw_curves(self.folder.metrics, self.folder.curves, str(summary.tests[0]), data, metric)
-        content = json_bytes(summary.to_json())
-        self.folder.summary.unlink(missing_ok=True)
+        episodes, content = episodes_bytes(summary.tests), json_bytes(summary.to_json())
+        if self.finished:
+            replace_files(self.folder, {self.folder.test_episodes: episodes, self.folder.summary: content})
+            return
+        write_atomically(self.folder.test_episodes, episodes)
         write_manifest(self.folder, content)
         write_atomically(self.folder.summary, content)
-        return summary
 
     def _test(self, embeddings: SplitEmbeddings, way: int) -> TestResult:
         return evaluate(

@@ -10,12 +10,25 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from leakysm.experiments import finished
+from leakysm.runs import Checkpoint, folder, load_checkpoint
+
 Leakysm = Callable[..., Result]
 RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
 
 
-def test_a_whole_run_is_the_same_to_the_bit(leakysm: Leakysm, run: Path) -> None:
+def test_a_whole_run_is_the_same_to_the_bit(leakysm: Leakysm, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last checkpoint, which may be large, is read once."""
+    read: list[str] = []
+
+    def load(path: Path) -> Checkpoint:
+        read.append(path.name)
+        return load_checkpoint(path)
+
+    for module in (folder, finished):
+        monkeypatch.setattr(module, "load_checkpoint", load)
     result = leakysm("audit", str(run))
+    assert read.count("checkpoint-last.h5") == 1
     assert result.exit_code == 0, result.output
     assert "digests: 6 of the 6 files" in result.stdout
     assert "the first 6 episodes trained again: the same to the bit" in result.stdout

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from typer.testing import Result
+
+from leakysm.errors import UserError
+from leakysm.runs.folder import RunFolder
+from leakysm.runs.kept_tests import keep_test
+from leakysm.runs.results import read_summary, with_episodes
 
 Leakysm = Callable[..., Result]
 Fails = Callable[..., str]
@@ -71,11 +77,29 @@ def test_a_kept_test_joins_those_of_the_run(leakysm: Leakysm, fails: Fails, run:
         assert abs(accuracy - tested["accuracy"]) <= 100 * 7 * np.finfo(float).eps
         assert set(file) == {f"{test['way']}-way {test['shot']}-shot" for test in after["tests"]}
     leakysm("evaluate", "run", *options)  # again: nothing twice
+    leakysm("train", "--out", "run", "--resume")  # it is finished: nothing to do
     assert json.loads((run / "summary.json").read_text()) == after
     message = fails("evaluate", "run", "--way", "3", "--shot", "2", "--episodes", "8", "--keep")
     assert "already holds 3-way 2-shot" in message
     assert "7 episodes" in message
     assert json.loads((run / "summary.json").read_text()) == after
+
+
+def test_a_test_that_came_out_otherwise_replaces_none(run: Path) -> None:
+    folder = RunFolder(run)
+    summary, tests = read_summary(folder.summary)
+    (test,) = with_episodes(folder.test_episodes, tests)
+    before = folder.summary.read_bytes()
+    with pytest.raises(UserError, match=r"already holds 2-way 1-shot with .* %, and this test gives 0\.00 %"):
+        keep_test(folder, replace(test, accuracy=0.0, per_episode=0 * test.per_episode - 1), summary["data_digest"])
+    assert folder.summary.read_bytes() == before
+
+
+def test_a_kept_test_covers_for_no_altered_file(leakysm: Leakysm, run: Path) -> None:
+    """The manifest still lists what the run's own files were."""
+    (run / "metrics.csv").write_bytes(b"")
+    leakysm("evaluate", "run", "--way", "3", "--keep")
+    assert "failed: run/metrics.csv was altered" in leakysm("audit", "run", "--episodes", "0").stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The six commands that write, on settings that take a second or less, in a folder that the shim watches."""
+"""The commands that write, on settings that take a second or less, in a folder that the shim watches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import typer.main
 from PIL import Image
 
 from tests.faults.shim import Fault, Struck, read_plan, use_plan, write_plan
@@ -34,7 +38,9 @@ checkpoint_every = 1
 [grid]
 seed = [0, 1]
 """
-RUN_ENDED = ("finished: ", "failed: ")  # a sweep's lines, one for each run
+RUN_FAILED = "failed: "  # a sweep's line for a run, with or without an error of its own
+PICTURE = b"a picture"  # drawing costs more than all the rest, and writes nothing
+NO_MANIFEST = "there is no manifest.json"  # of `leakysm audit`
 CHANGING = ("timing.csv", "environment.json")  # seconds and the number of threads, which are of one process
 
 
@@ -43,14 +49,28 @@ def run_words(words: list[str], plan: str | None = None) -> None:
     from leakysm_cli.main import main
 
     _spare_time(words)
+    typer.main.get_command = lambda app: command_line()
     sys.argv = ["leakysm", *words]
     if plan:
         use_plan(plan)
     main()
 
 
+@cache
+def command_line() -> Any:
+    """The program's commands with their options: made once, before any child is forked."""
+    from leakysm_cli.main import app
+
+    return MAKE_COMMAND(app)
+
+
+MAKE_COMMAND = typer.main.get_command
+
+
 def _spare_time(words: list[str]) -> None:
-    """A sweep's workers are forked from here instead of started anew; vectors are read from --data, not worked out."""
+    """Nothing is drawn; a sweep's workers are forked from here instead of started anew; vectors are read from --data,
+    not worked out."""
+    from leakysm import plots
     from leakysm.experiments.sweep import pools
     from leakysm.experiments.sweep.worker import begin_worker
     from leakysm.verify.vectors import make, stored
@@ -60,6 +80,7 @@ def _spare_time(words: list[str]) -> None:
         context = multiprocessing.get_context("fork")
         return pools.Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
 
+    plots.png = lambda figure: PICTURE
     pools.local_pool = forked
     if words[0] == "vectors":
         operations = Path(words[words.index("--data") + 1]) / stored.OPERATIONS
@@ -85,13 +106,16 @@ def write_few_vectors(where: str) -> None:
 class Case:
     """One command. words, again: of the first call, and of the call that goes on; each is given the case's folder.
 
-    begin: makes what is there before.
+    begin: makes what is there before. own: the cache is in that folder, too. sound: words of a command that succeeds
+    after every fault, before anything goes on.
     """
 
     name: str
     words: Callable[[Path], list[str]]
     again: Callable[[Path], list[str]]
     begin: Callable[[Path], None] = lambda place: None
+    own: bool = False
+    sound: Callable[[Path], list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,28 @@ def _export(place: Path) -> list[str]:
     return ["export", str(place / "finished"), "--out", str(place / "here/conv4.safetensors")]
 
 
+def _resize(place: Path) -> list[str]:
+    return [*_prepare(place), "--size", "12", "--out", str(place / "here/copy")]
+
+
+def _resize_again(place: Path) -> list[str]:
+    """A copy is there whole or not at all."""
+    copy = place / "here/copy"
+    return [*_prepare(place)[:-1], str(copy)] if copy.exists() else _resize(place)
+
+
+def _keep(place: Path) -> list[str]:
+    return ["evaluate", str(place / "here/run"), "--way", "3", "--episodes", "3", "--threads", "1", "--keep"]
+
+
+def _audit(place: Path) -> list[str]:
+    return ["audit", str(place / "here/run"), "--episodes", "0"]
+
+
+def _finished(place: Path) -> None:
+    shutil.copytree(place / "finished", place / "here/run")
+
+
 def _half(place: Path) -> None:
     shutil.copytree(place / "half", place / "here/run")
 
@@ -136,9 +182,11 @@ CASES = {
         Case("train", _train, lambda place: [*_train(place), "--resume"]),
         Case("resume", _resume, _resume, _half),
         Case("sweep", _sweep, _sweep),
-        Case("prepare", _prepare, _prepare),
+        Case("prepare", _prepare, _prepare, own=True),
+        Case("resize", _resize, _resize_again),
         Case("vectors", _make, _make),
         Case("export", _export, _export),
+        Case("keep", _keep, _keep, _finished, sound=_audit),
     )
 }
 
@@ -150,7 +198,9 @@ class Commands:
         self.warm, self.place, self.here = warm, place, place / "here"
         self._plan = place / "plan"
         self._references: dict[str, dict[str, bytes]] = {}
+        self._told: set[str] = set()  # lines on standard error of commands that nothing disturbed
         self.calls: dict[str, int] = {}
+        self.peak = 0  # bytes, of all children so far
         _pictures(place / "pictures")
         (place / "sweep.toml").write_text(f'data = "{place / "pictures"}"\n{SWEEP}')
         self._starts()
@@ -170,43 +220,49 @@ class Commands:
         shutil.rmtree(self.here, ignore_errors=True)
         self.here.mkdir()
 
+    def begin(self, case: Case) -> None:
+        """The folder as the command finds it."""
+        self.clean()
+        case.begin(self.place)
+
     def call(
         self, words: list[str], *, at: int = 0, kind: str = "nothing", call: str = "", name: str = "", own: bool = False
     ) -> Call:
         """`leakysm WORDS`, in which a call fails. own: with the cache in `here`."""
         write_plan(self._plan, Fault(self.here, at, kind, call, name))
-        cache = self.here / "cache" if own else self.place / "cache"
-        environment = {"LEAKYSM_CACHE": str(cache), "FAULTS_PLAN": str(self._plan)}
-        ended = self.warm.run(Task("tests.faults.commands:run_words", (words, str(self._plan)), environment))
+        task = Task("tests.faults.commands:run_words", (words, str(self._plan)), self._environment(own=own))
+        ended = self.warm.run(task)
+        self.peak = max(self.peak, ended.peak)
         return Call(ended, read_plan(self._plan))
 
-    def start(self, words: list[str]) -> int:
-        """Begin `leakysm WORDS`, and go on here. The process id."""
-        return self.warm.start(
-            Task("tests.faults.commands:run_words", (words,), {"LEAKYSM_CACHE": str(self.place / "cache")})
-        )
+    def _environment(self, *, own: bool) -> dict[str, str]:
+        cache = self.here / "cache" if own else self.place / "cache"
+        return {"LEAKYSM_CACHE": str(cache), "FAULTS_PLAN": str(self._plan)}
+
+    def start(self, case: Case) -> int:
+        """Begin the command that goes on, and go on here. The process id."""
+        write_plan(self._plan, Fault(self.here))
+        words = case.again(self.place)
+        return self.warm.start(Task("tests.faults.commands:run_words", (words,), self._environment(own=case.own)))
 
     def first(self, case: Case, **fault: object) -> Call:
         """The command from its beginning, with the fault."""
-        self.clean()
-        case.begin(self.place)
-        return self.call(case.words(self.place), own=case.name == "prepare", **fault)  # type: ignore[arg-type]
+        self.begin(case)
+        return self.call(case.words(self.place), own=case.own, **fault)  # type: ignore[arg-type]
 
     def cut_off_at(self, case: Case, processor: float) -> bool:
         """The command that goes on, killed after that many seconds of processor time; whether it was still at work."""
-        pid = self.start(case.again(self.place))
-        ticks = os.sysconf("SC_CLK_TCK")
+        pid = self.start(case)
         while not self.warm.ended():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            if (int(fields[11]) + int(fields[12])) / ticks >= processor:
+            if _processor(pid) >= processor:
                 os.kill(pid, signal.SIGKILL)
                 break
-            time.sleep(0.002)
+            time.sleep(0.001)
         return self.warm.wait().status == -signal.SIGKILL
 
     def again(self, case: Case) -> Call:
         """The command that goes on, without a fault."""
-        return self.call(case.again(self.place), own=case.name == "prepare")
+        return self.call(case.again(self.place), own=case.own)
 
     def content(self) -> dict[str, bytes]:
         """Every file in `here`, by its name, without what no two runs share."""
@@ -219,6 +275,7 @@ class Commands:
             done = self.first(case)
             assert done.ended.status == 0, done.ended.err
             self._references[case.name] = self.content()
+            self._told |= {*done.ended.err.splitlines()}
             self.calls[case.name] = done.struck.calls
         return self._references[case.name]
 
@@ -229,31 +286,54 @@ class Commands:
         where = f"{case.name}, {kind} at call {at} ({done.struck.call} {Path(done.struck.path).name})"
         if not done.struck.call:
             raise IndexError(f"{where}: there is no such call")
-        broken = [_ended_badly(done.ended, killed=kind == "kill")]
+        broken = [self._ended_badly(done.ended, killed=kind == "kill")]
+        broken.append(self.unsound(case))
         after = self.again(case).ended
         if after.status != 0:
             broken.append(f"the next run fails: {_last(after.err)}")
-        found = self.content()
-        broken += [f"the next run leaves {name}" for name in sorted(found.keys() - expected.keys())[:1]]
-        other = [name for name in expected if found.get(name) != expected[name]]
-        broken += [f"the next run ends with another {name}" for name in other[:1]]
+        broken.append(self.other(expected))
         told = "; ".join(text for text in broken if text)
         return f"{where}: {told}" if told else None
 
+    def unsound(self, case: Case) -> str:
+        """What is wrong with what a fault left, before anything goes on; empty if nothing is."""
+        if not case.sound:
+            return ""
+        ended = self.call(case.sound(self.place)).ended
+        sound = ended.status == 0 and NO_MANIFEST not in ended.out
+        return "" if sound else f"what is there is not sound: {_last(ended.out + ended.err)}"
 
-def _ended_badly(ended: Ended, *, killed: bool) -> str | None:
-    if ended.timed_out:
-        return "hangs"
-    if killed and ended.status == -9:
+    def other(self, expected: dict[str, bytes]) -> str:
+        """What differs from the content that is expected; empty if nothing does."""
+        found = self.content()
+        more = [f"the next run leaves {name}" for name in sorted(found.keys() - expected.keys())[:1]]
+        other = [name for name in expected if found.get(name) != expected[name]]
+        return "; ".join([*more, *[f"the next run ends with another {name}" for name in other[:1]]])
+
+    def _ended_badly(self, ended: Ended, *, killed: bool) -> str | None:
+        if ended.timed_out:
+            return "hangs"
+        if killed and ended.status == -9:
+            return None
+        if ended.status < 0:
+            return f"ends by signal {-ended.status}"
+        if "Traceback" in ended.err or "Exception ignored" in ended.err:
+            return f"traceback: {_last(ended.err)}"
+        lines = [line for line in ended.err.splitlines() if line not in self._told]
+        own = [line for line in lines if not line.startswith(RUN_FAILED)]
+        if ended.status > 0 and (len(own) > 1 or not lines):
+            return f"{len(own)} lines of error: {own[:3]}"
         return None
-    if ended.status < 0:
-        return f"ends by signal {-ended.status}"
-    if "Traceback" in ended.err or "Exception ignored" in ended.err:
-        return f"traceback: {_last(ended.err)}"
-    lines = [line for line in ended.err.splitlines() if not line.startswith(RUN_ENDED)]
-    if ended.status > 0 and len(lines) != 1:
-        return f"{len(lines)} lines of error: {lines[:3]}"
-    return None
+
+
+def _processor(pid: int) -> float:
+    """Seconds of processor time that a process and its children took so far."""
+    total = 0.0
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # it is gone
+            total += int((thread / "schedstat").read_text().split()[0]) / 1e9
+            total += sum(_processor(int(child)) for child in (thread / "children").read_text().split())
+    return total
 
 
 def _last(text: str) -> str:

@@ -17,7 +17,7 @@ from tests.faults.warm import Warm
 
 
 def main() -> None:
-    """A line for each fault that breaks something, then a table."""
+    """A line for each fault that breaks something, then a row of the table in docs/reliability.md for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", action="append", choices=CASES)
     parser.add_argument("--kind", action="append", choices=DISK)
@@ -36,7 +36,10 @@ def main() -> None:
                     if lost := commands.lost(CASES[name], at, kind):
                         broken[name, kind] += 1
                         print(lost, flush=True)
-                print(f"-- {name}, {kind}: {tried[name, kind]} tried, {broken[name, kind]} broken", flush=True)
+                done, calls = tried[name, kind], commands.calls[name]
+                which = f"{done}, all" if done == calls else f"{done} of {calls}"
+                print(f"| {name} | {kind} | {which} | {done - broken[name, kind]} |", flush=True)
+        print(f"peak memory of a command: {commands.peak >> 20} MiB")
 
 
 if __name__ == "__main__":

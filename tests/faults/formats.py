@@ -134,6 +134,12 @@ def _write_signed(path: Path, content: bytes) -> None:
     path.write_bytes(signed(content))
 
 
+def _write_unlisted(path: Path, content: bytes) -> None:
+    """In a run without a list of digests, as older ones are."""
+    path.write_bytes(content)
+    (path.parent / "manifest.json").unlink()
+
+
 # Data sets
 
 
@@ -263,6 +269,28 @@ def _within(folder: Path) -> Any:
     return within_alphabet(folder / "all_runs.zip")
 
 
+def _begin_photograph(folder: Path) -> None:
+    from PIL import Image
+
+    from tests.data.conftest import noise
+
+    Image.fromarray(noise(0, 20, 24, 3)).save(folder / "0.jpg", "JPEG")
+
+
+def _photograph(folder: Path) -> Any:
+    from leakysm.data.images import read_for_net
+    from leakysm.data.inputs import InputFormat
+
+    return read_for_net([folder / "0.jpg"], InputFormat.unscaled((16, 16, 3)))
+
+
+def _begin_lists(folder: Path) -> None:
+    from tests.data.conftest import noise, png
+
+    _files(folder, {f"data/{k}/{i}.png": png(noise(k + 9 * i, 16, 16)) for k in range(4) for i in range(2)})
+    _files(folder, {"splits/my/train.txt": b"0\n1\n", "splits/my/test.txt": b"2\n3\n"})
+
+
 # Weights, embeddings
 
 
@@ -330,6 +358,19 @@ def _vectors(folder: Path) -> Any:
     return counts, hashlib.sha256(json_bytes(groups, str(manifest["version"]))).hexdigest(), listed
 
 
+def _exported(folder: Path) -> Any:
+    """What `vectors export` makes of them."""
+    from leakysm.verify.vectors.checks import check_bytes, read_checked
+    from leakysm.verify.vectors.export import ENDINGS
+    from leakysm.verify.vectors.older import upgraded
+
+    where = folder / "vectors"
+    manifest = check_bytes(where)
+    version = str(manifest["version"])
+    groups = {case: upgraded(group) for case, group in read_checked(where, manifest).items()}
+    return [hashlib.sha256(make(groups, version)).hexdigest() for ending, make in ENDINGS.items() if ending != ".npz"]
+
+
 def _write_vectors_signed(path: Path, content: bytes) -> None:
     """With the file's SHA-256 in the manifest; the digests of the cases stay."""
     path.write_bytes(content)
@@ -379,6 +420,43 @@ def _expected(folder: Path) -> Any:
     return read_expected_file(folder / "expected.txt")
 
 
+# Results of experiments, as `report` reads them
+
+_SEEDS = [{"seed": k, "accuracy": 50.0 + k, "interval": 2.5, "run": f"a/seed-{k}"} for k in range(2)]
+_SETTING = {"accuracy": 50.5, "interval": 3.0, "seeds": _SEEDS}
+_COMPARISON = {
+    "dataset": "folder",
+    "training_episodes": 4,
+    "baseline": "a",
+    "seeds": [0, 1],
+    "tests": [{"way": 2, "shot": 1, "query": 1, "episodes": 4, "settings": [_SETTING | {"setting": s} for s in "ab"]}],
+}
+_GRADIENTS = {"seeds": [0], "steps": 2, "settings": [{"setting": s, "config": {"slope": 0.1}} for s in "ab"]}
+
+
+def _begin_results(folder: Path) -> None:
+    from leakysm.training.trainer import STEP_COLUMNS
+
+    rows = [",".join(["setting,seed,step", *STEP_COLUMNS])]
+    rows += [",".join([s, "0", str(step), *["0.5"] * len(STEP_COLUMNS)]) for s in "ab" for step in range(2)]
+    (folder / "gradients.csv").write_text("\n".join([*rows, ""]))
+    for name, content in (("comparison", _COMPARISON), ("gradients", _GRADIENTS)):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def _compared(folder: Path) -> Any:
+    from leakysm.report.stored import StoredComparison, read_stored
+
+    return read_stored(folder / "comparison.json", StoredComparison).model_dump()
+
+
+def _traces(folder: Path) -> Any:
+    from leakysm.report.stored import StoredGradients, read_gradients, read_stored
+
+    stored = read_stored(folder / "gradients.json", StoredGradients)
+    return stored.model_dump(), read_gradients(folder / "gradients.csv", stored)
+
+
 _PNG = (*m.BYTES, m.postscript, m.other_image, m.other_image)
 _ZIP = (*m.BYTES, m.zip_member, m.zip_member, m.zip_member)
 _JSON = (*m.BYTES, m.json_value, m.json_value, m.json_value)
@@ -389,8 +467,13 @@ _CHECKPOINT = (*m.HDF5, m.hdf5_object, m.hdf5_object, m.hdf5_attribute, m.hdf5_a
 FORMATS = {
     one.name: one
     for one in (
-        Format("config.toml", "config.toml", begin_run, _read_run, _TOML),
-        Format("summary.json", "summary.json", begin_run, _read_run, _JSON),
+        Format("config.toml", "config.toml", begin_run, _read_run, _TOML, digest=True),
+        Format("config.toml, not listed", "config.toml", begin_run, _read_run, _TOML, write=_write_unlisted),
+        Format("summary.json", "summary.json", begin_run, _read_run, _JSON, digest=True),
+        Format("summary.json, not listed", "summary.json", begin_run, _read_run, _JSON, write=_write_unlisted),
+        Format("manifest.json of a run", "manifest.json", begin_run, _read_run, _JSON),
+        Format("comparison.json", "comparison.json", _begin_results, _compared, _JSON),
+        Format("gradients.csv", "gradients.csv", _begin_results, _traces, _CSV),
         Format("test-episodes.h5", "test-episodes.h5", begin_run, _read_run, m.HDF5, digest=True),
         Format(
             "test-episodes.h5, signed anew", "test-episodes.h5", begin_run, _read_run, _CHECKPOINT, write=_write_signed
@@ -421,7 +504,15 @@ FORMATS = {
             _CHECKPOINT,
             write=_write_vectors_signed,
         ),
-        Format("manifest.json", "vectors/manifest.json", _begin_vectors, _vectors, _JSON),
+        Format(
+            "vectors, exported",
+            "vectors/operations.h5",
+            _begin_vectors,
+            _exported,
+            _CHECKPOINT,
+            write=_write_vectors_signed,
+        ),
+        Format("manifest.json of vectors", "vectors/manifest.json", _begin_vectors, _vectors, _JSON),
         Format("sweep .toml", "sweep.toml", _begin_sweep, _sweep, _TOML),
         Format("pickle", "cache.pkl", _begin_pickles, _pickles, (*m.BYTES, *[m.pickle_opcode] * 8)),
         Format("Omniglot zip", "images_background.zip", _begin_omniglot, _omniglot, _ZIP),
@@ -430,6 +521,8 @@ FORMATS = {
         Format("images.zip", "images.zip", _begin_photographs, _photographs, _ZIP),
         Format("picture in a folder", "0/0.png", _begin_pictures, _pictures, _PNG),
         Format("own image", "0/0.png", _begin_pictures, _image, _PNG),
+        Format("own photograph", "0.jpg", _begin_photograph, _photograph, _PNG),
+        Format("list of classes", "splits/my/train.txt", _begin_lists, _pictures, _CSV),
         Format("expected failures", "expected.txt", _begin_expected, _expected, _CSV),
     )
 }

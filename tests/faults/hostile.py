@@ -67,8 +67,8 @@ def _attribute(name: str, value: object, at: str = "/") -> Callable[[bytes], byt
     return _hdf5(lambda file: file[at].attrs.__setitem__(name, value))
 
 
-def _without_attribute(name: str) -> Callable[[bytes], bytes]:
-    return _hdf5(lambda file: file.attrs.__delitem__(name))
+def _without_attribute(name: str, at: str = "/") -> Callable[[bytes], bytes]:
+    return _hdf5(lambda file: file[at].attrs.__delitem__(name))
 
 
 def _replaced(name: str, how: str) -> Callable[[bytes], bytes]:
@@ -243,10 +243,12 @@ HOSTILE = (
     Hostile("a data set in a case's place", "vectors, signed anew", _replaced("relu/equal-x", "a number")),
     Hostile("a data set in an operation's place", "vectors, signed anew", _replaced("relu", "a number")),
     Hostile("contents in bad UTF-8", "vectors, signed anew", _attribute("contents", b"\xff\xfe", "relu/equal-x")),
-    Hostile("lists 2,000 deep", "manifest.json", lambda content: DEEP),
-    Hostile("a digest of 100,000 letters", "manifest.json", _json(lambda whole: whole["files"]["operations.h5"]["cases"].update({"relu/equal-x": "x" * 100_000}))),
-    Hostile("files that is a list", "manifest.json", _json(lambda whole: whole.update(files=[]))),
-    Hostile("cases of a number", "manifest.json", _json(lambda whole: whole["files"]["operations.h5"].update(cases=1))),
+    Hostile("a case without flags", "vectors, signed anew", _without_attribute("flags", "relu/equal-x")),
+    Hostile("parameters that are no JSON", "vectors, exported", _attribute("parameters", "{", "relu/equal-x")),
+    Hostile("lists 2,000 deep", "manifest.json of vectors", lambda content: DEEP),
+    Hostile("a digest of 100,000 letters", "manifest.json of vectors", _json(lambda whole: whole["files"]["operations.h5"]["cases"].update({"relu/equal-x": "x" * 100_000}))),
+    Hostile("files that is a list", "manifest.json of vectors", _json(lambda whole: whole.update(files=[]))),
+    Hostile("cases of a number", "manifest.json of vectors", _json(lambda whole: whole["files"]["operations.h5"].update(cases=1))),
     Hostile("19 bytes that ask for 3 GB", "pickle", lambda content: b"\x80\x04\x8e" + struct.pack("<q", 3 << 30) + b"12345678"),
     Hostile("a bytearray of 3 GB", "pickle", lambda content: b"\x80\x05\x96" + struct.pack("<q", 3 << 30) + b"."),
     Hostile("lists doubled through the memo", "pickle", _doubling),

@@ -1,6 +1,6 @@
 """Alter files of every format, read them, and count what came of it. By hand:
 
-python -m tests.faults.search --mutants 400              # of each format
+python -m tests.faults.search                            # 10,000, of all formats
 python -m tests.faults.search --format "own image" --mutants 2000 --first 5000
 """
 
@@ -68,25 +68,38 @@ COLUMNS = (REFUSED, SAME, OTHER, *BROKEN)
 
 
 def main() -> None:
-    """A line for each failure that is new in its kind, then a row for each format."""
+    """A line for each failure of a new kind, and for each format a row of the table in docs/reliability.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", action="append", choices=FORMATS)
-    parser.add_argument("--mutants", type=int, default=100, help="of each format")
+    parser.add_argument("--mutants", type=int, default=-(-10_000 // len(FORMATS)), help="of each format")
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     given = parser.parse_args()
+    numbers, total, peak = range(given.first, given.first + given.mutants), Counter[str](), 0
     with tempfile.TemporaryDirectory() as folder, Warm() as warm:
         for name in given.format or FORMATS:
-            reader, kinds, seen, peak = Reader(warm, FORMATS[name], Path(folder)), Counter[str](), Counter[str](), 0
-            for one in tried(reader, range(given.first, given.first + given.mutants)):
-                kinds[one.outcome.kind] += 1
-                peak = max(peak, one.outcome.peak)
-                if reader.broken(one.outcome):
-                    key = f"{one.outcome.kind}, {one.outcome.at}"
-                    seen[key] += 1
-                    if seen[key] <= 3:
-                        print(f"{name} {one.number}: {one.what}: {key}: {one.outcome.said}", flush=True)
-            counts = ", ".join(f"{kind} {kinds[kind]}" for kind in COLUMNS if kinds[kind])
-            print(f"-- {name}: {given.mutants} tried: {counts}; peak {peak >> 20} MiB; {dict(seen)}", flush=True)
+            kinds, most = _search(Reader(warm, FORMATS[name], Path(folder)), numbers)
+            print(_row(name, kinds, most), flush=True)
+            total, peak = total + kinds, max(peak, most)
+    print(_row("**in all**", total, peak))
+
+
+def _search(reader: Reader, numbers: range) -> tuple[Counter[str], int]:
+    """How many outcomes of each kind there were, and the most memory, in bytes; failures are printed."""
+    kinds, seen, peak = Counter[str](), Counter[str](), 0
+    for one in tried(reader, numbers):
+        kinds[one.outcome.kind] += 1
+        peak = max(peak, one.outcome.peak)
+        if reader.broken(one.outcome):
+            key = f"{one.outcome.kind}, {one.outcome.at}"
+            seen[key] += 1
+            if seen[key] <= 3:
+                print(f"{reader.form.name} {one.number}: {one.what}: {key}: {one.outcome.said}", flush=True)
+    return kinds, peak
+
+
+def _row(name: str, kinds: Counter[str], peak: int) -> str:
+    counts = (kinds.total(), *(kinds[kind] for kind in COLUMNS))
+    return f"| {name} | {' | '.join(map(str, counts))} | {peak >> 20} MiB |"
 
 
 if __name__ == "__main__":

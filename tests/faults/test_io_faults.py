@@ -12,9 +12,12 @@ from tests.faults.shim import DISK
     ("command", "kind", "at"),
     [
         ("train", "full", 9),
+        ("resume", "broken", 3),
         ("prepare", "broken", 4),
         ("vectors", "full", 3),
         ("export", "kill", 4),
+        ("resize", "kill", 20),
+        ("keep", "kill", 14),
     ],
 )
 def test_a_fault_loses_nothing(commands: Commands, command: str, kind: str, at: int) -> None:
@@ -27,6 +30,11 @@ def test_a_journal_that_cannot_be_synced_ends_in_one_line(commands: Commands) ->
 
 def test_a_sweep_killed_before_a_run_is_listed_lists_it(commands: Commands) -> None:
     assert commands.lost(CASES["sweep"], 1, "kill", call="rename", name="manifest.json") is None
+
+
+def test_a_run_that_fails_when_all_is_written_counts_as_finished(commands: Commands) -> None:
+    """Nothing of its failure stays."""
+    assert commands.lost(CASES["sweep"], 1, "broken", call="close", name="timing.csv") is None
 
 
 @pytest.mark.slow

@@ -7,38 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from leakysm.runs.checkpoint import load_checkpoint
 from tests.faults.commands import CASES, Commands
+from tests.faults.kills import KILLS, kill_at_random
 
 TRAIN = CASES["train"]
 
 
-def kill_at_random(commands: Commands, kills: int, seed: int) -> None:
-    """Kill the run and whatever goes on with it; each that comes to its end is compared, and another begins."""
-    expected, rng = commands.reference(TRAIN), np.random.default_rng(seed)
-    seconds = commands.first(TRAIN).ended.processor
-    commands.clean()
-    while kills:
-        if commands.cut_off_at(TRAIN, rng.uniform(0, seconds)):
-            kills -= 1
-        else:
-            assert commands.content() == expected
-            commands.clean()
-    assert commands.again(TRAIN).ended.status == 0
-    assert commands.content() == expected
-
-
-def test_a_kill_loses_nothing(commands: Commands) -> None:
-    kill_at_random(commands, kills=1, seed=0)
+@pytest.mark.parametrize("name", ["train", "keep"])
+def test_a_kill_loses_nothing(commands: Commands, name: str) -> None:
+    assert kill_at_random(commands, CASES[name], kills=1, seed=0) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 11))
-def test_many_kills_lose_nothing(commands: Commands, seed: int) -> None:
-    kill_at_random(commands, kills=50, seed=seed)
+@pytest.mark.parametrize("name", KILLS)
+def test_many_kills_lose_nothing(commands: Commands, name: str) -> None:
+    """500 in all."""
+    assert kill_at_random(commands, CASES[name], KILLS[name], seed=1) == []
 
 
 @pytest.fixture(scope="module")

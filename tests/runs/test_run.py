@@ -174,6 +174,7 @@ def test_a_damaged_file_is_not_resumed_from(
     [
         ("config.toml", "holds environment.json but no config.toml"),
         ("checkpoint-last.h5", "holds metrics.csv but no checkpoint-last.h5"),
+        ("checkpoint-last.h5 metrics.csv", "holds summary.json but no checkpoint-last.h5"),
         ("metrics.csv", "metrics.csv does not go with the checkpoint"),
     ],
 )
@@ -181,11 +182,23 @@ def test_a_folder_with_a_file_missing_is_not_resumed(
     finished: RunFolder, data: Dataset, config: Make, tmp_path: Path, missing: str, message: str
 ) -> None:
     folder = copied(finished, tmp_path)
-    (tmp_path / missing).unlink()
+    for name in missing.split():
+        (tmp_path / name).unlink()
     before = contents(tmp_path)
     with pytest.raises(UserError, match=message):
         train(config(), data=data, out=folder.path, resume=True)
     assert contents(tmp_path) == before
+
+
+def test_a_finished_run_makes_a_damaged_result_again(
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path
+) -> None:
+    folder = copied(finished, tmp_path)
+    before = contents(tmp_path)
+    folder.test_episodes.write_bytes(b"")
+    train(config(), data=data, out=folder.path, resume=True)
+    after = contents(tmp_path)
+    assert {name for name in before if after[name] != before[name]} <= {"environment.json"}
 
 
 @pytest.fixture(scope="module")

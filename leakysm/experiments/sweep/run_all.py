@@ -13,7 +13,7 @@ from concurrent.futures import (
     Future,
     wait,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from leakysm.errors import UserError
 from leakysm.experiments.finished import is_finished
 from leakysm.experiments.sweep.points import Point
 from leakysm.experiments.sweep.pools import Pool
-from leakysm.experiments.sweep.worker import run_one
+from leakysm.experiments.sweep.worker import FAILURE, run_one
 
 ATTEMPTS = 3  # how often a run whose worker process dies is started; it continues from its last checkpoint
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
@@ -71,10 +71,15 @@ def run_all(
 
 def _state_on_disk(point: Point, out: Path) -> State:
     """The state of a point before anything runs; failed if a file of its run is damaged."""
+    folder = out / point.folder
     try:
-        return State(FINISHED if is_finished(out / point.folder, point.config) else WAITING)
+        if not is_finished(folder, point.config):
+            return State(WAITING)
     except UserError as error:
         return State(FAILED, str(error))
+    with suppress(OSError):  # it failed after its last file was whole, say
+        (folder / FAILURE).unlink(missing_ok=True)
+    return State(FINISHED)
 
 
 def _run_until_broken(

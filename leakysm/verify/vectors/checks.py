@@ -54,6 +54,23 @@ def check_files(
     return counts
 
 
+def read_checked(
+    where: Path, manifest: Mapping[str, Any], operation: str | None = None, *, arrays: bool = True
+) -> dict[str, Group]:
+    """The stored cases, or those of an operation, of a folder whose bytes were checked.
+
+    arrays: False leaves the arrays out. CheckFailed unless each case that has them has the manifest's digest.
+    """
+    groups: dict[str, Group] = {}
+    for name in FEWEST:
+        found = stored.read(where / name, operation, arrays=arrays)
+        for case, group in found.items() if arrays else ():
+            known = manifest["files"][name]["cases"].get(case)
+            _require(f"{name}: {case}", "content digest", group.digest(), known)
+        groups |= found
+    return groups
+
+
 def _require(what: str, kind: str, actual: Any, expected: Any) -> None:
     if actual != expected:
         raise CheckFailed(f"{what}: the {kind} is {actual}; the manifest says {expected}: {stored.MEND}")

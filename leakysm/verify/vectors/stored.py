@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 SCALARS = ("worst", "usual", "k", "n")  # k and n: format 1
 OPERATIONS, NETS = "operations.h5", "nets.h5"
 LARGEST = 1 << 28  # bytes of a file of vectors, or of the arrays in it
+TEXTS, LATER_TEXTS = ("parameters", "dtypes", "flags", "note"), ("one_way", "own")  # of every case; since format 2
 MEND = "reinstall leakysm, or name another folder"
 
 
@@ -121,21 +122,36 @@ def _require_known(path: Path, stated: Any) -> None:
 
 
 def _groups(file: Node, arrays: bool) -> Iterator[tuple[str, Group]]:
+    version = file.attribute("format", int)
     for top in file.members:
         cases = file.group(top)
         for case in cases.members:
             node = cases.group(case)
             inside = set(filter(None, node.attribute("contents", str).split(",")))
             texts = {key: node.attribute(key, str) for key in node.attributes if key != "contents"}
+            _require_texts(f"{top}/{case}", texts, version)
             yield (
                 f"{top}/{case}",
                 Group(
                     dict(_arrays(node)) if arrays else {},
                     contents={key: text for key, text in texts.items() if key in inside},
                     description={key: text for key, text in texts.items() if key not in inside},
-                    format=file.attribute("format", int),
+                    format=version,
                 ),
             )
+
+
+def _require_texts(case: str, texts: Mapping[str, str], version: int) -> None:
+    """Hdf5Error unless a case tells what every case does."""
+    for key in (*TEXTS, *(LATER_TEXTS if version == FORMAT else ())):
+        if key not in texts:
+            raise Hdf5Error(f"{case} lacks the attribute {key}")
+    try:
+        if isinstance(parse_json(texts["parameters"].encode()), dict):
+            return
+    except ValueError:
+        pass
+    raise Hdf5Error(f"the attribute parameters of {case} is no JSON object")
 
 
 def file_sha256(path: Path) -> str:
