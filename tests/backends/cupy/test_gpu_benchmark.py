@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from leakysm_benchmarks import gpu, sizes
@@ -9,7 +11,8 @@ from leakysm_benchmarks import gpu, sizes
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from tests.backends.cupy.block_cases import assert_close
 from tests.backends.cupy.host_kernels import HostEngine
-from tools import gpu_profile
+from tools.gpu import first_minutes
+from tools.gpu import profile as gpu_profile
 
 SMALL = sizes.Size(3, 2, 2, (16, 16, 3))
 
@@ -60,3 +63,15 @@ def test_a_profile_counts_a_step_and_its_operations(host_kernels):
     table = gpu_profile.lines(rows)
     assert len(table) == len(rows) + 2
     assert table[-1].split()[0] == f"{len(rows):.1f}"
+
+
+def test_the_first_minutes_compare_gradients_with_the_cpu(host_kernels, monkeypatch, capsys):
+    monkeypatch.setattr(first_minutes, "CupyEngine", lambda device, **options: HostEngine(host_kernels))
+    monkeypatch.setattr(first_minutes, "SIZES", [first_minutes.SMALL])
+    first_minutes.against_cpu("ordinary")
+    first_minutes.once("ordinary", "0")
+    compared, once = map(json.loads, capsys.readouterr().out.splitlines())
+    assert compared["bits_repeat"] is True
+    assert compared["gradient_error"] < 1e-4
+    assert compared["record"][0] == pytest.approx(compared["loss_on_cpu"], rel=1e-5)
+    assert once["record"] == compared["record"]

@@ -1,4 +1,4 @@
-"""Where a training step's time goes on a GPU, kernel by kernel: `python -m tools.gpu_profile`.
+"""Where a training step's time goes on a GPU, kernel by kernel: `python -m tools.gpu.profile`.
 
 Each launch of a step is repeated as a CUDA graph of its own. So no work of the host is timed, and arrays that fit into
 the cache are read from it. The table gives for each launch its time, the rate of its matrix product, and the rate of
@@ -102,11 +102,10 @@ def main() -> None:
     """Print the profile of every size, with each way to make the matrix products."""
     for products, options in PRODUCTS.items():
         engine = CupyEngine("cuda", **options)
+        kernels: Any = engine.kernels
         for size in SIZES:
             ours = OurStep(engine, size, LeakySquaredEuclidean())
-            print(
-                f"{size}, products: {products}", *lines(profile(ours, size, seconds_on(engine.kernels))), "", sep="\n"
-            )
+            print(f"{size}, products: {products}", *lines(profile(ours, size, seconds_on(kernels))), "", sep="\n")
 
 
 if __name__ == "__main__":
