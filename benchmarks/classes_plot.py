@@ -54,7 +54,7 @@ def figure_of(classes: Sequence[int], found: Seconds, *, queries: int = QUERIES)
     for which in ("x", "y"):
         plots.logarithmic(axis, which)
     plots.panel(axis, f"{queries:,} queries of {WIDTH} values, float32", "classes", "seconds")
-    plots.finding(figure, "The time of the loss grows in proportion to the number of classes")
+    plots.finding(figure, "The time of the loss grows about in proportion to the number of classes")
     plots.legend(figure, axis, "shortest of the turns")
     return figure
 
