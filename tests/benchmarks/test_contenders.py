@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import classes, distance, evaluation, loading, train_step
+from leakysm_benchmarks import classes, classes_plot, distance, evaluation, loading, train_step
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_cli.main import app
 from typer.testing import CliRunner
@@ -159,6 +159,18 @@ def test_pytorch_in_chunks_has_the_same_loss_and_gradients(monkeypatch):
     theirs = classes.torch_in_chunks(given, gradients=True, threads=1)()
     for one, other in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_the_picture_of_many_classes_has_a_line_for_each_and_one_in_proportion(monkeypatch):
+    monkeypatch.setattr(classes_plot, "take_turns", lambda players, *_, **__: np.array([[3.0, 2, 1], [6, 1, 2]]))
+    found = classes_plot.measure([7, 70], queries=4)
+    assert found == {
+        "loss and both gradients": [3, 3],
+        "loss": [1, 1],
+        "distances alone, in chunks": [1, 1],
+    }  # the shortest turn of each
+    axis = classes_plot.figure_of([7, 70], found, queries=4).axes[0]
+    assert {line.get_label(): list(line.get_ydata()) for line in axis.lines} == found | {"in proportion": [0.1, 1]}
 
 
 def test_a_wait_is_held_to_its_bound(monkeypatch):
