@@ -27,7 +27,7 @@ from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_
 from leakysm.runs.manifest import remove_manifest, write_manifest
 from leakysm.runs.objects import configured
 from leakysm.runs.results import Summary, write_test_episodes
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, formula_text
 from leakysm.training.closeness import Limits, closeness_limits
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
 from leakysm.training.images import SplitImages
@@ -237,6 +237,7 @@ class _Run:
             *self.best,
             *metrics,
             scale=self.trainer.scale_state(),
+            formula=formula_text(self.config),
         )
         save_checkpoint(path, checkpoint)
 
