@@ -25,30 +25,37 @@ app = typer.Typer(
 
 
 @app.command(cls=SectionedCommand)
-def info(
-    dataset: o.Dataset = None,
-    data: o.Data = None,
-    split: o.Split = None,
-    json: o.Json = False,
+def fetch(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="omniglot; no other data set can be downloaded.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the archives.", show_default="where --dataset looks")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Web address to download from.", show_default="the published one")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Fetch also the minimal background sets and the within-alphabet runs.")
+    ] = False,
 ) -> None:
-    """Print a data set's splits with their numbers of classes and images, its image size and its checksum.
+    """Download the published archives and check their checksums. A broken transfer is resumed.
 
-    Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
+    Example: leakysm data fetch omniglot
     """
-    loaded = _load(dataset, data, split)
-    if json:
-        from leakysm_cli.output import print_json
+    from leakysm.data.cache import cache_folder
+    from leakysm.data.fetch import ARCHIVES, EXTRAS, PUBLISHED, fetch
+    from leakysm.errors import UserError
 
-        print_json(_description(loaded), indent=2)
-        return
-    typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
-    typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
-    for name, one in loaded.splits.items():
-        fewest, most = one.counts.min(), one.counts.max()
-        typer.echo(
-            f"{name:10}{one.n_classes:9}{len(one.images):9}  {fewest if fewest == most else f'{fewest} to {most}'}"
+    if dataset != "omniglot":
+        raise UserError(f"cannot fetch {dataset!r}: only omniglot can be downloaded; give others with --data")
+    with shown_transfer() as progress:
+        files = fetch(
+            out or cache_folder() / dataset,
+            ARCHIVES + EXTRAS if everything else ARCHIVES,
+            mirror=mirror or PUBLISHED,
+            progress=progress,
         )
-    typer.echo(f"checksum  {loaded.digest}")
+    for file in files:
+        typer.echo(str(file))
 
 
 @app.command(cls=SectionedCommand)
@@ -105,6 +112,33 @@ def prepare(
 
 
 @app.command(cls=SectionedCommand)
+def info(
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    split: o.Split = None,
+    json: o.Json = False,
+) -> None:
+    """Print a data set's splits with their numbers of classes and images, its image size and its checksum.
+
+    Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
+    """
+    loaded = _load(dataset, data, split)
+    if json:
+        from leakysm_cli.output import print_json
+
+        print_json(_description(loaded), indent=2)
+        return
+    typer.echo(f"{loaded.name}, images {'x'.join(map(str, loaded.image_shape))} (height x width x channels)")
+    typer.echo(f"{'split':10}{'classes':>9}{'images':>9}  images a class")
+    for name, one in loaded.splits.items():
+        fewest, most = one.counts.min(), one.counts.max()
+        typer.echo(
+            f"{name:10}{one.n_classes:9}{len(one.images):9}  {fewest if fewest == most else f'{fewest} to {most}'}"
+        )
+    typer.echo(f"checksum  {loaded.digest}")
+
+
+@app.command(cls=SectionedCommand)
 def show(
     dataset: o.Dataset = None,
     data: o.Data = None,
@@ -150,40 +184,6 @@ def show(
     for name, figure in pictures.items():
         save(figure, out / name)
         typer.echo(str(out / name))
-
-
-@app.command(cls=SectionedCommand)
-def fetch(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="omniglot; no other data set can be downloaded.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the archives.", show_default="where --dataset looks")
-    ] = None,
-    mirror: Annotated[
-        str | None, typer.Option(help="Web address to download from.", show_default="the published one")
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Fetch also the minimal background sets and the within-alphabet runs.")
-    ] = False,
-) -> None:
-    """Download the published archives and check their checksums. A broken transfer is resumed.
-
-    Example: leakysm data fetch omniglot
-    """
-    from leakysm.data.cache import cache_folder
-    from leakysm.data.fetch import ARCHIVES, EXTRAS, PUBLISHED, fetch
-    from leakysm.errors import UserError
-
-    if dataset != "omniglot":
-        raise UserError(f"cannot fetch {dataset!r}: only omniglot can be downloaded; give others with --data")
-    with shown_transfer() as progress:
-        files = fetch(
-            out or cache_folder() / dataset,
-            ARCHIVES + EXTRAS if everything else ARCHIVES,
-            mirror=mirror or PUBLISHED,
-            progress=progress,
-        )
-    for file in files:
-        typer.echo(str(file))
 
 
 def _changed(before: Dataset, after: Dataset) -> list[str]:

@@ -19,7 +19,10 @@ def export(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write, *.safetensors or *.npz.", show_default="RUN/conv4.safetensors"),
+        typer.Option(
+            help="File to write: *.safetensors or *.npz; *.py for the text of the run's own formula.",
+            show_default="RUN/conv4.safetensors",
+        ),
     ] = None,
     layout: Annotated[
         Literal["leakysm", "torch"], typer.Option(help="Names and layout of leakysm, or of a PyTorch state dict.")
@@ -43,7 +46,8 @@ def export(
     """Write a trained net's weights for other programs, or import those of a PyTorch net.
 
     A PyTorch state dict is read from .safetensors or .npz, whatever its names are. Biases of the convolutions are
-    folded into the running means.
+    folded into the running means. Embeddings do not depend on the distance. A .safetensors file holds the run's
+    settings in its metadata, and the text of its own formula, if it has one. No code of a run is run.
 
     Example: leakysm export runs/20260101-120000-omniglot --layout torch --out conv4.safetensors
 
@@ -73,6 +77,11 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
         if not source.is_dir():
             raise UserError("--out is missing; name the file to write, e.g. conv4.safetensors")
         out = source / "conv4.safetensors"
+    if out.suffix == ".py":
+        if layout == "torch":
+            raise UserError(f"--layout torch is for weights, and --out is {out}; leave it out, or choose another --out")
+        _formula(source, out)
+        return
     require_suffix(out)
     state, about, episodes = _loaded(source, layout)
     arrays = to_torch(state, prefix=prefix, bias=bias, batches=episodes) if layout == "torch" else state
@@ -80,8 +89,26 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
     values = sum(array.size for array in arrays.values())
     print(f"{out}: {len(arrays)} arrays, {values} values, {layout} layout")
     if "scale" in about:
-        place = "an .npz file has no place for it" if out.suffix == ".npz" else "in the metadata, as scale"
-        print(f"learned scale of the distances {float(about['scale']):.9g}: {place}")
+        print(f"learned scale of the distances {float(about['scale']):.9g}: {_place(out, 'scale')}")
+    if "formula" in about:
+        print(f"text of the distance's own file: {_place(out, 'formula')}")
+
+
+def _place(out: Path, key: str) -> str:
+    return "an .npz file has no place for it" if out.suffix == ".npz" else f"in the metadata, as {key}"
+
+
+def _formula(source: Path, out: Path) -> None:
+    from leakysm.errors import UserError
+    from leakysm.files import write_new
+    from leakysm.runs.restore import stored
+    from leakysm.runs.settings import formula_text
+
+    config = stored(source).config
+    if not formula_text(config):
+        raise UserError(f"--out is {out}, but the distance of {source} is {config.distance}, not somebody's own file")
+    write_new(out, formula_text(config))
+    print(f"{out}: the text of {config.distance}, SHA-256 {config.formula}")
 
 
 def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from importlib.util import decode_source
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from leakysm.files import read_file, write_new
 from leakysm.nets.conv4 import blocks_of, require_state
 from leakysm.numpy_files import NumpyFileError, read_npz
 from leakysm.runs.restore import Stored
+from leakysm.runs.settings import formula_text
 from leakysm.strict_json import json_text
 
 State = dict[str, np.ndarray]
@@ -26,7 +28,9 @@ FLATTENED = {"leakysm": "row, column, channel", "torch": "channel, row, column"}
 def metadata(run: Stored, layout: str) -> dict[str, str]:
     """The metadata of a safetensors file: what must be known of the net besides its weights, as texts, lists as JSON.
 
-    `scale`: the learned scale of the distances, if the run has one; no embedding depends on it.
+    `scale`: the learned scale of the distances, if the run has one; no embedding depends on it. `config`: the run's
+    settings as TOML, with its distance and that distance's parameters. `formula`: the text of the file that defines
+    the distance, if it is one of somebody's own; its SHA-256 stands in `config`.
     The net's input is (pixels / 255 - mean) / std. `ink`: dark strokes on light paper were stored as 255 - grey.
     """
     inputs = run.checkpoint.inputs.to_arrays()
@@ -36,6 +40,7 @@ def metadata(run: Stored, layout: str) -> dict[str, str]:
         "embedding_order": FLATTENED[layout],
         **{name: json_text(array.tolist()) for name, array in inputs.items()},
         **({"scale": str(run.checkpoint.learned_scale)} if run.config.learn_scale else {}),
+        **({"formula": decode_source(formula_text(run.config))} if formula_text(run.config) else {}),
         "training_episodes": str(run.checkpoint.episode),
         "config": run.config.to_toml(),
     }

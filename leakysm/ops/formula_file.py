@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Any
 
@@ -41,7 +42,10 @@ def without_folder(distance: str) -> str:
 
 @dataclass(frozen=True)
 class FormulaFile:
-    """The text of a file that defines a distance, and its path. trusted: whether it may be run."""
+    """The text of a file that defines a distance. trusted: whether it may be run.
+
+    path: that file's, or that of a run's checkpoint that holds the text.
+    """
 
     path: Path
     text: bytes = field(repr=False)
@@ -57,14 +61,21 @@ class FormulaFile:
         """SHA-256 of the text."""
         return hashlib.sha256(self.text).hexdigest()
 
+    @property
+    def _reading(self) -> str:
+        """The command that writes the text of a checkpoint to a file."""
+        return f"leakysm export {quote(printable(self.path.parent))} --out formula.py"
+
     def named(self, name: str, bases: tuple[type, ...]) -> type[Any]:
         """The class of that name, a subclass of one of the bases. The text is run, once in a process.
 
         UserError if it may not be run, cannot be imported, or has no such class.
         """
         if not self.trusted:
+            kept, how = ("is", "") if self.path.suffix == ".py" else ("holds", f" ({self._reading})")
             raise UserError(
-                f"{printable(self.path)} is code that this run's distance needs; read it, then add --trust to run it"
+                f"{printable(self.path)} {kept} code that this run's distance needs; read it{how}, then add --trust to "
+                "run it"
             )
         module = _module(self.path, self.text)
         wanted = " or ".join(f"leakysm.{base.__name__}" for base in bases)

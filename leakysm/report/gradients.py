@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from leakysm import plots
+from leakysm.errors import UserError
+from leakysm.experiments.gradients import claims
 from leakysm.experiments.gradients.plots import vanished_in_words
 from leakysm.report.curves import FIGURES, early_curves
 from leakysm.report.html import Html, table, tag
 from leakysm.report.page import Page, begun
-from leakysm.report.stored import StoredGradients, read_gradients, read_stored
+from leakysm.report.stored import MEND, StoredGradients, read_gradients, read_stored
 
 
 def gradients_page(folder: Path) -> Page:
@@ -30,7 +32,25 @@ def gradients_page(folder: Path) -> Page:
     early_curves(page, {name: list(values) for name, values in figures.items()}, labels)
     for words, step in (("At the first step", 0), (f"At step {stored.steps - 1}", stored.steps - 1)):
         page.section(words, _at_step(labels, figures, step))
+    _claims(page, folder / "gradients.json", stored)
     return page
+
+
+def _claims(page: Page, path: Path, stored: StoredGradients) -> None:
+    """The table of claims that the command prints, phase by phase; none where the file holds no claims."""
+    try:
+        verdicts = claims.from_json([one.model_dump() for one in stored.claims])
+        phases = claims.by_phase(verdicts, stored.settings[0].setting)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} is damaged (claims: {error}); {MEND}") from None
+    for phase, (header, rows) in phases.items():
+        named = ([first if first.startswith(" ") else tag("b", first), *rest] for first, *rest in rows)
+        note = (
+            f"Against {header[0]}, paired within the seeds. In brackets: the ratio (x) or the difference in percentage "
+            "points, with its 95 % interval, Student's t over the seeds."
+        )
+        content = table(("", *header), named, numbers=range(1, 1 + len(header)))
+        page.section(f"The abstract's claims, {phase}", tag("p", note, class_="note"), content)
 
 
 def _at_step(labels: list[str], figures: dict[str, plots.Floats], step: int) -> Html:

@@ -111,12 +111,33 @@ class GradientsOfSetting(Stored):
     config: dict[str, str | int | float | None]
 
 
+Values = Annotated[list[float | None], Field(min_length=1)]
+
+
+class FigureOfClaim(Stored):
+    """A figure's values, seed by seed, with the first setting and with another."""
+
+    figure: str
+    baseline: Values
+    values: Values
+
+
+class ClaimOfSetting(Stored):
+    """A claim of the paper's abstract about a setting, in one phase of training."""
+
+    phase: str
+    setting: str
+    claim: str
+    figures: list[FigureOfClaim]
+
+
 class StoredGradients(Stored):
-    """gradients.json."""
+    """gradients.json. claims: empty in those of older versions."""
 
     seeds: Annotated[list[int], Field(min_length=1)]
     steps: Count
     settings: Annotated[list[GradientsOfSetting], Field(min_length=1)]
+    claims: list[ClaimOfSetting] = []
 
 
 def read_stored(path: Path, model: type[M]) -> M:

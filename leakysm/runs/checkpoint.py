@@ -28,7 +28,8 @@ class Checkpoint:
     net: Conv4's state. optimizer: its state. inputs: how pixels become the net's input. config: the run's settings, as
     TOML. data_digest: the data set's digest. best_episode and best_accuracy (0 to 100): the best validation so far (-1
     and -1.0 before any). metrics_size and metrics_digest: length and SHA-256 of metrics.csv at this moment. scale: the
-    state of the learned scale; empty if there is none.
+    state of the learned scale; empty if there is none. formula: the text of the file that defines the distance; empty
+    if the distance has no file of its own, and in checkpoints of older versions.
     """
 
     episode: int
@@ -42,6 +43,7 @@ class Checkpoint:
     metrics_size: int
     metrics_digest: str
     scale: Arrays = field(default_factory=dict)
+    formula: bytes = b""
 
     @property
     def learned_scale(self) -> float:
@@ -59,6 +61,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         file.attrs["format"] = "leakysm checkpoint"
         file.attrs["version"] = VERSION
         for name, value in vars(checkpoint).items():
+            if name == "formula":  # longer than an attribute may be
+                if value:
+                    file[name] = np.frombuffer(value, np.uint8)
+                continue
             if name not in GROUPS:
                 file.attrs[name] = value
                 continue
@@ -96,8 +102,10 @@ def _read(file: Node) -> Checkpoint:
     groups: dict[str, Any] = {name: {key: one.data(key) for key in one.names} for name, one in members.items()}
     groups["inputs"] = _inputs(groups["inputs"])
     kinds: dict[str, type] = {"episode": int, "best_episode": int, "metrics_size": int, "best_accuracy": float}
-    names = [name for name in Checkpoint.__dataclass_fields__ if name not in GROUPS]
-    return Checkpoint(**groups, **{name: file.attribute(name, kinds.get(name, str)) for name in names})
+    names = [name for name in Checkpoint.__dataclass_fields__ if name not in (*GROUPS, "formula")]
+    attributes = {name: file.attribute(name, kinds.get(name, str)) for name in names}
+    formula = file.data("formula").tobytes() if "formula" in file.names else b""
+    return Checkpoint(**groups, **attributes, formula=formula)
 
 
 def _inputs(arrays: Arrays) -> InputFormat:

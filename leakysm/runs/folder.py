@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from leakysm.files import create_atomically, printable, read_file, write_atomica
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
-from leakysm.runs.settings import TrainConfig, conv4_size, differing, read_settings
+from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, read_settings
 from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
 
@@ -65,13 +66,13 @@ class RunFolder:
         stored = self.stored_config()
         if stored:
             self.refuse_another(stored, vars(config))
+            self._keep_formula(config)
             return replace(stored, own=config.own)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another --out") from None
-        if isinstance(config.own, FormulaFile):  # before config.toml, with which a run begins
-            write_new(self.formula, config.own.text)
+        self._keep_formula(config)  # before config.toml, with which a run begins
         try:
             create_atomically(self.config, config.to_toml().encode())
         except FileExistsError:
@@ -80,6 +81,10 @@ class RunFolder:
                 "choose another --out"
             ) from None
         return config
+
+    def _keep_formula(self, config: TrainConfig) -> None:
+        if formula_text(config):
+            write_new(self.formula, formula_text(config))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -101,6 +106,11 @@ class RunFolder:
             raise UserError(
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
+            )
+        if checkpoint.formula and hashlib.sha256(checkpoint.formula).hexdigest() != config.formula:
+            raise UserError(
+                f"{path} holds another formula than {self.config.name} tells of; put back the run's own file, or train "
+                "again into another folder"
             )
         try:
             require_sound(checkpoint, config.optimizer, conv4_size(config), bool(config.learn_scale))
@@ -155,15 +165,25 @@ class RunFolder:
             ) from None
 
     def _code(self, digest: str, trust: bool) -> FormulaFile:
-        """The kept text of the run's formula. UserError if it is missing, or not the one that the digest is of."""
+        """The kept text of the run's formula: of its file, or of a checkpoint if the file is gone.
+
+        UserError if neither is there, or if it is not the one that the digest is of.
+        """
         mend = "put back the run's own file, or train again into another folder"
-        code = FormulaFile.read(self.formula, trusted=trust, mend=mend)
+        code = None if self.formula.exists() else self._code_of_checkpoint(trust)
+        code = code or FormulaFile.read(self.formula, trusted=trust, mend=mend)
         if code.digest != digest:
+            what = "holds another formula" if code.path != self.formula else "was altered"
             raise UserError(
-                f"{self.formula} was altered: its SHA-256 is {code.digest[:12]}..., {self.config.name} tells of "
+                f"{code.path} {what}: its SHA-256 is {code.digest[:12]}..., {self.config.name} tells of "
                 f"{digest[:12]}...; {mend}"
             )
         return code
+
+    def _code_of_checkpoint(self, trust: bool) -> FormulaFile | None:
+        """The text that a checkpoint holds; None if none does, as those of older versions."""
+        paths = (path for path in (self.best, self.last) if path.exists())
+        return next((FormulaFile(path, text, trust) for path in paths if (text := load_checkpoint(path).formula)), None)
 
     def episodes(self) -> int:
         """How many training episodes metrics.csv holds so far."""

@@ -28,7 +28,7 @@ from leakysm.runs.kept_tests import other_tests
 from leakysm.runs.manifest import replace_files, write_manifest
 from leakysm.runs.objects import configured
 from leakysm.runs.results import Summary, episodes_bytes
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, formula_text
 from leakysm.training.closeness import Limits, closeness_limits
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
 from leakysm.training.images import SplitImages
@@ -243,6 +243,7 @@ class _Run:
             *self.best,
             *metrics,
             scale=self.trainer.scale_state(),
+            formula=formula_text(self.config),
         )
         save_checkpoint(path, checkpoint)
 

@@ -109,6 +109,11 @@ class TrainConfig:
         return toml_lines({key: value for key, value in self.settings().items() if key != "threads"})
 
 
+def formula_text(config: TrainConfig) -> bytes:
+    """The text of the file that defines a run's distance; empty if the distance has no file of its own."""
+    return config.own.text if isinstance(config.own, FormulaFile) else b""
+
+
 def toml_lines(settings: Mapping[str, Any]) -> str:
     """Settings as TOML, a line for each: texts, numbers, booleans, and lists of them."""
     return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())

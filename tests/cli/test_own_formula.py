@@ -6,15 +6,18 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
 from leakysm.errors import UserError
+from leakysm.exchange import safetensors
 from leakysm.experiments.sweep.file import read_sweep
 from leakysm.experiments.sweep.points import points
 from leakysm.runs import RunFolder, resolve
+from leakysm.runs.checkpoint import load_checkpoint, save_checkpoint
 
 Leakysm = Callable[..., Result]
 Fails = Callable[..., str]
@@ -108,7 +111,11 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
     assert folder.checkpoint(folder.best, config).config == folder.config.read_text()
     assert json.loads(folder.manifest.read_text())["files"]["formula.py"] == config.formula
     assert json.loads(folder.summary.read_text())["distance"] == {"name": NAMED, "per": "pair", "scale": 4.0}
-    assert "conv4" in passes(leakysm, "export", run)  # which runs no code
+    assert "text of the distance's own file: in the metadata, as formula" in passes(leakysm, "export", run)
+    _, about = safetensors.load((run / "conv4.safetensors").read_bytes(), "it")
+    assert about["formula"] == SOFT
+    assert f'formula = "{config.formula}"' in about["config"]
+    assert "no place for it" in passes(leakysm, "export", run, "--out", "net.npz")
 
 
 def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: Fails, pictures: Path) -> None:
@@ -145,8 +152,39 @@ def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, fails: Fai
     (run / "formula.py").write_text(WRONG)
     for words in (["evaluate"], ["predict", "--support", "."], ["export"], ["compare"]):
         assert "formula.py was altered: its SHA-256 is" in fails(*words, str(run), *["0.png"] * (words[0] == "predict"))
+
+
+def rewritten(path: Path, formula: bytes) -> None:
+    save_checkpoint(path, replace(load_checkpoint(path), formula=formula))
+
+
+def test_the_checkpoint_holds_the_text_too(run: Path, leakysm: Leakysm, fails: Fails, pictures: Path) -> None:
+    for name in ("formula.py", "manifest.json", "summary.json"):
+        (run / name).unlink()
+    told = f"{run}/checkpoint-best.h5 holds code that this run's distance needs; read it (leakysm export {run} --out "
+    assert fails("evaluate", str(run)) == f"{told}formula.py), then add --trust to run it"
+    passes(leakysm, "export", run, "--out", "formula.py")
+    assert Path("formula.py").read_text() == SOFT
+    assert "accuracy" in passes(leakysm, "evaluate", run, "--trust")
+    picture, support = pictures / "test" / "test0" / "0.png", pictures / "test"
+    assert "test0" in passes(leakysm, "predict", run, picture, "--support", support, "--trust")
+    assert not (run / "formula.py").exists()  # these only read
+    passes(leakysm, "train", "--out", run, "--resume", "--trust")
+    assert (run / "formula.py").read_text() == SOFT
+
+
+def test_another_text_in_a_checkpoint_is_refused(run: Path, leakysm: Leakysm, fails: Fails) -> None:
+    for name in ("manifest.json", "summary.json"):
+        (run / name).unlink()
+    rewritten(run / "checkpoint-best.h5", WRONG.encode())
+    assert "checkpoint-best.h5 holds another formula than config.toml" in fails("evaluate", str(run), "--trust")
     (run / "formula.py").unlink()
-    assert "formula.py does not exist; put back the run's own file" in fails("evaluate", str(run))
+    assert "checkpoint-best.h5 holds another formula: its SHA-256 is" in fails("evaluate", str(run), "--trust")
+    for name in ("best", "last"):  # as older versions wrote them
+        rewritten(run / f"checkpoint-{name}.h5", b"")
+    assert "formula.py does not exist; put back the run's own file" in fails("evaluate", str(run), "--trust")
+    (run / "formula.py").write_text(SOFT)
+    assert "accuracy" in passes(leakysm, "evaluate", run, "--trust")
 
 
 @pytest.mark.parametrize("text", [WRONG, WRONG_MINE], ids=["restriction", "metric"])

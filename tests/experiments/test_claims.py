@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leakysm.backends import backend
 from leakysm.experiments.gradients import claims
 from leakysm.experiments.gradients.claims import FEW, IN_PART, OPEN, OPPOSITE, YES, Figure, judge, judge_all
 from leakysm.experiments.gradients.observed import OF_DISTANCES, columns, of_distances
 from leakysm.experiments.student import quantile
+from leakysm.report.report import page_of
 from leakysm.training.trainer import STEP_COLUMNS
 from tests.experiments.command import leakysm
 from tests.experiments.test_gradients import traces
@@ -100,6 +102,10 @@ def test_the_table_is_printed_and_written_in_three_forms(tmp_path: Path) -> None
     assert "## Before the first update" in markdown
     assert f"x {mean['ratio']:.3g}" in markdown
     assert f"x {mean['ratio']:.3g}" in outcome.out
+    page = page_of(tmp_path, backend("numpy")).decode()
+    assert "The abstract&#x27;s claims, before the first update</h2>" in page
+    assert page.count(f'<td class="number">{FEW}</td>') == 4
+    assert f"x {mean['ratio']:.3g}" in page
     header, *rows = csv.reader((tmp_path / "claims.csv").read_text().splitlines())
     assert header == ["setting", "seed", "step", *columns(2)]
     assert len(rows) == 4

@@ -9,7 +9,7 @@ seeds), fractions by their difference in percentage points. Intervals: 95 %, Stu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -168,11 +168,28 @@ def _figure_json(one: Judged) -> dict[str, Any]:
     return values | compared | {"verdict": one.verdict or None}
 
 
+def from_json(stored: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+    """The verdicts from what `to_json` gave; None is a value that is not finite. KeyError for an unknown claim."""
+    return [_of_json(one) for one in stored]
+
+
+def _of_json(stored: Mapping[str, Any]) -> Verdict:
+    claim, given = stored["claim"], {one["figure"]: one for one in stored["figures"]}
+    figures = tuple(
+        judge(figure, *(_floats(given[figure.column][key]) for key in ("baseline", "values")))
+        for figure in spelt_out(claim, tuple(given))
+    )
+    return Verdict(stored["phase"], stored["setting"], claim, overall([one.verdict for one in figures]), figures)
+
+
+def _floats(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
 def text(verdicts: Sequence[Verdict], baseline: str) -> list[str]:
     """The table of each phase, in lines for a terminal."""
     lines = []
-    for phase in dict.fromkeys(v.phase for v in verdicts):
-        header, rows = _table([v for v in verdicts if v.phase == phase], baseline)
+    for phase, (header, rows) in by_phase(verdicts, baseline).items():
         lines += ["", *columns((f"claims, {phase}", *header), rows, rule=False)]
     return lines
 
@@ -185,10 +202,15 @@ def markdown(verdicts: Sequence[Verdict], baseline: str, title: str, seeds: Sequ
         "difference in percentage points, with its 95 % interval, Student's t over the seeds"
         f"{'' if len(seeds) >= LEAST else f'; nothing is inferred from fewer than {LEAST}'}.\n",
     ]
-    for phase in dict.fromkeys(v.phase for v in verdicts):
-        header, rows = _table([v for v in verdicts if v.phase == phase], baseline)
+    for phase, (header, rows) in by_phase(verdicts, baseline).items():
         lines += [f"## {phase[0].upper()}{phase[1:]}\n", markdown_table(("", *header), rows)]
     return "\n".join(lines)
+
+
+def by_phase(verdicts: Sequence[Verdict], baseline: str) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """Of each phase the header and the rows of its table: each claim with its verdicts, and below it its figures."""
+    phases = dict.fromkeys(v.phase for v in verdicts)
+    return {phase: _table([v for v in verdicts if v.phase == phase], baseline) for phase in phases}
 
 
 def _table(verdicts: Sequence[Verdict], baseline: str) -> tuple[list[str], list[list[str]]]:
