@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 # No test depends on the clock; examples are drawn anew on each machine but from fixed seeds, so that main stays green.
 settings.register_profile(
-    "leakysm", deadline=None, max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "leakysm", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("search", deadline=None, max_examples=1000)  # --hypothesis-profile=search: by hand
 settings.load_profile("leakysm")

@@ -63,6 +63,20 @@ def gradients_by(framework, case, dtype):
     return autodiff(framework, function, arrays, np.asarray(case.dy, dtype=dtype))[1]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Torch's threads wait for work in a loop: for small arrays they cost more than they bring."""
+    if "torch" in FRAMEWORKS:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+    else:
+        yield
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 @settings(max_examples=12)
 @given(st.data())
@@ -72,7 +86,7 @@ def test_torch_autodiff_keeps_the_bounds(operation, data):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=2)  # each is compiled
+@settings(max_examples=1)  # it is compiled
 @given(st.data())
 def test_jax_autodiff_keeps_the_bounds(operation, data):
     pytest.importorskip("jax")
