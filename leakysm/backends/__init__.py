@@ -14,6 +14,13 @@ def backend(name: str, *, threads: int | None = None, device: str | int | None =
     device: for cupy alone, "cuda" or "cuda:N"; None or "cpu" for the others.
     tf32: for cupy alone: let float32 matrix products round their factors to TF32, if chosen before the first one.
     UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
+
+    Examples
+    --------
+    >>> pair = lk.backend("reference").operation("squared_euclidean")
+    >>> y, saved = pair.forward(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+    >>> pair.backward(saved, np.ones((1, 1)))
+    (array([[-6., -8.]]), array([[6., 8.]]))
     """
     if name not in BACKENDS:
         raise UserError(f"backend is {name!r}; {suggestion(name, BACKENDS)}")

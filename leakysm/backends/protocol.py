@@ -61,6 +61,13 @@ class Engine:
 
     An operation without a fast pair falls back to the reference operation, which runs on the engine's own arrays:
     it is slower, never different in meaning.
+
+    Examples
+    --------
+    >>> engine = lk.backend("numpy")
+    >>> y, saved = engine.operation("relu").forward(engine.asarray(np.array([-1.0, 2.0])))
+    >>> engine.to_host(y)
+    array([0., 2.])
     """
 
     name: str

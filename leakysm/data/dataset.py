@@ -101,6 +101,13 @@ class Dataset:
     """Splits by name, how their pixels become a net's input, and a digest of all of it (hexadecimal SHA-256).
 
     `folder`: where the user sorted the splits into folders. `own`: whether somebody made it from arrays.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((4, 28, 28), np.uint8), ["a", "a", "b", "b"]
+    >>> data = lk.Dataset.from_arrays(images, labels, splits={"train": ["a"], "test": ["b"]})
+    >>> data.split("test").images.shape
+    (2, 28, 28, 1)
     """
 
     name: str

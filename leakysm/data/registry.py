@@ -25,6 +25,11 @@ def load(
     `leakysm data fetch` puts it. split: one of SPLITS, only for omniglot. seed: decides the images of strokes, and how
     a folder's classes are divided into splits. report(done, total) is called while images are read for the first time.
     UserError if the files are missing, damaged, or not what they should be.
+
+    Examples
+    --------
+    >>> lk.load_dataset("strokes").split("test").images.shape
+    (2500, 28, 28, 1)
     """
     if name.startswith("own:"):
         raise UserError(

@@ -21,7 +21,13 @@ Indices = NDArray[np.int64]
 
 
 class EpisodeForm(NamedTuple):
-    """How large an episode is: its classes, and of each class its support and its query images."""
+    """How large an episode is: its classes, and of each class its support and its query images.
+
+    Examples
+    --------
+    >>> lk.EpisodeForm(way=5, shot=1, query=15)
+    EpisodeForm(way=5, shot=1, query=15)
+    """
 
     way: int
     shot: int

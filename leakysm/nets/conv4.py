@@ -32,6 +32,12 @@ class Conv4(Net):
 
     `vector` (P,) holds all parameters; `parameters` are its named parts: block1.weight (3, 3, C, F) HWIO, block1.scale
     (F,), block1.shift (F,), ... block4.shift. `running` holds block1.mean, block1.variance, ... (F,).
+
+    Examples
+    --------
+    >>> net = lk.Conv4(channels=8)
+    >>> net.embed(np.zeros((2, 28, 28, 1), np.float32)).shape
+    (2, 8)
     """
 
     def __init__(

@@ -75,6 +75,12 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
     """Batch norm. x (..., C), scale (C,), shift (C,) of one float dtype -> y (..., C), mean (C,), biased variance (C,).
 
     UserError (a ValueError) for a single value a channel.
+
+    Examples
+    --------
+    >>> y, mean, variance = lk.batch_norm(np.array([[1.0], [3.0]]), np.ones(1), np.zeros(1), eps=0)
+    >>> y.tolist(), mean.tolist(), variance.tolist()
+    ([[-1.0], [1.0]], [2.0], [1.0])
     """
     eps = checked_eps(eps)
     xp, (x, scale, shift), finish = working(x=x, scale=scale, shift=shift)
@@ -85,7 +91,15 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
 
 @quiet
 def batch_norm_vjp(x: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
-    """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,)."""
+    """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,).
+
+    Examples
+    --------
+    >>> x, dy = np.array([[0.0], [0.0], [2.0], [2.0]]), np.array([[1.0], [0.0], [0.0], [0.0]])
+    >>> dx, dscale, dshift = lk.batch_norm_vjp(x, np.ones(1), np.zeros(1), dy, eps=0)
+    >>> dx.tolist(), dscale.tolist(), dshift.tolist()
+    ([[0.5], [-0.5], [0.0], [0.0]], [-1.0], [1.0])
+    """
     eps = checked_eps(eps)
     xp, (x, scale, shift, dy), finish = working(x=x, scale=scale, shift=shift, dy=dy)
     x_hat, inverse, power, _, _ = normalised(xp, channel_rows(xp, x, scale=scale, shift=shift), eps)

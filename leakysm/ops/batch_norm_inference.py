@@ -22,6 +22,12 @@ def batch_norm_inference(
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit, and
     0 <= eps < inf.
+
+    Examples
+    --------
+    >>> x, one = np.array([[1.0], [3.0]]), np.ones(1)
+    >>> lk.batch_norm_inference(x, scale=one, shift=0 * one, mean=one, variance=4 * one, eps=0).tolist()
+    [[0.0], [1.0]]
     """
     eps = checked_eps(eps)
     xp, (x, scale, shift, mean, variance), finish = working(x=x, scale=scale, shift=shift, mean=mean, variance=variance)
@@ -52,7 +58,15 @@ def variance_gradient(xp: Any, scale: Array, inverse: Array, dscale: Array) -> A
 def batch_norm_inference_vjp(
     x: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Gradients of `batch_norm_inference`. dy (..., C) -> dx (..., C); dscale, dshift, dmean, dvariance (C,)."""
+    """Gradients of `batch_norm_inference`. dy (..., C) -> dx (..., C); dscale, dshift, dmean, dvariance (C,).
+
+    Examples
+    --------
+    >>> x, one = np.array([[1.0], [3.0]]), np.ones(1)
+    >>> gradients = lk.batch_norm_inference_vjp(x, one, 0 * one, one, 4 * one, np.ones((2, 1)), eps=0)
+    >>> [gradient.tolist() for gradient in gradients]
+    [[[0.5], [0.5]], [1.0], [2.0], [-1.0], [-0.125]]
+    """
     eps = checked_eps(eps)
     xp, (x, scale, shift, mean, variance, dy), finish = working(
         x=x, scale=scale, shift=shift, mean=mean, variance=variance, dy=dy

@@ -56,6 +56,13 @@ def conv2d(x: Array, w: Array) -> Array:
     """Convolution. x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F).
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
+
+    Examples
+    --------
+    >>> lk.conv2d(np.ones((1, 3, 3, 1)), np.ones((3, 3, 1, 1)))[0, :, :, 0]
+    array([[4., 6., 4.],
+           [6., 9., 6.],
+           [4., 6., 4.]])
     """
     xp, (x, w), finish = working(x=x, w=w)
     N, H, W, _, F = _require_kernel(x, w)
@@ -65,7 +72,17 @@ def conv2d(x: Array, w: Array) -> Array:
 
 @quiet
 def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
-    """Gradients of `conv2d`. dy (N, H, W, F) -> dx (N, H, W, C), dw (3, 3, C, F)."""
+    """Gradients of `conv2d`. dy (N, H, W, F) -> dx (N, H, W, C), dw (3, 3, C, F).
+
+    Examples
+    --------
+    >>> x, w = np.ones((1, 3, 3, 1)), np.ones((3, 3, 1, 1))
+    >>> dx, dw = lk.conv2d_vjp(x, w, np.ones((1, 3, 3, 1)))
+    >>> dw[:, :, 0, 0]
+    array([[4., 6., 4.],
+           [6., 9., 6.],
+           [4., 6., 4.]])
+    """
     xp, (x, w, dy), finish = working(x=x, w=w, dy=dy)
     N, H, W, C, F = _require_kernel(x, w)
     require_shape("dy", dy, (N, H, W, F))

@@ -18,7 +18,15 @@ from leakysm.ops.relu import relu, relu_vjp
 
 @quiet
 def conv_block(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
-    """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, H // 2, W // 2, F); mean, biased variance (F,)."""
+    """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, H // 2, W // 2, F); mean, biased variance (F,).
+
+    Examples
+    --------
+    >>> x, w = np.array([0.0, 2.0, 0.0, 2.0]).reshape(1, 2, 2, 1), np.eye(9)[4].reshape(3, 3, 1, 1)
+    >>> y, mean, variance = lk.conv_block(x, w, np.ones(1), np.zeros(1), eps=0)
+    >>> y.tolist(), mean.tolist(), variance.tolist()
+    ([[[[1.0]]]], [1.0], [1.0])
+    """
     _, (x, w, scale, shift), finish = working(x=x, w=w, scale=scale, shift=shift)
     normalised, mean, variance = batch_norm(conv2d(x, w), scale, shift, eps=eps)
     return finish(max_pool2d(relu(normalised))), finish(mean), finish(variance)
@@ -32,7 +40,15 @@ def _through_pool_and_relu(normalised: Array, dy: Array) -> Array:
 def conv_block_vjp(
     x: Array, w: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS, needs_dx: bool = True
 ) -> tuple[Array | None, Array, Array, Array]:
-    """Gradients of `conv_block`'s y. dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift; dx None if not needed."""
+    """Gradients of `conv_block`'s y. dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift; dx None if not needed.
+
+    Examples
+    --------
+    >>> x, w = np.array([0.0, 2.0, 0.0, 2.0]).reshape(1, 2, 2, 1), np.eye(9)[4].reshape(3, 3, 1, 1)
+    >>> dx, dw, dscale, dshift = lk.conv_block_vjp(x, w, np.ones(1), np.zeros(1), np.ones((1, 1, 1, 1)), eps=0)
+    >>> dscale.tolist(), dshift.tolist()
+    ([1.0], [1.0])
+    """
     _, (x, w, scale, shift, dy), finish = working(x=x, w=w, scale=scale, shift=shift, dy=dy)
     z = conv2d(x, w)
     normalised, _, _ = batch_norm(z, scale, shift, eps=eps)
@@ -45,7 +61,14 @@ def conv_block_vjp(
 def conv_block_inference(
     x: Array, w: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = EPS
 ) -> Array:
-    """The block with given statistics. mean, variance (F,), the others as in `conv_block` -> (N, H // 2, W // 2, F)."""
+    """The block with given statistics. mean, variance (F,), the others as in `conv_block` -> (N, H // 2, W // 2, F).
+
+    Examples
+    --------
+    >>> x, w, one = np.array([0.0, 2.0, 0.0, 2.0]).reshape(1, 2, 2, 1), np.eye(9)[4].reshape(3, 3, 1, 1), np.ones(1)
+    >>> lk.conv_block_inference(x, w, scale=one, shift=0 * one, mean=one, variance=4 * one, eps=0).tolist()
+    [[[[0.5]]]]
+    """
     _, (x, w, *channels), finish = working(x=x, w=w, scale=scale, shift=shift, mean=mean, variance=variance)
     return finish(max_pool2d(relu(batch_norm_inference(conv2d(x, w), *channels, eps=eps))))
 
@@ -54,7 +77,15 @@ def conv_block_inference(
 def conv_block_inference_vjp(
     x: Array, w: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
 ) -> tuple[Array, ...]:
-    """Gradients of `conv_block_inference`: dx, dw, dscale, dshift, dmean, dvariance."""
+    """Gradients of `conv_block_inference`: dx, dw, dscale, dshift, dmean, dvariance.
+
+    Examples
+    --------
+    >>> x, w, one = np.array([0.0, 2.0, 0.0, 2.0]).reshape(1, 2, 2, 1), np.eye(9)[4].reshape(3, 3, 1, 1), np.ones(1)
+    >>> dvariance = lk.conv_block_inference_vjp(x, w, one, 0 * one, one, 4 * one, np.ones((1, 1, 1, 1)), eps=0)[-1]
+    >>> dvariance.tolist()
+    [-0.0625]
+    """
     _, (x, w, scale, shift, mean, variance, dy), finish = working(
         x=x, w=w, scale=scale, shift=shift, mean=mean, variance=variance, dy=dy
     )

@@ -36,6 +36,12 @@ def cosine_distance(x: Array, c: Array) -> Array:
     """Cosine distances 1 - cos. x (N, D), c (M, D) of one float dtype -> (N, M), in [0, 2] up to rounding.
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
+
+    Examples
+    --------
+    >>> x, c = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 0.0]])
+    >>> lk.cosine_distance(x, c)
+    array([[1., 0.]])
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
@@ -44,7 +50,14 @@ def cosine_distance(x: Array, c: Array) -> Array:
 
 @quiet
 def cosine_distance_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
-    """Gradients of `cosine_distance`. dy (N, M) -> dx (N, D), dc (M, D); 0 where either vector is zero."""
+    """Gradients of `cosine_distance`. dy (N, M) -> dx (N, D), dc (M, D); 0 where either vector is zero.
+
+    Examples
+    --------
+    >>> x, c = np.array([[3.0, 4.0]]), np.array([[4.0, 3.0]])
+    >>> lk.cosine_distance_vjp(x, c, np.ones((1, 1)))
+    (array([[-0.0448,  0.0336]]), array([[ 0.0336, -0.0448]]))
+    """
     xp, (x, c, dy), finish = working(x=x, c=c, dy=dy)
     require_same_width(x, c)
     require_shape("dy", dy, (x.shape[0], c.shape[0]))

@@ -27,6 +27,11 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
     The result is NaN if a row holds only -inf, or holds +inf or NaN, also with one class. UserError (a ValueError) for
     a label that is not in [0, M).
+
+    Examples
+    --------
+    >>> round(float(lk.cross_entropy(np.array([[2.0, 0.0]]), np.array([0]))), 4)
+    0.1269
     """
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))
@@ -45,7 +50,13 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 @quiet
 def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
-    """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M)."""
+    """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M).
+
+    Examples
+    --------
+    >>> lk.cross_entropy_vjp(np.array([[0.0, 0.0]]), np.array([0]))
+    array([[-0.5,  0.5]])
+    """
     xp, (logits, *_), finish = working(logits=logits, **require_cotangent(dy))
     require_shape("logits", logits, ("N", "M"))
     N, M = logits.shape

@@ -102,6 +102,13 @@ def distance_cross_entropy(x: Array, c: Array, labels: Array, *, distance: Metri
     Memory beyond the arguments: a few times 2^20 distances, or a few times N, whatever M is. A distance beyond the
     dtype is +inf, which is probability 0. Where all of a row's distances are, the loss is NaN, with one class too. The
     mean of no rows is 0. UserError (a ValueError) for a label outside, another shape, a distance that is no metric.
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.5]]), np.array([[0.0], [2.0]])
+    >>> loss = lk.distance_cross_entropy(x, c, np.array([0]), distance=lk.SquaredEuclidean())
+    >>> round(float(loss), 4)
+    0.1269
     """
     require_metric(distance)
     xp, (x, c), finish = working(x=x, c=c)
@@ -121,7 +128,15 @@ def distance_cross_entropy(x: Array, c: Array, labels: Array, *, distance: Metri
 def distance_cross_entropy_vjp(
     x: Array, c: Array, labels: Array, dy: Any = 1.0, *, distance: Metric
 ) -> tuple[Array, Array]:
-    """Gradients of `distance_cross_entropy`. dy scalar -> dx (N, D), dc (M, D)."""
+    """Gradients of `distance_cross_entropy`. dy scalar -> dx (N, D), dc (M, D).
+
+    Examples
+    --------
+    >>> x, c = np.array([[1.0]]), np.array([[0.0], [2.0]])
+    >>> dx, dc = lk.distance_cross_entropy_vjp(x, c, np.array([0]), distance=lk.SquaredEuclidean())
+    >>> dx.tolist(), dc.tolist()
+    ([[2.0]], [[-1.0], [-1.0]])
+    """
     require_metric(distance)
     xp, (x, c, *_), finish = working(x=x, c=c, **require_cotangent(dy))
     require_same_width(x, c)

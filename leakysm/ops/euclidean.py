@@ -52,6 +52,12 @@ def euclidean(x: Array, c: Array) -> Array:
     """Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M).
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])
+    >>> lk.euclidean(x, c)
+    array([[5., 1.]])
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
@@ -82,7 +88,14 @@ def _gradient(xp: Any, points: tuple[Array, Array], fixed: tuple[Array, Array]) 
 
 @quiet
 def euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
-    """Gradients of `euclidean`. dy (N, M) -> dx (N, D), dc (M, D); 0 from a pair of coincident points."""
+    """Gradients of `euclidean`. dy (N, M) -> dx (N, D), dc (M, D); 0 from a pair of coincident points.
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
+    >>> lk.euclidean_vjp(x, c, np.ones((1, 1)))
+    (array([[-0.6, -0.8]]), array([[0.6, 0.8]]))
+    """
     xp, (x, c, dy), finish = working(x=x, c=c, dy=dy)
     require_same_width(x, c)
     require_shape("dy", dy, (x.shape[0], c.shape[0]))

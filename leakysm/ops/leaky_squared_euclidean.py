@@ -27,6 +27,12 @@ def leaky_squared_euclidean(x: Array, c: Array, *, threshold: float, slope: floa
     """Leaky squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf.
 
     UserError (a ValueError) unless 0 <= threshold <= inf, 0 < slope <= 1 and per is "pair" or "coordinate".
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])
+    >>> lk.leaky_squared_euclidean(x, c, threshold=1, slope=0.5)
+    array([[13.,  1.]])
     """
     return restricted_squared_euclidean(x, c, restriction=Leak(threshold, slope), per=per)
 
@@ -37,6 +43,12 @@ def leaky_squared_euclidean_vjp(
     """Gradients of `leaky_squared_euclidean`. dy (N, M) -> dx (N, D), dc (M, D). At the kink: the left derivative.
 
     Errors are those of the value, and a UserError unless dy is (N, M).
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
+    >>> lk.leaky_squared_euclidean_vjp(x, c, np.ones((1, 1)), threshold=1, slope=0.5)
+    (array([[-3., -4.]]), array([[3., 4.]]))
     """
     return restricted_squared_euclidean_vjp(x, c, dy, restriction=Leak(threshold, slope), per=per)
 

@@ -51,7 +51,13 @@ def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax
 
 @quiet
 def log_softmax(logits: Array) -> Array:
-    """Log-probabilities. logits (N, M) float -> (N, M). ArrayError or UserError: wrong dtype or shape."""
+    """Log-probabilities. logits (N, M) float -> (N, M). ArrayError or UserError: wrong dtype or shape.
+
+    Examples
+    --------
+    >>> np.round(lk.log_softmax(np.array([[0.0, 0.0]])), 4)
+    array([[-0.6931, -0.6931]])
+    """
     xp, (logits,), finish = working(logits=logits)
     require_shape("logits", logits, ("N", "M"))
     if 0 in logits.shape:
@@ -62,7 +68,13 @@ def log_softmax(logits: Array) -> Array:
 
 @quiet
 def log_softmax_vjp(logits: Array, dy: Array) -> Array:
-    """Gradient of `log_softmax`. dy (N, M) -> dlogits (N, M)."""
+    """Gradient of `log_softmax`. dy (N, M) -> dlogits (N, M).
+
+    Examples
+    --------
+    >>> lk.log_softmax_vjp(np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]]))
+    array([[ 0.5, -0.5]])
+    """
     xp, (logits, dy), finish = working(logits=logits, dy=dy)
     require_shape("logits", logits, ("N", "M"))
     require_shape("dy", dy, tuple(logits.shape))

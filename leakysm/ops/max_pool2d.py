@@ -28,14 +28,30 @@ def _maximum(xp: Any, corners: list[Array]) -> tuple[Array, Array]:
 
 @quiet
 def max_pool2d(x: Array) -> Array:
-    """x (N, H, W, C) float -> (N, H // 2, W // 2, C). ArrayError or UserError: wrong dtype or shape."""
+    """x (N, H, W, C) float -> (N, H // 2, W // 2, C). ArrayError or UserError: wrong dtype or shape.
+
+    Examples
+    --------
+    >>> x = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> lk.max_pool2d(x)[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    """
     xp, (x,), finish = working(x=x)
     return finish(_maximum(xp, _corners(x))[0])
 
 
 @quiet
 def max_pool2d_vjp(x: Array, dy: Array) -> Array:
-    """Gradient of `max_pool2d`. dy (N, H // 2, W // 2, C) -> dx (N, H, W, C)."""
+    """Gradient of `max_pool2d`. dy (N, H // 2, W // 2, C) -> dx (N, H, W, C).
+
+    Examples
+    --------
+    >>> x = np.arange(4.0).reshape(1, 2, 2, 1)
+    >>> lk.max_pool2d_vjp(x, np.ones((1, 1, 1, 1)))[0, :, :, 0]
+    array([[0., 0.],
+           [0., 1.]])
+    """
     xp, (x, dy), finish = working(x=x, dy=dy)
     _, position = _maximum(xp, _corners(x))
     require_shape("dy", dy, tuple(position.shape))

@@ -23,6 +23,14 @@ class Metric:
 
     A subclass becomes a frozen dataclass: its annotated fields are the parameters. A metric of somebody's own gives
     `__call__` and `vjp`, and is named like its class.
+
+    Examples
+    --------
+    >>> metric = lk.LeakySquaredEuclidean(threshold=1, slope=0.5)
+    >>> metric.parameters
+    {'threshold': 1.0, 'slope': 0.5, 'per': 'pair'}
+    >>> metric.vjp(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), np.ones((1, 1)))
+    (array([[-3., -4.]]), array([[3., 4.]]))
     """
 
     name: ClassVar[str] = ""
@@ -65,7 +73,13 @@ class Metric:
 
 
 class SquaredEuclidean(Metric):
-    """d = sum_k (x_k - c_k)^2."""
+    """d = sum_k (x_k - c_k)^2.
+
+    Examples
+    --------
+    >>> lk.SquaredEuclidean()(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+    array([[25.]])
+    """
 
     name = "squared-euclidean"
     operation = "squared_euclidean"
@@ -76,6 +90,12 @@ class LeakySquaredEuclidean(Metric):
 
     Our definition; the paper's abstract prints none. UserError unless 0 <= threshold <= inf and 0 < slope <= 1.
     The defaults are the best of what was measured, for embeddings of 64 values (docs/results).
+
+    Examples
+    --------
+    >>> metric = lk.LeakySquaredEuclidean(threshold=1, slope=0.5)
+    >>> metric(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+    array([[13.]])
     """
 
     name = "leaky"
@@ -95,6 +115,12 @@ class RestrictedSquaredEuclidean(Metric):
     """r(d) of a pair's squared Euclidean distance d, or of each coordinate's square: r is any `Restriction`.
 
     UserError unless restriction is an instance of a subclass of `Restriction`, and per is "pair" or "coordinate".
+
+    Examples
+    --------
+    >>> metric = lk.RestrictedSquaredEuclidean(lk.Root(threshold=4))
+    >>> metric(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+    array([[16.]])
     """
 
     name = "restricted"
@@ -116,14 +142,26 @@ class RestrictedSquaredEuclidean(Metric):
 
 
 class Euclidean(Metric):
-    """d = sqrt(sum_k (x_k - c_k)^2): a control."""
+    """d = sqrt(sum_k (x_k - c_k)^2): a control.
+
+    Examples
+    --------
+    >>> lk.Euclidean()(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+    array([[5.]])
+    """
 
     name = "euclidean"
     operation = "euclidean"
 
 
 class Cosine(Metric):
-    """d = 1 - cos(x, c): a control."""
+    """d = 1 - cos(x, c): a control.
+
+    Examples
+    --------
+    >>> lk.Cosine()(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]]))
+    array([[1.]])
+    """
 
     name = "cosine"
     operation = "cosine_distance"
@@ -185,6 +223,11 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
     """A metric by its command-line name, FILE.py:CLASS included. Parameters that it does not have are a UserError.
 
     file: the text of the file, if it was read already.
+
+    Examples
+    --------
+    >>> lk.metric_named("leaky", threshold=1, slope=0.5, per="pair")
+    LeakySquaredEuclidean(threshold=1.0, slope=0.5, per='pair')
     """
     parameters = completed(name, parameters, file)
     kind = distance_named(name, file)

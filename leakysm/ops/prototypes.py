@@ -61,6 +61,13 @@ def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
     """Class means. z (N, D) float, labels (N,) integers in [0, n_classes) -> (n_classes, D).
 
     UserError (a ValueError) for a label that is not in [0, n_classes), and for a class without a shot.
+
+    Examples
+    --------
+    >>> z = np.array([[0.0, 0.0], [2.0, 4.0], [5.0, 5.0]])
+    >>> lk.prototypes(z, np.array([0, 0, 1]), 2)
+    array([[1., 2.],
+           [5., 5.]])
     """
     n_classes = class_count(n_classes)
     xp, (z,), finish = working(z=z)
@@ -79,7 +86,16 @@ def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
 
 @quiet
 def prototypes_vjp(z: Array, labels: Array, n_classes: int, dy: Array) -> Array:
-    """Gradient of `prototypes`. dy (n_classes, D) -> dz (N, D)."""
+    """Gradient of `prototypes`. dy (n_classes, D) -> dz (N, D).
+
+    Examples
+    --------
+    >>> z = np.array([[0.0, 0.0], [2.0, 4.0], [5.0, 5.0]])
+    >>> lk.prototypes_vjp(z, np.array([0, 0, 1]), 2, np.ones((2, 2)))
+    array([[0.5, 0.5],
+           [0.5, 0.5],
+           [1. , 1. ]])
+    """
     n_classes = class_count(n_classes)
     xp, (z, dy), finish = working(z=z, dy=dy)
     labels, shots = _shots(xp, z, labels, n_classes)

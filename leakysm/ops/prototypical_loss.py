@@ -41,6 +41,13 @@ def prototypical_loss(
     A distance that overflows is +inf, and has probability 0. If all distances of a query overflow, the loss is NaN,
     also with one class. UserError (a ValueError) for a class without a shot, and for a query label without a class; and
     if a compiler (jax.jit) traces the support labels, because their values say how many classes there are.
+
+    Examples
+    --------
+    >>> support, query = np.array([[0.0], [2.0]]), np.array([[0.5]])
+    >>> loss = lk.prototypical_loss(support, np.array([0, 1]), query, np.array([0]), distance=lk.SquaredEuclidean())
+    >>> round(float(loss), 4)
+    0.1269
     """
     require_metric(distance)
     xp, (support, query), finish = working(support=support, query=query)
@@ -53,7 +60,15 @@ def prototypical_loss(
 def prototypical_loss_vjp(
     support: Array, support_labels: Array, query: Array, query_labels: Array, dy: Any = 1.0, *, distance: Metric
 ) -> tuple[Array, Array]:
-    """Gradients of `prototypical_loss`. dy scalar -> dsupport (S, D), dquery (Q, D)."""
+    """Gradients of `prototypical_loss`. dy scalar -> dsupport (S, D), dquery (Q, D).
+
+    Examples
+    --------
+    >>> episode = np.array([[0.0], [2.0]]), np.array([0, 1]), np.array([[1.0]]), np.array([0])
+    >>> dsupport, dquery = lk.prototypical_loss_vjp(*episode, distance=lk.SquaredEuclidean())
+    >>> dsupport.tolist(), dquery.tolist()
+    ([[-1.0], [-1.0]], [[2.0]])
+    """
     require_metric(distance)
     xp, (support, query, *given), finish = working(support=support, query=query, **require_cotangent(dy))
     n_classes = _classes(xp, support, support_labels)

@@ -8,14 +8,26 @@ from leakysm.ops.registry import Operation, arrays, register
 
 @quiet
 def relu(x: Array) -> Array:
-    """x (...) float -> (...). ArrayError (a ValueError) unless the array holds floats."""
+    """x (...) float -> (...). ArrayError (a ValueError) unless the array holds floats.
+
+    Examples
+    --------
+    >>> lk.relu(np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
     xp, (x,), finish = working(x=x)
     return finish(xp.where(x <= 0, xp.zeros_like(x), x))
 
 
 @quiet
 def relu_vjp(x: Array, dy: Array) -> Array:
-    """Gradient of `relu`. dy (...) -> dx (...): dy where x > 0, else 0."""
+    """Gradient of `relu`. dy (...) -> dx (...): dy where x > 0, else 0.
+
+    Examples
+    --------
+    >>> lk.relu_vjp(np.array([-1.0, 0.0, 2.0]), np.ones(3))
+    array([0., 0., 1.])
+    """
     xp, (x, dy), finish = working(x=x, dy=dy)
     require_shape("dy", dy, tuple(x.shape))
     return finish(xp.where(x > 0, dy, xp.zeros_like(dy)))

@@ -41,6 +41,12 @@ def restricted_squared_euclidean(x: Array, c: Array, *, restriction: Restriction
 
     A squared distance beyond the dtype counts as +inf. UserError (a ValueError) unless restriction is a `Restriction`
     and per is "pair" or "coordinate".
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])
+    >>> lk.restricted_squared_euclidean(x, c, restriction=lk.Root(threshold=4))
+    array([[16.,  1.]])
     """
     require_restriction(restriction)
     require_per(per)
@@ -58,6 +64,12 @@ def restricted_squared_euclidean_vjp(
     """Gradients of `restricted_squared_euclidean`. dy (N, M) -> dx (N, D), dc (M, D). At a kink: the left derivative.
 
     Errors are those of the value, and a UserError unless dy is (N, M).
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
+    >>> lk.restricted_squared_euclidean_vjp(x, c, np.ones((1, 1)), restriction=lk.Root(threshold=4))
+    (array([[-2.4, -3.2]]), array([[2.4, 3.2]]))
     """
     require_restriction(restriction)
     require_per(per)

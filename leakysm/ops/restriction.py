@@ -44,6 +44,14 @@ class Restriction:
     parameters as annotated fields. `ranges` states the range of a parameter, {"scale": "0 < scale < inf"}: outside it,
     or NaN, is a UserError (a ValueError). `kinks` are the distances where r' jumps; there the left derivative counts.
     Use only what the array API standard has, so that every array library and its autodiff take it.
+
+    Examples
+    --------
+    >>> restriction = lk.Root(threshold=4)
+    >>> restriction.value(np, np.array([1.0, 25.0]))
+    array([ 1., 16.])
+    >>> restriction.derivative(np, np.array([1.0, 25.0]))
+    array([1. , 0.4])
     """
 
     ranges: ClassVar[dict[str, str]] = {}
@@ -89,6 +97,11 @@ class Leak(Restriction):
 
     threshold t in [0, inf], slope s in (0, 1]; outside, or NaN: UserError (a ValueError).
     Source: our definition for Shen & Liu, arXiv:1811.10779; the abstract prints none.
+
+    Examples
+    --------
+    >>> lk.Leak(threshold=1, slope=0.5).value(np, np.array([0.5, 25.0]))
+    array([ 0.5, 13. ])
     """
 
     ranges = {"threshold": "0 <= threshold <= inf", "slope": "0 < slope <= 1"}  # noqa: RUF012 (a ClassVar above)
@@ -132,6 +145,11 @@ class Log(Restriction):
 
     scale s in (0, inf). r(d) is d for small d and grows like log d far beyond the scale. The derivative by the chain
     rule: s * (1 / s) / (1 + d / s).
+
+    Examples
+    --------
+    >>> np.round(lk.Log(scale=1).value(np, np.array([0.0, 1.0])), 4)
+    array([0.    , 0.6931])
     """
 
     ranges = {"scale": "0 < scale < inf"}  # noqa: RUF012
@@ -164,6 +182,11 @@ class Root(Restriction):
 
     threshold t in (0, inf]. Huber's function of the unsquared distance: quadratic in it up to sqrt(t), linear beyond,
     with equal value (2 t - t = t) and slope (1) at d = t, so that there is no kink. Huber (1964).
+
+    Examples
+    --------
+    >>> lk.Root(threshold=4).value(np, np.array([1.0, 25.0]))
+    array([ 1., 16.])
     """
 
     ranges = {"threshold": "0 < threshold <= inf"}  # noqa: RUF012

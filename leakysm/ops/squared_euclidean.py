@@ -18,6 +18,12 @@ def squared_euclidean(x: Array, c: Array) -> Array:
     """Squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf.
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])
+    >>> lk.squared_euclidean(x, c)
+    array([[25.,  1.]])
     """
     xp, (x, c), finish = working(x=x, c=c)
     require_same_width(x, c)
@@ -26,7 +32,14 @@ def squared_euclidean(x: Array, c: Array) -> Array:
 
 @quiet
 def squared_euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
-    """Gradients of `squared_euclidean`. dy (N, M) -> dx (N, D), dc (M, D)."""
+    """Gradients of `squared_euclidean`. dy (N, M) -> dx (N, D), dc (M, D).
+
+    Examples
+    --------
+    >>> x, c = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
+    >>> lk.squared_euclidean_vjp(x, c, np.ones((1, 1)))
+    (array([[-6., -8.]]), array([[6., 8.]]))
+    """
     xp, (x, c, dy), finish = working(x=x, c=c, dy=dy)
     require_same_width(x, c)
     require_shape("dy", dy, (x.shape[0], c.shape[0]))

@@ -17,6 +17,13 @@ class Optimizer:
 
     learning_rate > 0 is halved after every `halve_every` steps (0: never). `slots` are vectors like the parameters.
     `name` is the one that settings and messages use.
+
+    Examples
+    --------
+    >>> optimizer = lk.SGD(0.5, halve_every=1)
+    >>> optimizer.step(np.array([1.0]), np.array([1.0]))
+    >>> optimizer.learning_rate
+    0.25
     """
 
     name: str
@@ -69,7 +76,15 @@ def check_learning_rate(rate: float) -> None:
 
 
 class Adam(Optimizer):
-    """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1)."""
+    """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1).
+
+    Examples
+    --------
+    >>> w = np.array([1.0, 2.0])
+    >>> lk.Adam(0.5).step(w, np.array([1.0, 0.0]))
+    >>> np.round(w, 4)
+    array([0.5, 2. ])
+    """
 
     name = "adam"
     slot_names = ("first_moment", "second_moment")
@@ -102,7 +117,15 @@ class Adam(Optimizer):
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with heavy-ball momentum (Polyak 1964): u = momentum u + g; w = w - rate u."""
+    """Stochastic gradient descent with heavy-ball momentum (Polyak 1964): u = momentum u + g; w = w - rate u.
+
+    Examples
+    --------
+    >>> w = np.array([1.0, 2.0])
+    >>> lk.SGD(0.5).step(w, np.array([1.0, 0.0]))
+    >>> w
+    array([0.5, 2. ])
+    """
 
     name = "sgd"
     slot_names = ("velocity",)

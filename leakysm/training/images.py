@@ -18,6 +18,12 @@ class SplitImages:
     """A split's images. Their pixels are copied to the device once, as bytes; an episode is an index vector.
 
     starts (n_classes + 1,): class i's images are starts[i] to starts[i + 1] - 1.
+
+    Examples
+    --------
+    >>> images = lk.SplitImages(lk.backend("numpy"), lk.load_dataset("strokes"), "test")
+    >>> images(np.array([0, 1])).shape
+    (2, 28, 28, 1)
     """
 
     def __init__(self, engine: Engine, data: Dataset, split: str) -> None:
