@@ -87,7 +87,7 @@ def test_every_help_has_an_example(leakysm: Leakysm, words: tuple[str, ...]) -> 
         (["train", "--lr", "1"], "there is no option --lr; did you mean --learning-rate?"),
         (["trian"], "there is no command 'trian'; did you mean 'train'?"),
         (["data", "fetc"], "there is no command 'fetc'; did you mean 'fetch'?"),
-        (["data"], "choose a subcommand: info, prepare, show or fetch"),
+        (["data"], "choose a subcommand: fetch, prepare, info or show"),
         (["train", "--way", "five"], "--way is 'five': give a whole number; see leakysm train --help"),
         (["train", "--slope", "steep"], "--slope is 'steep': give a number"),
         (["compare", "--seeds", "0"], "--seeds is '0': give 1 or more"),
