@@ -18,7 +18,7 @@ from leakysm_benchmarks.turns import Contender, comparisons, take_turns
 from leakysm.backends.cupy.engine import CupyEngine
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
-from leakysm.optim import Adam
+from leakysm.optim import Adam, Optimizer
 from leakysm.training.device_step import device_step
 
 LEARNING_RATE = 1e-3
@@ -26,10 +26,16 @@ Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
 class OurStep:
-    """The CuPy engine's whole step."""
+    """The CuPy engine's whole step, by Adam if no optimizer is given."""
 
     def __init__(
-        self, engine: CupyEngine, size: Size, metric: Distance, name: str = "leakysm", kind: str = "ours"
+        self,
+        engine: CupyEngine,
+        size: Size,
+        metric: Distance,
+        name: str = "leakysm",
+        kind: str = "ours",
+        optimizer: Optimizer | None = None,
     ) -> None:
         self.name, self.kind = name, kind
         channels = size.image[2]
@@ -37,7 +43,7 @@ class OurStep:
         images = tuple(map(engine.asarray, (pixels(size), np.zeros(channels, "f4"), np.ones(channels, "f4"))))
         form = {"way": size.way, "shot": size.shot, "query": size.query}
         self.engine = engine
-        step = device_step(engine, self.net, Adam(LEARNING_RATE), metric, images, **form)
+        step = device_step(engine, self.net, optimizer or Adam(LEARNING_RATE), metric, images, **form)
         assert step, "the engine has no whole step"
         self.step = step
 

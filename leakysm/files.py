@@ -145,11 +145,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         folder = _temporary_name(path)
         folder.mkdir()
         lock = os.open(folder, os.O_RDONLY) if LOCKS else None
-        if lock is None:
-            break
-        with suppress(OSError):  # a file system without locks
-            lock_descriptor(lock, blocking=True)
-        if folder.exists():  # else another process took it for a leftover before it was locked
+        if lock is None or _is_held(folder, lock):
             break
         os.close(lock)
     try:
@@ -217,15 +213,20 @@ def _temporary_file(path: Path) -> tuple[BufferedWriter, Path]:
         if not LOCKS:
             return file, temporary
         try:
-            with suppress(OSError):  # a file system without locks
-                lock_descriptor(file.fileno(), blocking=True)
-            if temporary.exists():  # else another process took it for a leftover before it was locked
+            if _is_held(temporary, file.fileno()):
                 return file, temporary
         except BaseException:
             file.close()
             temporary.unlink(missing_ok=True)
             raise
         file.close()
+
+
+def _is_held(temporary: Path, descriptor: int) -> bool:
+    """Lock what was just made. False if another process took it for a leftover before it was locked."""
+    with suppress(OSError):  # a file system without locks
+        lock_descriptor(descriptor, blocking=True)
+    return temporary.exists()
 
 
 def _temporary_name(path: Path) -> Path:

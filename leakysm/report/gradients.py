@@ -45,10 +45,7 @@ def _claims(page: Page, path: Path, stored: StoredGradients) -> None:
         raise UserError(f"{path} is damaged (claims: {error}); {MEND}") from None
     for phase, (header, rows) in phases.items():
         named = ([first if first.startswith(" ") else tag("b", first), *rest] for first, *rest in rows)
-        note = (
-            f"Against {header[0]}, paired within the seeds. In brackets: the ratio (x) or the difference in percentage "
-            "points, with its 95 % interval, Student's t over the seeds."
-        )
+        note = f"Against {header[0]}, paired within the seeds. {claims.IN_BRACKETS}."
         content = table(("", *header), named, numbers=range(1, 1 + len(header)))
         page.section(f"The abstract's claims, {phase}", tag("p", note, class_="note"), content)
 

@@ -61,16 +61,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         file.attrs["format"] = "leakysm checkpoint"
         file.attrs["version"] = VERSION
         for name, value in vars(checkpoint).items():
-            if name == "formula":  # longer than an attribute may be
-                if value:
-                    file[name] = np.frombuffer(value, np.uint8)
-                continue
-            if name not in GROUPS:
+            if name in GROUPS:
+                arrays = value.to_arrays() if isinstance(value, InputFormat) else value
+                for key, array in sorted(arrays.items()):  # the same state, the same bytes
+                    file[f"{name}/{key}"] = array
+            elif name != "formula":
                 file.attrs[name] = value
-                continue
-            arrays = value.to_arrays() if isinstance(value, InputFormat) else value
-            for key, array in sorted(arrays.items()):  # the same state, the same bytes
-                file[f"{name}/{key}"] = array
+            elif value:  # a text longer than an attribute may be
+                file[name] = np.frombuffer(value, np.uint8)
     write_atomically(path, sealed(buffer, "checkpoint"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -107,7 +106,7 @@ class RunFolder:
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
             )
-        if checkpoint.formula and hashlib.sha256(checkpoint.formula).hexdigest() != config.formula:
+        if checkpoint.formula and FormulaFile(path, checkpoint.formula).digest != config.formula:
             raise UserError(
                 f"{path} holds another formula than {self.config.name} tells of; put back the run's own file, or train "
                 "again into another folder"

@@ -104,10 +104,10 @@ def write_few_vectors(where: str) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """One command. words, again: of the first call, and of the call that goes on; each is given the case's folder.
+    """One command. words, again: of the first call, and of the one that continues; each is given the case's folder.
 
     begin: makes what is there before. own: the cache is in that folder, too. sound: words of a command that succeeds
-    after every fault, before anything goes on.
+    after every fault, before the command is started again.
     """
 
     name: str
@@ -240,18 +240,18 @@ class Commands:
         return {"LEAKYSM_CACHE": str(cache), "FAULTS_PLAN": str(self._plan)}
 
     def start(self, case: Case) -> int:
-        """Begin the command that goes on, and go on here. The process id."""
+        """Start the command that continues, without waiting for its end. The process id."""
         write_plan(self._plan, Fault(self.here))
         words = case.again(self.place)
         return self.warm.start(Task("tests.faults.commands:run_words", (words,), self._environment(own=case.own)))
 
-    def first(self, case: Case, **fault: object) -> Call:
+    def first(self, case: Case, **fault: Any) -> Call:
         """The command from its beginning, with the fault."""
         self.begin(case)
-        return self.call(case.words(self.place), own=case.own, **fault)  # type: ignore[arg-type]
+        return self.call(case.words(self.place), own=case.own, **fault)
 
     def cut_off_at(self, case: Case, processor: float) -> bool:
-        """The command that goes on, killed after that many seconds of processor time; whether it was still at work."""
+        """Kill the command that continues after that many seconds of processor time. Whether it was still at work."""
         pid = self.start(case)
         while not self.warm.ended():
             if _processor(pid) >= processor:
@@ -261,7 +261,7 @@ class Commands:
         return self.warm.wait().status == -signal.SIGKILL
 
     def again(self, case: Case) -> Call:
-        """The command that goes on, without a fault."""
+        """The command that continues, without a fault."""
         return self.call(case.again(self.place), own=case.own)
 
     def content(self) -> dict[str, bytes]:
@@ -296,7 +296,7 @@ class Commands:
         return f"{where}: {told}" if told else None
 
     def unsound(self, case: Case) -> str:
-        """What is wrong with what a fault left, before anything goes on; empty if nothing is."""
+        """What is wrong with the files after a fault, before the command is started again; empty if nothing is."""
         if not case.sound:
             return ""
         ended = self.call(case.sound(self.place)).ended

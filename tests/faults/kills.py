@@ -20,8 +20,10 @@ KILLS = {"train": 250, "sweep": 100, "resize": 40, "vectors": 40, "keep": 40, "p
 
 
 def kill_at_random(commands: Commands, case: Case, kills: int, seed: int) -> list[str]:
-    """What SIGKILLs break, a line each: of the command, and of whatever goes on with it. Each that comes to its end is
-    compared, and another begins."""
+    """What SIGKILLs break, a line each. The killed command is started again, to continue, and may be killed again.
+
+    Whenever one ends by itself, its files are compared, and the command begins anew.
+    """
     expected, rng, broken = commands.reference(case), np.random.default_rng(seed), []
     seconds = commands.first(case).ended.processor
     commands.begin(case)

@@ -66,15 +66,15 @@ def gradients_by(framework, case, dtype):
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """Torch's threads wait for work in a loop: for small arrays they cost more than they bring."""
-    if "torch" in FRAMEWORKS:
-        import torch
+    if "torch" not in FRAMEWORKS:
+        yield
+        return
+    import torch
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
-    else:
-        yield
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -86,7 +86,7 @@ def test_torch_autodiff_keeps_the_bounds(operation, data):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=1)  # it is compiled
+@settings(max_examples=1)  # each example is compiled
 @given(st.data())
 def test_jax_autodiff_keeps_the_bounds(operation, data):
     pytest.importorskip("jax")

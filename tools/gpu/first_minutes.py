@@ -23,11 +23,10 @@ from leakysm.backends.cupy.engine import CupyEngine, import_cupy
 from leakysm.backends.cupy.kernels import Launch, instances
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean
-from leakysm.optim import SGD, Adam, Optimizer
-from leakysm.training.device_step import device_step
+from leakysm.optim import SGD
 from leakysm.training.loss import episode_loss
+from tools.gpu.profile import PRODUCTS
 
-OPTIONS: dict[str, dict[str, bool]] = {"ordinary": {}, "split": {"split": True}, "tf32": {"tf32": True}}
 SMALL = Size(3, 1, 2, (28, 28, 1))
 
 
@@ -57,25 +56,13 @@ def environment() -> None:
 
 def compile_all(products: str) -> None:
     """Compile every kernel: the seconds that a first command waits, and the kernels that spill registers."""
-    kernels: Any = CupyEngine("cuda", **OPTIONS[products]).kernels
+    kernels: Any = CupyEngine("cuda", **PRODUCTS[products]).kernels
     names = [name for file in instances(kernels.products).values() for name in file]
     begin = time.perf_counter()
     kernels.compiler.load(names)
     seconds = time.perf_counter() - begin
     local = {name: kernels.compiler.function(name).local_size_bytes for name in names}
     tell(products=products, kernels=len(names), seconds=seconds, spilled={n: b for n, b in local.items() if b})
-
-
-def first_step(engine: CupyEngine, size: Size, optimizer: Optimizer) -> tuple[np.ndarray, Conv4]:
-    """The record of one step, and the net."""
-    channels = size.image[2]
-    images = (pixels(size), np.zeros(channels, "f4"), np.ones(channels, "f4"))
-    net = Conv4(channels, engine=engine)
-    on_device = (engine.asarray(images[0]), engine.asarray(images[1]), engine.asarray(images[2]))
-    form = {"way": size.way, "shot": size.shot, "query": size.query}
-    step = device_step(engine, net, optimizer, LeakySquaredEuclidean(), on_device, **form)
-    assert step, "the engine has no whole step"
-    return step(episodes(size, 1)[0]), net
 
 
 def first_step_on_cpu(size: Size) -> tuple[float, np.ndarray]:
@@ -91,16 +78,16 @@ def first_step_on_cpu(size: Size) -> tuple[float, np.ndarray]:
 def against_cpu(products: str) -> None:
     """Loss and gradients at the three sizes against the CPU, and whether bits repeat. SGD's first velocity is the
     gradient."""
-    engine = CupyEngine("cuda", **OPTIONS[products])
+    engine = CupyEngine("cuda", **PRODUCTS[products])
     for size in SIZES:
         records, gradients = [], []
         for _ in range(3):
             optimizer = SGD(1e-3)
-            record, net = first_step(engine, size, optimizer)
-            records.append(record)
+            ours = OurStep(engine, size, LeakySquaredEuclidean(), optimizer=optimizer)
+            records.append(ours.step(episodes(size, 1)[0]))
             gradients.append(engine.to_host(optimizer.slots["velocity"]))
         loss, gradient = first_step_on_cpu(size)
-        parts = zip(net.parts(gradients[0]).items(), net.parts(gradient).values(), strict=True)
+        parts = zip(ours.net.parts(gradients[0]).items(), ours.net.parts(gradient).values(), strict=True)
         tell(
             products=products,
             size=str(size),
@@ -142,7 +129,7 @@ def race(*words: str) -> None:
 
 def once(products: str, which: str) -> None:
     """One step launch by launch: profilers and sanitizers see no nodes of a graph. which: small, or 0, 1, 2."""
-    engine = CupyEngine("cuda", **OPTIONS[products])
+    engine = CupyEngine("cuda", **PRODUCTS[products])
     kernels: Any = engine.kernels
 
     def program(launches: list[Launch], given: Any, result: Any) -> Callable[[], None]:
@@ -156,7 +143,7 @@ def once(products: str, which: str) -> None:
 
     kernels.program = program
     size = SMALL if which == "small" else SIZES[int(which)]
-    record, _ = first_step(engine, size, Adam(1e-3))
+    record = OurStep(engine, size, LeakySquaredEuclidean()).step(episodes(size, 1)[0])
     engine.synchronize()
     tell(products=products, size=str(size), record=record.tolist())
 

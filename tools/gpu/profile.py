@@ -1,4 +1,4 @@
-"""Where a training step's time goes on a GPU, kernel by kernel: `python -m tools.gpu.profile`.
+"""The time of each kernel of a training step on a GPU: `python -m tools.gpu.profile`.
 
 Each launch of a step is repeated as a CUDA graph of its own. So no work of the host is timed, and arrays that fit into
 the cache are read from it. The table gives for each launch its time, the rate of its matrix product, and the rate of

@@ -22,6 +22,11 @@ from leakysm.tables import columns, markdown_table
 
 YES, IN_PART, OPPOSITE, OPEN, FEW = "yes", "in part", "no, the opposite", "not shown", f"fewer than {LEAST} seeds"
 
+IN_BRACKETS = (
+    "In brackets: the ratio (x) or the difference in percentage points, "
+    "with its 95 % interval, Student's t over the seeds"
+)
+
 
 class Figure(NamedTuple):
     """A column of the traces. sign: 1 if the claim says that it grows, -1 if it shrinks, 0 if it is only shown."""
@@ -198,8 +203,7 @@ def markdown(verdicts: Sequence[Verdict], baseline: str, title: str, seeds: Sequ
     """A section for each phase."""
     lines = [
         f"# {title}: the abstract's claims\n",
-        f"Against {baseline}, paired within the seeds {', '.join(map(str, seeds))}. In brackets: the ratio (x) or the "
-        "difference in percentage points, with its 95 % interval, Student's t over the seeds"
+        f"Against {baseline}, paired within the seeds {', '.join(map(str, seeds))}. {IN_BRACKETS}"
         f"{'' if len(seeds) >= LEAST else f'; nothing is inferred from fewer than {LEAST}'}.\n",
     ]
     for phase, (header, rows) in by_phase(verdicts, baseline).items():
@@ -208,7 +212,7 @@ def markdown(verdicts: Sequence[Verdict], baseline: str, title: str, seeds: Sequ
 
 
 def by_phase(verdicts: Sequence[Verdict], baseline: str) -> dict[str, tuple[list[str], list[list[str]]]]:
-    """Of each phase the header and the rows of its table: each claim with its verdicts, and below it its figures."""
+    """The header and the rows of the table of each phase. Rows: a claim with its verdicts, then the claim's figures."""
     phases = dict.fromkeys(v.phase for v in verdicts)
     return {phase: _table([v for v in verdicts if v.phase == phase], baseline) for phase in phases}
 

@@ -68,8 +68,8 @@ def test_a_profile_counts_a_step_and_its_operations(host_kernels):
 def test_the_first_minutes_compare_gradients_with_the_cpu(host_kernels, monkeypatch, capsys):
     monkeypatch.setattr(first_minutes, "CupyEngine", lambda device, **options: HostEngine(host_kernels))
     monkeypatch.setattr(first_minutes, "SIZES", [first_minutes.SMALL])
-    first_minutes.against_cpu("ordinary")
-    first_minutes.once("ordinary", "0")
+    first_minutes.against_cpu("float32")
+    first_minutes.once("float32", "0")
     compared, once = map(json.loads, capsys.readouterr().out.splitlines())
     assert compared["bits_repeat"] is True
     assert compared["gradient_error"] < 1e-4
