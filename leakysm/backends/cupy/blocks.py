@@ -8,6 +8,7 @@ first layer, where only the weights want that gradient, it is never written.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ from leakysm.backends.cupy.kernels import (
     TILE_THREADS,
     Kernels,
     ceil_div,
+    dividers,
 )
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array
@@ -74,7 +76,8 @@ def pool(kernels: Kernels, z: Array, channels: tuple[Array, ...]) -> tuple[Array
     xp, shape = kernels.xp, (N, H // 2, W // 2, F)
     y, winner, place = xp.empty(shape, z.dtype), xp.empty(shape, z.dtype), xp.empty(shape, xp.uint8)
     grid = (ceil_div(y.size // PACK, THREADS),)
-    kernels.launch("pool", grid, THREADS, z, *channels, y, winner, place, N, H, W, F)
+    by = dividers(H // 2, W // 2, F // PACK)
+    kernels.launch("pool", grid, THREADS, z, *channels, y, winner, place, N, H, W, F, *by)
     return y, winner, place
 
 
@@ -97,9 +100,10 @@ def convolution_gradient(
     N, H, W, F = saved.z.shape
     dz = kernels.xp.empty_like(saved.z)
     channels = (*saved.channels[:3], dscale, dshift)
-    grid = (ceil_div(N * ceil_div(H, 2) * ceil_div(W, 2) * (F // PACK), THREADS),)
+    windows = ceil_div(H, 2), ceil_div(W, 2), F // PACK
+    grid = (ceil_div(N * math.prod(windows), THREADS),)
     n = N * H * W if training else 0
-    kernels.launch("unpool", grid, THREADS, saved.z, dy, saved.place, *channels, dz, N, H, W, F, n)
+    kernels.launch("unpool", grid, THREADS, saved.z, dy, saved.place, *channels, dz, N, H, W, F, n, *dividers(*windows))
     return dz
 
 
@@ -113,6 +117,7 @@ def first_weight_gradient(kernels: Kernels, saved: Saved, dy: Array, dw: Array, 
         f"first_weight_gradient<{NARROW_ROWS}, {products(kernels)}>",
         (ceil_div(9 * C, NARROW_ROWS) * slices.number, ceil_div(F, COLUMNS)), TILE_THREADS,
         saved.x, saved.z, dy, saved.place, *channels, slices.partial, N, H, W, C, F, pixels, slices.length,
+        *dividers(H, W, C),
     )  # fmt: skip
     slices.add_up(kernels, dw)
 

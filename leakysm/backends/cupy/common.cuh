@@ -25,24 +25,14 @@ __device__ inline void store(T* to, const Pack<T, N>& pack) {
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
-// Division of 0 <= n < 2^31 by a divisor that is fixed for the kernel: a product and a shift (Granlund & Montgomery 1994).
+// Division of 0 <= n < 2^31 by a divisor that is fixed for the kernel: a product and a shift, which the host finds (`divider`
+// in kernels.py).
 struct Divider {
-    unsigned divisor, magic, shift;
-
-    Divider() = default;  // in shared memory, to be set by one thread
-    __device__ explicit Divider(int d) : divisor(d), shift(0) {
-        while ((1ull << shift) < divisor) ++shift;
-        magic = static_cast<unsigned>(((1ull << 32) * ((1ull << shift) - divisor)) / divisor + 1);
-    }
-
-    __device__ int quotient(int n) const {
-        const unsigned high = static_cast<unsigned>((static_cast<unsigned long long>(n) * magic) >> 32);
-        return static_cast<int>((high + static_cast<unsigned>(n)) >> shift);
-    }
+    unsigned magic, shift;
 
     // n becomes n / divisor, the remainder is returned.
-    __device__ int split(int& n) const {
-        const int q = quotient(n), r = n - q * static_cast<int>(divisor);
+    __device__ int split(int& n, int divisor) const {
+        const int q = static_cast<int>((static_cast<unsigned long long>(n) * magic) >> shift), r = n - q * divisor;
         n = q;
         return r;
     }

@@ -7,10 +7,9 @@
 constexpr int TILE_THREADS = LEAKYSM_TILE_THREADS;  // of a convolution's tile
 
 // Which of the nine taps of a pixel's window lie inside the image: bit t for tap t. 0 for a pixel beyond the last.
-__device__ inline unsigned taps_inside(int pixel, int last, int H, int W, const Divider& by_height,
-                                       const Divider& by_width) {
+__device__ inline unsigned taps_inside(int pixel, int last, int H, int W, Divider by_height, Divider by_width) {
     if (pixel >= last) return 0;
-    const int w = by_width.split(pixel), h = by_height.split(pixel);
+    const int w = by_width.split(pixel, W), h = by_height.split(pixel, H);
     const unsigned columns = (w > 0 ? 1 : 0) | 2 | (w + 1 < W ? 4 : 0);
     return (h > 0 ? columns : 0) | columns << 3 | (h + 1 < H ? columns << 6 : 0);
 }
@@ -73,10 +72,9 @@ __device__ inline void tile_statistics(ConvolutionShared<BM>& s, int rows, float
 template <int BM, int VA, Products P>
 __global__ void __launch_bounds__(TILE_THREADS, BM > 64 ? 3 : 4)
     convolve(const float* x, const float* w, float* y, float* tile_mean, float* tile_square, int N, int H, int W, int C,
-             int F) {
+             int F, Divider by_height, Divider by_width, Divider by_channels) {
     SHARED(s, ConvolutionShared<BM>);
     const int tid = threadIdx.x, pixels = N * H * W, m0 = blockIdx.x * BM, f0 = blockIdx.y * BN, K = 9 * C;
-    const Divider by_width(W), by_height(H), by_channels(C);
     auto begin = [&] {
         for (int r = tid; r < BM; r += TILE_THREADS) s.taps[r] = taps_inside(m0 + r, pixels, H, W, by_height, by_width);
     };
@@ -86,7 +84,7 @@ __global__ void __launch_bounds__(TILE_THREADS, BM > 64 ? 3 : 4)
     const long long row = static_cast<long long>(m0 + first) * C;
     auto fetch = [&](Stage<BM, true>& stage, int slice) {
         int tap = slice * BK + lane;
-        const int c = by_channels.split(tap);  // a tap beyond the ninth is inside nowhere
+        const int c = by_channels.split(tap, C);  // a tap beyond the ninth is inside nowhere
         const float* from = x + (row + ((tap / 3 - 1) * W + tap % 3 - 1) * C + c);
 #pragma unroll
         for (int i = 0; i < BM / STEP; ++i) {
@@ -110,7 +108,6 @@ template <int BM>
 struct WeightGradientShared {
     GemmShared<BM, false> gemm;
     unsigned taps[STAGES][BK];
-    Divider by_width, by_height;  // not in each thread's registers, which are short here
 };
 
 // partial[slice] = sum over the slice's pixels of window(x)' dz: (slices, 9 C, F), to be added up by sum_slices. dz
@@ -118,23 +115,18 @@ struct WeightGradientShared {
 // Grid: for each slice of `length` pixels the tiles of BM rows (tap, channel), one after another; tiles of 64 F.
 template <int BM, int THREADS, int VA, Products P, class FetchDz>
 __device__ inline void weight_gradient_tile(const float* x, float* partial, int N, int H, int W, int C, int F,
-                                            int length, FetchDz fetch_dz) {
+                                            int length, Divider by_height, Divider by_width, Divider by_channels,
+                                            FetchDz fetch_dz) {
     SHARED(s, WeightGradientShared<BM>);
     const int tid = threadIdx.x, K = 9 * C, tiles = (K + BM - 1) / BM, part = blockIdx.x / tiles;
     const int k0 = (blockIdx.x - part * tiles) * BM, f0 = blockIdx.y * BN;
     const int first = part * length, last = first + min(N * H * W - first, length);
-    const Divider by_channels(C);
     // The taps of slice i's pixels are found while slice i - 1 is fetched, and before that for the first ones.
     auto find_taps = [&](int slice) {
         if (tid < BK)
-            s.taps[slice % STAGES][tid] = taps_inside(first + slice * BK + tid, last, H, W, s.by_height, s.by_width);
+            s.taps[slice % STAGES][tid] = taps_inside(first + slice * BK + tid, last, H, W, by_height, by_width);
     };
     auto begin = [&] {
-        if (tid == 0) {
-            s.by_width = Divider(W);
-            s.by_height = Divider(H);
-        }
-        __syncthreads();
         for (int i = 0; i < STAGES; ++i) find_taps(i);
     };
 
@@ -142,7 +134,7 @@ __device__ inline void weight_gradient_tile(const float* x, float* partial, int 
     static_assert(STEP * LANES == THREADS && BK % STEP == 0, "a thread keeps its tap and channel");
     const int lane = tid % LANES * VA, pixel = tid / LANES;
     int tap = k0 + lane;
-    const int c = by_channels.split(tap);  // a tap beyond the ninth is inside nowhere
+    const int c = by_channels.split(tap, C);  // a tap beyond the ninth is inside nowhere
     const long long corner = (static_cast<long long>(first + pixel) + (tap / 3 - 1) * W + tap % 3 - 1) * C + c;
     tap = min(tap, 31);
     auto fetch = [&](Stage<BM, false>& stage, int slice) {
@@ -164,10 +156,12 @@ __device__ inline void weight_gradient_tile(const float* x, float* partial, int 
 // The above with dz from memory. VA: values an access of x.
 template <int BM, int THREADS, int VA, Products P>
 __global__ void __launch_bounds__(THREADS, (P == ORDINARY ? 512 : P == TF32 ? 448 : 384) / THREADS)
-    weight_gradient(const float* x, const float* dz, float* partial, int N, int H, int W, int C, int F, int length) {
+    weight_gradient(const float* x, const float* dz, float* partial, int N, int H, int W, int C, int F, int length,
+                    Divider by_height, Divider by_width, Divider by_channels) {
     const int f0 = blockIdx.y * BN;
     auto fetch_dz = [&](float* to, int pixel, int last) { fetch_rows<THREADS>(to, dz, pixel, last, f0, F); };
-    weight_gradient_tile<BM, THREADS, VA, P>(x, partial, N, H, W, C, F, length, fetch_dz);
+    weight_gradient_tile<BM, THREADS, VA, P>(x, partial, N, H, W, C, F, length, by_height, by_width, by_channels,
+                                             fetch_dz);
 }
 
 // The above for a net's first layer, where nobody else needs dz: it is made here, as unpool makes it, and never stored.
@@ -176,11 +170,11 @@ template <int BM, Products P>
 __global__ void __launch_bounds__(TILE_THREADS, 4)
     first_weight_gradient(const float* x, const float* z, const float* dy, const Place* place, const float* mean,
                           const float* inverse, const float* scale, const float* dscale, const float* dshift,
-                          float* partial, int N, int H, int W, int C, int F, int n, int length) {
+                          float* partial, int N, int H, int W, int C, int F, int n, int length, Divider by_height,
+                          Divider by_width, Divider by_channels) {
     constexpr int LANES = BN / V, STEP = TILE_THREADS / LANES, COUNT = BK / STEP;
     static_assert(LANES * STEP == TILE_THREADS && COUNT * STEP == BK, "a thread keeps its channels");
     const int lane = threadIdx.x % LANES * V, f = min(static_cast<int>(blockIdx.y) * BN + lane, F - V);
-    const Divider by_width(W), by_height(H);
     const BackChannels channels(mean, inverse, scale, dscale, dshift, f, n);
     auto fetch_dz = [&](float* to, int pixel, int last) {
         Pack<float, V> value[COUNT], g[COUNT] = {};
@@ -190,7 +184,7 @@ __global__ void __launch_bounds__(TILE_THREADS, 4)
         for (int i = 0; i < COUNT; ++i) {  // all loads before the first use
             const int m = pixel + threadIdx.x / LANES + i * STEP;
             int image = m;
-            const int column = by_width.split(image), row = by_height.split(image);
+            const int column = by_width.split(image, W), row = by_height.split(image, H);
             here[i] = NOWHERE + 1;
             if (m >= last) continue;
             value[i] = load<V>(z + static_cast<long long>(m) * F + f);
@@ -210,5 +204,6 @@ __global__ void __launch_bounds__(TILE_THREADS, 4)
             store<V>(to + row * B_STRIDE + lane, value[i]);
         }
     };
-    weight_gradient_tile<BM, TILE_THREADS, 1, P>(x, partial, N, H, W, C, F, length, fetch_dz);
+    weight_gradient_tile<BM, TILE_THREADS, 1, P>(x, partial, N, H, W, C, F, length, by_height, by_width, by_channels,
+                                                 fetch_dz);
 }

@@ -22,6 +22,7 @@ from leakysm.backends.cupy.kernels import (
     WIDE_ROWS,
     Kernels,
     ceil_div,
+    dividers,
 )
 from leakysm.ops.arrays import Array
 
@@ -55,7 +56,7 @@ def convolve(kernels: Kernels, x: Array, w: Array, *, statistics: bool = False) 
     kernels.launch(
         f"convolve<{rows}, {pack}, {products(kernels, splits=pack > 1)}>",
         (tiles, ceil_div(F, COLUMNS)), TILE_THREADS,
-        x, w, y, mean, square, N, H, W, C, F,
+        x, w, y, mean, square, N, H, W, C, F, *dividers(H, W, C),
     )  # fmt: skip
     return y, tile_statistics
 
@@ -116,7 +117,7 @@ def weight_gradient(kernels: Kernels, x: Array, dz: Array, dw: Array) -> None:
     kernels.launch(
         f"weight_gradient<{rows}, {threads}, {pack}, {products(kernels, splits=pack > 1 < slices.number)}>",
         (ceil_div(9 * C, rows) * slices.number, ceil_div(F, COLUMNS)), threads,
-        x, dz, slices.partial, N, H, W, C, F, slices.length,
+        x, dz, slices.partial, N, H, W, C, F, slices.length, *dividers(H, W, C),
     )  # fmt: skip
     slices.add_up(kernels, dw)
 

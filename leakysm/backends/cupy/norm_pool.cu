@@ -81,12 +81,12 @@ __device__ inline bool beats(float z, float best, float scale) {
 
 // y = max_pool2d(relu(batch_norm(z))); the winners' z and places. z (N, H, W, F) -> y, winner, place (N, H / 2, W / 2, F).
 __global__ void pool(const float* z, const float* mean, const float* inverse, const float* scale, const float* shift,
-                     float* y, float* winner, Place* place, int N, int H, int W, int F) {
+                     float* y, float* winner, Place* place, int N, int H, int W, int F, Divider by_h, Divider by_w,
+                     Divider by_packs) {
     const int h = H / 2, w = W / 2, packs = F / V, i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= N * h * w * packs) return;
-    const Divider by_packs(packs), by_w(w), by_h(h);
     int n = i;
-    const int c = by_packs.split(n) * V, column = by_w.split(n), row = by_h.split(n);
+    const int c = by_packs.split(n, packs) * V, column = by_w.split(n, w), row = by_h.split(n, h);
     const Channels channels(mean, inverse, scale, shift, c);
     const float* corner = z + ((static_cast<long long>(n) * H + 2 * row) * W + 2 * column) * F + c;
     Pack<float, V> corners[4], out;
@@ -171,12 +171,11 @@ __global__ void finish_sums(const float* sums, float* dscale, float* dshift, int
 // z, dz (N, H, W, F), dy, place (N, H / 2, W / 2, F). A thread owns a window, or what an odd height or width leaves of one.
 __global__ void unpool(const float* z, const float* dy, const Place* place, const float* mean, const float* inverse,
                        const float* scale, const float* dscale, const float* dshift, float* dz, int N, int H, int W, int F,
-                       int n) {
+                       int n, Divider by_h, Divider by_w, Divider by_packs) {
     const int h = (H + 1) / 2, w = (W + 1) / 2, packs = F / V, i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= N * h * w * packs) return;
-    const Divider by_packs(packs), by_w(w), by_h(h);
     int image = i;
-    const int c = by_packs.split(image) * V, column = by_w.split(image), row = by_h.split(image);
+    const int c = by_packs.split(image, packs) * V, column = by_w.split(image, w), row = by_h.split(image, h);
     const int right = 2 * column + 1 < W ? 2 : 1, below = 2 * row + 1 < H ? 2 : 1;
     const BackChannels channels(mean, inverse, scale, dscale, dshift, c, n);
     Pack<float, V> g{};

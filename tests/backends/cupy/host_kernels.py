@@ -17,7 +17,7 @@ from leakysm.backends.cupy.kernels import FOLDER, Kernels, Launch, Tiling, compi
 
 HEADER = Path(__file__).with_name("host_cuda.h")
 FLAGS = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
-C_TYPES = {"int32": ctypes.c_int, "float32": ctypes.c_float, "float64": ctypes.c_double, "int64": ctypes.c_longlong}
+C_TYPES = {"int32": ctypes.c_int, "float32": ctypes.c_float, "uint64": ctypes.c_ulonglong}
 
 
 def compile_library(file: Path, names: list[str], folder: Path, extra: Sequence[str] = ()) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakysm.backends.cupy.kernels import PRODUCTS, instances
+from leakysm.backends.cupy.kernels import PRODUCTS, dividers, instances
 from tests.backends.cupy.host_kernels import HostKernels, compile_library
 
 SOURCE = r"""
@@ -49,9 +49,9 @@ __global__ void copying(const float* in, float* out) {
 
 // quotient and remainder by the fixed divisor of common.cuh.
 template <class T>
-__global__ void dividing(const T* n, T* quotient, T* remainder, int divisor) {
+__global__ void dividing(const T* n, T* quotient, T* remainder, int divisor, Divider by) {
     T q = n[threadIdx.x];
-    remainder[threadIdx.x] = Divider(divisor).split(q);
+    remainder[threadIdx.x] = by.split(q, divisor);
     quotient[threadIdx.x] = q;
 }
 
@@ -122,12 +122,13 @@ LARGEST = 2**31 - 1
 @example(LARGEST, [0, LARGEST - 1, LARGEST])
 @example(2**30, [2**30 - 1, 2**30, LARGEST])
 @example(3, [2, 3, LARGEST, LARGEST - 1])
+@example(2**30 + 1, [2**30, 2**30 + 1, LARGEST])
 def test_division_by_a_fixed_divisor_is_exact(planted, divisor, numbers):
     n = np.array(
         [*numbers, divisor, divisor - 1, LARGEST // divisor * divisor, LARGEST // divisor * divisor - 1], "int32"
     )
     quotient, remainder = np.empty_like(n), np.empty_like(n)
-    planted().launch("dividing<int>", (1,), n.size, n, quotient, remainder, divisor)
+    planted().launch("dividing<int>", (1,), n.size, n, quotient, remainder, divisor, *dividers(divisor))
     np.testing.assert_array_equal(quotient, n // divisor)
     np.testing.assert_array_equal(remainder, n % divisor)
 
