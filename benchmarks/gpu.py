@@ -95,23 +95,20 @@ class Traffic:
         self.engine.synchronize()
 
 
-def contenders(size: Size, *, tf32: bool, device: str | int | None, metric: Distance) -> list[Contender]:
-    """Ours first, then ours with split products, PyTorch as it is usually run and as fast as it gets, the floors."""
+def contenders(size: Size, *, products: str, device: str | int | None, metric: Distance) -> list[Contender]:
+    """Ours first, then PyTorch as it is usually run and as fast as it gets, then the floors."""
     from leakysm_benchmarks.gpu_torch import TorchStep
 
-    engine = CupyEngine(device, tf32=tf32)
-    name = f"cuda:{engine.device}"
-    variants = []
-    if not tf32:
-        variants = [OurStep(CupyEngine(device, split=True), size, metric, "leakysm, split products", "variant")]
-    peers = [TorchStep(size, metric, pixels(size), compiled=c, tf32=tf32, device=name) for c in (False, True)]
-    return [OurStep(engine, size, metric), *variants, *peers, Products(engine, size), Traffic(engine, size)]
+    engine = CupyEngine(device, products=products)
+    form: dict[str, Any] = {"tf32": products == "tf32", "device": f"cuda:{engine.device}"}
+    peers = [TorchStep(size, metric, pixels(size), compiled=compiled, **form) for compiled in (False, True)]
+    return [OurStep(engine, size, metric), *peers, Products(engine, size), Traffic(engine, size)]
 
 
 def compare_training_steps(
     *,
     device: str | int | None = "cuda",
-    tf32: bool = False,
+    products: str = "float32",
     sizes: Sequence[Size] = SIZES,
     rounds: int = 30,
     steps: int = 10,
@@ -119,7 +116,7 @@ def compare_training_steps(
     metric: Distance | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries with `tf32`, size by size. TF32 is allowed for all contenders or for none.
+    """`Comparison`s as dictionaries with `products`, size by size. With "tf32" all contenders may use TF32, else none.
 
     A process can measure only one of the two, since CuPy reads its flag once. UserError without CuPy, PyTorch or a GPU.
     """
@@ -127,7 +124,7 @@ def compare_training_steps(
     results: list[dict[str, Any]] = []
     for size in sizes:
         progress(str(size))
-        players = contenders(size, tf32=tf32, device=device, metric=metric)
+        players = contenders(size, products=products, device=device, metric=metric)
         times = take_turns(players, episodes(size, steps), rounds=rounds, warm_up=warm_up)
-        results += [asdict(comparison) | {"tf32": tf32} for comparison in comparisons(players, times, str(size))]
+        results += [asdict(row) | {"products": products} for row in comparisons(players, times, str(size))]
     return results

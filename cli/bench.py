@@ -44,9 +44,7 @@ def bench(
             help="Device: cpu; or cuda or cuda:N, where only the training step is measured.", rich_help_panel=o.MACHINE
         ),
     ] = "cpu",
-    tf32: Annotated[
-        bool, typer.Option("--tf32", help="On a GPU, let both sides use TF32.", rich_help_panel=o.MACHINE)
-    ] = False,
+    products: o.Products = None,
     json: o.Json = False,
 ) -> None:
     """Compare leakysm's speed with the installed libraries. A ratio above 1: leakysm is faster.
@@ -67,13 +65,13 @@ def bench(
         if not plot.parent.is_dir():
             raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
-        o.refuse("works only on a GPU; add --device cuda, or leave it out", tf32=tf32 or None)
+        o.refuse("works only on a GPU; add --device cuda, or leave it out", products=products)
     checked({"threads": threads})
     with shown_status() as progress:
         if device == "cpu":
             found = _on_cpu(which or BENCHMARKS, vs, threads, rounds, progress)
         else:
-            found = _on_gpu(which, device, tf32, progress)
+            found = _on_gpu(which, device, products or "float32", progress)
         peaks = _memory(found, progress) if memory and device == "cpu" else []
     _tell(found, peaks, json)
     if plot:
@@ -114,7 +112,7 @@ def _on_cpu(
 
 
 def _on_gpu(
-    which: Sequence[str] | None, device: str, tf32: bool, progress: Callable[[str], None]
+    which: Sequence[str] | None, device: str, products: str, progress: Callable[[str], None]
 ) -> dict[str, list[dict[str, Any]]]:
     from leakysm.errors import UserError
 
@@ -122,7 +120,7 @@ def _on_gpu(
         raise UserError(f"on a GPU train-step alone is measured, not {', '.join(which or ())}; leave --device out")
     from leakysm_benchmarks.gpu import compare_training_steps
 
-    return {"train-step": compare_training_steps(device=device, tf32=tf32, progress=progress)}
+    return {"train-step": compare_training_steps(device=device, products=products, progress=progress)}
 
 
 def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], None]) -> list[dict[str, Any]]:

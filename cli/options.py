@@ -16,6 +16,7 @@ from leakysm.choices import (
     DatasetName,
     NormName,
     OptimizerName,
+    ProductsName,
     SplitName,
 )
 from leakysm.errors import UserError, suggestion
@@ -97,7 +98,7 @@ NormOfRun = Annotated[NormName | None, _setting("norm", TEST, default="the run's
 Backend = Annotated[BackendName | None, _setting("backend", MACHINE)]
 Device = Annotated[str | None, _setting("device", MACHINE)]
 Threads = Annotated[int | None, _setting("threads", MACHINE)]
-Tf32 = Annotated[bool | None, _setting("tf32", MACHINE)]
+Products = Annotated[ProductsName | None, _setting("products", MACHINE)]
 
 Config = Annotated[
     Path | None,

@@ -45,7 +45,7 @@ def train(
     backend: o.Backend = None,
     device: o.Device = None,
     threads: o.Threads = None,
-    tf32: o.Tf32 = None,
+    products: o.Products = None,
     config: o.Config = None,
     out: o.Out = None,
     resume: o.Resume = False,

@@ -14,6 +14,7 @@ Per = Literal["pair", "coordinate"]
 NormName = Literal["running", "episode"]
 OptimizerName = Literal["adam", "sgd"]
 BackendName = Literal["reference", "numpy", "cupy"]
+ProductsName = Literal["float32", "split", "tf32"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
 SPLITS: tuple[str, ...] = get_args(SplitName)  # of Omniglot
@@ -22,6 +23,7 @@ PER: tuple[str, ...] = get_args(Per)
 NORMS: tuple[str, ...] = get_args(NormName)
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 BACKENDS: tuple[str, ...] = get_args(BackendName)
+PRODUCTS: tuple[str, ...] = get_args(ProductsName)  # how a GPU makes float32 matrix products
 
 # The leaky distance's defaults; LeakySquaredEuclidean says where they are from.
 LEAKY_THRESHOLD = 1.0
@@ -123,10 +125,18 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),
     "device": Setting(str, "Device to compute on: cpu, cuda, cuda:N or auto.", shown="auto"),
     "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
-    "tf32": Setting(bool, "On a GPU, let matrix products round their factors to TF32.", shown="off"),
+    "products": _name(
+        PRODUCTS, "Matrix products on a GPU; split is float32 on tensor cores, tf32 has 10 bits.", shown="float32"
+    ),
 }
 
-ALSO_CALLED = {"lr": "learning_rate", "t": "threshold", "s": "slope", "metric": "distance"}  # elsewhere
+ALSO_CALLED = {  # elsewhere
+    "lr": "learning_rate",
+    "t": "threshold",
+    "s": "slope",
+    "metric": "distance",
+    "tf32": "products",
+}
 
 LEAKY: dict[str, Any] = {"threshold": LEAKY_THRESHOLD, "slope": LEAKY_SLOPE, "per": LEAKY_PER}
 METRIC_PARAMETERS = (*LEAKY, "set")

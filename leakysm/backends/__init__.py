@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from leakysm.backends.protocol import Engine, Pair
-from leakysm.choices import BACKENDS
+from leakysm.choices import BACKENDS, PRODUCTS
 from leakysm.errors import UserError, suggestion
 
 
-def backend(name: str, *, threads: int | None = None, device: str | int | None = None, tf32: bool = False) -> Engine:
+def backend(
+    name: str, *, threads: int | None = None, device: str | int | None = None, products: str = "float32"
+) -> Engine:
     """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
 
     threads: for numpy alone; None takes the processors that this process may use.
     device: for cupy alone, "cuda" or "cuda:N"; None or "cpu" for the others.
-    tf32: for cupy alone: let float32 matrix products round their factors to TF32, if chosen before the first one.
+    products: how float32 matrix products are made. "float32": on the ordinary units. For cupy alone: "split", on tensor
+    cores, within float32's bounds; "tf32", with factors rounded to 10 bits, if chosen before the first product.
     UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
 
     Examples
@@ -24,6 +27,8 @@ def backend(name: str, *, threads: int | None = None, device: str | int | None =
     """
     if name not in BACKENDS:
         raise UserError(f"backend is {name!r}; {suggestion(name, BACKENDS)}")
+    if products not in PRODUCTS:
+        raise UserError(f"products is {products!r}; {suggestion(str(products), PRODUCTS)}")
     if name == "cupy":
         if device == "cpu":
             raise UserError(
@@ -31,13 +36,16 @@ def backend(name: str, *, threads: int | None = None, device: str | int | None =
             )
         from leakysm.backends.cupy.engine import CupyEngine
 
-        return CupyEngine(device, tf32=tf32)
+        return CupyEngine(device, products=products)
     if device not in (None, "cpu", "auto"):
         raise UserError(
             f"the {name} backend runs on the CPU, but the device is {device!r}; choose device cpu, or backend cupy"
         )
-    if tf32:
-        raise UserError(f"tf32 works only on a GPU, but the backend is {name}; leave it out, or choose device cuda")
+    if products != "float32":
+        raise UserError(
+            f"products is {products!r}, which works only on a GPU, but the backend is {name}; leave it out, or choose "
+            "device cuda"
+        )
     if name == "numpy":
         from leakysm.backends.numpy.engine import NumpyEngine
 

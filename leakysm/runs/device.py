@@ -39,7 +39,9 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
 
 def engine_of(config: TrainConfig) -> Engine:
     """The engine that a configuration names."""
-    return open_backend(config.backend, threads=config.threads, device=config.device, tf32=bool(config.tf32))
+    return open_backend(
+        config.backend, threads=config.threads, device=config.device, products=config.products or "float32"
+    )
 
 
 def engine_for(device: str | None, backend: str | None, threads: int | None) -> Engine:

@@ -89,8 +89,8 @@ def _with_code(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_usual(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without those of the usual net and loss, which a configuration does not name."""
-    usual = CONV4 | {"learn_scale": False}
+    """Settings without those of the usual net, loss and products, which a configuration does not name."""
+    usual = CONV4 | {"learn_scale": False, "products": "float32"}
     return {key: value for key, value in settings.items() if usual.get(key) != value}
 
 

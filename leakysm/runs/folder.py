@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +30,11 @@ FILES = {
     "test_episodes": "test-episodes.h5",
     "curves": "curves.png",
     "manifest": "manifest.json",
+}
+OLDER_LINES = {  # of a configuration, and how they are written now
+    r"^threads = \d+\n": "",
+    r"^tf32 = true\n": 'products = "tf32"\n',
+    r"^tf32 = false\n": 'products = "float32"\n',
 }
 OWN = (*FILES.values(), "failure.txt", "config.toml.lock")  # what may be in the folder of a run that has not begun
 # What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
@@ -101,7 +107,7 @@ class RunFolder:
     def checkpoint(self, path: Path, config: TrainConfig) -> Checkpoint:
         """The checkpoint `path` of this run. UserError if it is missing, damaged, or of another configuration."""
         checkpoint = load_checkpoint(path)
-        if _without_threads(checkpoint.config) != config.to_toml():
+        if _as_written_now(checkpoint.config) != config.to_toml():
             raise UserError(
                 f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
                 "or choose another folder"
@@ -237,6 +243,8 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
     return (json_text(content, indent=2) + "\n").encode()
 
 
-def _without_threads(config: str) -> str:
-    """A configuration as it is written now: older ones may hold the number of threads."""
-    return "".join(line for line in config.splitlines(keepends=True) if not line.startswith("threads = "))
+def _as_written_now(config: str) -> str:
+    """A configuration as it is written now: older ones may hold the number of threads, and tf32."""
+    for older, now in OLDER_LINES.items():
+        config = re.sub(older, now, config, flags=re.MULTILINE)
+    return config

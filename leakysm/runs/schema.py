@@ -21,6 +21,7 @@ EXPECTED = {  # by the type of pydantic's error
     "list_type": "a list",
     "dict_type": "a table",
 }
+TF32 = {True: "tf32", False: "float32"}  # what products are by the older setting tf32
 OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -43,10 +44,13 @@ def settings_table() -> type[BaseModel]:
 
 
 def validated(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content, each value in the type of its key, in the order given.
+    """The content, each value in the type of its key, in the order given. Older content may say tf32 for products.
 
     UserError if a key is unknown, or its value is not one that it takes.
     """
+    if isinstance(tf32 := content.get("tf32"), bool) and "products" not in content:
+        content = {("products" if key == "tf32" else key): value for key, value in content.items()}
+        content["products"] = TF32[tf32]
     try:
         checked = model.model_validate(content)
     except ValidationError as error:

@@ -28,8 +28,8 @@ class TrainConfig:
     threshold, slope: only for the leaky distance; per: only for restrictions. set: the parameters of other distances,
     (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. learn_scale: whether distances
     are multiplied by a learned scale; None is no. channels, blocks: of Conv4; None is 64 and 4. net: the class of
-    somebody's own net; None is Conv4. threads: None is one for each core. tf32: only on a GPU; None is strict float32.
-    own: the text of the formula's file, or the metric of a distance own:CLASS,
+    somebody's own net; None is Conv4. threads: None is one for each core. products: of
+    matrices on a GPU; None is float32. own: the text of the formula's file, or the metric of a distance own:CLASS,
     which was given in Python. It is no setting.
     """
 
@@ -63,14 +63,17 @@ class TrainConfig:
     backend: str
     device: str
     threads: int | None = None
-    tf32: bool | None = None
+    products: str | None = None
     own: FormulaFile | Metric | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for key, value in checked(self.settings()).items():
             object.__setattr__(self, key, value)
-        if self.tf32 and self.device == "cpu":
-            raise UserError("tf32 works only on a GPU, but the device is cpu; leave it out, or choose device cuda")
+        if self.products not in (None, "float32") and self.device == "cpu":
+            raise UserError(
+                f"products is {self.products!r}, which works only on a GPU, but the device is cpu; leave it out, or "
+                "choose device cuda"
+            )
         self._require_formula()
         if not self.distance.startswith(OWN) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):
             _ = self.metric

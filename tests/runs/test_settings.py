@@ -104,7 +104,10 @@ def test_whole_numbers_do_where_numbers_are_wanted_and_one_way_where_a_list_is(t
         ({"threshold": float("nan")}, "threshold"),
         ({"distance": "euclidean"}, "euclidean has no threshold"),
         ({"dataset": "folder", "data": "/a/\udcff"}, r"data is /a/\\xff: it cannot be written to config.toml"),
-        ({"tf32": True}, "tf32 works only on a GPU, but the device is cpu; leave it out, or choose device cuda"),
+        (
+            {"products": "tf32"},
+            "products is 'tf32', which works only on a GPU, but the device is cpu; leave it out, or",
+        ),
         ({"backend": "torch"}, "backend is 'torch': choose one of reference, numpy, cupy"),
     ],
 )

@@ -25,7 +25,6 @@ from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean
 from leakysm.optim import SGD
 from leakysm.training.loss import episode_loss
-from tools.gpu.profile import PRODUCTS
 
 SMALL = Size(3, 1, 2, (28, 28, 1))
 
@@ -56,7 +55,7 @@ def environment() -> None:
 
 def compile_all(products: str) -> None:
     """Compile every kernel: the seconds that a first command waits, and the kernels that spill registers."""
-    kernels: Any = CupyEngine("cuda", **PRODUCTS[products]).kernels
+    kernels: Any = CupyEngine("cuda", products=products).kernels
     names = [name for file in instances(kernels.products).values() for name in file]
     begin = time.perf_counter()
     kernels.compiler.load(names)
@@ -78,7 +77,7 @@ def first_step_on_cpu(size: Size) -> tuple[float, np.ndarray]:
 def against_cpu(products: str) -> None:
     """Loss and gradients at the three sizes against the CPU, and whether bits repeat. SGD's first velocity is the
     gradient."""
-    engine = CupyEngine("cuda", **PRODUCTS[products])
+    engine = CupyEngine("cuda", products=products)
     for size in SIZES:
         records, gradients = [], []
         for _ in range(3):
@@ -108,12 +107,14 @@ def race(*words: str) -> None:
     """Ratios to PyTorch at the three sizes, the hardest first. Words: tf32, for both sides; compile, for torch.compile
     in place of eager PyTorch and without the floors. CuPy reads its flag of TF32 once: one process for each."""
     tf32, compiled, metric = "tf32" in words, "compile" in words, LeakySquaredEuclidean()
+    first, *variants = ("tf32",) if tf32 else ("float32", "split")
     for size in (SIZES[2], SIZES[0], SIZES[1]):
         begin = time.perf_counter()
-        ours = OurStep(CupyEngine("cuda", tf32=tf32), size, metric)
+        ours = OurStep(CupyEngine("cuda", products=first), size, metric)
         players: list[Contender] = [ours]
-        if not tf32:
-            players.append(OurStep(CupyEngine("cuda", split=True), size, metric, "leakysm, split products", "variant"))
+        for products in variants:
+            engine = CupyEngine("cuda", products=products)
+            players.append(OurStep(engine, size, metric, f"leakysm, {products} products", "variant"))
         try:
             players.append(TorchStep(size, metric, pixels(size), compiled=compiled, tf32=tf32, device="cuda:0"))
         except Exception as error:  # a compiler that fails costs this peer, not the others
@@ -129,7 +130,7 @@ def race(*words: str) -> None:
 
 def once(products: str, which: str) -> None:
     """One step launch by launch: profilers and sanitizers see no nodes of a graph. which: small, or 0, 1, 2."""
-    engine = CupyEngine("cuda", **PRODUCTS[products])
+    engine = CupyEngine("cuda", products=products)
     kernels: Any = engine.kernels
 
     def program(launches: list[Launch], given: Any, result: Any) -> Callable[[], None]:

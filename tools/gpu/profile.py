@@ -18,10 +18,10 @@ from leakysm_benchmarks.sizes import SIZES, Size, episodes
 from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.engine import CupyEngine
 from leakysm.backends.cupy.kernels import Launch
+from leakysm.choices import PRODUCTS
 from leakysm.errors import UserError
 from leakysm.ops.metrics import LeakySquaredEuclidean
 
-PRODUCTS: dict[str, dict[str, bool]] = {"float32": {}, "split": {"split": True}, "tf32": {"tf32": True}}
 REPEATS, ROUNDS = 20, 5
 
 
@@ -100,8 +100,8 @@ def lines(rows: list[Row]) -> list[str]:
 
 def main() -> None:
     """Print the profile of every size, with each way to make the matrix products."""
-    for products, options in PRODUCTS.items():
-        engine = CupyEngine("cuda", **options)
+    for products in PRODUCTS:
+        engine = CupyEngine("cuda", products=products)
         kernels: Any = engine.kernels
         for size in SIZES:
             ours = OurStep(engine, size, LeakySquaredEuclidean())

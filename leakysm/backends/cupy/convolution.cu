@@ -155,7 +155,7 @@ __device__ inline void weight_gradient_tile(const float* x, float* partial, int 
 
 // The above with dz from memory. VA: values an access of x.
 template <int BM, int THREADS, int VA, Products P>
-__global__ void __launch_bounds__(THREADS, (P == ORDINARY ? 512 : P == TF32 ? 448 : 384) / THREADS)
+__global__ void __launch_bounds__(THREADS, (P == FLOAT32 ? 512 : P == TF32 ? 448 : 384) / THREADS)
     weight_gradient(const float* x, const float* dz, float* partial, int N, int H, int W, int C, int F, int length,
                     Divider by_height, Divider by_width, Divider by_channels) {
     const int f0 = blockIdx.y * BN;

@@ -130,4 +130,4 @@ def pack_of(C: int) -> int:
 def products(kernels: Kernels, *, splits: bool = False) -> str:
     """The last argument of a product's template. splits: whether there is such a kernel with split factors, and the sum
     has 9 terms or more: the bound of fewer leaves no room for that."""
-    return "ORDINARY" if kernels.products == "SPLIT" and not splits else kernels.products
+    return "FLOAT32" if kernels.products == "SPLIT" and not splits else kernels.products

@@ -16,7 +16,7 @@ from leakysm.backends.cupy.kernels import Kernels, Launch, Tiling, instances
 class CudaKernels(Kernels):
     """Kernels on CUDA device number `device`, compiled at first use."""
 
-    def __init__(self, cupy: Any, device: int = 0, *, products: str = "ORDINARY") -> None:
+    def __init__(self, cupy: Any, device: int = 0, *, products: str = "FLOAT32") -> None:
         self.xp = cupy
         self.device = device
         self.products = products

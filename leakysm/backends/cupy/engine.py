@@ -68,7 +68,7 @@ def open_device(cupy: Any, number: int, oldest: tuple[int, int] = OLDEST) -> Non
         purpose = " for products on tensor cores" if oldest > OLDEST else ""
         raise UserError(
             f"device cuda:{number}: compute capability {found[0]}.{found[1]}; {oldest[0]}.{oldest[1]} or newer is "
-            f"expected{purpose}: use another GPU, {'neither tf32 nor split, ' if purpose else ''}or --device cpu"
+            f"expected{purpose}: use another GPU, {'products float32, ' if purpose else ''}or --device cpu"
         )
     cupy.cuda.Device(number).use()
 
@@ -76,22 +76,21 @@ def open_device(cupy: Any, number: int, oldest: tuple[int, int] = OLDEST) -> Non
 class CupyEngine(KernelEngine):
     """The operations on one CUDA device.
 
-    device: None, "cuda", "cuda:N" or N. tf32: matrix products may round their factors to TF32 (off: strict float32);
-    CuPy reads its own flag once, so choose before the process's first product. split: float32 products of four
-    channels and more on the tensor cores, of factors split into parts, within the bounds of float32.
+    device: None, "cuda", "cuda:N" or N. products: one of leakysm.choices.PRODUCTS. "float32" is strict. "split" makes
+    those of four channels and more on the tensor cores, of factors split into parts, within the bounds of float32.
+    "tf32" rounds all factors to TF32; CuPy reads its own flag once, so choose before the process's first product.
     What our kernels do not take, float64 for example, the reference operations do on the device's arrays. Each call of
     the engine makes its device the current one.
     UserError, in one line: no CuPy, no device, a device that is too old, no memory left.
     """
 
-    def __init__(self, device: str | int | None = None, *, tf32: bool = False, split: bool = False) -> None:
+    def __init__(self, device: str | int | None = None, *, products: str = "float32") -> None:
         number = device_number(device)
-        os.environ["CUPY_TF32"] = str(int(tf32))
+        os.environ["CUPY_TF32"] = str(int(products == "tf32"))
         cupy = import_cupy()
-        open_device(cupy, number, oldest=OLDEST_TENSOR_CORES if tf32 or split else OLDEST)
+        open_device(cupy, number, oldest=OLDEST if products == "float32" else OLDEST_TENSOR_CORES)
         self.device = number
-        self.tf32 = tf32
-        super().__init__(CudaKernels(cupy, number, products="TF32" if tf32 else "SPLIT" if split else "ORDINARY"))
+        super().__init__(CudaKernels(cupy, number, products=products.upper()))
 
     def operation(self, name: str) -> Pair:
         pair = super().operation(name)

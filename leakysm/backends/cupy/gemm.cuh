@@ -367,7 +367,7 @@ __device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begi
             return;
         }
     }
-    typename TileOf<P == SPLIT ? ORDINARY : P, BM, THREADS, A_BY_ROW>::type tile;
+    typename TileOf<P == SPLIT ? FLOAT32 : P, BM, THREADS, A_BY_ROW>::type tile;
     add_slices(tile, shared, slices, begin, fetch, [&](int i) {
         if (i % CHAIN == CHAIN - 1 || i == slices - 1) move_tile(tile, out, rows, columns, ld, i >= CHAIN);
     });

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leakysm import choices
 from leakysm.errors import UserError
 
 FOLDER = Path(__file__).parent
 MOST_THREADS = 2**31 - 1  # along a grid's first axis: thread numbers are 32-bit ints
 MOST_ROWS = 65535  # blocks along its other axes
 
-PRODUCTS = ("ORDINARY", "TF32", "SPLIT")  # how matrix products are made (gemm.cuh)
+PRODUCTS = tuple(name.upper() for name in choices.PRODUCTS)  # how matrix products are made (gemm.cuh)
 KINDS = ("SQUARED", "COORDINATE", "EUCLIDEAN", "COSINE")  # of distances (distances.cu)
 FIGURES = ("LOSS", "RIGHT", "VANISHED", "DISTANCE", "PROBABILITY")  # of a query, for the figures of a step (loss.cu)
 PACK = 4  # channels that a thread reads and writes at once: 16 bytes
@@ -87,8 +88,8 @@ def instances(products: str) -> dict[str, list[str]]:
 
 def _products(products: str) -> list[str]:
     """The matrix products: split where both factors are read in packs, else in one piece."""
-    whole = "ORDINARY" if products == "SPLIT" else products
-    wide = {"SPLIT": ("SPLIT", "ORDINARY")}.get(products, (whole,))  # a sum of few terms is not split
+    whole = "FLOAT32" if products == "SPLIT" else products
+    wide = {"SPLIT": ("SPLIT", "FLOAT32")}.get(products, (whole,))  # a sum of few terms is not split
     return [
         *(f"convolve<{rows}, {PACK}, {products}>" for rows in (LARGE_ROWS, SMALL_ROWS)),
         *(f"convolve<{rows}, 1, {whole}>" for rows in (LARGE_ROWS, SMALL_ROWS)),
@@ -126,7 +127,7 @@ def ceil_div(a: int, b: int) -> int:
 def dividers(*divisors: int) -> tuple[np.uint64, ...]:
     """What a kernel needs to divide 0 <= n < 2^31 by these numbers (`Divider` in common.cuh): shift << 32 | magic.
 
-    n / d is n times 2^shift / d, rounded up, over 2^shift (Granlund & Montgomery 1994). 0, of an empty array, gives 1's.
+    n / d is n times 2^shift / d, rounded up, over 2^shift (Granlund & Montgomery 1994). 0, of an empty array, is as 1.
     """
     shifts = [31 + max(d - 1, 0).bit_length() for d in divisors]
     return tuple(np.uint64(s << 32 | ceil_div(1 << s, max(d, 1))) for d, s in zip(divisors, shifts, strict=True))

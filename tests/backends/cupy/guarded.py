@@ -94,6 +94,6 @@ if __name__ == "__main__":
             tiling = Tiling(large=large, slices=176, shortest=16)
             kernels = GuardedKernels(Path(sys.argv[1]), sys.argv[2], products=products, tiling=tiling)
             run_blocks(kernels)
-            if products == "ORDINARY" and large:  # neither episodes nor the step add kernels for other tiles
+            if products == "FLOAT32" and large:  # neither episodes nor the step add kernels for other tiles
                 run_episodes(kernels)
                 run_step(kernels)

@@ -53,7 +53,7 @@ class HostKernels(Kernels):
         self,
         folder: Path,
         *,
-        products: str = "ORDINARY",
+        products: str = "FLOAT32",
         tiling: Tiling = Tiling(),  # noqa: B008 - it is frozen
         descending: bool = False,
         late: bool = False,

@@ -15,7 +15,7 @@ SHAPE = (6, 14, 14, 64, 64)
 if __name__ == "__main__":
     tiling = Tiling(large=0, slices=176, shortest=16)
     with tempfile.TemporaryDirectory() as folder:
-        for products in ("ORDINARY", "SPLIT"):
+        for products in ("FLOAT32", "SPLIT"):
             pair = block_pairs(HostKernels(Path(folder), products=products, tiling=tiling))["conv2d"]
             for numbers in NUMBERS:
                 found = run_hard_products(pair, SHAPE, numbers)

@@ -92,7 +92,7 @@ def test_a_first_layer_makes_its_gradient_on_the_way(large_tiles, shape):
     _, saved = pair.forward(*case.arguments)
     dx, *computed = pair.backward(saved, case.dy, needs_dx=False)
     assert dx is None
-    assert "first_weight_gradient<32, ORDINARY>" in large_tiles.launched
+    assert "first_weight_gradient<32, FLOAT32>" in large_tiles.launched
     expected = ops.conv_block_vjp(*case.astype("float64"))[1:]
     k = 4 * np.sqrt(9 * shape[3] + shape[0] * shape[1] * shape[2])
     for result, value, scale, name in zip(

@@ -9,7 +9,7 @@ import pytest
 
 from leakysm.backends.cupy.kernels import FOLDER, PRODUCTS, compile_options, instances, source
 
-FILES = sorted(instances("ORDINARY"))
+FILES = sorted(instances("FLOAT32"))
 NVCC = shutil.which("nvcc")
 
 
@@ -25,7 +25,7 @@ def test_nvcc_compiles(tmp_path, file, architecture):
         pytest.skip("nvcc is not installed: the kernels are not compiled for a GPU")
     names = list(dict.fromkeys(name for products in PRODUCTS for name in instances(products)[file]))
     if architecture == "sm_75":  # no asynchronous copies and no TF32: a few kernels show that the other path compiles
-        names = instances("ORDINARY")[file][::5]
+        names = instances("FLOAT32")[file][::5]
     if architecture == "sm_80":
         names = names[::3]
     unit = tmp_path / "unit.cu"
@@ -43,7 +43,7 @@ def test_nvcc_compiles(tmp_path, file, architecture):
 @pytest.mark.parametrize("file", FILES)
 def test_nvrtc_compiles(file, products):
     """The engine's compiler makes machine code that spills nothing to local memory and keeps small numbers."""
-    if products != "ORDINARY" and file != "convolution.cu":
+    if products != "FLOAT32" and file != "convolution.cu":
         pytest.skip("the same kernels as with ordinary products")
     nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
     try:

@@ -49,7 +49,7 @@ def engine():
 @pytest.fixture(params=["large tiles", "small tiles"])
 def split(request):
     """Split products at every size."""
-    engine = open_engine(split=True)
+    engine = open_engine(products="split")
     engine.kernels.tiling = Tiling(large=0 if request.param == "large tiles" else 1 << 30, slices=176, shortest=16)
     return engine
 
@@ -108,7 +108,7 @@ def test_the_same_call_gives_the_same_bits(engine, shape):
 
 @pytest.mark.parametrize("shape", [(40, 14, 14, 64, 64), (360, 28, 28, 1, 64)])
 def test_tensor_cores_round_factors_and_nothing_else(shape):
-    engine = open_engine(tf32=True)
+    engine = open_engine(products="tf32")
     case = block(23, shape, exact=False)
     dy = np.random.default_rng(23).normal(size=(*shape[:3], shape[4])).astype("float32")
     pair = engine.operation("conv2d")

@@ -232,7 +232,7 @@ def test_kernels_are_compiled_once_when_needed_and_without_flushing_small_number
     for name in ("total", "total", "summarise", "distances<SQUARED>", "distances<COSINE>"):
         kernels.launch(name, (1,), 256)
     assert [names for _, _, names, _ in compiled] == [
-        tuple(instances("ORDINARY")["loss.cu"]),
+        tuple(instances("FLOAT32")["loss.cu"]),
         ("distances<SQUARED>",),
         ("distances<COSINE>",),
     ]
@@ -290,4 +290,4 @@ def test_two_engines_on_two_devices(cache):
 
 def test_a_program_compiles_what_it_needs_before_it_captures(kernels, timeline):
     program(kernels, LAUNCHES)
-    assert set(kernels.compiler.functions) == set(instances("ORDINARY")["loss.cu"])
+    assert set(kernels.compiler.functions) == set(instances("FLOAT32")["loss.cu"])

@@ -92,12 +92,14 @@ def test_an_old_device_is_refused(capability, fits):
     assert f"compute capability {capability[0]}.{capability[1]}" in message(error)
 
 
-@pytest.mark.parametrize("option", ["tf32", "split"])
-def test_tensor_cores_need_a_newer_device(monkeypatch, option):
+@pytest.mark.parametrize("products", ["tf32", "split"])
+def test_tensor_cores_need_a_newer_device(monkeypatch, products):
     monkeypatch.setattr(engine, "import_cupy", lambda: stand_in(1, "75"))
     with pytest.raises(UserError) as error:
-        engine.CupyEngine("cuda", **{option: True})
-    assert "8.0 or newer is expected for products on tensor cores" in message(error)
+        engine.CupyEngine("cuda", products=products)
+    assert message(error).endswith(
+        "8.0 or newer is expected for products on tensor cores: use another GPU, products float32, or --device cpu"
+    )
 
 
 @pytest.mark.parametrize(("device", "number"), [(None, 0), ("cuda", 0), ("auto", 0), ("cuda:3", 3), (1, 1)])
