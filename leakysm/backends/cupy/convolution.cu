@@ -111,12 +111,12 @@ struct WeightGradientShared {
 };
 
 // partial[slice] = sum over the slice's pixels of window(x)' dz: (slices, 9 C, F), to be added up by sum_slices. dz
-// (N, H, W, F) is brought by fetch_dz(to, pixel, last): its rows [pixel, pixel + BK) as far as `last`. V divides F.
+// (N, H, W, F) is brought by fetch_dz(to, pixel, last) and settle(): its rows [pixel, pixel + BK) as far as `last`. V divides F.
 // Grid: for each slice of `length` pixels the tiles of BM rows (tap, channel), one after another; tiles of 64 F.
-template <int BM, int THREADS, int VA, Products P, class FetchDz>
+template <int BM, int THREADS, int VA, Products P, class FetchDz, class Settle>
 __device__ inline void weight_gradient_tile(const float* x, float* partial, int N, int H, int W, int C, int F,
                                             int length, Divider by_height, Divider by_width, Divider by_channels,
-                                            FetchDz fetch_dz) {
+                                            FetchDz fetch_dz, Settle settle) {
     SHARED(s, WeightGradientShared<BM>);
     const int tid = threadIdx.x, K = 9 * C, tiles = (K + BM - 1) / BM, part = blockIdx.x / tiles;
     const int k0 = (blockIdx.x - part * tiles) * BM, f0 = blockIdx.y * BN;
@@ -150,7 +150,8 @@ __device__ inline void weight_gradient_tile(const float* x, float* partial, int 
     };
     const int slices = (last - first + BK - 1) / BK;
     float* out = partial + (static_cast<long long>(part) * K + k0) * F + f0;
-    multiply_in_chains<P, BM, THREADS, false>(s.gemm, slices, begin, fetch, out, min(BM, K - k0), min(BN, F - f0), F);
+    multiply_in_chains<P, BM, THREADS, false>(s.gemm, slices, begin, fetch, settle, out, min(BM, K - k0),
+                                              min(BN, F - f0), F);
 }
 
 // The above with dz from memory. VA: values an access of x.
@@ -161,7 +162,7 @@ __global__ void __launch_bounds__(THREADS, (P == FLOAT32 ? 512 : P == TF32 ? 448
     const int f0 = blockIdx.y * BN;
     auto fetch_dz = [&](float* to, int pixel, int last) { fetch_rows<THREADS>(to, dz, pixel, last, f0, F); };
     weight_gradient_tile<BM, THREADS, VA, P>(x, partial, N, H, W, C, F, length, by_height, by_width, by_channels,
-                                             fetch_dz);
+                                             fetch_dz, Nothing());
 }
 
 // The above for a net's first layer, where nobody else needs dz: it is made here, as unpool makes it, and never stored.
@@ -176,16 +177,19 @@ __global__ void __launch_bounds__(TILE_THREADS, 4)
     static_assert(LANES * STEP == TILE_THREADS && COUNT * STEP == BK, "a thread keeps its channels");
     const int lane = threadIdx.x % LANES * V, f = min(static_cast<int>(blockIdx.y) * BN + lane, F - V);
     const BackChannels channels(mean, inverse, scale, dscale, dshift, f, n);
+    constexpr Place UNPOOLED = NOWHERE + 1, BEYOND = NOWHERE + 2;  // pixels that no window holds, and those after the last
+    Pack<float, V> value[COUNT], g[COUNT];
+    Pack<Place, V> places[COUNT] = {};
+    Place here[COUNT];
+    float* target = nullptr;
     auto fetch_dz = [&](float* to, int pixel, int last) {
-        Pack<float, V> value[COUNT], g[COUNT] = {};
-        Pack<Place, V> places[COUNT];
-        Place here[COUNT];
+        target = to;
 #pragma unroll
-        for (int i = 0; i < COUNT; ++i) {  // all loads before the first use
+        for (int i = 0; i < COUNT; ++i) {
             const int m = pixel + threadIdx.x / LANES + i * STEP;
             int image = m;
             const int column = by_width.split(image, W), row = by_height.split(image, H);
-            here[i] = NOWHERE + 1;
+            here[i] = m < last ? UNPOOLED : BEYOND;
             if (m >= last) continue;
             value[i] = load<V>(z + static_cast<long long>(m) * F + f);
             if (row / 2 >= H / 2 || column / 2 >= W / 2) continue;
@@ -194,16 +198,19 @@ __global__ void __launch_bounds__(TILE_THREADS, 4)
             places[i] = load<V>(place + at);
             here[i] = row % 2 * 2 + column % 2;
         }
+    };
+    auto settle = [&] {
+        if (!target) return;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
-            const int row = threadIdx.x / LANES + i * STEP;
             for (int v = 0; v < V; ++v) {
-                const float d = here[i] <= NOWHERE && places[i].v[v] == here[i] ? g[i].v[v] : 0.0f;
-                value[i].v[v] = pixel + row < last ? channels.gradient(v, value[i].v[v], d) : 0.0f;
+                const float d = places[i].v[v] == here[i] ? g[i].v[v] : 0.0f;
+                value[i].v[v] = here[i] == BEYOND ? 0.0f : channels.gradient(v, value[i].v[v], d);
             }
-            store<V>(to + row * B_STRIDE + lane, value[i]);
+            store<V>(target + (threadIdx.x / LANES + i * STEP) * B_STRIDE + lane, value[i]);
         }
+        target = nullptr;
     };
     weight_gradient_tile<BM, TILE_THREADS, 1, P>(x, partial, N, H, W, C, F, length, by_height, by_width, by_channels,
-                                                 fetch_dz);
+                                                 fetch_dz, settle);
 }

@@ -274,14 +274,23 @@ union GemmShared {
     float c[BM * C_STRIDE];
 };
 
-// Add all slices to the tile: after `begin()`, `fetch(stage, i)` begins the copies of slice i. added(i): slice i is added.
-template <class Tile, class Shared, class Begin, class Fetch, class Added>
-__device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin begin, Fetch fetch, Added added) {
+// A step that there is nothing to do for.
+struct Nothing {
+    template <class... Given>
+    __device__ void operator()(Given...) const {}
+};
+
+// Add all slices to the tile: after `begin()`, `fetch(stage, i)` begins the copies of slice i. What it loaded to registers,
+// settle() brings to shared memory, once another slice is added. added(i): slice i is added.
+template <class Tile, class Shared, class Begin, class Fetch, class Settle, class Added>
+__device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin begin, Fetch fetch, Settle settle,
+                                  Added added) {
     begin();
     __syncthreads();
     for (int i = 0; i < STAGES - 1; ++i) {
         if (i < slices) fetch(shared.stages[i], i);
         copies_commit();
+        settle();
     }
     for (int i = 0; i < slices; ++i) {
         copies_wait<STAGES - 2>();
@@ -289,6 +298,7 @@ __device__ inline void add_slices(Tile& tile, Shared& shared, int slices, Begin 
         if (i + STAGES - 1 < slices) fetch(shared.stages[(i + STAGES - 1) % STAGES], i + STAGES - 1);
         copies_commit();
         tile.add(shared.stages[i % STAGES]);
+        settle();
         added(i);
     }
     __syncthreads();
@@ -320,7 +330,7 @@ __device__ inline void with_tile(Run run) {
 template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
 __device__ inline void multiply(Shared& shared, int slices, Begin begin, Fetch fetch) {
     with_tile<P, BM, THREADS, A_BY_ROW>([&](auto& tile) {
-        add_slices(tile, shared, slices, begin, fetch, [](int) {});
+        add_slices(tile, shared, slices, begin, fetch, Nothing(), Nothing());
         write_tile(tile, shared.c);
     });
 }
@@ -353,14 +363,14 @@ __device__ inline void store_tile(const float* c, float* out, int rows, int colu
 // The product as a sum of sums, to out (leading dimension ld), as far as there are rows and columns: one long sum would drift
 // where all terms are alike. The outer sum needs no registers: it stands in out. Split products have none to spare for that
 // in their loop: each slice is a sum of its own there, and the host gives them no more slices than one sum may take.
-template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch>
-__device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begin, Fetch fetch, float* out, int rows,
-                                          int columns, int ld) {
+template <Products P, int BM, int THREADS, bool A_BY_ROW, class Shared, class Begin, class Fetch, class Settle>
+__device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begin, Fetch fetch, Settle settle, float* out,
+                                          int rows, int columns, int ld) {
     constexpr int CHAIN = LEAKYSM_CHAIN / BK;
     static_assert(CHAIN * BK == LEAKYSM_CHAIN, "a chain is whole slices");
     if constexpr (P == SPLIT) {
         SplitCores<BM, THREADS, A_BY_ROW> tile;
-        add_slices(tile, shared, slices, begin, fetch, [](int) {});
+        add_slices(tile, shared, slices, begin, fetch, settle, Nothing());
         if (!__syncthreads_or(!tile.holds())) {
             write_tile(tile, shared.c);
             store_tile(shared.c, out, rows, columns, ld, THREADS);
@@ -368,7 +378,7 @@ __device__ inline void multiply_in_chains(Shared& shared, int slices, Begin begi
         }
     }
     typename TileOf<P == SPLIT ? FLOAT32 : P, BM, THREADS, A_BY_ROW>::type tile;
-    add_slices(tile, shared, slices, begin, fetch, [&](int i) {
+    add_slices(tile, shared, slices, begin, fetch, settle, [&](int i) {
         if (i % CHAIN == CHAIN - 1 || i == slices - 1) move_tile(tile, out, rows, columns, ld, i >= CHAIN);
     });
 }
