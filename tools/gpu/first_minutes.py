@@ -19,7 +19,7 @@ from leakysm_benchmarks.sizes import SIZES, Size, episodes, pixels
 from leakysm_benchmarks.turns import Contender, comparisons, take_turns
 
 import leakysm as lk
-from leakysm.backends.cupy.engine import CupyEngine, import_cupy
+from leakysm.backends.cupy.engine import CupyEngine
 from leakysm.backends.cupy.kernels import Launch, instances
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean
@@ -36,9 +36,9 @@ def tell(**finding: Any) -> None:
 
 def environment() -> None:
     """The device and the versions."""
+    cupy = CupyEngine("cuda").xp
     import torch
 
-    cupy = import_cupy()
     device = cupy.cuda.runtime.getDeviceProperties(0)
     tell(
         name=device["name"],
@@ -60,7 +60,9 @@ def compile_all(products: str) -> None:
     begin = time.perf_counter()
     kernels.compiler.load(names)
     seconds = time.perf_counter() - begin
-    local = {name: kernels.compiler.function(name).local_size_bytes for name in names}
+    driver = kernels.xp.cuda.driver
+    size = driver.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES
+    local = {name: driver.funcGetAttribute(size, kernels.compiler.function(name).ptr) for name in names}
     tell(products=products, kernels=len(names), seconds=seconds, spilled={n: b for n, b in local.items() if b})
 
 
@@ -128,6 +130,31 @@ def race(*words: str) -> None:
         del players, ours
 
 
+def carve_out() -> None:
+    """Ratios of our step to itself where all kernels divide L1 and shared memory alike: where each does so in its own way,
+    those beside the main line may have to wait for it."""
+    metric = LeakySquaredEuclidean()
+    for size in SIZES:
+        players: list[Contender] = [OurStep(CupyEngine("cuda"), size, metric)]
+        for percent in (75, 100):
+            engine = CupyEngine("cuda")
+            divide_memory(engine.kernels, percent)
+            players.append(OurStep(engine, size, metric, f"leakysm, {percent} % shared memory", "variant"))
+        times = take_turns(players, episodes(size, 20), rounds=12, warm_up=2)
+        for row in comparisons(players, times, str(size)):
+            tell(**asdict(row))
+
+
+def divide_memory(kernels: Any, percent: int) -> None:
+    """Ask the driver to make this much of L1 shared memory, for every kernel."""
+    driver = kernels.xp.cuda.driver
+    for names in instances(kernels.products).values():
+        kernels.compiler.load(names)
+        for name in names:
+            function = kernels.compiler.function(name)
+            driver.funcSetAttribute(function.ptr, driver.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, percent)
+
+
 def once(products: str, which: str) -> None:
     """One step launch by launch: profilers and sanitizers see no nodes of a graph. which: small, or 0, 1, 2."""
     engine = CupyEngine("cuda", products=products)
@@ -154,11 +181,12 @@ PARTS: dict[str, Callable[..., None]] = {
     "compile": compile_all,
     "against-cpu": against_cpu,
     "race": race,
+    "carve-out": carve_out,
     "once": once,
 }
 
 if __name__ == "__main__":
     try:
         PARTS[sys.argv[1]](*sys.argv[2:])
-    except lk.UserError as error:
+    except (lk.UserError, ImportError) as error:
         sys.exit(f"Error: {error}")

@@ -8,6 +8,7 @@ step tests.txt 110 python3 -m pytest -q -n 8 -o filterwarnings=default -p no:cac
 step verify.txt 60 $leakysm verify --backend cupy
 step train.txt 60 $leakysm train --device cuda --out "$OUT/run"
 [ -d .omniglot ] && step omniglot.txt 120 $leakysm train --dataset omniglot --data .omniglot --device cuda --out "$OUT/omniglot"
+step findings.jsonl 40 $minutes carve-out
 step findings.jsonl 90 $minutes race tf32 compile
 tail -c 6000 "$OUT/findings.jsonl"
 tail -30 "$OUT/tests.txt"

@@ -94,6 +94,16 @@ class FakeDevice:
         FakeDevice.current = self.id
 
 
+class FakeFunction:
+    """A loaded kernel; its name stands for its address."""
+
+    def __init__(self, lowered, launched):
+        self.ptr, self.launched = lowered, launched
+
+    def __call__(self, grid, block, arguments):
+        self.launched(arguments)
+
+
 def fake_cupy(launched, compiled=None, **cuda):
     """The parts of CuPy that compile, load and launch. launched(arguments) is called for each launch."""
 
@@ -104,7 +114,7 @@ def fake_cupy(launched, compiled=None, **cuda):
         def get_function(self, lowered):
             assert self.cubin == b"code"
             assert lowered.startswith("_Z")
-            return lambda grid, block, arguments: launched(arguments)
+            return FakeFunction(lowered, launched)
 
     def compile_using_nvrtc(text, options, name_expressions):
         if compiled is not None:

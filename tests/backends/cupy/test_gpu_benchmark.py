@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from leakysm_benchmarks import gpu, sizes
 
+from leakysm.backends.cupy.device import CudaKernels
+from leakysm.backends.cupy.kernels import instances
 from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from tests.backends.cupy.block_cases import assert_close
 from tests.backends.cupy.host_kernels import HostEngine
+from tests.backends.cupy.test_device import fake_cupy
 from tools.gpu import first_minutes
 from tools.gpu import profile as gpu_profile
 
@@ -75,3 +79,31 @@ def test_the_first_minutes_compare_gradients_with_the_cpu(host_kernels, monkeypa
     assert compared["gradient_error"] < 1e-4
     assert compared["record"][0] == pytest.approx(compared["loss_on_cpu"], rel=1e-5)
     assert once["record"] == compared["record"]
+
+
+@pytest.fixture
+def driven(monkeypatch, tmp_path):
+    """Kernels by a stand-in for CuPy whose driver keeps what it was asked."""
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    asked = []
+    driver = SimpleNamespace(
+        CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES=3,
+        CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT=9,
+        funcGetAttribute=lambda attribute, function: 16 if (attribute, function) == (3, "_Zpool") else 0,
+        funcSetAttribute=lambda *given: asked.append(given),
+    )
+    kernels = CudaKernels(fake_cupy(lambda _: None, driver=driver))
+    kernels.asked = asked
+    return kernels
+
+
+def test_the_first_minutes_name_the_kernels_that_spill(driven, monkeypatch, capsys):
+    monkeypatch.setattr(first_minutes, "CupyEngine", lambda device, products: SimpleNamespace(kernels=driven))
+    first_minutes.compile_all("float32")
+    assert json.loads(capsys.readouterr().out)["spilled"] == {"pool": 16}
+
+
+def test_the_first_minutes_divide_the_memory_of_every_kernel(driven):
+    first_minutes.divide_memory(driven, 75)
+    names = [name for file in instances("FLOAT32").values() for name in file]
+    assert driven.asked == [("_Z" + name, 9, 75) for name in names]
