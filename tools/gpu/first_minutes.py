@@ -131,8 +131,10 @@ def race(*words: str) -> None:
 
 
 def carve_out() -> None:
-    """Ratios of our step to itself where all kernels divide L1 and shared memory alike: where each does so in its own way,
-    those beside the main line may have to wait for it."""
+    """Ratios of our step to itself where all kernels divide L1 and shared memory alike.
+
+    If each divides it in its own way, those beside the main line may have to wait for it.
+    """
     metric = LeakySquaredEuclidean()
     for size in SIZES:
         players: list[Contender] = [OurStep(CupyEngine("cuda"), size, metric)]
