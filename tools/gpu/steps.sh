@@ -3,7 +3,8 @@
 # which runs a command for at most LIMIT seconds.
 set -u
 : "${OUT:?set OUT to an empty folder for the results}"
-site=$(mktemp -d)
+site=/tmp/leakysm-site  # in both calls: the cache knows kernels by their path too
+rm -rf "$site"
 python3 -m pip install -q --no-index --no-deps --no-compile --target "$site" .wheels/*.whl || echo "wheels: failed"
 # The wheel comes first: the tree's own package lacks its stored data.
 export PYTHONPATH="$site:$PWD" PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
