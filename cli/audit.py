@@ -26,7 +26,7 @@ def audit(
     trust: o.Trust = False,
     json: o.Json = False,
 ) -> None:
-    """Check somebody's run: its digests, whether its files agree, and whether training again gives the same rows.
+    """Check a run: whether its files are unaltered and agree, and whether training again gives the same results.
 
     The first episodes are trained again and compared with metrics.csv: the same to the bit, within float32 rounding
     (other BLAS kernels), or where they part. The exit status is 1 if anything does not agree.

@@ -83,7 +83,7 @@ def prepare(
     With --check the exit status is 1 if an image had changed although its file looked the same. The cache is then
     corrected.
 
-    Example: leakysm data prepare --dataset omniglot --data ../shared/omniglot
+    Example: leakysm data prepare --dataset omniglot --data FOLDER
     """
     from time import perf_counter
 
@@ -120,7 +120,7 @@ def info(
 ) -> None:
     """Print a data set's splits with their numbers of classes and images, its image size and its checksum.
 
-    Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
+    Example: leakysm data info --dataset omniglot --data FOLDER --split vinyals
     """
     loaded = _load(dataset, data, split)
     if json:
@@ -162,7 +162,7 @@ def show(
 
     With --part train, `leakysm train` with the same seed, way, shot and query trains on this very episode.
 
-    Example: leakysm data show --dataset omniglot --data ../shared/omniglot --way 5 --out pictures
+    Example: leakysm data show --dataset omniglot --data FOLDER --way 5 --out pictures
     """
     from leakysm.data.sheet import class_sheet, episode_sheet, save
     from leakysm.episodes import check_episode, sample

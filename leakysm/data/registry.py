@@ -33,8 +33,8 @@ def load(
     """
     if name.startswith("own:"):
         raise UserError(
-            f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object there "
-            "again: data=..."
+            f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object "
+            "again, in Python: data=..."
         )
     if name not in DATASETS:
         raise UserError(f"unknown data set {name!r}; {suggestion(name, DATASETS)}")

@@ -166,7 +166,7 @@ class Conv4(Net):
         if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << self.blocks:
             raise UserError(
                 f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) is expected, H and W at least "
-                f"{1 << self.blocks}: {self.blocks} poolings halve an image as often"
+                f"{1 << self.blocks}: each of {self.blocks} blocks halves the image"
             )
 
 

@@ -176,7 +176,7 @@ DISTANCES: dict[str, Distance] = {**METRICS, **{name: kind for name, kind in RES
 def require_metric(distance: Any) -> None:
     """UserError unless `distance` is a metric."""
     if not isinstance(distance, Metric):
-        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
+        raise UserError(f"distance is {distance!r}; a metric is expected, e.g. leakysm.SquaredEuclidean()")
 
 
 def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
@@ -239,7 +239,7 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
     except LeakysmError:
         raise
     except Exception as problem:  # somebody's own class
-        raise UserError(f"distance {name}: {type(problem).__name__}: {problem}; mend its class") from None
+        raise UserError(f"distance {name}: {type(problem).__name__}: {problem}; correct its class") from None
 
 
 def _default(field: Field[Any]) -> Any:

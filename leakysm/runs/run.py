@@ -89,7 +89,7 @@ def train(
     if not isinstance(config, TrainConfig):
         config = configured(config, data, metric, net)
     elif metric is not None or (net is not None and config.net is None):
-        raise UserError("metric or net is given beside a whole configuration; give settings as a dictionary instead")
+        raise UserError("metric or net is given together with a TrainConfig; give the settings as a dictionary instead")
     run = _Run(config, data, engine_of(config), RunFolder(out), report, stop, net)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)

@@ -138,7 +138,9 @@ def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = No
         return own
     if settings["distance"].startswith(OWN):
         name = settings["distance"].removeprefix(OWN)
-        raise UserError(f"the distance {name} was made in Python; give the same object there again: metric={name}(...)")
+        raise UserError(
+            f"the distance {name} was made in Python; give the same object again, in Python: metric={name}(...)"
+        )
     return metric_named(settings["distance"], own, **metric_parameters(settings))
 
 
@@ -151,7 +153,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(content.decode("utf-8-sig"))  # some editors begin a file with a mark
     except ValueError as error:
-        raise UserError(f"{path} is not TOML: {error}; mend that line") from None
+        raise UserError(f"{path} is not TOML: {error}; correct that line") from None
 
 
 def read_settings(path: Path) -> dict[str, Any]:

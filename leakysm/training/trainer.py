@@ -76,7 +76,7 @@ class Trainer:
         learn_scale: bool = False,
     ) -> None:
         if images.engine is not net.engine:
-            raise UserError("images and net are on two engines; give both the same: engine=images.engine")
+            raise UserError("images and net are on different engines; give the net engine=images.engine")
         self.images, self.net, self.metric, self.optimizer = images, net, metric, optimizer
         self.form, self.seed = form, seed
         self.engine = net.engine

@@ -136,7 +136,7 @@ def other_form() -> FinishedRun:
         ([squared()], "1 run is given; name two"),
         ([squared(), squared()], "are both squared-euclidean, seed 0"),
         ([squared(), squared(seed=1)], "all runs are squared-euclidean"),
-        ([squared(), squared(seed=1), finished([0.5] * 4)], "has no run with seed 1, another setting has"),
+        ([squared(), squared(seed=1), finished([0.5] * 4)], "has no run with seed 1, but another setting has"),
         ([squared(), finished([0.5] * 4, digest="e")], "were made on different data"),
         ([squared(), other_form()], "share no test of the same way, shot, query and number of episodes"),
     ],
