@@ -27,8 +27,8 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"# {first.dataset}, {first.way}-way {first.shot}-shot training, {first.episodes} episodes\n",
         f"{n} training seed{'s' * (n > 1)}: {', '.join(map(str, comparison.seeds))}. Accuracy: in percent, the mean "
-        f"over the seeds. Difference: to {comparison.labels[0]} at the same seed, in percentage points, the mean over the "
-        f"seeds. Intervals: 95 %, Student's t over the seeds"
+        f"over the seeds. Difference: to {comparison.labels[0]} at the same seed, in percentage points, the mean over "
+        f"the seeds. Intervals: 95 %, Student's t over the seeds"
         f"{'' if n >= LEAST else f'; fewer than {LEAST} seeds give none'}.\n",
     ]
     if any(map(comparison.corrected, comparison.forms)):
