@@ -10,10 +10,10 @@ from leakysm.errors import UserError, suggestion
 def backend(name: str, *, threads: int | None = None, device: str | int | None = None, tf32: bool = False) -> Engine:
     """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
 
-    threads: for numpy alone; None takes the processors that this process may use.
-    device: for cupy alone, "cuda" or "cuda:N"; None or "cpu" for the others.
-    tf32: for cupy alone: let float32 matrix products round their factors to TF32, if chosen before the first one.
-    UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
+    threads: only for numpy; None is one for each core that this process may use.
+    device: only for cupy, "cuda" or "cuda:N"; None or "cpu" for the others.
+    tf32: only for cupy: let float32 matrix products round their factors to TF32. Choose it before the first product.
+    UserError (a ValueError) for an unknown name, a wrong device, or a missing GPU.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which image files of a folder are of which class, in the layouts that people have.
+"""Find which image files of a folder belong to which class, in several usual layouts.
 
 `<class>/<image>`, or `<split>/<class>/<image>`; a `data` of classes beside lists `splits/<name>/<split>.txt`, one class
 a line (CIFAR-FS: Bertinetto et al., 2019); an `images` of classes beside `images.txt` (CUB-200-2011: Wah et al., 2011).

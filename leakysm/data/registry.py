@@ -19,12 +19,12 @@ def load(
     cache_dir: str | Path | None = None,
     report: Report | None = None,
 ) -> Dataset:
-    """The data set of that name, one of DATASETS.
+    """The data set of this name, one of DATASETS.
 
-    path: the folder that holds the published files, or one of them; strokes needs none, omniglot is looked for where
-    `leakysm data fetch` puts it. split: one of SPLITS, only for omniglot. seed: decides the images of strokes, and how
-    a folder's classes are divided into splits. report(done, total) is called while images are read for the first time.
-    UserError if the files are missing, damaged, or not what they should be.
+    path: the folder of its files, or one of these files; not needed for strokes, nor for omniglot after
+    `leakysm data fetch omniglot`. split: one of SPLITS, only for omniglot. seed: determines the images of strokes, and
+    how a folder's classes are divided into splits. report(done, total) is called while images are read for the first
+    time. UserError if files are missing, damaged or wrong.
 
     Examples
     --------

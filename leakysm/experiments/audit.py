@@ -1,4 +1,4 @@
-"""Whether a run's folder, somebody else's say, holds what it says: digests, agreement, and its first episodes again."""
+"""Check a run's folder: its digests, whether its files agree, and whether training its first episodes again agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all operations share: checks of arrays, and exact helpers that give the same bits in every namespace."""
+"""Helpers of all operations: checks of arrays, and exact functions that give the same bits in every array library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A distance from somebody's own file, named FILE.py:CLASS. The text that was read is run, so it can be kept."""
+"""A distance from a user's file, named FILE.py:CLASS. The file's text is read, run and kept."""
 
 from __future__ import annotations
 

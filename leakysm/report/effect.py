@@ -1,4 +1,4 @@
-"""The effect to play with: its controls, and what they start with."""
+"""The sliders of the page: their controls, and what they start with."""
 
 from __future__ import annotations
 

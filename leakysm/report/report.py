@@ -1,4 +1,4 @@
-"""The report of whatever folder leakysm wrote."""
+"""The report of a folder: a run, a comparison, a sweep or an experiment with gradients."""
 
 from __future__ import annotations
 

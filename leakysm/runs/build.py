@@ -1,4 +1,4 @@
-"""From a run's settings to what trains by them."""
+"""Make engine, net, metric and optimizer from a run's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""curves.png: how a run went, drawn from its metrics.csv."""
+"""curves.png: loss, accuracy and gradients of a run, drawn from its metrics.csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, processor, linear algebra, devices."""
+"""The environment of a run: versions, processor, linear algebra, devices."""
 
 from __future__ import annotations
 

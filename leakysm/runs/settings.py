@@ -22,15 +22,15 @@ OWN = "own:"  # begins the name of a distance or data set that was made in Pytho
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Every setting of a run, resolved: nothing is left to a default. UserError if one is out of its range.
+    """All settings of a run, without open defaults. UserError if one is out of its range.
 
-    leakysm/choices.py says what each means. data: an absolute path; None for strokes. split: only for omniglot.
-    threshold, slope: only for the leaky distance; per: only for restrictions. set: the parameters of other distances,
-    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. learn_scale: whether distances
-    are multiplied by a learned scale; None is no. channels, blocks: of Conv4; None is 64 and 4. net: the class of
-    somebody's own net; None is Conv4. threads: None is one for each core. tf32: only on a GPU; None is strict float32.
-    own: the text of the formula's file, or the metric of a distance own:CLASS,
-    which was given in Python. It is no setting.
+    `leakysm train --help` explains the settings; `leakysm.resolve` makes a TrainConfig of some of them.
+    data: an absolute path; None for strokes. split: only for omniglot. threshold, slope: only for the leaky distance.
+    per: only for restrictions. set: pairs (name, value) of the parameters of other distances. formula: SHA-256 of the
+    file of a distance FILE.py:CLASS. learn_scale: whether distances are multiplied by a learned scale; None is no.
+    channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4. threads: None is one
+    for each core. tf32: only on a GPU; None is strict float32. own: not a setting, but the text of the formula's file,
+    or the metric object that was given in Python.
     """
 
     dataset: str

@@ -1,4 +1,4 @@
-"""What was found of somebody's own distance, as lines, rows and plain values for JSON."""
+"""The results of checking a user's distance, as lines, rows and plain values for JSON."""
 
 from __future__ import annotations
 
