@@ -106,7 +106,11 @@ def prepare(
     typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {folder}")
     if check:
         names = ", ".join(map(printable, changed[:3])) + (", ..." if len(changed) > 3 else "")
-        typer.echo(f"{len(changed)} classes had changed: {names}" if changed else "the cache held what the files hold")
+        typer.echo(
+            f"classes whose images had changed: {len(changed)} ({names})"
+            if changed
+            else "the cache agrees with the files"
+        )
     if changed:
         raise typer.Exit(1)
 
@@ -213,7 +217,9 @@ def _resized(dataset: str | None, data: Path | None, size: int, out: Path | None
     if dataset not in RESIZABLE:
         raise UserError(f"--size is for --dataset {', '.join(RESIZABLE)}; {dataset or 'strokes'} has a size of its own")
     if data is None or not expanded(data).exists():
-        raise UserError(f"{data or '--size'}: no such file or folder; give the place of {dataset}'s files with --data")
+        raise UserError(
+            f"{data or '--size'}: no such file or folder; give the place of the data set's files with --data"
+        )
     data = expanded(data)
     folder = (data if data.is_dir() else data.parent).resolve()
     out = out or Path(f"{folder.name}-{size}")

@@ -91,7 +91,7 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
     if "scale" in about:
         print(f"learned scale of the distances {float(about['scale']):.9g}: {_place(out, 'scale')}")
     if "formula" in about:
-        print(f"text of the distance's own file: {_place(out, 'formula')}")
+        print(f"text of the distance's file: {_place(out, 'formula')}")
 
 
 def _place(out: Path, key: str) -> str:

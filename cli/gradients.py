@@ -236,7 +236,7 @@ def _suggest(
             why = f"at most {100 * target:g} % of the gradient entries vanish without one"
         print(f"\nno restriction is needed: {why}")
     if embeddings:
-        print("\nFOLDER: the images that these are embeddings of")
+        print("\nFOLDER: the folder of the images of these embeddings")
     print(f"\n{command}")
 
 

@@ -83,7 +83,7 @@ def _existing(name: str, path: str | Path | None) -> Path:
     if path is not None:
         path = expanded(path)
         if not path.exists():
-            raise UserError(f"{path}: no such file or folder; give the place of {name}'s files with --data")
+            raise UserError(f"{path}: no such file or folder; give the place of the data set's files with --data")
         return path
     from leakysm.data.cache import known_cache_folder
 
@@ -91,4 +91,4 @@ def _existing(name: str, path: str | Path | None) -> Path:
     if name == "omniglot" and cache and (fetched := cache / "omniglot").is_dir():
         return fetched
     fetch = ", or run `leakysm data fetch omniglot`" if name == "omniglot" else ""
-    raise UserError(f"{name} needs its files: give the folder that holds them with --data{fetch}")
+    raise UserError(f"dataset {name} needs its files: give the folder that holds them with --data{fetch}")

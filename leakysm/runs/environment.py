@@ -60,7 +60,7 @@ def cuda_devices() -> list[str] | str:
         cupy = import_cupy()
         count = device_count(cupy)
     except UserError as error:
-        return str(error)
+        return str(error).removeprefix("device cuda: ")
     names = [cupy.cuda.runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
     return names or "CuPy is installed, but no device was found"
 

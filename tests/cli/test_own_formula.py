@@ -111,7 +111,7 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
     assert folder.checkpoint(folder.best, config).config == folder.config.read_text()
     assert json.loads(folder.manifest.read_text())["files"]["formula.py"] == config.formula
     assert json.loads(folder.summary.read_text())["distance"] == {"name": NAMED, "per": "pair", "scale": 4.0}
-    assert "text of the distance's own file: in the metadata, as formula" in passes(leakysm, "export", run)
+    assert "text of the distance's file: in the metadata, as formula" in passes(leakysm, "export", run)
     _, about = safetensors.load((run / "conv4.safetensors").read_bytes(), "it")
     assert about["formula"] == SOFT
     assert f'formula = "{config.formula}"' in about["config"]

@@ -87,7 +87,7 @@ def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> No
     assert found["distance"]["slope"] < 0.05
     outcome = leakysm("gradients", "--suggest", *source, "--seed", 3)
     assert outcome.out.splitlines()[-1].startswith("leakysm train --dataset=folder --data=FOLDER --distance=leaky")
-    assert "FOLDER: the images that these are embeddings of" in outcome.out
+    assert "FOLDER: the folder of the images of these embeddings" in outcome.out
 
 
 def test_bad_use_is_one_line(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_an_episode_of_very_many_classes_is_not_played_with(run: Path, monkeypat
 
 
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
-    nothing = "holds nothing to report on, one of config.toml, comparison.json, sweep.json, gradients.json is expected"
+    nothing = "holds nothing to report on (neither config.toml nor any of comparison.json, sweep.json, gradients.json)"
     assert nothing in refused("report", tmp_path)
     assert "an HTML file is written; give a name that ends in .html" in refused(
         "report", run, "--out", tmp_path / "a.txt"
