@@ -133,7 +133,7 @@ def other_form() -> FinishedRun:
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ([squared()], "1 run is given; name two"),
+        ([squared()], "1 run is given; name at least two"),
         ([squared(), squared()], "are both squared-euclidean, seed 0"),
         ([squared(), squared(seed=1)], "all runs are squared-euclidean"),
         ([squared(), squared(seed=1), finished([0.5] * 4)], "has no run with seed 1, but another setting has"),

@@ -63,7 +63,7 @@ def test_it_leaves_tables_and_curves(compared: Path) -> None:
     text = (compared / "comparison.md").read_text()
     assert text.startswith("# strokes, 3-way 1-shot training, 2 episodes\n")
     assert "3 training seeds: 0, 1, 2." in text
-    assert "difference: in percentage points" in text
+    assert "at the same seed, in percentage points" in text
     assert "p (Holm)" in text
     settings = json.loads((compared / "comparison.json").read_text())["tests"][0]["settings"][1:]
     assert [one["p_holm"] for one in settings] == holm([one["p_value"] for one in settings])
