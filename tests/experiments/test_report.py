@@ -186,7 +186,7 @@ def test_of_every_kind_of_folder_there_is_a_page(run: Path, tmp_path: Path) -> N
     assert "holds no metrics.csv" in compared
     published = leakysm("report", runs[0], "--out", tmp_path / "published.html")
     assert published.out.startswith(f"{tmp_path / 'published.html'}: ")
-    assert "The folder holds no checkpoint: there is no episode" in (tmp_path / "published.html").read_text()
+    assert "The folder holds no checkpoint, so there is no episode" in (tmp_path / "published.html").read_text()
     for test in content["tests"]:
         for setting in test["settings"]:
             setting["setting"] += HOSTILE
