@@ -26,7 +26,7 @@ def audit(
     trust: o.Trust = False,
     json: o.Json = False,
 ) -> None:
-    """Check somebody's run: its digests, whether its files agree, and whether training again gives the same rows.
+    """Check a run: whether its files are unaltered and agree, and whether training again gives the same results.
 
     The first episodes are trained again and compared with metrics.csv: the same to the bit, within float32 rounding
     (other BLAS kernels), or where they part. The exit status is 1 if anything does not agree.
@@ -65,11 +65,11 @@ def _lines(run: Path, found: Audit) -> Iterator[str]:
         yield "digests: there is no manifest.json"
     else:
         there = found.listed - len(found.missing)
-        left_out = f"; not there: {', '.join(found.missing)}" if found.missing else ""
-        yield f"digests: {there} of the {found.listed} files that manifest.json lists were looked at{left_out}"
+        left_out = f"; missing: {', '.join(found.missing)}" if found.missing else ""
+        yield f"digests: {there} of the {found.listed} files in manifest.json were checked{left_out}"
     yield f"files: {', '.join(found.present)}"
     yield f"training: {found.again or f'nothing was trained again: {found.why}'}"
     for failure in found.failures:
         yield f"failed: {' '.join(failure.split())}"
     count = len(found.failures)
-    yield f"{run}: {f'{count} failed' if count else 'all that was looked at agrees'}"
+    yield f"{run}: {f'{count} failed' if count else 'everything that was checked agrees'}"

@@ -49,7 +49,7 @@ def bench(
 ) -> None:
     """Compare leakysm's speed with the installed libraries. A ratio above 1: leakysm is faster.
 
-    A floor is one part of the same work alone, such as the matrix products of a training step, or its memory traffic.
+    A floor is the time of one part of the work alone, such as the matrix products of a training step.
 
     Example: leakysm bench train-step --vs torch
     """

@@ -74,7 +74,7 @@ def compare(
 ) -> None:
     """Train and test several settings on the same seeds, and report their differences with intervals.
 
-    At each seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
+    With one seed, all settings start at the same weights, see the same episodes and are tested on the same episodes.
     The interval of a difference is over the seeds, and needs at least 3 of them. If you name finished runs, only those
     are compared, and nothing is trained.
 

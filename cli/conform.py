@@ -81,9 +81,9 @@ def conform(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Check a module's functions against leakysm's error bounds. They are found by their public names.
+    """Check a module's functions against leakysm's error bounds. It finds them by the names of leakysm's operations.
 
-    The module's code is run, with all that you may do: name only modules that you trust.
+    This runs the module's code: name only modules that you trust.
 
     Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
     if at least one operation is offered and none fails. A failure is shown with its smallest counterexample as code.

@@ -83,7 +83,7 @@ def prepare(
     With --check the exit status is 1 if an image had changed although its file looked the same. The cache is then
     corrected.
 
-    Example: leakysm data prepare --dataset omniglot --data ../shared/omniglot
+    Example: leakysm data prepare --dataset omniglot --data FOLDER
     """
     from time import perf_counter
 
@@ -106,7 +106,11 @@ def prepare(
     typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {folder}")
     if check:
         names = ", ".join(map(printable, changed[:3])) + (", ..." if len(changed) > 3 else "")
-        typer.echo(f"{len(changed)} classes had changed: {names}" if changed else "the cache held what the files hold")
+        typer.echo(
+            f"classes whose images had changed: {len(changed)} ({names})"
+            if changed
+            else "the cache agrees with the files"
+        )
     if changed:
         raise typer.Exit(1)
 
@@ -120,7 +124,7 @@ def info(
 ) -> None:
     """Print a data set's splits with their numbers of classes and images, its image size and its checksum.
 
-    Example: leakysm data info --dataset omniglot --data ../shared/omniglot --split vinyals
+    Example: leakysm data info --dataset omniglot --data FOLDER --split vinyals
     """
     loaded = _load(dataset, data, split)
     if json:
@@ -162,7 +166,7 @@ def show(
 
     With --part train, `leakysm train` with the same seed, way, shot and query trains on this very episode.
 
-    Example: leakysm data show --dataset omniglot --data ../shared/omniglot --way 5 --out pictures
+    Example: leakysm data show --dataset omniglot --data FOLDER --way 5 --out pictures
     """
     from leakysm.data.sheet import class_sheet, episode_sheet, save
     from leakysm.episodes import check_episode, sample
@@ -213,7 +217,9 @@ def _resized(dataset: str | None, data: Path | None, size: int, out: Path | None
     if dataset not in RESIZABLE:
         raise UserError(f"--size is for --dataset {', '.join(RESIZABLE)}; {dataset or 'strokes'} has a size of its own")
     if data is None or not expanded(data).exists():
-        raise UserError(f"{data or '--size'}: no such file or folder; give the place of {dataset}'s files with --data")
+        raise UserError(
+            f"{data or '--size'}: no such file or folder; give the place of the data set's files with --data"
+        )
     data = expanded(data)
     folder = (data if data.is_dir() else data.parent).resolve()
     out = out or Path(f"{folder.name}-{size}")

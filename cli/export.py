@@ -47,7 +47,7 @@ def export(
 
     A PyTorch state dict is read from .safetensors or .npz, whatever its names are. Biases of the convolutions are
     folded into the running means. Embeddings do not depend on the distance. A .safetensors file holds the run's
-    settings in its metadata, and the text of its own formula, if it has one. No code of a run is run.
+    settings in its metadata, and the text of its own formula, if it has one. The command runs no code.
 
     Example: leakysm export runs/20260101-120000-omniglot --layout torch --out conv4.safetensors
 
@@ -91,7 +91,7 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
     if "scale" in about:
         print(f"learned scale of the distances {float(about['scale']):.9g}: {_place(out, 'scale')}")
     if "formula" in about:
-        print(f"text of the distance's own file: {_place(out, 'formula')}")
+        print(f"text of the distance's file: {_place(out, 'formula')}")
 
 
 def _place(out: Path, key: str) -> str:
@@ -106,7 +106,10 @@ def _formula(source: Path, out: Path) -> None:
 
     config = stored(source).config
     if not formula_text(config):
-        raise UserError(f"--out is {out}, but the distance of {source} is {config.distance}, not somebody's own file")
+        raise UserError(
+            f"--out is {out}, but the distance of {source} is {config.distance}, which has no file; "
+            "choose another --out"
+        )
     write_new(out, formula_text(config))
     print(f"{out}: the text of {config.distance}, SHA-256 {config.formula}")
 
@@ -141,5 +144,5 @@ def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str,
     if run.config.net is None:
         run = restore(source, backend("reference"))
     elif layout == "torch":
-        raise UserError(f"--layout torch is Conv4's; the run's net is somebody's own, {run.config.net}: leave it out")
+        raise UserError(f"--layout torch is only for Conv4, but the run's net is {run.config.net}; leave it out")
     return run.checkpoint.net, metadata(run, layout), run.checkpoint.episode

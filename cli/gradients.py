@@ -73,7 +73,7 @@ def gradients(
     target: Annotated[
         float | None,
         typer.Option(
-            help="With --suggest: the part of the gradient entries that may vanish, 0 to 1, instead of the usual rule.",
+            help="With --suggest: the fraction (0 to 1) of gradient entries that may vanish, as another rule.",
             show_default="none; distances grow like unsquared ones",
         ),
     ] = None,
@@ -81,7 +81,7 @@ def gradients(
         Path | None, typer.Option(help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="With --embeddings X.npy (n, D): file of the classes, an .npy (n,).")
+        Path | None, typer.Option(help="With --embeddings of shape (n, D): .npy file of their classes, of shape (n,).")
     ] = None,
     dataset: o.Dataset = None,
     data: o.Data = None,
@@ -104,7 +104,7 @@ def gradients(
     dry_run: o.DryRun = False,
     json: o.Json = False,
 ) -> None:
-    """Show how many gradients vanish in the first steps of training, distance by distance.
+    """Show how many gradients vanish in the first steps of training, for each distance.
 
     Every distance starts at the same weights and sees the same episodes. With --suggest the command suggests a
     threshold and a slope for your own data, or for your own net's embeddings.
@@ -236,7 +236,7 @@ def _suggest(
             why = f"at most {100 * target:g} % of the gradient entries vanish without one"
         print(f"\nno restriction is needed: {why}")
     if embeddings:
-        print("\nFOLDER: the images that these are embeddings of")
+        print("\nFOLDER: the folder of the images of these embeddings")
     print(f"\n{command}")
 
 

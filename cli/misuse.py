@@ -15,7 +15,9 @@ def reworded(error: Any) -> str:
     plain = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
     message = words or re.sub("Missing (?:argument|option) '(.+?)'", r"\1 is missing", plain)
     context = getattr(error, "ctx", None)
-    return f"{message}; see {context.command_path} --help" if context else message
+    return (
+        f"{message}{' See' if message.endswith('?') else '; see'} {context.command_path} --help" if context else message
+    )
 
 
 def _unknown_option(error: Any) -> str | None:

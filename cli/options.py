@@ -70,7 +70,7 @@ DistanceBesideBaseline = Annotated[
     str | None,
     typer.Option(
         "--distance",
-        help="Instead of --setting: this distance beside squared-euclidean. FILE.py:CLASS is your own.",
+        help="Instead of --setting: compare this distance with squared-euclidean. FILE.py:CLASS is your own.",
     ),
 ]
 SetOfDistance = Annotated[
@@ -103,7 +103,7 @@ Products = Annotated[ProductsName | None, _setting("products", MACHINE)]
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="TOML file of settings. Options on the command line win over it.", show_default=False
+        "--config", help="TOML file of settings. Options on the command line override it.", show_default=False
     ),
 ]
 Out = Annotated[
@@ -172,7 +172,7 @@ def parameters(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         name = name.strip()
         if not (equals and name.isidentifier()):
-            raise UserError(f"--set is {text!r}: expected NAME=VALUE, scale=2 say")
+            raise UserError(f"--set is {text!r}: expected NAME=VALUE, e.g. scale=2")
         if name in found:
             raise UserError(f"--set {name} is given twice; leave one out")
         found[name] = value_of(value.strip())

@@ -23,7 +23,7 @@ def report(
     threads: o.Threads = None,
     trust: o.Trust = False,
 ) -> None:
-    """Write one HTML page that shows a run, or an experiment, and lets you play with the effect.
+    """Write a web page about a run or an experiment, with sliders for threshold and slope.
 
     The page needs no network and no other file. For a run it has results, curves, an episode with the net's answers,
     the worst classes, and sliders for threshold and slope that work on the run's own distances.

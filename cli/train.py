@@ -79,7 +79,7 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     done = folder.reached() if folder and folder.config.exists() else 0
     time = [before.time_line(config, data, done)] if dry or config.episodes - done >= before.FEWEST else []
     if dry:
-        takes = "these settings are taken by: leakysm train --config FILE"
+        takes = "save this as FILE to train with it: leakysm train --config FILE"
         typer.echo(before.dry_run(config.to_toml(), [*time, takes]), nl=False)
         return
     folder = folder or RunFolder(new_folder(config.dataset))

@@ -29,9 +29,9 @@ def verify(
     distance: Annotated[
         str | None,
         typer.Option(
-            help="Instead, check this distance alone, by its own value: your own, FILE.py:CLASS, or one by its name. "
-            "log, root and restrictions of your own: in 50 digits, with their errors; leaky, squared-euclidean, "
-            "euclidean, cosine and metrics of your own: the gradient only, in float64. Their error bounds: --operation."
+            help="Instead, check the derivative of this distance: your own, FILE.py:CLASS, or a built-in one by its "
+            "name. Restrictions (log, root, your own) are checked in 50 digits, and their rounding errors measured; "
+            "other metrics are checked in float64."
         ),
     ] = None,
     set: o.Set = None,
@@ -46,13 +46,13 @@ def verify(
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
     Prints the largest error of each operation and dtype and its bound, then the checks by numerical differentiation
-    and the laws of gradients. If a bound breaks, it prints the smallest failing example as code, and exits with
-    status 1. With --search it looks for the inputs with the largest errors instead, and checks them against the bound
-    for any data.
+    and the laws of gradients. If an error exceeds its bound, it prints the smallest failing example as code,
+    and exits with status 1. With --search it looks for the inputs with the largest errors instead, and checks them
+    against the bound for any data.
 
-    With --distance it differentiates the value of a distance numerically and compares the derivative. Of a restriction
-    it also finds the kinks, measures the errors in 50 digits, and proposes bounds. A wrong
-    derivative is shown by a counterexample; exit 1.
+    With --distance it compares the derivative of a distance with the numerical derivative of its value. For a
+    restriction it also finds the kinks, measures the rounding errors, and proposes bounds. If the derivative is wrong,
+    it prints a counterexample, and exits with status 1.
 
     Example: leakysm verify --backend numpy --operation conv_block
 

@@ -74,7 +74,7 @@ def _name(choices: tuple[str, ...], help: str, default: str | None = None, shown
 
 SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "dataset": Setting(str, "Data set; strokes is built in.", "strokes", choices=DATASETS, own=OWN_DATASET),
-    "data": Setting(str, "Folder of the published files, or one of them."),
+    "data": Setting(str, "Folder of the data set's files, or one of these files."),
     "split": _name(SPLITS, "Which classes of Omniglot are for training, and which for the test.", shown="lake"),
     "way": _count(2, "Number of classes in a training episode.", 20),
     "shot": _count(1, "Number of support images of each class in a training episode.", 1),
@@ -106,7 +106,9 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
         limits={"gt": 0, "le": 1},
     ),
     "per": _name(
-        PER, "Restrict the distance of a pair, or each coordinate's part.", shown=f"{LEAKY_PER}, if restricted"
+        PER,
+        "What is restricted: the distance of a pair, or the square of each coordinate.",
+        shown=f"{LEAKY_PER}, if restricted",
     ),
     "set": Setting(dict, "Parameter of log, root or your own distance, NAME=VALUE; may be repeated."),
     "formula": Setting(str, "SHA-256 of the file that holds your own distance."),
@@ -116,7 +118,7 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "channels": _count(1, "Number of channels of each block of the net.", shown="64", most=1 << 12),
     "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4", most=16),
     "net": Setting(str, "Class of your own net.", own=OWN_NET),
-    "norm": _name(NORMS, "Batch norm in the test: statistics of the training, or of the episode.", "running"),
+    "norm": _name(NORMS, "Statistics of batch norm in the test: those of training, or of the test episode.", "running"),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
     "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
     "halve_every": _count(0, "Number of episodes after which the learning rate is halved; 0 means never.", 2000),

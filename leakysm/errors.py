@@ -1,4 +1,4 @@
-"""What can go wrong in a user's hands. The command line prints these in one line; no traceback may reach a user."""
+"""Errors that a user can cause. The command line prints each in one line, without a traceback."""
 
 from collections.abc import Iterable
 
@@ -10,13 +10,13 @@ class LeakysmError(Exception):
 
 
 class UserError(LeakysmError, ValueError):
-    """Bad use: the message names the thing, what was found, what was expected, and the mend."""
+    """Bad use. The message says what is wrong, what was found, what was expected, and what to do."""
 
     exit_code = 2
 
 
 class CheckFailed(LeakysmError):  # noqa: N818  (a finding, not a fault)
-    """A check that the user asked for, or that training makes of itself, did not hold."""
+    """A check failed: one that the user asked for, or one that training makes."""
 
     exit_code = 1
 

@@ -44,7 +44,7 @@ def expanded(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise UserError(f"{printable(path)} is in a home folder, and none is found; give the whole path") from None
+        raise UserError(f"{printable(path)} needs a home folder, but none is known; give the full path") from None
 
 
 @contextmanager

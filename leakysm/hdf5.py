@@ -1,7 +1,7 @@
 """One reader of HDF5: plain data sets of numbers and texts, from bytes in memory, within a bound.
 
 HDF5 lets a file name other files, whose content is then read as its own: by external storage, virtual data sets, and
-links. It also lets a data set claim any size. None of that is followed or believed here.
+links. It also lets a data set claim any size. This reader follows no such name, and believes no such size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How every picture is made: no display, no global state, one colour for each metric, one legend, plain numbers."""
+"""Helpers of every picture: no display, no global state, one colour for each metric, one legend, plain numbers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The SHA-256 in front of an HDF5 file of ours, by which a damaged one is known before HDF5 looks at it.
+"""The SHA-256 in front of leakysm's HDF5 files. It is checked before HDF5 reads the file.
 
-It stands in a block of 512 bytes, HDF5's own "user block", which HDF5 leaves to the application: so any reader of HDF5
+It is in a block of 512 bytes, HDF5's "user block", which HDF5 leaves to the application. So any reader of HDF5
 opens the file. Files of older versions have no block, and begin with HDF5's signature.
 """
 

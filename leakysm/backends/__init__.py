@@ -12,11 +12,11 @@ def backend(
 ) -> Engine:
     """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
 
-    threads: for numpy alone; None takes the processors that this process may use.
-    device: for cupy alone, "cuda" or "cuda:N"; None or "cpu" for the others.
-    products: how float32 matrix products are made. "float32": on the ordinary units. For cupy alone: "split", on tensor
+    threads: only for numpy; None is one for each core that this process may use.
+    device: only for cupy, "cuda" or "cuda:N"; None or "cpu" for the others.
+    products: how float32 matrix products are made. "float32": on the ordinary units. Only for cupy: "split", on tensor
     cores, within float32's bounds; "tf32", with factors rounded to 10 bits, if chosen before the first product.
-    UserError (a ValueError) for another name, a device that the engine does not run on, or a GPU that is not there.
+    UserError (a ValueError) for an unknown name, a wrong device, or a missing GPU.
 
     Examples
     --------

@@ -31,7 +31,7 @@ def check_batch(x: Array) -> None:
     """At least two values a channel, so that they have a variance."""
     if math.prod(x.shape[:3]) < 2:
         raise UserError(
-            f"x has shape {tuple(x.shape)}: fewer than 2 values a channel, which have no variance; use a larger batch, "
+            f"x has shape {tuple(x.shape)}: a variance needs at least 2 values in each channel; use a larger batch, "
             "or evaluation"
         )
 

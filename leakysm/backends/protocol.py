@@ -60,7 +60,7 @@ class Engine:
     """A set of operations on one device. Subclasses name themselves and put their fast pairs into `pairs`.
 
     An operation without a fast pair falls back to the reference operation, which runs on the engine's own arrays:
-    it is slower, never different in meaning.
+    it is slower, but computes the same.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The readable twin of every engine: the reference operations themselves, on NumPy arrays."""
+"""The reference engine: the reference operations, on NumPy arrays."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def cache_folder(folder: str | Path | None = None) -> Path:
         return Path(chosen).expanduser() if chosen else user_cache_path("leakysm")
     except RuntimeError:
         raise UserError(
-            f"the cache folder{f' {chosen}' if chosen else ''} is in a home folder, and none is found; "
-            "set LEAKYSM_CACHE to the whole path of a folder"
+            f"the cache folder{f' {chosen}' if chosen else ''} needs a home folder, but none is known; "
+            "set LEAKYSM_CACHE to the full path of a folder"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Which image files of a folder are of which class, in the layouts that people have.
+"""Find which image files of a folder belong to which class, in several usual layouts.
 
 `<class>/<image>`, or `<split>/<class>/<image>`; a `data` of classes beside lists `splits/<name>/<split>.txt`, one class
 a line (CIFAR-FS: Bertinetto et al., 2019); an `images` of classes beside `images.txt` (CUB-200-2011: Wah et al., 2011).
@@ -89,8 +89,8 @@ def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
     twice = [folder for k, folder in enumerate(in_splits) if _split(folder) in map(_split, in_splits[:k])]
     if twice:
         raise UserError(
-            f"{source.path} has the folders {', '.join(in_splits)}: several are the split {_split(twice[0])}; "
-            "put them together"
+            f"{source.path} has the folders {', '.join(in_splits)}: several of them are the split {_split(twice[0])}; "
+            "merge them"
         )
     if all("/" not in name for name in names):
         raise UserError(f"{source.path} holds images, not class folders; did you mean {source.path.parent}?")
@@ -98,7 +98,7 @@ def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
     places: dict[str, tuple[str, str]] = {}
     for name in names:
         if name.count("/") != depth or (in_splits and name.split("/")[0] not in in_splits):
-            raise UserError(f"{source.path}: {name} is in no class's folder; {_recognised(names, in_splits)}")
+            raise UserError(f"{source.path}: {name} is not in a class folder; {_recognised(names, in_splits)}")
         *folder, label, _ = name.split("/")
         places[name] = ("".join(folder), label)
     return places

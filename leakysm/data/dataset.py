@@ -1,4 +1,4 @@
-"""What every loader returns: splits of images sorted by class."""
+"""A data set, as every loader returns it: splits of images sorted by class."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ class ClassSet:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Splits by name, how their pixels become a net's input, and a digest of all of it (hexadecimal SHA-256).
+    """Images in splits. `splits`: images by split. `inputs`: how pixels become a net's input. `digest`: a SHA-256.
 
-    `folder`: where the user sorted the splits into folders. `own`: whether somebody made it from arrays.
+    `folder`: the user's folder, if it has folders for the splits. `own`: whether it was made from arrays.
 
     Examples
     --------

@@ -171,7 +171,9 @@ def _check(archive: Archive, file: Path, where: str, mend: str) -> None:
     try:
         digest = images_digest(file)
     except UserError:
-        raise UserError(f"{where} is not a sound zip archive, expected the published {archive.name}; {mend}") from None
+        raise UserError(
+            f"{where} is not an intact zip archive, expected the published {archive.name}; {mend}"
+        ) from None
     if archive.images is not None and digest != archive.images:
         raise CheckFailed(
             f"{where} is not the published {archive.name}: MD5 {md5}, expected {archive.md5}, and other images; {mend}"

@@ -1,4 +1,4 @@
-"""How pixels become a net's input: the one value that training, prediction, export and every test of a net share."""
+"""How pixels become a net's input. Training, prediction, export and every test of a net share this value."""
 
 from __future__ import annotations
 

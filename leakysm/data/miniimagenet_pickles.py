@@ -1,4 +1,4 @@
-"""miniImageNet from the pickles that people pass on; `leakysm.data.pickles` reads them without trusting them."""
+"""miniImageNet from its usual pickles. `leakysm.data.pickles` reads them without running their code."""
 
 from __future__ import annotations
 

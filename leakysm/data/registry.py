@@ -19,12 +19,12 @@ def load(
     cache_dir: str | Path | None = None,
     report: Report | None = None,
 ) -> Dataset:
-    """The data set of that name, one of DATASETS.
+    """The data set of this name, one of DATASETS.
 
-    path: the folder that holds the published files, or one of them; strokes needs none, omniglot is looked for where
-    `leakysm data fetch` puts it. split: one of SPLITS, only for omniglot. seed: decides the images of strokes, and how
-    a folder's classes are divided into splits. report(done, total) is called while images are read for the first time.
-    UserError if the files are missing, damaged, or not what they should be.
+    path: the folder of its files, or one of these files; not needed for strokes, nor for omniglot after
+    `leakysm data fetch omniglot`. split: one of SPLITS, only for omniglot. seed: determines the images of strokes, and
+    how a folder's classes are divided into splits. report(done, total) is called while images are read for the first
+    time. UserError if files are missing, damaged or wrong.
 
     Examples
     --------
@@ -33,8 +33,8 @@ def load(
     """
     if name.startswith("own:"):
         raise UserError(
-            f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object there "
-            "again: data=..."
+            f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object "
+            "again, in Python: data=..."
         )
     if name not in DATASETS:
         raise UserError(f"unknown data set {name!r}; {suggestion(name, DATASETS)}")
@@ -83,7 +83,7 @@ def _existing(name: str, path: str | Path | None) -> Path:
     if path is not None:
         path = expanded(path)
         if not path.exists():
-            raise UserError(f"{path}: no such file or folder; give the place of {name}'s files with --data")
+            raise UserError(f"{path}: no such file or folder; give the place of the data set's files with --data")
         return path
     from leakysm.data.cache import known_cache_folder
 
@@ -91,4 +91,4 @@ def _existing(name: str, path: str | Path | None) -> Path:
     if name == "omniglot" and cache and (fetched := cache / "omniglot").is_dir():
         return fetched
     fetch = ", or run `leakysm data fetch omniglot`" if name == "omniglot" else ""
-    raise UserError(f"{name} needs its files: give the folder that holds them with --data{fetch}")
+    raise UserError(f"dataset {name} needs its files: give the folder that holds them with --data{fetch}")

@@ -128,7 +128,7 @@ class ZipSource:
         parts = entry.filename.replace("\\", "/").split("/")
         where = f"{self.path}: entry '{entry.filename}'"
         if ".." in parts or parts[0] == "" or parts[0].endswith(":"):
-            raise UserError(f"{where} climbs out of its folder; do not trust this archive, get it elsewhere")
+            raise UserError(f"{where} points outside the archive's folder; do not trust this archive, get it elsewhere")
         if entry.is_dir() or any(_is_hidden(part) for part in parts):
             return
         if entry.flag_bits & 1:
@@ -141,7 +141,7 @@ class ZipSource:
             raise UserError(f"{where} claims more bytes than the archive has; download it again")
         name = "/".join(parts)
         if name in admitted:
-            raise UserError(f"{where} is there twice; make the archive again")
+            raise UserError(f"{where} is in the archive twice; make the archive again")
         admitted[name] = entry
 
     @cached_property

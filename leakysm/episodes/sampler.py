@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 
 class EpisodeForm(NamedTuple):
-    """How large an episode is: its classes, and of each class its support and its query images.
+    """The size of an episode: way classes, and shot support images and query images of each class.
 
     Examples
     --------

@@ -23,7 +23,7 @@ def write_run_like(run: Restored, state: State, out: Path) -> None:
     """
     net = run.net
     if not isinstance(net, Conv4):
-        raise UserError(f"the run's net is somebody's own, {type(net).__name__}; a run with Conv4 is expected")
+        raise UserError(f"the run's net is {type(net).__name__}; Conv4 is expected: give a run with Conv4")
     try:
         net.load_state(state)
     except UserError as error:

@@ -83,4 +83,4 @@ def _array(entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
 
 
 def _damaged(where: str, what: str) -> UserError:
-    return UserError(f"{where} is not a whole safetensors file: {what}; put back an undamaged copy")
+    return UserError(f"{where} is not a complete safetensors file: {what}; put back an undamaged copy")

@@ -57,8 +57,8 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
     norms = _modules(arrays, lambda name: name.endswith(".running_mean"))
     if not len(convolutions) == len(norms) > 0:
         raise UserError(
-            f"the state dict has {len(convolutions)} convolutions and {len(norms)} batch norms; expected as many of "
-            "each: give a Conv4's"
+            f"the state dict has {len(convolutions)} convolutions and {len(norms)} batch norms; the same number of "
+            "both is expected: give a Conv4's"
         )
     state: State = {}
     for b, (convolution, norm) in enumerate(zip(convolutions, norms, strict=True), 1):
@@ -87,7 +87,8 @@ def _modules(arrays: State, chosen: Any) -> list[str]:
     silent = listed == sorted(listed)
     if (silent and not alike) or listed not in (numbered, sorted(listed)):
         raise UserError(
-            f"the order of {', '.join(listed)} is in doubt; number them in the order of the net: 1.weight, 2.weight"
+            f"the order of the layers {', '.join(listed)} is unknown; number their names in the order of the net, "
+            "e.g. 1.weight, 2.weight"
         )
     return numbered
 

@@ -116,4 +116,4 @@ def _read(path: Path) -> State:
     try:
         return read_npz(content)
     except NumpyFileError as error:
-        raise UserError(f"{path} is not a whole npz file of numbers ({error}); save it by numpy.savez") from None
+        raise UserError(f"{path} is not a complete npz file of numbers ({error}); save it by numpy.savez") from None

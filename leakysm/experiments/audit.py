@@ -1,4 +1,4 @@
-"""Whether a run's folder, somebody else's say, holds what it says: digests, agreement, and its first episodes again."""
+"""Check a run's folder: its digests, whether its files agree, and whether training its first episodes again agrees."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _require_way(folder: RunFolder, path: Path, checkpoint: Checkpoint) -> None:
     if folder.metrics.exists():
         begun = read_file(folder.metrics, mend="put it back")[: checkpoint.metrics_size]
         if checkpoint.metrics_size and hashlib.sha256(begun).hexdigest() != checkpoint.metrics_digest:
-            raise UserError(f"{folder.metrics} does not begin with the rows that {path.name} tells of")
+            raise UserError(f"{folder.metrics} does not begin with the rows that {path.name} states")
 
 
 def _require_same(folder: RunFolder, key: str, told: object, expected: object) -> None:

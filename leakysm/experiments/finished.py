@@ -76,7 +76,7 @@ def read_finished_metrics(
         last = load(folder.last)
         if (len(content), digest) != (last.metrics_size, last.metrics_digest):
             raise UserError(
-                f"{folder.metrics} was altered: {folder.last.name} tells of other rows; put back the run's own file, "
+                f"{folder.metrics} was altered: {folder.last.name} states other rows; put back the run's own file, "
                 "or train again into another folder"
             )
     require_listed(folder, "metrics", known=digest)

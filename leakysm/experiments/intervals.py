@@ -27,5 +27,5 @@ def differences_in_words(
         chance = "; it may be chance" if interval is not None and abs(mean) <= interval else ""
         short = label.replace(",threshold=", " t=").replace(",slope=", " s=")
         parts.append(f"{short}: {with_interval(mean, interval, sign='+')} percentage points ({around}{chance})")
-    doubt = f"; fewer than {LEAST} seeds say nothing of chance" if n < LEAST else ""
+    doubt = f"; fewer than {LEAST} seeds give no interval" if n < LEAST else ""
     return f"{test}, against {baseline}: {'; '.join(parts)}{doubt}"

@@ -43,7 +43,7 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
     """
     given = _pairs(text)
     if "distance" not in given:
-        raise UserError(f"setting {text!r} names no distance; begin with one, leaky,threshold=1 say")
+        raise UserError(f"setting {text!r} names no distance; begin with one, e.g. leaky,threshold=1")
     setting = checked({"distance": given.pop("distance")})
     code = FormulaFile.read(split(setting["distance"])[0]) if is_own(setting["distance"]) else None
     names: set[str] = set()

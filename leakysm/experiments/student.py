@@ -1,4 +1,4 @@
-"""Student's t distribution, and what it says of a few paired differences.
+"""Student's t distribution, and intervals and p-values of a few paired differences.
 
     P(|T| > t) = I_x(v / 2, 1 / 2),    x = v / (v + t^2)
 

@@ -26,7 +26,7 @@ class Conv4(Net):
     """The net with its parameters, on one engine.
 
     in_channels: channels of the images (N, H, W, in_channels). channels: channels of every block. blocks: how many
-    there are; published nets have 4. seed: decides the initial weights, which are Kaiming normal (fan-out, gain sqrt
+    there are; published nets have 4. seed: determines the initial weights, which are Kaiming normal (fan-out, gain sqrt
     2); batch norm starts at scale 1 and shift 0. dtype: float32 or float64. engine: what computes; the default is
     `leakysm.backend("numpy")`.
 
@@ -166,7 +166,7 @@ class Conv4(Net):
         if x.ndim != 4 or x.shape[3] != self.in_channels or min(x.shape[1:3]) < 1 << self.blocks:
             raise UserError(
                 f"images have shape {tuple(x.shape)}; (N, H, W, {self.in_channels}) is expected, H and W at least "
-                f"{1 << self.blocks}: {self.blocks} poolings halve an image as often"
+                f"{1 << self.blocks}: each of {self.blocks} blocks halves the image"
             )
 
 

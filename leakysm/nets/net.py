@@ -1,4 +1,4 @@
-"""What a trainer needs of an embedding net. Conv4 is one; a net of one's own is another subclass."""
+"""The interface of an embedding net. Conv4 is one; your own net is another subclass."""
 
 from __future__ import annotations
 

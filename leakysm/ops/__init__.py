@@ -1,4 +1,4 @@
-"""The reference itself: one short file an operation, value `f` and vector-Jacobian product `f_vjp`."""
+"""The reference implementation: one short file for each operation, with its value `f` and its gradient `f_vjp`."""
 
 from leakysm.ops.batch_norm import batch_norm, batch_norm_vjp
 from leakysm.ops.batch_norm_inference import batch_norm_inference, batch_norm_inference_vjp

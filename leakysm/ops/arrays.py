@@ -1,4 +1,4 @@
-"""What all operations share: checks of arrays, and exact helpers that give the same bits in every namespace."""
+"""Helpers of all operations: checks of arrays, and exact functions that give the same bits in every array library."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def require_same_width(x: Array, c: Array) -> None:
 def number(name: str, value: Any, span: str) -> float:
     """A parameter as a float, NaN if it is not a number. UserError if it requires a gradient, or is still traced."""
     if getattr(value, "requires_grad", False) is True:
-        raise UserError(
-            f"{name} requires a gradient, which no operation gives for it; a number with {span} is expected"
-        )
+        raise UserError(f"{name} requires a gradient, but no operation computes it; a number with {span} is expected")
     try:
         return float(value) if not isinstance(value, str | bytes) else math.nan
     except (TypeError, ValueError, OverflowError):

@@ -4,8 +4,8 @@
     dshift = sum dy      dscale = sum dy x-hat
     dx = scale / sqrt(variance + eps) (dy - dshift / n - x-hat dscale / n)
 
-n = the number of values of a channel. Source: Ioffe & Szegedy (2015). A channel whose squares or sums would leave the
-dtype is multiplied by a power of two first.
+n = the number of values of a channel. Source: Ioffe & Szegedy (2015). If a channel's squares or sums
+would overflow or underflow, the channel is multiplied by a power of two first.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
     dz_j = p_j dy / N for j != label,      dz_label = -(sum over j != label of p_j) dy / N
 
 The label's entry is computed as the sum of the others, not as p - 1. So it keeps full relative accuracy in a saturated
-softmax. The mean of
-no rows is 0.
+softmax. Without rows the loss is 0.
 """
 
 from __future__ import annotations

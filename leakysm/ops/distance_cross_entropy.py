@@ -2,14 +2,14 @@
 
     z = -distance(x, c)      loss = cross_entropy(z, labels)
 
-The distances (N, M) are never held as a whole. Prototypes are taken a run at a time, and each pass over the runs
+The distances (N, M) are never stored all at once. Prototypes are taken in groups, and each pass over the groups
 computes its distances again. With a_j = z_j - max z and m the row's first maximum, there are three passes:
 
     1. max z, m, and the logit at the label
     2. S = sum over j != m of exp(a_j), which makes the loss: sum over rows of (log1p(S) - a_label) / N
     3. dL/dz_j = p_j / N, p_j = exp(a_j) / (1 + S), and at the label -(sum of the others' p_j) / N; the distance's vjp
 
-Source: Snell et al. (2017), equation 2; sums over runs as in Milakov & Gimelshein (2018), arXiv:1805.02867.
+Source: Snell et al. (2017), equation 2; sums over groups as in Milakov & Gimelshein (2018), arXiv:1805.02867.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ def _others(xp: Any, runs: Iterator[_Run], tops: _Tops) -> Array:
 
 @quiet
 def distance_cross_entropy(x: Array, c: Array, labels: Array, *, distance: Metric) -> Array:
-    """Mean cross-entropy. x (N, D), c (M, D) float, labels (N,) integers in [0, M) -> scalar (0-d array).
+    """Mean cross-entropy of negative distances. x (N, D), c (M, D) float, labels (N,) in [0, M) -> scalar (0-d array).
 
-    Memory beyond the arguments: a few times 2^20 distances, or a few times N, whatever M is. A distance beyond the
-    dtype is +inf, which is probability 0. Where all of a row's distances are, the loss is NaN, with one class too. The
-    mean of no rows is 0. UserError (a ValueError) for a label outside, another shape, a distance that is no metric.
+    Extra memory: a few times 2^20 distances, or a few times N, for any M. A distance beyond the dtype is +inf, and its
+    class has probability 0. If all distances of a query are +inf, the loss is NaN, even with one class. Without queries
+    it is 0. UserError (a ValueError) for a label outside [0, M), a wrong shape, or a distance that is not a metric.
 
     Examples
     --------

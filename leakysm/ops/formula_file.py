@@ -1,4 +1,4 @@
-"""A distance from somebody's own file, named FILE.py:CLASS. The text that was read is run, so it can be kept."""
+"""A distance from a user's file, named FILE.py:CLASS. The file's text is read, run and kept."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _module(path: Path, text: bytes) -> ModuleType:
         return fresh_module(path, text=text)
     except (Exception, SystemExit) as problem:
         twice = "Cannot overwrite attribute __setattr__" in str(problem)
-        mend = "leave @dataclass out, a subclass becomes one by itself" if twice else "mend the file"
+        mend = "leave @dataclass out, a subclass becomes one by itself" if twice else "correct the file"
         raise UserError(f"{printable(path)} {import_problem(problem)}; {mend}") from None
 
 

@@ -19,10 +19,10 @@ from leakysm.ops.restriction import RESTRICTIONS, Leak, Restriction
 @dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Metric:
-    """A distance metric. `name` is the command line's, `operation` the registry's, `parameters` its keywords.
+    """A distance metric. `name`: its name on the command line. `operation`: its operation. `parameters`: its keywords.
 
-    A subclass becomes a frozen dataclass: its annotated fields are the parameters. A metric of somebody's own gives
-    `__call__` and `vjp`, and is named like its class.
+    A subclass becomes a frozen dataclass: its annotated fields are the parameters. To write your own, define
+    `__call__(x, c)` and `vjp(x, c, dy)`; its name is the name of the class.
 
     Examples
     --------
@@ -176,7 +176,7 @@ DISTANCES: dict[str, Distance] = {**METRICS, **{name: kind for name, kind in RES
 def require_metric(distance: Any) -> None:
     """UserError unless `distance` is a metric."""
     if not isinstance(distance, Metric):
-        raise UserError(f"distance is {distance!r}; a metric is expected: leakysm.SquaredEuclidean() say")
+        raise UserError(f"distance is {distance!r}; a metric is expected, e.g. leakysm.SquaredEuclidean()")
 
 
 def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
@@ -220,7 +220,7 @@ def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None
 
 
 def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: Any) -> Metric:
-    """A metric by its command-line name, FILE.py:CLASS included. Parameters that it does not have are a UserError.
+    """The metric with this name on the command line, or FILE.py:CLASS. UserError for a parameter that it does not have.
 
     file: the text of the file, if it was read already.
 
@@ -239,7 +239,7 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
     except LeakysmError:
         raise
     except Exception as problem:  # somebody's own class
-        raise UserError(f"distance {name}: {type(problem).__name__}: {problem}; mend its class") from None
+        raise UserError(f"distance {name}: {type(problem).__name__}: {problem}; correct its class") from None
 
 
 def _default(field: Field[Any]) -> Any:

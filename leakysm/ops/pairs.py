@@ -1,4 +1,4 @@
-"""Sums over all pairs of a row of x and a row of c, tile by tile: never an (N, M, D) array."""
+"""Sums over all pairs of a row of x and a row of c, tile by tile, without an (N, M, D) array."""
 
 from __future__ import annotations
 

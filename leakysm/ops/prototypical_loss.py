@@ -2,7 +2,7 @@
 
     c = prototypes(support)      logits = -distance(query, c)      loss = cross_entropy(logits, query_labels)
 
-Source: Snell et al. (2017), equation 2 and algorithm 1. There are as many classes as the largest support label says.
+Source: Snell et al. (2017), equation 2 and algorithm 1. The number of classes is the largest support label plus 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operation registry: each operation described once. Checks, tables, vectors and documentation come from it."""
+"""The registry of operations. Each is described once, for checks, tables, vectors and documentation."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 per="pair":        y_ij = r(sum_k (x_ik - c_jk)^2)        dy_ij/dx_i = r'(d_ij) 2 (x_i - c_j)
 per="coordinate":  y_ij = sum_k r((x_ik - c_jk)^2)        dy_ij/dx_ik = r'((x_ik - c_jk)^2) 2 (x_ik - c_jk)
 
-and dy_ij/dc_j is the negative. Source: our family of candidates for Shen & Liu, arXiv:1811.10779, whose abstract prints
+and dy_ij/dc_j is the negative. Source: our definition for Shen & Liu, arXiv:1811.10779, whose abstract prints
 no formula.
 """
 

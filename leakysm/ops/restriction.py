@@ -1,4 +1,4 @@
-"""Restrictions of a squared distance: scalar functions r(d) with their derivatives. Another formula is one more class.
+"""Restrictions of a squared distance: scalar functions r(d) with their derivatives. Write your own formula as a class:
 
     class Soft(lk.Restriction):
         scale: float = 1.0
@@ -41,9 +41,9 @@ class Restriction:
     """A scalar function r of a squared distance d >= 0, with its derivative and its parameters.
 
     A subclass gives `value(xp, d)` and `derivative(xp, d)`, elementwise on an array d of the array library xp, and its
-    parameters as annotated fields. `ranges` states the range of a parameter, {"scale": "0 < scale < inf"}: outside it,
-    or NaN, is a UserError (a ValueError). `kinks` are the distances where r' jumps; there the left derivative counts.
-    Use only what the array API standard has, so that every array library and its autodiff take it.
+    parameters as annotated fields. `ranges` states the ranges of parameters, e.g. {"scale": "0 < scale < inf"}; a value
+    outside, or NaN, raises UserError (a ValueError). `kinks` are the distances where r' jumps; there `derivative` gives
+    the left one. Use only functions of the array API standard, so that all array libraries and their autodiff work.
 
     Examples
     --------
@@ -141,7 +141,7 @@ class Leak(Restriction):
 
 
 class Log(Restriction):
-    """r(d) = s log(1 + d / s); r'(d) = 1 / (1 + d / s) = s / (s + d). A candidate and a control.
+    """r(d) = s log(1 + d / s); r'(d) = 1 / (1 + d / s) = s / (s + d). A control; not from the paper.
 
     scale s in (0, inf). r(d) is d for small d and grows like log d far beyond the scale. The derivative by the chain
     rule: s * (1 / s) / (1 + d / s).
@@ -178,10 +178,10 @@ class Log(Restriction):
 
 
 class Root(Restriction):
-    """r(d) = d for d <= t, 2 sqrt(t d) - t beyond; r'(d) = 1 for d <= t, sqrt(t / d) beyond. A candidate and a control.
+    """r(d) = d for d <= t, 2 sqrt(t d) - t beyond; r'(d) = 1 for d <= t, sqrt(t / d) beyond. A control.
 
-    threshold t in (0, inf]. Huber's function of the unsquared distance: quadratic in it up to sqrt(t), linear beyond,
-    with equal value (2 t - t = t) and slope (1) at d = t, so that there is no kink. Huber (1964).
+    threshold t in (0, inf]. Not from the paper. Huber's function of the unsquared distance: quadratic up to sqrt(t),
+    linear beyond. At d = t both branches have the value t and the slope 1, so there is no kink. Huber (1964).
 
     Examples
     --------

@@ -3,7 +3,7 @@
     d_ij = sum_k (x_ik - c_jk)^2        dd_ij/dx_i = 2 (x_i - c_j)        dd_ij/dc_j = -2 (x_i - c_j)
 
 Source: Snell et al., "Prototypical Networks for Few-shot Learning" (2017). Computed from differences, so
-that near-coincident points keep their full relative accuracy, and coincident points give 0 with gradient 0, exactly.
+that near points keep their full relative accuracy, and equal points have exactly the distance 0 and the gradient 0.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Array = Any  # of NumPy or CuPy
 
 
 class Optimizer:
-    """What all optimizers share: the step count, the decay of the learning rate, and state that a checkpoint can keep.
+    """Base of all optimizers: the step count, the decay of the learning rate, and the state that a checkpoint keeps.
 
     learning_rate > 0 is halved after every `halve_every` steps (0: never). `slots` are vectors like the parameters.
     `name` is the one that settings and messages use.

@@ -1,1 +1,1 @@
-"""A run or an experiment as one HTML page that needs nothing else, with the effect to play with."""
+"""A run or an experiment as one HTML page without other files, with sliders for threshold and slope."""

@@ -82,7 +82,7 @@ def _accuracies(test: ComparedTest) -> Html:
 def _curves(page: Page, folder: Path, stored: StoredComparison) -> None:
     """Learning curves and early gradients of the runs, where their folders are still there."""
     seeds = plots.seeds_in_words(len(stored.seeds))
-    note = f"{seeds}. leakysm report RUN shows one of the runs, with the effect to play with."
+    note = f"{seeds}. leakysm report RUN shows one of the runs, with sliders."
     page.section("Learning curves", tag("p", note, class_="note"))
     settings = stored.tests[0].settings
     paths = {one.setting: [_run_folder(folder, net.run) for net in one.seeds] for one in settings}

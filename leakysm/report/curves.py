@@ -22,7 +22,7 @@ FIGURES: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("mean_distance", "Distance to a prototype", 1, {"y": "mean distance", "log": True}),
     ("mean_query_gradient", "Length of a query's gradient", 1, {"y": "mean |dL/dz|", "log": True}),
 )  # fmt: skip
-LONGER = "No contradiction where this is longer with large distances: few entries are alive, but each pulls hard."
+LONGER = "This can be larger although more entries vanish: the few that remain are large."
 
 
 def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
@@ -37,7 +37,7 @@ def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
     if all(_validations(rows).sum() > 1 for seeds in cut.values() for rows in seeds):
         charts.append(_chart(page, "Accuracy in validation", "% right", _validation, cut, marks=True))
     _add(page, [*cut], charts)
-    first = f"The first {EARLY} of {shared:,} steps, for the effect is early." if shared > EARLY else "All steps."
+    first = f"The first {EARLY} of {shared:,} steps, because the effect is early." if shared > EARLY else "All steps."
     page.section("Early gradients", tag("p", f"{first} {SURE.capitalize()}.", class_="note"))
     names = {name for name, *_ in FIGURES if all(name in rows for seeds in cut.values() for rows in seeds)}
     early_curves(

@@ -1,4 +1,4 @@
-"""The effect to play with: its controls, and what they start with."""
+"""The sliders of the page: their controls, and what they start with."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     page.effect = {key: played[key] for key in ("labels", "nets")} | {"own": own}
     what = (
         f"The first training episode of this run, {form['way']}-way {form['shot']}-shot, with its squared distances d "
-        "as the net gives them. Choose what the softmax takes in place of d, and see what is left of the gradient. "
-        "With the leaky formula, pull the slope from 1 to 0.03, and watch the gradient entries that vanish."
+        "as the net computes them. Choose a formula that replaces d before the softmax, and see how the gradient "
+        "changes. For example, choose leaky, and move the slope from 1 to 0.03: fewer gradient entries vanish."
     )
     page.section("Play with the effect", tag("p", what))
     if own["note"]:

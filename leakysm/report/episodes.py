@@ -1,4 +1,4 @@
-"""What a run's net makes of episodes: one to look at, many to find the worst classes, and one to play with."""
+"""Episodes for the page: one with the net's answers, many to find the worst classes, and one for the sliders."""
 
 from __future__ import annotations
 

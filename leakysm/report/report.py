@@ -1,4 +1,4 @@
-"""The report of whatever folder leakysm wrote."""
+"""The report of a folder: a run, a comparison, a sweep or an experiment with gradients."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def page_of(
     else:
         names = [name for name in PAGES if (folder / name).exists()]
         if not names:
-            expected = f"one of config.toml, {', '.join(PAGES)} is expected in it"
+            expected = f"neither config.toml nor any of {', '.join(PAGES)}"
             mend = "name a run's folder, or one that compare, sweep or gradients wrote"
-            raise UserError(f"{printable(folder)} holds nothing to report on, {expected}; {mend}")
+            raise UserError(f"{printable(folder)} holds nothing to report on ({expected}); {mend}")
         if data or trust:
             option = "--data" if data else "--trust"
             raise UserError(f"{option} is given, but {printable(folder)} is no run; leave it out")

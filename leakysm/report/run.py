@@ -80,20 +80,18 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
     """What only the trained net on its images can show."""
     if not RunFolder(run.path).tested().exists() or run.config.net:
         why = f"the net {run.config.net}, which was made in Python" if run.config.net else "no checkpoint"
-        page.missing(f"The folder holds {why}: there is no episode and nothing to play with.")
+        page.missing(f"The folder holds {why}, so there is no episode and there are no sliders.")
         return
     restored = restore(run.path, engine, trust=trust)
     settings = run.config.settings() | ({"data": str(data.absolute())} if data else {})
     try:
         images = load_data(settings)
     except UserError as error:
-        page.missing(f"The images could not be read, so there is no episode and nothing to play with: {error}")
+        page.missing(f"The images could not be read, so there is no episode and there are no sliders: {error}")
         return
     require_data_of(run.path, data or settings.get("data", run.config.dataset), images.digest, run.data_digest)
     if run.config.way**2 > PAIRS:
-        page.missing(
-            f"There is nothing to play with: episodes of {run.config.way} classes are too large for this page."
-        )
+        page.missing(f"There are no sliders, because episodes of {run.config.way} classes are too large for this page.")
     else:
         effect_section(page, run.config, to_play_with(restored, images))
     try:

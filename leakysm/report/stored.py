@@ -161,7 +161,7 @@ def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
     try:
         header, *rows = csv.reader(text.splitlines())
         if header[3:] != [*STEP_COLUMNS] or len(rows) != math.prod(shape):
-            raise ValueError(f"{len(rows)} rows, {path.with_suffix('.json').name} tells of {math.prod(shape)}")
+            raise ValueError(f"{len(rows)} rows, {path.with_suffix('.json').name} has {math.prod(shape)}")
         labels = [one.setting for one in stored.settings]
         for row, (label, seed, step) in zip(rows, product(labels, stored.seeds, range(stored.steps)), strict=True):
             if row[:3] != [label, str(seed), str(step)]:

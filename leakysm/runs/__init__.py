@@ -1,4 +1,4 @@
-"""A run on disk: its settings, its folder, checkpoints and results; begun, resumed, read back and tested again."""
+"""A run on disk: its settings, folder, checkpoints and results. Start it, resume it, read it, and test it again."""
 
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.evaluate import evaluate_run

@@ -1,4 +1,4 @@
-"""From a run's settings to what trains by them."""
+"""Make engine, net, metric and optimizer from a run's settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
     UserError if that is another net than the run's, or missing.
     """
     if own is None and config.net:
-        raise UserError(f"the net {config.net} was made in Python; give the same there again: net={config.net}(...)")
+        raise UserError(
+            f"the net {config.net} was made in Python; give the same object again, in Python: net={config.net}(...)"
+        )
     if own is not None:
         if not isinstance(own, Net):
             raise UserError(f"net is a {type(own).__name__}; an instance of a subclass of leakysm.Net is expected")

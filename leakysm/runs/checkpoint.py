@@ -87,7 +87,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             return _read(file)
     except Hdf5Error as error:
         raise UserError(
-            f"{path} is not a whole checkpoint ({error}); put back an undamaged copy, or train into another folder"
+            f"{path} is not a complete checkpoint ({error}); put back an undamaged copy, or train into another folder"
         ) from None
     raise UserError(
         f"{path} has format version {version}, this program reads {VERSION}; use the version of leakysm that wrote it"

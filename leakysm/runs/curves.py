@@ -1,4 +1,4 @@
-"""curves.png: how a run went, drawn from its metrics.csv."""
+"""curves.png: loss, accuracy and gradients of a run, drawn from its metrics.csv."""
 
 from __future__ import annotations
 
@@ -98,5 +98,7 @@ def _shown(rows: dict[str, NDArray[np.float64]]) -> str:
     """The episodes of a panel, and why it ends before the run does."""
     n = len(rows["episode"])
     return (
-        "training episode" if n <= EARLY else f"training episode: the first {EARLY} of {n:,}, for the effect is early"
+        "training episode"
+        if n <= EARLY
+        else f"training episode: the first {EARLY} of {n:,}, because the effect is early"
     )

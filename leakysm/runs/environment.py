@@ -1,4 +1,4 @@
-"""What a run was made with: versions, processor, linear algebra, devices."""
+"""The environment of a run: versions, processor, linear algebra, devices."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def cuda_devices() -> list[str] | str:
         cupy = import_cupy()
         count = device_count(cupy)
     except UserError as error:
-        return str(error)
+        return str(error).removeprefix("device cuda: ")
     names = [cupy.cuda.runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
     return names or "CuPy is installed, but no device was found"
 

@@ -1,4 +1,4 @@
-"""How long a run takes on this machine: a few of its own steps, timed."""
+"""Estimate how long a run takes on this machine, by timing a few of its steps."""
 
 from __future__ import annotations
 

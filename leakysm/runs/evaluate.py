@@ -1,4 +1,4 @@
-"""Test a finished run again, by other settings if wanted."""
+"""Test a finished run again, also with other settings."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def evaluate_run(
     """The test accuracy of a run's best checkpoint, on the backend `name`.
 
     settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
-    seed, norm, data. For those that are None or missing, the run's own hold. report: called as images are read and
-    embedded, and after every episode. keep: add the test to those of the run. trust: whether the code of the run's own
-    formula may be run. data, metric, net: the objects that the run was made with in Python, if it was.
+    seed, norm, data; for those that are None or missing, the run's own settings. report: called while images are read
+    and embedded, and after every episode. keep: add the test to those of the run. trust: whether the code of the run's
+    own formula may run. data, metric, net: the objects of the run, if it was made in Python with objects.
     UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
     restored = restore(run, engine_for(device, name, threads), trust=trust, metric=metric, net=net)

@@ -114,15 +114,13 @@ class RunFolder:
             )
         if checkpoint.formula and FormulaFile(path, checkpoint.formula).digest != config.formula:
             raise UserError(
-                f"{path} holds another formula than {self.config.name} tells of; put back the run's own file, or train "
+                f"{path} holds another formula than {self.config.name} states; put back the run's own file, or train "
                 "again into another folder"
             )
         try:
             require_sound(checkpoint, config.optimizer, conv4_size(config), bool(config.learn_scale))
         except UserError as error:
-            raise UserError(
-                f"{path} holds what no run writes: {error}; put back an undamaged copy, or train again"
-            ) from None
+            raise UserError(f"{path} is not from a run: {error}; put back an undamaged copy, or train again") from None
         return checkpoint
 
     def refuse_a_run(self, *, resume: bool) -> None:
@@ -166,7 +164,7 @@ class RunFolder:
             return TrainConfig(**settings, own=code)
         except TypeError:  # a key is missing
             raise UserError(
-                f"{self.config} is not whole; put back an undamaged copy, or choose another --out"
+                f"{self.config} is not complete; put back an undamaged copy, or choose another --out"
             ) from None
 
     def _code(self, digest: str, trust: bool) -> FormulaFile:
@@ -180,7 +178,7 @@ class RunFolder:
         if code.digest != digest:
             what = "holds another formula" if code.path != self.formula else "was altered"
             raise UserError(
-                f"{code.path} {what}: its SHA-256 is {code.digest[:12]}..., {self.config.name} tells of "
+                f"{code.path} {what}: its SHA-256 is {code.digest[:12]}..., {self.config.name} states "
                 f"{digest[:12]}...; {mend}"
             )
         return code
@@ -211,7 +209,7 @@ class RunFolder:
     def tested(self) -> Path:
         """Path of the best checkpoint, or of the last while there is no best. UserError if a finished run lacks it."""
         if self.summary.exists() and self.last.exists() and not self.best.exists():
-            raise UserError(f"{self.best} is missing, which {self.summary.name} tells of; put it back, or train again")
+            raise UserError(f"{self.best} is missing, but {self.summary.name} names it; put it back, or train again")
         return self.best if self.best.exists() else self.last
 
     def refuse_another(self, stored: TrainConfig, given: Mapping[str, Any]) -> None:

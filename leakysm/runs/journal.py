@@ -30,7 +30,7 @@ class Journal:
         self._sha = hashlib.sha256(kept)
         if size and self._sha.hexdigest() != digest:
             raise UserError(
-                f"{path} does not go with the checkpoint: its first {size} bytes are cut short or altered; "
+                f"{path} does not match the checkpoint: its first {size} bytes are cut short or altered; "
                 "put back an undamaged copy, or train again into another folder"
             )
         self._file = path.open("r+b" if size else "wb", buffering=0)

@@ -62,6 +62,6 @@ def _require_same(folder: RunFolder, test: TestResult, new: TestResult) -> None:
         )
     if not np.array_equal(test.per_episode, new.per_episode):
         raise UserError(
-            f"{folder.summary} already holds {test.name} with {test.accuracy:.2f} %, and this test gives "
-            f"{new.accuracy:.2f} %, as another device may; leave --keep out"
+            f"{folder.summary} already holds {test.name} with {test.accuracy:.2f} %, but this test gives "
+            f"{new.accuracy:.2f} % (another device can do that); leave --keep out"
         )

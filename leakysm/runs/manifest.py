@@ -1,4 +1,4 @@
-"""manifest.json: the SHA-256 of the files of a finished run. A run without one is believed as it is."""
+"""manifest.json: the SHA-256 of the files of a finished run. Without it, a run's files are not checked by digest."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Runs of what somebody made in Python: a data set, a metric, a net. Their names stand among the run's settings.
+"""Runs with objects that were made in Python: a data set, a metric, a net. The run's settings hold their names.
 
-The objects themselves cannot be kept. Whoever uses such a run gives the same ones again.
+The folder does not hold the objects. To use such a run, give the same ones again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One road from what a user gave to a whole configuration and its data."""
+"""Make a complete configuration, and load its data, from the settings that a user gives."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def resolve(
     folder: RunFolder | None = None,
     trust: bool = False,
 ) -> tuple[TrainConfig, Dataset]:
-    """The configuration and the data of a run with the given settings, by TrainConfig's names; None is not given.
+    """(configuration, data) of a run with the given settings, by TrainConfig's names. Others have their defaults.
 
-    load: where the data come from; a `Loader` where several runs share them. choose: completes device and backend, of
-    which device may be "auto", "cuda" and so on. If `folder` holds a run, its settings are the configuration: only
-    threads and the data's place may be given anew. trust: whether the code of that run's own formula may be run, if
-    the given distance does not name its file. UserError for whatever does not fit.
+    given: a setting that is None counts as not given. load: reads the data; a `Loader` shares them between runs.
+    choose: completes device and backend; the device may be "auto" or "cuda". folder: if it holds a run, its settings
+    are the configuration, and only threads and the place of the data may differ. trust: whether the code of that run's
+    own formula may run, if the given distance does not name its file. UserError if settings or data do not fit.
     """
     stored = folder.stored_config(trust=trust) if folder else None
     if folder and stored:

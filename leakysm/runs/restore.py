@@ -1,4 +1,4 @@
-"""A trained net back from its run's folder."""
+"""Read a trained net from its run's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole training run: steps, checkpoints, validation and the test, in one folder; and its exact resumption."""
+"""A training run: steps, checkpoints, validation and test, in one folder; and its exact resumption."""
 
 from __future__ import annotations
 
@@ -77,19 +77,19 @@ def train(
 ) -> Summary:
     """Train and test by `config`, and write everything to the folder `out`.
 
-    config: a whole configuration, or some settings by its names; the others have their defaults. metric, net: objects
-    in place of the settings that name them; built-in ones, or somebody's own, which whoever uses the run gives again.
-    resume: go on with the run in `out` from its last checkpoint; it ends with the same bits as a run that was never
-    interrupted. Without a checkpoint it begins anew. Only the number of threads and the place of the data may differ
-    from what the run began with. report is called after every episode. stop is asked after every episode: once it is
-    true, a checkpoint is written and Stopped raised. A run that was stopped ends with the same bits when it is resumed.
-    UserError if `out` holds a run and `resume` is false, a run of other settings or data, or a run that another process
-    trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
+    config: a TrainConfig, or a dictionary of some settings by its names; the others have their defaults. data, metric,
+    net: objects in place of the settings that name them. To use such a run later, give your own objects again.
+    resume: continue the run in `out` from its last checkpoint, or from the start if there is none. It ends with the
+    same bits as a run without interruption. Only the number of threads and the place of the data may differ.
+    report is called after every episode. stop is called after every episode: if it returns true, a checkpoint is
+    written and Stopped raised.
+    UserError if `out` holds a run and `resume` is false, a run with other settings or data, or a run that another
+    process trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
     if not isinstance(config, TrainConfig):
         config = configured(config, data, metric, net)
     elif metric is not None or (net is not None and config.net is None):
-        raise UserError("metric or net is given beside a whole configuration; give settings as a dictionary instead")
+        raise UserError("metric or net is given together with a TrainConfig; give the settings as a dictionary instead")
     run = _Run(config, data, engine_of(config), RunFolder(out), report, stop, net)
     with ExitStack() as stack:
         run.begin(stack, resume=resume)

@@ -93,7 +93,7 @@ def _as_pairs(value: Any) -> Any:
     if isinstance(value, Mapping):
         value = tuple(value.items())
     if not (isinstance(value, tuple) and value and all(str(name).isidentifier() for name, _ in value)):
-        raise ValueError("give parameters by name, { scale = 2.0 } say")
+        raise ValueError("give parameters by name, e.g. { scale = 2.0 }")
     return value
 
 

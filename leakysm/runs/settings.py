@@ -22,15 +22,15 @@ OWN = "own:"  # begins the name of a distance or data set that was made in Pytho
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Every setting of a run, resolved: nothing is left to a default. UserError if one is out of its range.
+    """All settings of a run, without open defaults. UserError if one is out of its range.
 
-    leakysm/choices.py says what each means. data: an absolute path; None for strokes. split: only for omniglot.
-    threshold, slope: only for the leaky distance; per: only for restrictions. set: the parameters of other distances,
-    (name, value) each. formula: SHA-256 of the file that holds a distance FILE.py:CLASS. learn_scale: whether distances
-    are multiplied by a learned scale; None is no. channels, blocks: of Conv4; None is 64 and 4. net: the class of
-    somebody's own net; None is Conv4. threads: None is one for each core. products: of
-    matrices on a GPU; None is float32. own: the text of the formula's file, or the metric of a distance own:CLASS,
-    which was given in Python. It is no setting.
+    `leakysm train --help` explains the settings; `leakysm.resolve` makes a TrainConfig of some of them.
+    data: an absolute path; None for strokes. split: only for omniglot. threshold, slope: only for the leaky distance.
+    per: only for restrictions. set: pairs (name, value) of the parameters of other distances. formula: SHA-256 of the
+    file of a distance FILE.py:CLASS. learn_scale: whether distances are multiplied by a learned scale; None is no.
+    channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4. threads: None is one
+    for each core. products: of matrices on a GPU; None is float32. own: not a setting, but the text of the formula's file,
+    or the metric object that was given in Python.
     """
 
     dataset: str
@@ -141,7 +141,9 @@ def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = No
         return own
     if settings["distance"].startswith(OWN):
         name = settings["distance"].removeprefix(OWN)
-        raise UserError(f"the distance {name} was made in Python; give the same object there again: metric={name}(...)")
+        raise UserError(
+            f"the distance {name} was made in Python; give the same object again, in Python: metric={name}(...)"
+        )
     return metric_named(settings["distance"], own, **metric_parameters(settings))
 
 
@@ -154,7 +156,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(content.decode("utf-8-sig"))  # some editors begin a file with a mark
     except ValueError as error:
-        raise UserError(f"{path} is not TOML: {error}; mend that line") from None
+        raise UserError(f"{path} is not TOML: {error}; correct that line") from None
 
 
 def read_settings(path: Path) -> dict[str, Any]:

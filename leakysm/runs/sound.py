@@ -1,4 +1,4 @@
-"""Whether a checkpoint can be that of a run: one that somebody changed and signed anew is refused before it is used."""
+"""Check whether the content of a checkpoint is plausible, also if a file was altered and given a correct digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training step and what it is made of: images, loss, sparsity figures, trainer, evaluation."""
+"""The training step and its parts: images, loss, sparsity figures, trainer, evaluation."""
 
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate, nearest_prototypes
 from leakysm.training.images import SplitImages

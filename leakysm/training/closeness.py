@@ -1,10 +1,10 @@
-"""How close is close: distances in units of the support's own spread, and what is usual for a trained net.
+"""Decide whether an image is close to any class: distances in units of the support's spread, and their usual size.
 
-A softmax over distances gives some class a high probability whatever the image is, a blank one too. The distance itself
-tells whether the image is like any of the classes. Its unit is the spread of the support: how far an example is from
-the prototype of the other examples of its class; or, where a class has one example only, how far the classes'
-prototypes are apart. On classes that the net was not trained on, validation shows how many spreads an image usually is
-from the nearest prototype.
+A softmax over distances gives some class a high probability for any image, even for a blank one. The distance
+tells whether the image is like any of the classes. Its unit is the spread of the support: the mean distance between an
+example and the prototype of the other examples of its class; or, if a class has only one example, between two
+prototypes. Validation, on classes that the net was not trained on, shows how many spreads an image usually is from the
+nearest prototype.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A metric's distances by an engine: its own operation, or somebody's metric, which is called as it is."""
+"""A metric's distances on an engine: by the engine's operation, or, for a user's own metric, by calling it."""
 
 from __future__ import annotations
 

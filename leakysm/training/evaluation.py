@@ -37,10 +37,11 @@ class SplitEmbeddings:
 
 
 def embed_split(net: Net, images: SplitImages, norm: str, *, report: Report | None = None) -> SplitEmbeddings:
-    """A split embedded by a net.
+    """The embeddings of a split, computed by a net.
 
-    norm "running": every image once, here, with the running statistics, so that an episode is a look-up. "episode": an
-    episode's images together, with their own statistics. report(done, total) is called with numbers of images.
+    norm "running": every image is embedded once, in this call, with the running statistics. "episode": the images of
+    each episode are embedded together, with their own statistics, when `evaluate` needs them.
+    report(done, total) is called with numbers of images.
     """
     if norm == "episode":
         return SplitEmbeddings(images, norm, lambda indices: net.embed(images(indices), norm="episode"))
@@ -64,7 +65,7 @@ def evaluate(
     seed: int,
     report: Report | None = None,
 ) -> TestResult:
-    """Accuracy over episodes 0 to `episodes` - 1 of `seed` on a split: a query goes to its nearest prototype.
+    """Accuracy in the test episodes 0 to `episodes` - 1 of `seed`: a query gets the class of its nearest prototype.
 
     report(done, total) is called after each episode. UserError if the split cannot give such episodes, CheckFailed if
     an embedding is not finite.

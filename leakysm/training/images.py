@@ -15,7 +15,7 @@ Array = Any
 
 
 class SplitImages:
-    """A split's images. Their pixels are copied to the device once, as bytes; an episode is an index vector.
+    """The images of a split, on the engine's device. An episode is a vector of indices into them.
 
     starts (n_classes + 1,): class i's images are starts[i] to starts[i + 1] - 1.
 

@@ -1,7 +1,7 @@
 """A learned scale of the distances: logits are -exp(a) d, and the number a is trained with the net.
 
-The field's usual control ("metric scaling", Oreshkin et al. 2018, "TADAM", section 3.1). With D = exp(a) d the gradient
-is one sum over what the step already holds:
+A usual control ("metric scaling", Oreshkin et al. 2018, "TADAM", section 3.1). With D = exp(a) d the gradient
+is one sum over known values:
 
     dL/da = sum_ij dL/dD_ij D_ij,    dL/dd = exp(a) dL/dD
 """

@@ -1,6 +1,6 @@
 """The early-gradient sparsity figures of one training step, as the specification defines them.
 
-All gradients are those of the *sum* of the queries' losses, N times the mean's, so that no figure depends on N.
+All gradients are those of the *sum* of the queries' losses, so that no figure depends on the number of queries.
 """
 
 from __future__ import annotations

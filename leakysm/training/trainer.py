@@ -1,4 +1,4 @@
-"""Training step by step, from a state that can be saved and restored exactly."""
+"""Training step by step. Its state can be saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Step:
 
 
 class Trainer:
-    """Trains a net on one split's images, an episode a step; `episode` counts the steps done.
+    """Trains a net on the images of a split, one episode in each step. `episode` counts the steps done.
 
-    images: the training split, on the net's engine. net, optimizer: changed by every step. metric: the distance of
-    queries to prototypes. form: way, shot and query of each episode. seed: of the episodes' random draw. learn_scale:
-    multiply the distances by a scale that is trained with the net; no engine has the whole step of that in one call.
-    UserError if the images are on another engine than the net.
+    images: the training split, on the net's engine. net, optimizer: every step changes them. metric: the distance of
+    queries to prototypes. form: way, shot and query of each episode. seed: determines the episodes. learn_scale:
+    multiply the distances by a scale that is trained with the net (slower on a GPU).
+    UserError if images and net are on different engines.
 
     Training a net on the built-in strokes, and testing it on classes that it has not seen:
 
@@ -76,7 +76,7 @@ class Trainer:
         learn_scale: bool = False,
     ) -> None:
         if images.engine is not net.engine:
-            raise UserError("images and net are on two engines; give both the same: engine=images.engine")
+            raise UserError("images and net are on different engines; give the net engine=images.engine")
         self.images, self.net, self.metric, self.optimizer = images, net, metric, optimizer
         self.form, self.seed = form, seed
         self.engine = net.engine

@@ -26,7 +26,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "random": Flag(
         "Drawn by the operation's Hypothesis strategy.",
-        "As for plain: the numbers are ordinary, only drawn.",
+        "Compare the formula with the operation's docstring: these numbers are ordinary, but random.",
     ),
     "coincident": Flag(
         "Two points are the same. Distance and gradient are exactly 0; sqrt gives NaN gradients if unguarded, and |x|^2 - 2 x.c + |c|^2 is not 0.",
@@ -34,7 +34,7 @@ FLAGS: dict[str, Flag] = {
         CONVENTION,
     ),
     "ulp-apart": Flag(
-        "Two points differ in the last bit. Anything but the difference first loses all digits.",
+        "Two points differ in the last bit. A formula that does not subtract them first loses all digits.",
         "Subtract before you square; do not use |x|^2 - 2 x.c + |c|^2.",
         SPECIAL,
     ),
@@ -53,8 +53,8 @@ FLAGS: dict[str, Flag] = {
         CONVENTION,
     ),
     "kink": Flag(
-        "A distance exactly at the threshold: our derivative is the left one (factor 1); of others either factor is accepted.",
-        "Take either factor at d = t, none between: a mask of d <= t or of d < t, not an average.",
+        "A distance exactly at the threshold. leakysm's derivative is the left one (factor 1). Other implementations may use either factor.",
+        "At d = t use one of the two factors, by a mask d <= t or d < t, not their average.",
         CONVENTION,
     ),
     "limit": Flag(
@@ -68,23 +68,23 @@ FLAGS: dict[str, Flag] = {
         RANGE,
     ),
     "large": Flag(
-        "Near overflow, but finite: squares must not be formed where the result does not need them.",
+        "Numbers whose squares overflow, while the result is finite.",
         "Scale by the largest magnitude before you square, and back afterwards.",
         RANGE,
     ),
     "subnormal": Flag(
-        "Numbers or results below the smallest normal, where n * smallest_normal is what is promised.",
+        "Numbers or results below the smallest normal number, where the allowed error is a multiple of that number.",
         "Scale by the largest magnitude before you square; or, where small numbers do not matter to you, list it as an expected failure.",
         RANGE,
     ),
     "half-overflow": Flag(
-        "Beyond float16, not beyond float32: the result is rounded once, after the restriction.",
+        "Distances that overflow float16, but not float32. The result must be rounded once, after the restriction.",
         "Compute in float32, restrict, and round to float16 last.",
         RANGE,
     ),
     "equal-distances": Flag(
         "All distances are equal: the softmax is uniform.",
-        "Check the maximum's gradient: equal logits share the probability, the maximum gets no gradient of its own.",
+        "Check the gradient of the maximum: equal logits have equal probabilities, and subtracting the maximum adds no gradient.",
         CONVENTION,
     ),
     "mixed": Flag(
@@ -117,7 +117,7 @@ FLAGS: dict[str, Flag] = {
         "Sum in blocks or pairwise, or in a wider dtype.",
     ),
     "size": Flag(
-        "An axis as long as blocks, tiles, warps and channel groups are, or one longer or shorter: work beyond the first tile is wrong or left out.",
+        "An axis as long as a block, tile, warp or group of channels, or one longer or shorter. Work beyond the first one may be wrong or missing.",
         "Look at what happens beyond the first block or tile, and at the remainder where a size is not a multiple of it.",
     ),
     "corner": Flag(
@@ -131,13 +131,13 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "infinite-logit": Flag(
-        "Logits of -inf are probability 0.",
+        "Logits of -inf have probability 0.",
         "A logit of -inf has probability 0 and gradient 0: avoid -inf - (-inf).",
         CONVENTION,
     ),
     "undefined": Flag(
-        "A row of nothing but -inf, or with +inf or NaN, gives NaN.",
-        "Let NaN through: do not replace it by a number.",
+        "A row of only -inf, or with +inf or NaN, gives NaN.",
+        "Return NaN: do not replace it by a number.",
         CONVENTION,
     ),
     "offset": Flag(
@@ -151,7 +151,7 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "ties": Flag(
-        "Equal values in a pooling window, or zeros at a ReLU: which one the gradient goes to.",
+        "Equal values in a pooling window, or zeros at a ReLU: only one place gets the gradient.",
         "Give the gradient to the first maximum in row-major order, and 0 to a ReLU at 0.",
         CONVENTION,
     ),
@@ -181,8 +181,8 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "zero-scale": Flag(
-        "Batch norm's scale is 0 or negative: maximum and normalisation do not simply commute.",
-        "Do not divide by the scale, and do not pool before a negative one without taking the minimum.",
+        "Batch norm's scale is 0 or negative: pooling before it must not take the maximum.",
+        "Do not divide by the scale. If you pool before it, take the minimum where it is negative.",
         CONVENTION,
     ),
     "cut-off": Flag(
@@ -191,13 +191,13 @@ FLAGS: dict[str, Flag] = {
         CONVENTION,
     ),
     "layout": Flag(
-        "The same numbers pass when they are contiguous in memory: strides are ignored.",
-        "The same numbers pass when they are contiguous. Take strides into account, or copy first (`contiguous()`, `np.ascontiguousarray`).",
+        "The same numbers pass when they are contiguous in memory: the function ignores strides.",
+        "Use the array's strides, or copy it first (`contiguous()`, `np.ascontiguousarray`).",
         SPECIAL,
     ),
     "purity": Flag(
-        "The call changed an argument or a setting of the program, gave a view of an argument or a buffer that the next call uses, or other bits the second time.",
-        "Work on a copy, give memory of your own, keep no buffer between calls, set global settings back.",
+        "The call changed an argument or a setting of the program, returned a view of an argument or a buffer that the next call uses, or returned other bits the second time.",
+        "Work on a copy, return new memory, keep no buffer between calls, and restore global settings.",
         SPECIAL,
     ),
 }

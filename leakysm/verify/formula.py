@@ -1,11 +1,11 @@
-"""Somebody's own restriction r(d), looked at without a formula of ours: derivative, kinks, direction and error.
+"""Check a user's restriction r(d) by its own values: derivative, kinks, direction and error.
 
 The value is computed in 50 digits (`exact_namespace`) and differentiated numerically, from each side:
 
     slope from the left   (3 r(d) - 4 r(d - h) + r(d - 2h)) / 2h,  h = d 2^-24; from the right likewise
 
-The truncation is of the size of h^2. A smaller h would tell of the rounding of parameters, which Python computes with
-in float64. A formula that uses more than functions of `xp` is computed in float64, with h = d 2^-17: some 8 digits.
+The truncation is of the size of h^2. With a smaller h, the rounding of parameters, which are float64, would matter. A
+formula that uses other functions than those of `xp` is computed in float64, with h = d 2^-17: about 8 digits.
 A kink is where the two slopes differ. Between two distances it is looked for by bisection, always in the half in which
 the slope changes more.
 """

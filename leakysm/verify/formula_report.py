@@ -1,4 +1,4 @@
-"""What was found of somebody's own distance, as lines, rows and plain values for JSON."""
+"""The results of checking a user's distance, as lines, rows and plain values for JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def lines(findings: Findings) -> list[str]:
         told.append("            (value or derivative uses more than functions of xp: errors are not measured)")
     told += [f"kink        {_kink(kink)}" for kink in findings.kinks] or ["kinks       none"]
     falls = findings.falls
-    rises = "rises everywhere" if falls is None else f"falls, at d = {falls:.10g} say: a class farther away may win"
+    rises = (
+        "rises everywhere"
+        if falls is None
+        else f"falls, e.g. at d = {falls:.10g}: a class that is farther away may win"
+    )
     return [*told, f"direction   {rises}"]
 
 

@@ -32,7 +32,7 @@ def test_a_whole_run_is_the_same_to_the_bit(leakysm: Leakysm, run: Path, monkeyp
     assert result.exit_code == 0, result.output
     assert "digests: 6 of the 6 files" in result.stdout
     assert "the first 6 episodes trained again: the same to the bit" in result.stdout
-    assert result.stdout.endswith("all that was looked at agrees\n")
+    assert result.stdout.endswith("everything that was checked agrees\n")
 
 
 def test_what_a_program_reads(leakysm: Leakysm, run: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_test_that_came_out_otherwise_replaces_none(run: Path) -> None:
     summary, tests = read_summary(folder.summary)
     (test,) = with_episodes(folder.test_episodes, tests)
     before = folder.summary.read_bytes()
-    with pytest.raises(UserError, match=r"already holds 2-way 1-shot with .* %, and this test gives 0\.00 %"):
+    with pytest.raises(UserError, match=r"already holds 2-way 1-shot with .* %, but this test gives 0\.00 %"):
         keep_test(folder, replace(test, accuracy=0.0, per_episode=0 * test.per_episode - 1), summary["data_digest"])
     assert folder.summary.read_bytes() == before
 
@@ -149,7 +149,7 @@ def test_a_damaged_summary_is_told(fails: Fails, run: Path, content: bytes) -> N
 @pytest.mark.parametrize("command", ["evaluate", "export"])
 def test_a_best_checkpoint_that_is_gone_is_told(fails: Fails, run: Path, command: str) -> None:
     (run / "checkpoint-best.h5").unlink()
-    assert "checkpoint-best.h5 is missing, which summary.json tells of" in fails(command, "run")
+    assert "checkpoint-best.h5 is missing, but summary.json names it" in fails(command, "run")
 
 
 def test_a_damaged_checkpoint_is_told(fails: Fails, run: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
     assert folder.checkpoint(folder.best, config).config == folder.config.read_text()
     assert json.loads(folder.manifest.read_text())["files"]["formula.py"] == config.formula
     assert json.loads(folder.summary.read_text())["distance"] == {"name": NAMED, "per": "pair", "scale": 4.0}
-    assert "text of the distance's own file: in the metadata, as formula" in passes(leakysm, "export", run)
+    assert "text of the distance's file: in the metadata, as formula" in passes(leakysm, "export", run)
     _, about = safetensors.load((run / "conv4.safetensors").read_bytes(), "it")
     assert about["formula"] == SOFT
     assert f'formula = "{config.formula}"' in about["config"]
@@ -227,12 +227,12 @@ def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], 
         (["my_formula.py"], "distance is 'my_formula.py': it names no class; write my_formula.py:CLASS"),
         (["absent.py:Soft"], "absent.py does not exist; check the name"),
         (["my_formula.py:lk"], "lk is no subclass of leakysm.Restriction or leakysm.Metric; make it one"),
-        (["broken.py:Soft"], "broken.py cannot be imported: ZeroDivisionError: division by zero; mend the file"),
+        (["broken.py:Soft"], "broken.py cannot be imported: ZeroDivisionError: division by zero; correct the file"),
         (["lgo"], "distance is 'lgo': did you mean 'log'?"),
         ([NAMED, "--set", "scael=2"], f"distance {NAMED} has no scael; did you mean 'scale'?"),
         ([NAMED, "--set", "scale=wide"], "scale is 'wide': expected a number"),
         ([NAMED, "--set", "scale=nan"], "scale is nan: expected a number"),
-        ([NAMED, "--set", "scale"], "--set is 'scale': expected NAME=VALUE, scale=2 say"),
+        ([NAMED, "--set", "scale"], "--set is 'scale': expected NAME=VALUE, e.g. scale=2"),
         ([NAMED, "--set", "scale=1", "--set", "scale=2"], "--set scale is given twice"),
         ([NAMED, "--threshold", "1"], f"threshold is given, but the distance is {NAMED}; leave it out"),
         (["root", "--threshold", "4"], "but the distance is root; write --set threshold=4"),

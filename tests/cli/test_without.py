@@ -42,10 +42,10 @@ def test_without_a_home_folder_commands_do_without_a_cache(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("train --dataset folder --data ~/x", "~/x is in a home folder, and none is found; give the whole path"),
-        ("data info --dataset folder --data ~/x", "~/x is in a home folder, and none is found; give the whole path"),
+        ("train --dataset folder --data ~/x", "~/x needs a home folder, but none is known; give the full path"),
+        ("data info --dataset folder --data ~/x", "~/x needs a home folder, but none is known; give the full path"),
         ("train --dataset omniglot", "omniglot needs its files: give the folder that holds them with --data"),
-        ("data fetch omniglot", "set LEAKYSM_CACHE to the whole path of a folder"),
+        ("data fetch omniglot", "set LEAKYSM_CACHE to the full path of a folder"),
     ],
 )
 def test_without_a_home_folder_the_mend_is_told(words: str, told: str, fails: Callable[..., str]) -> None:

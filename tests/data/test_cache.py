@@ -150,7 +150,7 @@ def test_on_linux_it_is_where_it_always_was(xdg: str | None, home: str | None, m
 def test_without_a_home_folder_the_mend_is_told(chosen: str | None, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if chosen:
         monkeypatch.setenv("LEAKYSM_CACHE", chosen)
-    with pytest.raises(UserError, match=rf"^the cache {told}.*none is found; set LEAKYSM_CACHE to the whole path"):
+    with pytest.raises(UserError, match=rf"^the cache {told}.*none is known; set LEAKYSM_CACHE to the full path"):
         cache_folder()
     assert cache_folder("/c") == Path("/c")
 

@@ -94,9 +94,9 @@ def test_prepare_with_check_says_what_changed(tmp_path: Path, own_cache: Path, m
     _replace_unseen(tmp_path / "data")
     old = load("folder", tmp_path / "data").digest
     found = CliRunner().invoke(app, [str(word) for word in (*words, "--check")])
-    assert (found.exit_code, "1 classes had changed: val/d" in found.output) == (1, True)
+    assert (found.exit_code, "classes whose images had changed: 1 (val/d)" in found.output) == (1, True)
     assert load("folder", tmp_path / "data").digest != old
-    assert "the cache held what the files hold" in run(*words, "--check").output
+    assert "the cache agrees with the files" in run(*words, "--check").output
 
 
 def test_show_draws_classes_and_an_episode(tmp_path: Path) -> None:

@@ -144,7 +144,9 @@ def test_a_web_page_in_place_of_the_archive_is_refused_and_removed(
 ) -> None:
     server.files["base/sub/a.zip"] = b"<html>Please log in</html>"
     address = f"{server.address}/{archive.place}"
-    with pytest.raises(UserError, match=f"{address} is not a sound zip archive.*it was removed; give another --mirror"):
+    with pytest.raises(
+        UserError, match=f"{address} is not an intact zip archive.*it was removed; give another --mirror"
+    ):
         fetch(tmp_path / "out", [archive], mirror=server.address)
     assert [*(tmp_path / "out").iterdir()] == []
 
@@ -161,7 +163,7 @@ def test_a_broken_archive_that_was_there_before_is_named_with_the_mend(
     server: Server, archive: Archive, tmp_path: Path
 ) -> None:
     (tmp_path / "a.zip").write_bytes(content(server)[:-5])
-    with pytest.raises(UserError, match=r"a\.zip is not a sound zip archive.*remove it and fetch it again"):
+    with pytest.raises(UserError, match=r"a\.zip is not an intact zip archive.*remove it and fetch it again"):
         fetch(tmp_path, [archive], mirror=server.address)
     assert (tmp_path / "a.zip").exists()
 

@@ -107,15 +107,15 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
         ({}, "is an empty folder; expected <class>/<image>, or <split>/<class>/<image>"),
         ({"README.md": b""}, "holds no images in folders"),
         ({"1.png": b"", "2.png": b""}, "x holds images, not class folders; did you mean "),
-        (bad({"1.png": b""}), r"1\.png is in no class's folder; the others are sorted as <class>/<image>: move it"),
-        (bad({"a/deep/1.png": b""}), r"a/deep/1\.png is in no class's folder; the others are sorted as <class>/"),
+        (bad({"1.png": b""}), r"1\.png is not in a class folder; the others are sorted as <class>/<image>: move it"),
+        (bad({"a/deep/1.png": b""}), r"a/deep/1\.png is not in a class folder; the others are sorted as <class>/"),
         (
             {**SORTED, "train/1.png": b""},
             r"1\.png is .* the others are sorted as <split>/.* \(test, train, val\): move",
         ),
-        ({**SORTED, "c/1.png": b""}, r"c/1\.png is in no class's folder; the others are sorted as <split>/<class>"),
+        ({**SORTED, "c/1.png": b""}, r"c/1\.png is not in a class folder; the others are sorted as <split>/<class>"),
         (pictures("training/a", "testing/b"), r"testing/b/0\.png is .*; expected <class>/<image>, or <split>/"),
-        (pictures("train/a", "val/b", "Valid/c"), "has the folders Valid, train, val: several are the split val"),
+        (pictures("train/a", "val/b", "Valid/c"), "Valid, train, val: several of them are the split val"),
         (pictures("train/a", "test/ a"), "has the class a in test and train; few-shot splits share no class"),
         (pictures("train/e\u0301", "test/\xe9"), "has the class .* in test and train; few-shot splits share no class"),
         (bad({"a/notes.txt": b""}), r"a/notes\.txt is not an image by its name; move it out of a, or"),
@@ -197,7 +197,7 @@ def test_cifar_fs_is_read_by_its_own_lists(tmp_path: Path) -> None:
             {**cifar_fs(LISTS, *"abcd"), "splits/my/test.txt": b"a"},
             "several lists .*, splits/bertinetto, splits/my; keep",
         ),
-        ({**cifar_fs(LISTS, *"abcd"), "data/0.png": b""}, r"data: 0\.png is in no class's folder"),
+        ({**cifar_fs(LISTS, *"abcd"), "data/0.png": b""}, r"data: 0\.png is not in a class folder"),
     ],
 )
 def test_lists_that_do_not_fit_are_named(tmp_path: Path, files: dict[str, bytes], message: str) -> None:

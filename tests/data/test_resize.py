@@ -119,7 +119,7 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, monkeypatch: pytes
         ),
         (
             ("--dataset", "folder", "--data", "q", "--size", "84"),
-            r"copy of a/0\.jpg would be a/0\.jpg\.png, an image as well",
+            r"copies of a/0\.jpg and a/0\.jpg\.png would have one name",
         ),
     ],
 )

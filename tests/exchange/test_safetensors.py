@@ -76,9 +76,9 @@ def test_bfloat16_is_the_upper_half_of_float32(bits: list[int]) -> None:
 def test_a_part_of_a_file_is_no_file(data: st.DataObject) -> None:
     content = dump({"x": np.arange(6.0), "y": np.arange(3, dtype=np.int8)}, {"a": "b"})
     cut = data.draw(st.integers(0, len(content) - 1))
-    with pytest.raises(UserError, match=r"^w\.safetensors is not a whole safetensors file: .* undamaged copy$"):
+    with pytest.raises(UserError, match=r"^w\.safetensors is not a complete safetensors file: .* undamaged copy$"):
         load(content[:cut], "w.safetensors")
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         load(content + b"\0", "w.safetensors")
 
 
@@ -106,5 +106,5 @@ def made(header: object, data: bytes) -> bytes:
     ],
 )
 def test_damage_is_told_in_one_line(content: bytes) -> None:
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         load(content, "it")

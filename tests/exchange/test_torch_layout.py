@@ -177,5 +177,5 @@ def test_an_order_in_doubt_is_refused(order: str) -> None:
     rename = worded if order == "sorted" else numbered
     state_dict = {rename(name.removeprefix("encoder.")): value for name, value in to_torch(random_state(0)).items()}
     names = sorted(state_dict) if order == "sorted" else list(reversed(state_dict))
-    with pytest.raises(UserError, match=r"the order of .* is in doubt; number them"):
+    with pytest.raises(UserError, match=r"the order of the layers .* is unknown; number their names"):
         from_torch({name: state_dict[name] for name in names})

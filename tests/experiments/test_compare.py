@@ -61,7 +61,7 @@ def test_the_differences_are_paired_within_seeds(values: list[tuple[list[float],
     assert abs(found.mean - np.mean(exact)) <= 16 * EPS * 100
     if len(values) < 3:
         assert found.interval is found.p_value is None
-        assert "nothing is inferred from fewer than 3" in markdown(comparison)
+        assert "fewer than 3 seeds give none" in markdown(comparison)
     else:
         assert found.interval is not None
         assert found.interval >= 0
@@ -133,10 +133,10 @@ def other_form() -> FinishedRun:
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ([squared()], "1 run is given; name two"),
+        ([squared()], "1 run is given; name at least two"),
         ([squared(), squared()], "are both squared-euclidean, seed 0"),
         ([squared(), squared(seed=1)], "all runs are squared-euclidean"),
-        ([squared(), squared(seed=1), finished([0.5] * 4)], "has no run with seed 1, another setting has"),
+        ([squared(), squared(seed=1), finished([0.5] * 4)], "has no run with seed 1, but another setting has"),
         ([squared(), finished([0.5] * 4, digest="e")], "were made on different data"),
         ([squared(), other_form()], "share no test of the same way, shot, query and number of episodes"),
     ],

@@ -63,7 +63,7 @@ def test_it_leaves_tables_and_curves(compared: Path) -> None:
     text = (compared / "comparison.md").read_text()
     assert text.startswith("# strokes, 3-way 1-shot training, 2 episodes\n")
     assert "3 training seeds: 0, 1, 2." in text
-    assert "difference: in percentage points" in text
+    assert "at the same seed, in percentage points" in text
     assert "p (Holm)" in text
     settings = json.loads((compared / "comparison.json").read_text())["tests"][0]["settings"][1:]
     assert [one["p_holm"] for one in settings] == holm([one["p_value"] for one in settings])
@@ -92,7 +92,7 @@ def test_runs_are_compared_by_their_folders(compared: Path, tmp_path: Path) -> N
     base, _, euclidean = whole["tests"][0]["settings"]
     assert found["tests"][0]["settings"] == [base, {k: v for k, v in euclidean.items() if k != "p_holm"}]
     outcome = leakysm("compare", *runs[:2], "--out", tmp_path / "new")
-    assert outcome.out.splitlines()[-1].endswith("(seed 0); fewer than 3 seeds say nothing of chance")
+    assert outcome.out.splitlines()[-1].endswith("(seed 0); fewer than 3 seeds give no interval")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["comparison.json", "comparison.md", "curves.png"]
 
 
@@ -174,7 +174,7 @@ ALTERATIONS = {
     "query": (lambda run: _in_summary(run, query=7), "has query 2, summary.json says 7"),
     "norm": (lambda run: _in_summary(run, norm="running"), "has norm episode, summary.json says running"),
     "no test": (_without_a_test, "holds no 3-way 1-shot test"),
-    "metrics": (_other_metrics, "metrics.csv was altered: checkpoint-last.h5 tells of other rows"),
+    "metrics": (_other_metrics, "metrics.csv was altered: checkpoint-last.h5 states other rows"),
 }
 
 

@@ -98,7 +98,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
         "expected a name that ends in .npy or .h5": ("z.txt", None),
         "missing.npy does not exist": ("missing.npy", None),
         "missing.h5 does not exist": ("missing.h5", None),
-        "whose class is which": ("z.npy", None),
+        "which does not give the classes": ("z.npy", None),
         "expected floats": ("whole.npy", "labels.npy"),
         "embedding 7 is not finite": ("hole.npy", "labels.npy"),
         r"labels are int64 of shape \(11,\)": ("z.npy", "short.npy"),

@@ -144,8 +144,8 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "the source itself; give another name" in refused("export", itself, "--out", itself)
     assert itself.read_bytes() == before
     assert "0 convolutions and 0 batch norms" in refused("export", tmp_path / "other.npz", *out)
-    assert "not a whole npz file of numbers" in refused("export", tmp_path / "pickled.npz", *out)
-    assert "not a whole npz file" in refused("export", tmp_path / "text.npz", *out)
+    assert "not a complete npz file of numbers" in refused("export", tmp_path / "pickled.npz", *out)
+    assert "not a complete npz file" in refused("export", tmp_path / "text.npz", *out)
     assert "block1.variance holds negative numbers" in refused("export", tmp_path / "negative.npz", *out)
     assert "block1.variance holds numbers beyond float32" in refused("export", tmp_path / "beyond.npz", *out)
     assert "block1.variance has dtype complex128" in refused("export", tmp_path / "complex.npz", *out)

@@ -87,7 +87,7 @@ def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> No
     assert found["distance"]["slope"] < 0.05
     outcome = leakysm("gradients", "--suggest", *source, "--seed", 3)
     assert outcome.out.splitlines()[-1].startswith("leakysm train --dataset=folder --data=FOLDER --distance=leaky")
-    assert "FOLDER: the images that these are embeddings of" in outcome.out
+    assert "FOLDER: the folder of the images of these embeddings" in outcome.out
 
 
 def test_bad_use_is_one_line(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
         files = ("--embeddings", tmp_path / name, "--labels", tmp_path / "labels.npy")
         return refused("gradients", "--suggest", *files)
 
-    assert "which tells the classes; leave --labels out" in labelled("cube.npy")
+    assert "which is (classes, n, D) and gives the classes; leave --labels out" in labelled("cube.npy")
     assert f"{tmp_path / 'labels.npy'}: labels are int64 of shape (9,)" in labelled("flat.npy")
     assert "way is 999" in refused("gradients", "--way", "999", "--out", tmp_path / "x")
     (tmp_path / "file").write_text("")

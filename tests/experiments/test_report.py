@@ -186,7 +186,7 @@ def test_of_every_kind_of_folder_there_is_a_page(run: Path, tmp_path: Path) -> N
     assert "holds no metrics.csv" in compared
     published = leakysm("report", runs[0], "--out", tmp_path / "published.html")
     assert published.out.startswith(f"{tmp_path / 'published.html'}: ")
-    assert "The folder holds no checkpoint: there is no episode" in (tmp_path / "published.html").read_text()
+    assert "The folder holds no checkpoint, so there is no episode" in (tmp_path / "published.html").read_text()
     for test in content["tests"]:
         for setting in test["settings"]:
             setting["setting"] += HOSTILE
@@ -235,7 +235,7 @@ def test_an_episode_of_very_many_classes_is_not_played_with(run: Path, monkeypat
 
 
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
-    nothing = "holds nothing to report on, one of config.toml, comparison.json, sweep.json, gradients.json is expected"
+    nothing = "holds nothing to report on (neither config.toml nor any of comparison.json, sweep.json, gradients.json)"
     assert nothing in refused("report", tmp_path)
     assert "an HTML file is written; give a name that ends in .html" in refused(
         "report", run, "--out", tmp_path / "a.txt"

@@ -109,7 +109,7 @@ def test_it_is_compared_and_exported_like_any_other(made: Path, tmp_path: Path) 
     assert leakysm("export", made, "--out", tmp_path / "weights.npz").code == 0
     with np.load(tmp_path / "weights.npz") as weights:
         assert weights["vector"].shape == (256,)
-    assert "--layout torch is Conv4's; the run's net is somebody's own, Linear" in refused(
+    assert "--layout torch is only for Conv4, but the run's net is Linear" in refused(
         "export", made, "--layout", "torch"
     )
 
@@ -117,10 +117,10 @@ def test_it_is_compared_and_exported_like_any_other(made: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("objects", "told"),
     [
-        ({}, "the net Linear was made in Python; give the same there again: net=Linear(...)"),
+        ({}, "the net Linear was made in Python; give the same object again, in Python: net=Linear(...)"),
         (
             {"net": Linear(64)},
-            "the distance Soft was made in Python; give the same object there again: metric=Soft(...)",
+            "the distance Soft was made in Python; give the same object again, in Python: metric=Soft(...)",
         ),
         ({"net": Linear(64), "metric": METRIC}, "the data set birds was made in Python from arrays; give the same"),
         ({"net": Linear(64, width=3)}, "the state holds vector [256], and the net Linear has vector [192]"),

@@ -163,7 +163,7 @@ def test_a_damaged_file_is_not_resumed_from(
     folder = copied(finished, tmp_path)
     (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
     before = contents(tmp_path)
-    with pytest.raises(UserError, match=f"{name} (is damaged|does not go with the checkpoint)") as caught:
+    with pytest.raises(UserError, match=f"{name} (is damaged|does not match the checkpoint)") as caught:
         train(config(), data=data, out=folder.path, resume=True)
     assert "\n" not in str(caught.value)
     assert contents(tmp_path) == before
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_not_resumed_from(
         ("config.toml", "holds environment.json but no config.toml"),
         ("checkpoint-last.h5", "holds metrics.csv but no checkpoint-last.h5"),
         ("checkpoint-last.h5 metrics.csv", "holds summary.json but no checkpoint-last.h5"),
-        ("metrics.csv", "metrics.csv does not go with the checkpoint"),
+        ("metrics.csv", "metrics.csv does not match the checkpoint"),
     ],
 )
 def test_a_folder_with_a_file_missing_is_not_resumed(
@@ -364,7 +364,7 @@ def test_damaged_times_do_not_stop_a_resumption(
 def test_a_cut_configuration_is_named(finished: RunFolder, data: Dataset, config: Make, tmp_path: Path) -> None:
     folder = copied(finished, tmp_path)
     folder.config.write_text("\n".join(folder.config.read_text().splitlines()[:4]))
-    with pytest.raises(UserError, match=r"config\.toml is not whole"):
+    with pytest.raises(UserError, match=r"config\.toml is not complete"):
         train(config(), data=data, out=folder.path, resume=True)
 
 

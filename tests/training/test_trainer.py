@@ -147,5 +147,5 @@ def test_the_example_in_its_docstring_holds() -> None:
 def test_images_on_another_engine_than_the_nets_are_refused(data: Dataset) -> None:
     images = SplitImages(lk.backend("numpy"), data, "train")
     net = lk.Conv4(engine=lk.backend("reference"))
-    with pytest.raises(UserError, match="images and net are on two engines"):
+    with pytest.raises(UserError, match="images and net are on different engines"):
         Trainer(images, net, lk.Cosine(), SGD(0.01), EpisodeForm(3, 1, 2), seed=0)

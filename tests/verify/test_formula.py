@@ -85,7 +85,7 @@ def test_a_formula_that_falls_is_told():
     assert found.problem is None
     assert found.kinks == []
     assert 8 < found.falls <= 11
-    assert "a class farther away may win" in "\n".join(lines(found))
+    assert "a class that is farther away may win" in "\n".join(lines(found))
 
 
 def test_errors_are_measured_and_a_bound_is_proposed():

@@ -1,4 +1,4 @@
-"""What a device fails by, in one line."""
+"""Failures of a device as messages of one line."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     UserError unless every setting has one run for each seed, on the same data, and all have a test in common.
     """
     if len(runs) < 2:
-        raise UserError(f"{len(runs)} run is given; name two or more to compare")
+        raise UserError(f"{len(runs)} run is given; name at least two to compare")
     _require_alike(runs)
     labels = _labels(runs)
     grouped: dict[tuple[str, int], FinishedRun] = {}
@@ -85,10 +85,10 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     for name in names:
         if missing := [seed for seed in seeds if (name, seed) not in grouped]:
             raise UserError(
-                f"{name} has no run with seed {missing[0]}, another setting has; give every setting the same seeds"
+                f"{name} has no run with seed {missing[0]}, but another setting has; give every setting the same seeds"
             )
     if len(names) < 2:
-        raise UserError(f"all runs are {labels[0]}; give runs of two settings or more")
+        raise UserError(f"all runs are {labels[0]}; give runs of at least two settings")
     return Comparison(tuple(names), tuple(sorted(seeds)), _forms(runs), grouped)
 
 

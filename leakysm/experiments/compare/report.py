@@ -17,7 +17,7 @@ from leakysm.runs.curves import smoothed, window_of
 from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
-HOLM = "p (Holm): corrected for the number of settings that stand against the first one in a test, by Holm's method."
+HOLM = "p (Holm): corrected by Holm's method for the number of settings that are compared with the first one in a test."
 
 
 def markdown(comparison: Comparison) -> str:
@@ -26,10 +26,10 @@ def markdown(comparison: Comparison) -> str:
     n = len(comparison.seeds)
     lines = [
         f"# {first.dataset}, {first.way}-way {first.shot}-shot training, {first.episodes} episodes\n",
-        f"{n} training seed{'s' * (n > 1)}: {', '.join(map(str, comparison.seeds))}. Accuracy in percent, mean over "
-        f"the seeds; difference: in percentage points, paired within the seeds, against {comparison.labels[0]}; "
-        f"intervals: 95 %, Student's t over the seeds"
-        f"{'' if n >= LEAST else f'; nothing is inferred from fewer than {LEAST}'}.\n",
+        f"{n} training seed{'s' * (n > 1)}: {', '.join(map(str, comparison.seeds))}. Accuracy: in percent, the mean "
+        f"over the seeds. Difference: to {comparison.labels[0]} at the same seed, in percentage points, the mean over "
+        f"the seeds. Intervals: 95 %, Student's t over the seeds"
+        f"{'' if n >= LEAST else f'; fewer than {LEAST} seeds give none'}.\n",
     ]
     if any(map(comparison.corrected, comparison.forms)):
         lines.append(f"{HOLM}\n")
@@ -37,7 +37,8 @@ def markdown(comparison: Comparison) -> str:
         name, query, episodes = form
         lines.append(f"## {name} ({query} queries a class, {episodes} test episodes)\n")
         lines.append(_accuracies(comparison, form))
-        lines.append("Seed by seed; intervals here: of these trained nets alone, over the test episodes.\n")
+        lines.append("Seed by seed. These intervals are over the test episodes: they describe one trained net each.\n")
+
         lines.append(_by_seed(comparison, form))
     return "\n".join(lines)
 

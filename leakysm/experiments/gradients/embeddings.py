@@ -62,12 +62,16 @@ def episodes_of(
 def _from_npy(path: Path, labels: Path | None) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     z = _load(path)
     if z.ndim == 3 and labels is not None:
-        raise UserError(f"{path} has shape {z.shape}, (classes, n, D), which tells the classes; leave --labels out")
+        raise UserError(
+            f"{path} has shape {z.shape}, which is (classes, n, D) and gives the classes; leave --labels out"
+        )
     if z.ndim == 3:
         classes, each, size = z.shape
         return z.reshape(classes * each, size), np.repeat(np.arange(classes), each)  # (classes, n, D) -> (classes n, D)
     if z.ndim == 2 and labels is None:
-        raise UserError(f"{path} has shape {z.shape}: whose class is which? give --labels, or shape (classes, n, D)")
+        raise UserError(
+            f"{path} has shape {z.shape}, which does not give the classes; add --labels, or give shape (classes, n, D)"
+        )
     return z, np.zeros(0, np.int64) if labels is None else _load(labels)
 
 

@@ -1,4 +1,4 @@
-"""What a claim of the paper is judged by, beside the figures that every training step has: looked at in one step.
+"""Further figures of one training step, by which the claims of the paper's abstract are judged.
 
 Gradients of distances and embeddings are those of the *sum* of the queries' losses, as in `leakysm.training.sparsity`;
 those of the weights are of the mean loss, which the optimizer is given.

@@ -1,4 +1,4 @@
-"""Which slope suits one's own embeddings, from the distances in a few first episodes.
+"""Suggest a slope for embeddings, from the distances in a few first episodes.
 
 The derivative of the unsquared distance e = sqrt(d) with respect to an embedding has length 1, whatever the number of
 values, and training with it needs no setting. That of s d has length 2 s e. So the largest slope s of 1, 0.3, 0.1,

@@ -24,7 +24,7 @@ def array_kind(module: ModuleType, name: str | None = None) -> str:
     frameworks = sorted(roots & {"torch", "jax"})
     if len(frameworks) > 1:
         raise UserError(
-            f"{name or module.__name__} imports torch and jax; one kind of array is expected: say which with --array"
+            f"{name or module.__name__} imports torch and jax; one array library is expected: choose it with --array"
         )
     return frameworks[0] if frameworks else "numpy"
 
