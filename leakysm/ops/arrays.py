@@ -184,6 +184,8 @@ def tree_sum(xp: Any, a: Array, axis: int) -> Array:
     n = a.shape[axis]
     if n == 0:
         return xp.sum(a, axis=axis)
+    if n == 1:
+        return a[(*before, 0, ...)] * 1  # a result of its own, not a view
     while n > 1:
         half = n // 2
         pairs = a[(*before, slice(0, half), ...)] + a[(*before, slice(half, 2 * half), ...)]

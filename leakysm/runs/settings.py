@@ -29,8 +29,8 @@ class TrainConfig:
     per: only for restrictions. set: pairs (name, value) of the parameters of other distances. formula: SHA-256 of the
     file of a distance FILE.py:CLASS. learn_scale: whether distances are multiplied by a learned scale; None is no.
     channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4. threads: None is one
-    for each core. products: of matrices on a GPU; None is float32. own: not a setting, but the text of the formula's file,
-    or the metric object that was given in Python.
+    for each core. products: of matrices on a GPU; None is float32. own: not a setting, but the text of the formula's
+    file, or the metric object that was given in Python.
     """
 
     dataset: str

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -140,7 +140,7 @@ class Exact:
     scale: what k * eps is multiplied by. under: how many smallest normal numbers underflow may cost. reach: the largest
     intermediate on which an element rests; where that is beyond the compute dtype, a value may be infinite and a
     gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
-    only a sample is looked at, and its shape; all of it by default.
+    only a sample is looked at, and its shape; all of it by default. slack: eps times this is granted to others as well.
     """
 
     value: Any
@@ -152,6 +152,7 @@ class Exact:
     zero: np.ndarray[Any, np.dtype[np.bool_]]
     index: Any = None
     whole: tuple[int, ...] | None = None
+    slack: Any = None
 
     @classmethod
     @precisely
@@ -177,6 +178,13 @@ class Exact:
     def shape(self) -> tuple[int, ...]:
         """The shape of the whole result."""
         return tuple(self.high.shape) if self.whole is None else self.whole
+
+    def for_others(self, precision: Precision) -> Exact:
+        """The truth that judges other people's results: `slack` counts as a loss by underflow does."""
+        if self.slack is None:
+            return self
+        eps_in_smallest = float(precision.eps) / precision.smallest_normal
+        return replace(self, under=self.under + self.slack * eps_in_smallest)
 
     def pick(self, result: Any) -> Any:
         """The elements of a whole result that are looked at."""

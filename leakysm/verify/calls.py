@@ -15,6 +15,7 @@ from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.case import Case
 
 PARTS = ("value", "vjp")
+ALONE = {"plain", "far"}  # flags of cases whose value is compiled apart from the gradient
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ class Call:
         function = self.implementation.function(operation, self.part, parameters)
         if not (self.manner.compiled and self.arrays.compiles):
             return function
-        both = self.implementation.both(operation, parameters)
+        alone = self.part == "value" and ALONE & set(
+            self.case.flags
+        )  # traced without its gradient, it may be other code
+        both = None if alone else self.implementation.both(operation, parameters)
         if both is None:
             return self.arrays.compiled(function, function)
         at, dy = PARTS.index(self.part), self.arrays.asarray(np.asarray(self.case.dy, dtype=self.dtype))

@@ -19,6 +19,7 @@ from leakysm.verify.cases import episode as episode_cases
 from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
+from leakysm.verify.cases import magnitudes as magnitude_cases
 from leakysm.verify.cases import restricted as restricted_cases
 from leakysm.verify.cases import sizes as size_cases
 from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization, restricted
@@ -42,7 +43,11 @@ def _enter(
 
     def all_cases() -> Sequence[Case]:
         ordinary = cases()
-        varied = [*equal_cases.of(ordinary), *cotangent_cases.of(ordinary)]
+        varied = [
+            *equal_cases.of(ordinary),
+            *cotangent_cases.of(ordinary),
+            *magnitude_cases.of(operation, ordinary),
+        ]
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 
     promises.setdefault("choice", CHOICES.get(operation))

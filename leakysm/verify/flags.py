@@ -120,6 +120,11 @@ FLAGS: dict[str, Flag] = {
         "An axis as long as a block, tile, warp or group of channels, or one longer or shorter. Work beyond the first one may be wrong or missing.",
         "Look at what happens beyond the first block or tile, and at the remainder where a size is not a multiple of it.",
     ),
+    "magnitude": Flag(
+        "Plain numbers, all multiplied by a power of two: constants that stand for 0 or infinity, guards and series that hold near 1 only.",
+        "Look for constants in the code that the size of the numbers passes: an eps that is added, a start of a maximum, the range of a series.",
+        SPECIAL,
+    ),
     "corner": Flag(
         "A parameter at the end of its range, or far from where it usually is.",
         "Try the parameter at this value in the formula: threshold 0 or inf, slope 1, eps 0 or large.",

@@ -55,7 +55,10 @@ def _factors(truth: Truth, part: str, precision: Precision, order: Order) -> lis
 
 def _against(truth: Truth, part: str, precision: Precision, results: Sequence[Any], order: Order) -> list[Verdict]:
     gradient = part == "vjp"
-    rows = zip(results, truth.vjp if gradient else truth.value, _factors(truth, part, precision, order), strict=True)
+    exacts = truth.vjp if gradient else truth.value
+    if order == "any":
+        exacts = tuple(exact.for_others(precision) for exact in exacts)
+    rows = zip(results, exacts, _factors(truth, part, precision, order), strict=True)
     return [
         Verdict(exact, errors(result, exact, k, precision, gradient=gradient), roundings(result, exact, precision))
         for result, exact, k in rows

@@ -1,7 +1,7 @@
 """Purity, checked on the implementation's own arrays: a call gives its results and has no side effect.
 
 It changes no argument and no setting of the program. Its result is no view of an argument and no memory that the next
-call uses again. The same call gives the same bits.
+call uses again. The same call gives the same bits, and other ones once an argument holds other numbers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def observed(call: Call) -> Observation:
             return Observation(raised=problem)
         impurity = _changed(call, given, marks) or _view(call, given, raw)
         if impurity is None and call.manner.purity:
-            impurity = _set(call, function) or _repeated(call, function, given, raw)
+            impurity = _set(call, function) or _repeated(call, function, given, raw) or _stale(call, function, raw)
     return Observation(results, None, impurity)
 
 
@@ -139,3 +139,34 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
                 "the same call gave other bits the second time", text, f"before == {again}", {n: n for n in given}
             )
     return None
+
+
+def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
+    """Other numbers written into one argument at a time: an answer that is kept for an array must not outlive them."""
+    arrays = call.arrays
+    if arrays.overwritten is None or set(call.layouts.values()) != {"contiguous"}:
+        return None
+    before = _bits(call, results)
+    for name in floats_of(call):
+        new, given = call.placed(), call.placed()
+        try:
+            arrays.evaluated(arrays.overwritten, new[name])
+            right = _bits(call, as_tuple(function(*new.values())))
+            function(*given.values())
+            arrays.evaluated(arrays.overwritten, given[name])
+            again = _bits(call, as_tuple(function(*given.values())))
+        except Exception:
+            return None  # other numbers, other errors: those are not this case's
+        for (text, _), old, other, now in zip(_named(call, results), before, right, again, strict=False):
+            if now == old != other:
+                bits = arrays.bits.format(text), arrays.bits.format(text.replace("result", "repeated", 1))
+                written = {n: arrays.overwritten.format(n) if n == name else n for n in given}
+                problem = (
+                    f"gave the old result after other numbers were written into {name}: it keeps results of arrays"
+                )
+                return Impurity(problem, bits[0], f"before != {bits[1]}", written)
+    return None
+
+
+def _bits(call: Call, results: tuple[Any, ...]) -> list[Any]:
+    return [call.arrays.evaluated(call.arrays.bits, result) for result in results]

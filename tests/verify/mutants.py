@@ -418,3 +418,77 @@ def arguments_changed(z, labels, n_classes):
     y = lk.prototypes(z, labels, n_classes)
     z *= 2
     return y
+
+
+# At one size of numbers or of arrays
+
+
+@mutant("cross_entropy", "value")
+def log1p_by_a_series_that_float32_allows(logits, labels):
+    others = np.exp(logits - logits.max(1, keepdims=True))
+    others[np.arange(len(logits)), logits.argmax(1)] = 0
+    v = others.sum(1)
+    rows = np.where(v < 1e-5, v - v * v / 2, np.log1p(v)) + logits.max(1) - logits[np.arange(len(logits)), labels]
+    return (rows / rows.dtype.type(len(rows))).sum()
+
+
+@mutant("log_softmax", "value")
+def not_a_number_where_the_first_block_is_masked(logits):
+    y = lk.log_softmax(logits)
+    masked = (logits[:, :64] == -np.inf).all(1) & (logits.shape[1] > 64)
+    return np.where(masked[:, None], y.dtype.type(np.nan), y)
+
+
+@mutant("batch_norm", "value")
+def eps_outside_the_root_of_a_large_variance(x, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    outside = (x - mean) / (np.sqrt(variance) + np.sqrt(x.dtype.type(eps))) * scale + shift
+    return np.where(variance > 1e9, outside, y), mean, variance
+
+
+@mutant("max_pool2d", "value")
+def maximum_that_starts_at_a_constant(x):
+    return np.maximum(lk.max_pool2d(x), x.dtype.type(-1e30))
+
+
+@mutant("squared_euclidean")
+def small_cotangents_taken_for_zero(x, c, dy):
+    return lk.squared_euclidean_vjp(x, c, np.where(np.abs(dy) < 1e-8, 0, dy).astype(dy.dtype))
+
+
+@mutant("conv_block", "value")
+def tile_of_a_large_image_left_out(x, w, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.conv_block(x, w, scale, shift, eps=eps)
+    if x.shape[1] * x.shape[2] > 64 * 64:
+        y[:, 32:, 32:] = 0
+    return y, mean, variance
+
+
+@mutant("prototypes", "value")
+def flat_index_of_sixteen_bits(z, labels, n_classes):
+    y = lk.prototypes(z, labels, n_classes)
+    y.reshape(-1)[1 << 15 :] = 0
+    return y
+
+
+# Kept from call to call
+
+
+_KEPT: dict[int, tuple[Any, Any]] = {}
+_BUFFERS: dict[tuple[Any, Any], Any] = {}
+
+
+@mutant("cosine_distance", "value")
+def prototypes_known_by_their_identity(x, c):
+    _, unit = _KEPT.setdefault(id(c), (c, c / np.linalg.norm(c, axis=1, keepdims=True)))
+    return lk.cosine_distance(x, unit)
+
+
+@mutant("squared_euclidean", "value")
+def large_results_in_one_buffer(x, c):
+    y = lk.squared_euclidean(x, c)
+    if y.size < 4096:
+        return y
+    buffer = _BUFFERS.setdefault((y.shape, y.dtype), np.empty_like(y))
+    buffer[...] = y
+    return buffer

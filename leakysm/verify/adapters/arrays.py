@@ -44,7 +44,8 @@ class Arrays:
     `layouts`: name -> expression that gives the same numbers in another memory layout; the first is plain.
     `expanded`: the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions whose value no
     call may change of an argument. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that
-    does no harm. `other`: other numbers of the same shape. `settings`: what a call may not change of the program.
+    does no harm. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written into
+    it; None if nothing can write to it. `settings`: what a call may not change of the program.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Arrays:
     bits: str
     shares: str | None
     other: str
+    overwritten: str | None = None
     settings: Sequence[Setting] = ()
     scope: Mapping[str, Any]
     compiles = False

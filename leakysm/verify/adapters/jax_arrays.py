@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -54,7 +54,7 @@ class JaxArrays(Arrays):
     other = "jnp.flip({0}) / 2"
     settings = (
         *PROGRAM,
-        Setting("jax.config.jax_enable_x64", "jax", lambda value: jax.config.update("jax_enable_x64", value)),
+        *(Setting(f"jax.config.values[{n!r}]", "jax", partial(jax.config.update, n)) for n in jax.config.values),
     )
     scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
     compiles = True

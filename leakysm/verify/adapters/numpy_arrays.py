@@ -49,6 +49,7 @@ class NumPyArrays(Arrays):
     watched = (bits, "{0}.base is not None and {0}.base.tobytes()", "{0}.shape", "{0}.strides", "{0}.dtype")
     shares: str | None = "np.may_share_memory({0}, {1})"
     other = "np.flip({0}) / 2"
+    overwritten = "(np.copyto({0}, np.flip({0}) / 2), {0})[1]"
     settings = PROGRAM
     scope = SCOPE
 

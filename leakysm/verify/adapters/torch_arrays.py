@@ -41,6 +41,7 @@ class TorchArrays(Arrays):
     )
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
+    overwritten = "{0}.copy_({0}.flip(tuple(range({0}.ndim))) / 2)"
     settings = (
         *PROGRAM,
         Setting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
@@ -49,6 +50,7 @@ class TorchArrays(Arrays):
         Setting("torch.are_deterministic_algorithms_enabled()", "torch", torch.use_deterministic_algorithms),
         Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
         Setting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
+        Setting("((torch.tensor(1e-40) / 2).item() > 0)", "torch", lambda value: torch.set_flush_denormal(not value)),
     )
     scope: Mapping[str, Any] = {**SCOPE, "torch": torch}
 

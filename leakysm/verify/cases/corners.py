@@ -136,6 +136,9 @@ def _batches() -> Iterator[tuple[str, Any, tuple[str, ...], str, float]]:
     )  # fmt: skip
 
 
+_ALONE = {"x": (1, 4), "scale": (4,), "shift": (4,), "mean": (4,), "variance": (4,)}
+
+
 def _normalisation(operation: str) -> Iterator[Case]:
     for name, x, flags, note, eps in _batches():
         c = x.shape[-1]
@@ -149,6 +152,11 @@ def _normalisation(operation: str) -> Iterator[Case]:
     yield from _narrow(operation)
     if operation == "batch_norm_inference":
         yield from _small_scale(operation)
+        x, *channels = (noise(f"alone {part}", *shape, bits=11) for part, shape in _ALONE.items())
+        channels[3] += 1.25
+        dy = cotangent("alone", x.shape, x)
+        note = "one value a channel"
+        yield Case(operation, "one-value", (x, *channels), dy, {}, ("one",), note, stored=False)
 
 
 def _narrow(operation: str) -> Iterator[Case]:
@@ -212,6 +220,38 @@ def _cross_entropy(operation: str) -> Iterator[Case]:
             f"probabilities at the end of float32's range, dy = {dy:g}",
         )  # fmt: skip
 
+    yield from _logits(operation)
+
+
+def _logits(operation: str) -> Iterator[Case]:
+    """Whole blocks of classes that are -inf, and one row whose label leads by more and more. Not in the vectors."""
+    masked = [noise(f"masked {n}", n, m) for n, m in ((3, 300), (1, 5000))]
+    for z, only in zip(masked, ((299, 141, 0), (4999,)), strict=True):
+        z[0, : only[0]] = -INF
+    masked[0][1, :141] = masked[0][2, 1:] = -INF
+    rows: list[tuple[str, Any, tuple[str, ...], str]] = [
+        (f"masked-{z.shape[1]}", z, ("infinite-logit", "wide"), "whole blocks of classes are -inf") for z in masked
+    ]
+    for gap in (3, 6, 9, 11, 13, 15, 18, 22, 30, 40, 70):
+        z = np.array([[0.0, -gap, -gap - 1.5]])
+        rows.append((f"lead-{gap}", z, ("saturated",), f"one row, whose label leads by {gap}"))
+    for name, z, flags, note in rows:
+        label = np.array([int(np.argmax(row)) for row in z])
+        arguments, dy = (
+            ((z, label), np.asarray(1.0)) if operation == "cross_entropy" else ((z,), cotangent(name, z.shape))
+        )
+        yield Case(operation, name, arguments, dy, {}, flags, note, stored=False)
+
+
+def _neighbours(operation: str) -> Iterator[Case]:
+    """Windows whose two largest values are neighbours in float32. Not in the reference vectors."""
+    x = noise("neighbours", 2, 8, 8, 3) - 3
+    x[:, ::2, 1::2] = single(abs(noise("neighbours low", 2, 4, 4, 3)) + 1)
+    x[:, 1::2, ::2] = np.nextafter(x[:, ::2, 1::2].astype(np.float32), np.float32(9))
+    dy = cotangent("neighbours", (2, 4, 4, 3), x)
+    note = "the largest value of a window is one float32 ulp above another"
+    yield Case(operation, "neighbours", (x,), dy, {}, ("ulp-apart",), note, stored=False)
+
 
 def _losses(operation: str) -> Iterator[Case]:
     s, q = noise("corner s", 6, 4), noise("corner q", 5, 4)
@@ -237,8 +277,10 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "euclidean": _distance,
     "cosine_distance": _distance,
     "leaky_squared_euclidean": _leaky,
+    "log_softmax": _logits,
     "cross_entropy": _cross_entropy,
     "prototypical_loss": _losses,
+    "max_pool2d": _neighbours,
     "batch_norm": _normalisation,
     "batch_norm_inference": _normalisation,
     "conv_block": _blocks,

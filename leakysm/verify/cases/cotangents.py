@@ -15,9 +15,9 @@ FULL = -1.2345678901234567  # all 53 bits of a float64
 
 
 def of(cases: Sequence[Case]) -> Iterator[Case]:
-    """The first plain case of an operation with a large, a small and a finely divided cotangent."""
+    """The first plain case of an operation with large, small and finely divided cotangents."""
     plain = plain_case(cases)
-    for name, power in (("large", 12), ("small", -12)):
+    for name, power in (("large", 12), ("small", -12), ("huge", 40), ("minute", -40)):
         dy = np.asarray(plain.dy) * 2.0**power * (-1.5 if np.ndim(plain.dy) == 0 else 1)
         yield replace(
             plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=f"dy near 2^{power}", stored=False

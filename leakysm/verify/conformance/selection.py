@@ -11,14 +11,14 @@ import numpy as np
 
 from leakysm.verify.adapters.arrays import EXPANDED
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.calls import Manner, in_turn
+from leakysm.verify.calls import Manner, in_turn, plainly
 from leakysm.verify.case import Case
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 BOTH_DTYPES = {"plain"}  # cases with these flags run in every dtype, even if the library compiles for each
-IN_TURN = {"size", "corner", "limit"}  # cases with these flags then run in one dtype, which varies
+IN_TURN = {"size", "corner", "limit", "magnitude"}  # cases with these flags then run in one dtype, which varies
 
 
 def fixed_truths(implementation: Implementation, entry: Entry, settings: Settings) -> list[Truth]:
@@ -39,6 +39,8 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
     most = 1 if implementation.arrays.compiles else 2
     pure = watched(truths, most) if settings.purity else []
     calls = [(truth, manner) for truth in pure for manner in watching(implementation, truth.case)]
+    if pure and not implementation.arrays.compiles:
+        calls += [(truth, replace(plainly(truth.case), purity=True)) for truth in largest(truths)]
     return calls + [(truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)]
 
 
@@ -95,6 +97,17 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
         summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
         few.append(Truth(few[0].entry, summed))
     return few
+
+
+def largest(truths: Sequence[Truth]) -> list[Truth]:
+    """The cases with the longest axes: memory may be used again, or work shared among threads, for those alone."""
+    shapes = {
+        t: [*(n for a in t.case.floats for n in np.shape(a)), np.size(t.case.dy)]
+        for t in truths
+        if "size" in t.case.flags
+    }
+    axes = range(min(map(len, shapes.values()), default=0))
+    return list(dict.fromkeys(max(shapes, key=lambda t: shapes[t][axis]) for axis in axes))
 
 
 def watching(implementation: Implementation, case: Case) -> list[Manner]:

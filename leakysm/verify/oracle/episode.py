@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,33 +101,38 @@ class _Gradient:
         self.under, self.size = logits.under[..., None], abs(self.value)
         self.drift = self.size * episode.metric.jacobian_condition(spread) if np.any(spread) else 0
         self.drop = self.size * episode.metric.jacobian_condition(drop) if np.any(drop) else 0
+        self.slack = logits.slack[..., None]
 
-    def both(self) -> Iterator[tuple[Array, Array, Any]]:
-        """Value, scale and underflow of dquery (Q, D), then of the prototypes' gradient (M, D)."""
+    def both(self) -> Iterator[tuple[Array, Array, Any, Any]]:
+        """Value, scale, underflow and slack of dquery (Q, D), then of the prototypes' gradient (M, D)."""
         for side in self.jacobian.sides(self.value, self.scale):
             axis, j, value = side.axis, side.jacobian, side.sum
             lost = along(self.under * rounded(j.magnitude), axis, value.shape)
             lost = lost + along(self.size * j.under + 3 * j.last + self.drop, axis, value.shape)
-            yield value, total(side.sizes + self.drift, axis), lost
+            slack = along(self.slack * rounded(j.magnitude), axis, value.shape)
+            yield value, total(side.sizes + self.drift, axis), lost, slack
 
 
 def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     """dsupport (through the prototypes) and dquery. dL/dd = -dL/dlogits; then the metric's and the mean's vjp."""
     gradient = _Gradient(episode, dy)
-    (dquery, dquery_scale, dquery_under), (dc, dc_scale, dc_under) = gradient.both()
+    (dquery, dquery_scale, dquery_under, dquery_slack), (dc, dc_scale, dc_under, dc_slack) = gradient.both()
     rows = np.broadcast_to(largest(episode.metric.reach, 1)[:, None], dquery.shape)
     everything = largest(episode.metric.reach, (0, 1))  # a prototype's gradient sums over all rows
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
     dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * share, dc_under[labels] * share + 1.0, everything)
-    return dsupport, Exact.of(dquery, dquery_scale, dquery_under, rows)
+    dsupport = replace(dsupport, slack=dc_slack[labels] * rounded(share))
+    return dsupport, replace(Exact.of(dquery, dquery_scale, dquery_under, rows), slack=dquery_slack)
 
 
 def distance_cross_entropy_vjp(queries: Queries, dy: Any = 1.0) -> tuple[Exact, ...]:
     """dx and dc. dL/dd = -dL/dlogits; then the metric's vjp."""
     gradient, reach = _Gradient(queries, dy), queries.metric.reach
-    dx, dc = gradient.both()
-    rows = np.broadcast_to(largest(reach, 1)[:, None], dx[0].shape)
-    return Exact.of(*dx, rows), Exact.of(*dc, largest(reach, (0, 1)))
+    (dx, dx_scale, dx_under, dx_slack), (dc, dc_scale, dc_under, dc_slack) = gradient.both()
+    rows = np.broadcast_to(largest(reach, 1)[:, None], dx.shape)
+    of_x = Exact.of(dx, dx_scale, dx_under, rows)
+    of_c = Exact.of(dc, dc_scale, dc_under, largest(reach, (0, 1)))
+    return replace(of_x, slack=dx_slack), replace(of_c, slack=dc_slack)
 
 
 class _Opened(NamedTuple):
@@ -144,7 +150,7 @@ def _opened(queries: Queries, dy: Any, doubt: Doubt) -> tuple[_Opened, _Opened] 
         return None
     gradient = _Gradient(queries, dy)
     changes = gradient.value * change
-    (dx, dx_scale, _), (dc, dc_scale, _) = gradient.both()
+    (dx, dx_scale, *_), (dc, dc_scale, *_) = gradient.both()
     return _Opened(dx, dx_scale, both(np.moveaxis(changes, 1, 0))), _Opened(dc, dc_scale, both(-changes))
 
 

@@ -7,12 +7,27 @@ is p_j (1 + |a_j|). Underflow: each exp(a_j) may be flushed to 0, so a probabili
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import INF, NAN, ONE, ZERO, Array, elementwise, exact, exp, is_nan, log1p, total, where
+from leakysm.verify.precise import (
+    INF,
+    NAN,
+    ONE,
+    ZERO,
+    Array,
+    elementwise,
+    exact,
+    exp,
+    is_nan,
+    log1p,
+    rounded,
+    total,
+    where,
+)
 
 
 class Softmax:
@@ -101,7 +116,15 @@ def cross_entropy_vjp(logits: Any, labels: Any, dy: Any = 1.0) -> tuple[Exact, .
     return (loss_gradient(Softmax(logits), np.asarray(labels), dy),)
 
 
+THROUGH_MAXIMUM = 4.0  # roundings of a sum that is 0, where a gradient passes through the row's maximum
+
+
 def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
+    """dL/dlogits.
+
+    Autodiff through a = z - max z gives the maximum a sum over the row that is 0 but for rounding. Others are granted
+    it at a maximum that is not the label, where the probability is large or all are small.
+    """
     n = rows.shape[0]
     weight = exact(dy)[()] / max(n, 1)
     here = _is_label(rows, labels)
@@ -112,4 +135,6 @@ def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
     value = where(here, -ONE, ONE) * at_label(rows.p)
     under = 2 + abs(weight) * (2 + at_label(rows.p_under))
     defined = where(rows.undefined[:, None], NAN, weight * value)
-    return Exact.of(defined, abs(weight) * at_label(rows.p_scale), under)
+    wrong = total(where(here, ZERO, rows.p), -1)[:, None]
+    slack = where(here | (rows.a != ZERO), ZERO, THROUGH_MAXIMUM * abs(weight) * wrong)
+    return replace(Exact.of(defined, abs(weight) * at_label(rows.p_scale), under), slack=rounded(slack))

@@ -226,3 +226,23 @@ def test_cosine_in_small_tiles_is_as_in_one():
     )
     for call in calls:
         np.testing.assert_allclose(call(2), call(100), rtol=0, atol=4 * np.finfo("float32").eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("per", ["pair", "coordinate"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_bits_do_not_depend_on_the_memory_layout(operation, per, dtype):
+    """Sums of 300 terms in another order would show."""
+    given = PARAMETERS.get(operation, {})
+    given = {**given, "per": per} if given else given
+    pair = NumpyEngine().operation(operation)
+    x, c, dy = (
+        np.random.default_rng(i).normal(size=size).astype(dtype)
+        for i, size in enumerate([(70, 300), (50, 300), (70, 50)])
+    )
+    x[:3] = c[:3] + 1e-4
+    bits = []
+    for layout in (np.ascontiguousarray, np.asfortranarray, lambda a: np.flip(np.flip(a).copy())):
+        y, saved = pair.forward(layout(x), layout(c), **given)
+        bits.append([a.tobytes() for a in (y, *pair.backward(saved, layout(dy)))])
+    assert bits[1:] == bits[:1] * 2

@@ -37,7 +37,7 @@ def restricted_sums(x: Floats, c: Floats, leak: Leak, workers: Workers, tiling: 
         for j in cuts.others:
             parts: list[Floats] = [np.zeros((i.stop - i.start, j.stop - j.start))]
             for k in cuts.depths:
-                squares = np.subtract(x[i, None, k], c[None, j, k], dtype=np.float64)
+                squares = np.subtract(x[i, None, k], c[None, j, k], dtype=np.float64, order="C")
                 np.multiply(squares, squares, out=squares)
                 within = np.minimum(squares, np.full_like(squares, leak.threshold))
                 squares -= within

@@ -48,7 +48,7 @@ def cosine_gradient(x: Floats, c: Floats, dy: Floats, workers: Workers, *, point
 
 def _units(points: Floats) -> tuple[Doubles, Doubles]:
     """Unit vectors and 1 / norm, (n, D) and (n, 1), in float64; zeros for a zero vector."""
-    wide = points.astype(np.float64)
+    wide = points.astype(np.float64, order="C")
     norm = np.sqrt(np.add.reduce(wide * wide, axis=1, keepdims=True))
     inverse = np.where(norm == 0, 0, 1 / norm)
     return wide * inverse, inverse

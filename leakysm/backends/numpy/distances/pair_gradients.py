@@ -117,7 +117,7 @@ class Elements:
         """w_ij (x_ik - c_jk) for all j, (p, m)."""
         rows, columns = self.i + self.place[0].start, self.k + self.place[1].start
         terms: Doubles = np.subtract(
-            self.own.points[rows, columns][:, None], self.others[j, columns].T, dtype=np.float64
+            self.own.points[rows, columns][:, None], self.others[j, columns].T, dtype=np.float64, order="C"
         )
         terms *= self.own.weights(rows, j)
         return terms

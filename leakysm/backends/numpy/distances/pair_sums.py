@@ -77,7 +77,7 @@ class PairSums:
         gathered, D = self._tiling.gathered, x.shape[1]
         for pairs in cut(len(i), gathered // D):
             for k in cut(D, gathered):
-                difference = np.subtract(x[i[pairs], k], c[j[pairs], k], dtype=np.float64)
+                difference = np.subtract(x[i[pairs], k], c[j[pairs], k], dtype=np.float64, order="C")
                 part = norm(np, difference) if root else np.add.reduce(difference * difference, axis=1)
                 distances[pairs] = combine(distances[pairs], part)
         return distances
