@@ -116,6 +116,8 @@ def _expanded_loss(title: str, squares: Function, dtype: str) -> Iterator[Mutant
 
     operation, origin = "distance_cross_entropy", 1e3 if dtype == "float32" else 1e7
     for part, function in (("value", value), ("vjp", vjp)):
+        if "centred" in title and part == "value":
+            continue  # the far row's own rounding hides it
         x, c, labels = witness(operation, part, dtype, N=27, M=3, D=18).arguments
         x, c = ((origin * ("centred" not in title) + a.astype(np.float64)).astype(dtype) for a in (x, c))
         call = changed(witness(operation, part, dtype, N=27, M=3, D=18), arguments=(x, c, labels))
