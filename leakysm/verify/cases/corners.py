@@ -10,6 +10,7 @@ import numpy as np
 
 from leakysm.choices import Per
 from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, RestrictedSquaredEuclidean, SquaredEuclidean
+from leakysm.ops.restriction import Leak, Restriction
 from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
 from leakysm.verify.cases.restricted import corner_restrictions
@@ -236,12 +237,20 @@ def _losses(operation: str) -> Iterator[Case]:
         )
 
 
+_LEAKS: dict[str, Restriction] = {
+    "leak-threshold-inf": Leak(INF, 0.125),
+    "leak-threshold-three": Leak(3.0, 0.25),
+    "leak-slope-one": Leak(0.5, 1.0),
+    "leak-slope-tiny": Leak(0.5, 2.0**-20),
+}
+
+
 def _queries(operation: str) -> Iterator[Case]:
     """The loss of many classes with every corner of a leak and of a restriction. Not in the reference vectors."""
     x, c = noise("corner qx", 4, 5), noise("corner qc", 3, 5)
     for per in PERS:
         leaks = {name: LeakySquaredEuclidean(t, s, per) for name, (t, s) in (LEAKS | LEAKS_TOGETHER).items()}
-        restricted = {name: RestrictedSquaredEuclidean(r, per) for name, r in corner_restrictions().items()}
+        restricted = {name: RestrictedSquaredEuclidean(r, per) for name, r in (corner_restrictions() | _LEAKS).items()}
         for name, metric in (leaks | restricted).items():
             yield Case(
                 operation, f"corner-{name}-per-{per}", (x, c, cyclic(4, 3)), np.asarray(-2.5), {"distance": metric},
@@ -251,7 +260,7 @@ def _queries(operation: str) -> Iterator[Case]:
 
 
 def _far_queries(operation: str) -> Iterator[Case]:
-    """Many queries, and many coordinates, far from the origin, where |x|^2 - 2 x.c + |c|^2 cancels."""
+    """Points far from the origin, or all but the first query far from that, where |x|^2 - 2 x.c + |c|^2 cancels."""
     for name, bits, origin in (("", 24, 1e3), ("-double", 53, 1e7)):
         x, c = (origin + noise(f"far q{a}{name}", n, 20, bits=bits) for a, n in (("x", 27), ("c", 3)))
         if bits == 24:
@@ -259,6 +268,13 @@ def _far_queries(operation: str) -> Iterator[Case]:
         yield Case(
             operation, f"far-wide{name}", (x, c, cyclic(27, 3)), np.asarray(1.0), {"distance": SquaredEuclidean()},
             ("far", "wide"), f"27 queries, D = 20, {origin:g} from the origin", stored=False,
+        )  # fmt: skip
+        x, c = x[:5] - origin, c - origin
+        x[0] += origin
+        labels = np.array([((x[0] - c) ** 2).sum(axis=1).argmin(), 0, 1, 2, 0])
+        yield Case(
+            operation, f"far-first{name}", (x, c, labels), np.asarray(1.0), {"distance": SquaredEuclidean()},
+            ("far",), f"the first query {origin:g} away, at its nearest prototype's label", stored=False,
         )  # fmt: skip
 
 
