@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from leakysm.choices import Per
-from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, RestrictedSquaredEuclidean, SquaredEuclidean
-from leakysm.ops.restriction import Leak, Restriction
+from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, Metric, RestrictedSquaredEuclidean, SquaredEuclidean
+from leakysm.ops.restriction import Leak, Log, Restriction, Root
 from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
 from leakysm.verify.cases.restricted import corner_restrictions
@@ -220,7 +220,7 @@ def _cross_entropy(operation: str) -> Iterator[Case]:
 
 def _losses(operation: str) -> Iterator[Case]:
     s, q = noise("corner s", 6, 4), noise("corner q", 5, 4)
-    metrics = {
+    metrics: dict[str, Metric] = {
         "threshold-inf": LeakySquaredEuclidean(INF, 0.125),
         "threshold-inf-per-coordinate": LeakySquaredEuclidean(INF, 0.125, "coordinate"),
         "threshold-zero-per-coordinate": LeakySquaredEuclidean(0.0, 0.25, "coordinate"),
@@ -230,11 +230,17 @@ def _losses(operation: str) -> Iterator[Case]:
         "squared": SquaredEuclidean(),
         "euclidean": Euclidean(),
     }
-    for name, metric in metrics.items():
+    tenths: dict[str, Metric] = {  # numbers that no dtype holds; not in the reference vectors
+        "leaky-tenths-per-coordinate": LeakySquaredEuclidean(0.3, 0.1, "coordinate"),
+        "log-tenths": RestrictedSquaredEuclidean(Log(0.3)),
+        "root-tenths-per-coordinate": RestrictedSquaredEuclidean(Root(0.3), "coordinate"),
+    }
+    for name, metric in (metrics | tenths).items():
         arguments = (s, cyclic(6, 3), q, cyclic(5, 3))
         yield Case(
-            operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric)
-        )
+            operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric),
+            stored=name in metrics,
+        )  # fmt: skip
 
 
 _LEAKS: dict[str, Restriction] = {
@@ -247,7 +253,9 @@ _LEAKS: dict[str, Restriction] = {
 
 def _queries(operation: str) -> Iterator[Case]:
     """The loss of many classes with every corner of a leak and of a restriction. Not in the reference vectors."""
-    x, c = noise("corner qx", 4, 5), noise("corner qc", 3, 5)
+    c = noise("corner qc", 3, 5)
+    away = np.array([[0.25], [0.5], [0.75], [1.0]])  # from a prototype: distances from 0.1 to 8
+    x = single(c[[0, 1, 2, 0]] + noise("corner qx", 4, 5) * away)
     for per in PERS:
         leaks = {name: LeakySquaredEuclidean(t, s, per) for name, (t, s) in (LEAKS | LEAKS_TOGETHER).items()}
         restricted = {name: RestrictedSquaredEuclidean(r, per) for name, r in (corner_restrictions() | _LEAKS).items()}
