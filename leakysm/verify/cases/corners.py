@@ -8,11 +8,41 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, SquaredEuclidean
+from leakysm.choices import Per
+from leakysm.ops.metrics import Euclidean, LeakySquaredEuclidean, Metric, RestrictedSquaredEuclidean, SquaredEuclidean
+from leakysm.ops.restriction import Leak, Log, Restriction, Root
 from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, half, noise, single
+from leakysm.verify.cases.restricted import corner_restrictions
 
 INF = float("inf")
+PERS: tuple[Per, ...] = ("pair", "coordinate")
+
+LEAKS: dict[str, tuple[float, float]] = {  # threshold and slope
+    "threshold-inf": (INF, 0.125),
+    "threshold-zero": (0.0, 0.375),
+    "threshold-huge": (2.0**120, 0.125),
+    "threshold-beyond-float32": (2.0**200, 0.125),
+    "threshold-tiny": (2.0**-100, 0.125),
+    "threshold-small": (2.0**-10, 0.5),
+    "threshold-large": (64.0, 0.5),
+    "slope-one": (0.5, 1.0),
+    "slope-nearly-one": (0.5, 1 - 2.0**-24),
+    "slope-tiny": (0.5, 2.0**-20),
+    "slope-tenth": (0.5, 0.1),
+    "both-ends": (0.0, 1.0),
+}
+LEAKS_TOGETHER = {  # not in the reference vectors
+    "threshold-zero-slope-small": (0.0, 2.0**-13),
+    "threshold-zero-slope-tiny": (0.0, 2.0**-100),
+    "threshold-small-slope-small": (2.0**-10, 2.0**-13),
+    "threshold-tiny-slope-one": (2.0**-100, 1.0),
+    "threshold-huge-slope-one": (2.0**120, 1.0),
+    "threshold-inf-slope-tiny": (INF, 2.0**-100),
+    "slope-small": (0.5, 2.0**-13),
+    "slope-vanishing": (0.5, 2.0**-100),
+    "slope-three-quarters": (2.0, 0.75),
+}
 
 
 def of(operation: str) -> list[Case]:
@@ -49,38 +79,13 @@ def _far(operation: str, parameters: Mapping[str, Any]) -> Iterator[Case]:
 
 def _leaky(operation: str) -> Iterator[Case]:
     x, c = noise("corner x", 4, 5), noise("corner c", 3, 5)
-    parameters: dict[str, tuple[float, float]] = {
-        "threshold-inf": (INF, 0.125),
-        "threshold-zero": (0.0, 0.375),
-        "threshold-huge": (2.0**120, 0.125),
-        "threshold-beyond-float32": (2.0**200, 0.125),
-        "threshold-tiny": (2.0**-100, 0.125),
-        "threshold-small": (2.0**-10, 0.5),
-        "threshold-large": (64.0, 0.5),
-        "slope-one": (0.5, 1.0),
-        "slope-nearly-one": (0.5, 1 - 2.0**-24),
-        "slope-tiny": (0.5, 2.0**-20),
-        "slope-tenth": (0.5, 0.1),
-        "both-ends": (0.0, 1.0),
-    }
-    together = {  # not in the reference vectors
-        "threshold-zero-slope-small": (0.0, 2.0**-13),
-        "threshold-zero-slope-tiny": (0.0, 2.0**-100),
-        "threshold-small-slope-small": (2.0**-10, 2.0**-13),
-        "threshold-tiny-slope-one": (2.0**-100, 1.0),
-        "threshold-huge-slope-one": (2.0**120, 1.0),
-        "threshold-inf-slope-tiny": (INF, 2.0**-100),
-        "slope-small": (0.5, 2.0**-13),
-        "slope-vanishing": (0.5, 2.0**-100),
-        "slope-three-quarters": (2.0, 0.75),
-    }
     for per in ("pair", "coordinate"):
-        for name, (t, s) in (parameters | together).items():
+        for name, (t, s) in (LEAKS | LEAKS_TOGETHER).items():
             case = _pair(
                 operation, f"corner-{name}-per-{per}", x, c, ("corner",), f"t = {t:g}, s = {s:g}, per {per}",
                 threshold=t, slope=s, per=per,
             )  # fmt: skip
-            yield replace(case, stored=name in parameters)
+            yield replace(case, stored=name in LEAKS)
         yield from _wide(operation, {"threshold": 0.5, "slope": 0.125, "per": per}, f"-per-{per}")
         far = single(noise("corner far", 3, 4) * 1e12), single(noise("corner farc", 2, 4) * 1e12)
         yield _pair(
@@ -243,19 +248,9 @@ def _logits(operation: str) -> Iterator[Case]:
         yield Case(operation, name, arguments, dy, {}, flags, note, stored=False)
 
 
-def _neighbours(operation: str) -> Iterator[Case]:
-    """Windows whose two largest values are neighbours in float32. Not in the reference vectors."""
-    x = noise("neighbours", 2, 8, 8, 3) - 3
-    x[:, ::2, 1::2] = single(abs(noise("neighbours low", 2, 4, 4, 3)) + 1)
-    x[:, 1::2, ::2] = np.nextafter(x[:, ::2, 1::2].astype(np.float32), np.float32(9))
-    dy = cotangent("neighbours", (2, 4, 4, 3), x)
-    note = "the largest value of a window is one float32 ulp above another"
-    yield Case(operation, "neighbours", (x,), dy, {}, ("ulp-apart",), note, stored=False)
-
-
 def _losses(operation: str) -> Iterator[Case]:
     s, q = noise("corner s", 6, 4), noise("corner q", 5, 4)
-    metrics = {
+    metrics: dict[str, Metric] = {
         "threshold-inf": LeakySquaredEuclidean(INF, 0.125),
         "threshold-inf-per-coordinate": LeakySquaredEuclidean(INF, 0.125, "coordinate"),
         "threshold-zero-per-coordinate": LeakySquaredEuclidean(0.0, 0.25, "coordinate"),
@@ -265,11 +260,60 @@ def _losses(operation: str) -> Iterator[Case]:
         "squared": SquaredEuclidean(),
         "euclidean": Euclidean(),
     }
-    for name, metric in metrics.items():
+    tenths: dict[str, Metric] = {  # numbers that no dtype holds; not in the reference vectors
+        "leaky-tenths-per-coordinate": LeakySquaredEuclidean(0.3, 0.1, "coordinate"),
+        "log-tenths": RestrictedSquaredEuclidean(Log(0.3)),
+        "root-tenths-per-coordinate": RestrictedSquaredEuclidean(Root(0.3), "coordinate"),
+    }
+    for name, metric in (metrics | tenths).items():
         arguments = (s, cyclic(6, 3), q, cyclic(5, 3))
         yield Case(
-            operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric)
-        )
+            operation, f"corner-{name}", arguments, np.asarray(-2.5), {"distance": metric}, ("corner",), str(metric),
+            stored=name in metrics,
+        )  # fmt: skip
+
+
+_LEAKS: dict[str, Restriction] = {
+    "leak-threshold-inf": Leak(INF, 0.125),
+    "leak-threshold-three": Leak(3.0, 0.25),
+    "leak-slope-one": Leak(0.5, 1.0),
+    "leak-slope-tiny": Leak(0.5, 2.0**-20),
+}
+
+
+def _queries(operation: str) -> Iterator[Case]:
+    """The loss of many classes with every corner of a leak and of a restriction. Not in the reference vectors."""
+    c = noise("corner qc", 3, 5)
+    away = np.array([[0.25], [0.5], [0.75], [1.0]])  # from a prototype: distances from 0.1 to 8
+    x = single(c[[0, 1, 2, 0]] + noise("corner qx", 4, 5) * away)
+    for per in PERS:
+        leaks = {name: LeakySquaredEuclidean(t, s, per) for name, (t, s) in (LEAKS | LEAKS_TOGETHER).items()}
+        restricted = {name: RestrictedSquaredEuclidean(r, per) for name, r in (corner_restrictions() | _LEAKS).items()}
+        for name, metric in (leaks | restricted).items():
+            yield Case(
+                operation, f"corner-{name}-per-{per}", (x, c, cyclic(4, 3)), np.asarray(-2.5), {"distance": metric},
+                ("corner",), str(metric), stored=False,
+            )  # fmt: skip
+    yield from _far_queries(operation)
+
+
+def _far_queries(operation: str) -> Iterator[Case]:
+    """Points far from the origin, or all but the first query far from that, where |x|^2 - 2 x.c + |c|^2 cancels."""
+    for name, bits, origin in (("", 24, 1e3), ("-double", 53, 1e7)):
+        x, c = (origin + noise(f"far q{a}{name}", n, 20, bits=bits) for a, n in (("x", 27), ("c", 3)))
+        if bits == 24:
+            x, c = single(x), single(c)
+        yield Case(
+            operation, f"far-wide{name}", (x, c, cyclic(27, 3)), np.asarray(1.0), {"distance": SquaredEuclidean()},
+            ("far", "wide"), f"27 queries, D = 20, {origin:g} from the origin", stored=False,
+        )  # fmt: skip
+        x, c = x[:5] - origin, c - origin
+        x[0] += origin
+        labels = np.array([((x[0] - c) ** 2).sum(axis=1).argmin(), 0, 1, 2, 0])
+        yield Case(
+            operation, f"far-first{name}", (x, c, labels), np.asarray(1.0), {"distance": SquaredEuclidean()},
+            ("far",), f"the first query {origin:g} away, at its nearest prototype's label", stored=False,
+        )  # fmt: skip
 
 
 _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
@@ -280,7 +324,7 @@ _FAMILIES: Mapping[str, Callable[[str], Iterator[Case]]] = {
     "log_softmax": _logits,
     "cross_entropy": _cross_entropy,
     "prototypical_loss": _losses,
-    "max_pool2d": _neighbours,
+    "distance_cross_entropy": _queries,
     "batch_norm": _normalisation,
     "batch_norm_inference": _normalisation,
     "conv_block": _blocks,

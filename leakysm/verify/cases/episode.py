@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from leakysm.ops.metrics import (
     RestrictedSquaredEuclidean,
     SquaredEuclidean,
 )
-from leakysm.ops.restriction import Log, Root
+from leakysm.ops.restriction import Leak, Log, Root
 from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import cotangent, cyclic, noise, single
 
@@ -30,6 +31,12 @@ RESTRICTED: dict[str, Metric] = {
     "root": RestrictedSquaredEuclidean(Root(2.0)),
     "log-per-coordinate": RestrictedSquaredEuclidean(Log(4.0), per="coordinate"),
 }
+UNSTORED: dict[str, Metric] = {  # not in the reference vectors
+    "root-per-coordinate": RestrictedSquaredEuclidean(Root(0.25), per="coordinate"),
+    "log": RestrictedSquaredEuclidean(Log(2.0)),
+    "leak-per-coordinate": RestrictedSquaredEuclidean(Leak(0.25, 0.125), per="coordinate"),
+}
+EVERY = METRICS | RESTRICTED | UNSTORED
 
 
 def prototypes_cases() -> list[Case]:
@@ -60,8 +67,8 @@ def distance_cross_entropy_cases() -> list[Case]:
     """All cases with two metrics, and some with the others, for `prototypical_loss` tries these with all of its own."""
     some = ("plain", "query-on-prototype", "exploded")
     return [
-        case
-        for name, metric in (METRICS | RESTRICTED).items()
+        replace(case, stored=name not in UNSTORED)
+        for name, metric in EVERY.items()
         for case in _queries(name, metric)
         if name in ("squared", "leaky") or case.name.removeprefix(f"{name}-") in some
     ]
@@ -93,7 +100,14 @@ def _queries(prefix: str, metric: Metric) -> list[Case]:
 
 
 def prototypical_loss_cases() -> list[Case]:
-    return [case for name, metric in (METRICS | RESTRICTED).items() for case in _episodes(name, metric)]
+    """All cases with the metrics of the reference vectors, and some with the others."""
+    some = ("one-shot", "query-on-support", "exploded")
+    return [
+        replace(case, stored=name not in UNSTORED)
+        for name, metric in EVERY.items()
+        for case in _episodes(name, metric)
+        if name not in UNSTORED or case.name.removeprefix(f"{name}-") in some
+    ]
 
 
 def _episodes(prefix: str, metric: Metric) -> list[Case]:

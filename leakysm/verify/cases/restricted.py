@@ -83,8 +83,8 @@ def _corners() -> Iterator[Case]:
             for per in ("pair", "coordinate"):
                 kind = type(restriction).__name__.lower()
                 case = _case(f"corner-{kind}-{name}-per-{per}", x, c, ("corner",), restriction, per)
-                own = name in ("least", "most")  # d / s and t d must not leave the range
-                yield replace(case, own=own, stored=name != "larger")
+                # d / s and t d must not leave the range
+                yield replace(case, own=name in _ENDS, stored=name != "larger")
     for per in ("pair", "coordinate"):
         for name, leak in _LEAKS.items():
             yield _case(f"corner-leak-{name}-per-{per}", x, c, ("corner",), leak, per)
@@ -95,6 +95,18 @@ def _corners() -> Iterator[Case]:
         near = single(x * 2.0**-50), single(c * 2.0**-50)
         for name, extreme in _AMONG_SMALL.items():
             yield replace(_case(f"near-{name}-per-{per}", *near, ("corner",), extreme, per), own=True)
+
+
+def corner_restrictions() -> dict[str, Restriction]:
+    """Every kind of restriction at the corners of its parameters, by name. No d / s and no t d of ordinary d overflows."""
+    sized = {
+        f"{type(restriction).__name__.lower()}-{name}": restriction
+        for name, parameter in _SIZES.items()
+        if name not in _ENDS
+        for restriction in (Log(parameter), Root(parameter))
+    }
+    leaks = {f"leak-{name}": leak for name, leak in _LEAKS.items()}
+    return {**sized, **leaks, "root-threshold-inf": Root(float("inf"))}
 
 
 _LEAKS = {
@@ -111,6 +123,7 @@ _AMONG_LARGE: dict[str, Restriction] = {
     "root-high": Root(2.0**121),
 }
 _AMONG_SMALL: dict[str, Restriction] = {"log-one": Log(1.0), "root-low": Root(2.0**-100), "log-low": Log(2.0**-100)}
+_ENDS = ("least", "most")
 _SIZES = {
     "least": 2.0**-120, "tiny": 2.0**-100, "small": 2.0**-12, "tenth": 0.1, "ten": 10.0, "large": 2.0**12,
     "larger": 2.0**17,

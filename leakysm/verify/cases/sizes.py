@@ -6,6 +6,7 @@ the corners, the edges of blocks, and a few others.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from leakysm.ops.metrics import Metric
 from leakysm.ops.restriction import Log
 from leakysm.verify.case import Case, Sample
-from leakysm.verify.cases.episode import METRICS
+from leakysm.verify.cases.episode import EVERY, METRICS
 from leakysm.verify.cases.numbers import cotangent, noise
 from leakysm.verify.cases.size_tables import (
     BLOCKS,
@@ -25,12 +26,15 @@ from leakysm.verify.cases.size_tables import (
     IMAGES,
     PAIRS,
     QUERIES,
+    QUERIES_OF_EVERY_METRIC,
     ROWS,
     SUPPORTS,
     VECTORS,
     edges,
 )
 
+# Labels at the ends of blocks, of some numbers of prototypes.
+SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 4097: (4096,), 10_000: (8191,)}
 MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
@@ -104,10 +108,15 @@ def _labels(n: int, classes: int) -> Any:
 
 
 def _queries(operation: str) -> Iterator[Case]:
-    for number, ((n, m, d), bits, double) in enumerate(_widths(QUERIES)):
-        name, metric = list(METRICS.items())[number % len(METRICS)]
+    metrics = itertools.cycle(METRICS.items())
+    in_turn = [(*next(metrics), *width) for width in _widths(QUERIES)]
+    every = [(*item, size, 24, "") for item in EVERY.items() for size in QUERIES_OF_EVERY_METRIC]
+    for name, metric, (n, m, d), bits, double in [*in_turn, *every]:
         x, c = noise(f"size dx {n} {m} {d}", n, d, bits=bits), noise(f"size dc {n} {m} {d}", m, d, bits=bits)
+        if m > 1000:  # two nearest prototypes, alike, at both ends
+            c[-1], x[0] = c[0], c[0] + 2.0**-22
         labels = np.floor((noise(f"size dl {n} {m}", n) + 1) / 2 * m).astype(np.int64)
+        labels[: len(SEAMS.get(m, ()))] = SEAMS.get(m, ())
         yield _case(
             operation, (n, m, d), (x, c, labels), np.asarray(1.0), f"{n} queries, {m} prototypes, width {d}",
             suffix=f"-{name}{double}", parameters={"distance": metric},

@@ -54,15 +54,18 @@ def chosen_dtypes(implementation: Implementation, case: Case, settings: Settings
 
 
 def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
-    """The cases without the sizes that add nothing, for a library that compiles for each shape.
+    """The cases without the sizes that add nothing, for a library that compiles for each shape and each parameter.
 
     A kept case has an axis of a length that none before it had, or two long axes whose pair is new. Lengths from one
-    power of 8 to the next count as one.
+    power of 8 to the next count as one. Of the corners of a loss's metric that are not in the reference vectors every
+    sixth is kept: the distances keep all of theirs.
     """
     known: set[tuple[int, ...]] = set()
-    kept = []
+    kept, corners = [], itertools.count()
     for truth in truths:
         case = truth.case
+        if "corner" in case.flags and "distance" in case.parameters and not case.stored and next(corners) % 6:
+            continue
         if "size" in case.flags:
             lengths = [n for a in (*case.arguments, case.dy) for n in np.shape(a)]
             powers = [(n.bit_length() - 1) // 3 for n in lengths]

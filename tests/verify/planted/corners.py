@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,9 +12,20 @@ import numpy as np
 
 from leakysm import ops
 
-from .mutant import PARTS, Mutant, as_list, as_result, on_arguments, on_outputs, planted, replaced
+from .mutant import (
+    PARTS,
+    Mutant,
+    as_list,
+    as_result,
+    distance_of,
+    on_arguments,
+    on_outputs,
+    planted,
+    replaced,
+    with_distance,
+)
 from .precision import _narrow_variance
-from .witness import AXES, METRICS, OPERATIONS, changed, witness
+from .witness import AXES, LOSSES, METRICS, OPERATIONS, changed, witness
 
 PERS = ("pair", "coordinate")
 EVER = math.inf
@@ -52,16 +64,25 @@ READINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _restriction() -> Iterator[Mutant]:
-    operation = "leaky_squared_euclidean"
+def _leaks(operation: str) -> Iterator[Mutant]:
+    """Of the leaky distance, or of the loss with it."""
+    leaky = ops.LeakySquaredEuclidean
     for part in PARTS:
         for per in PERS:
             for corner, (choice, holds) in CORNERS.items():
-                call = witness(operation, part, "float32" if len(corner) % 2 else "float64", {**choice, "per": per})
-                mine = lambda g, holds=holds, per=per: holds(g["threshold"], g["slope"]) and g.get("per", "pair") == per  # noqa: E731
+                given = {**choice, "per": per}
+                given = {"distance": leaky(**given)} if operation in LOSSES else given
+                call = witness(operation, part, "float32" if len(corner) % 2 else "float64", given)
+
+                def mine(g: dict[str, Any], holds: Any = holds, per: str = per) -> bool:
+                    p = distance_of(g, leaky)
+                    return p is not None and holds(p["threshold"], p["slope"]) and p.get("per", "pair") == per
+
                 for reading, change in READINGS.items():
                     functions = on_arguments(
-                        operation, part, lambda g, mine=mine, change=change: change(g) if mine(g) else {}
+                        operation,
+                        part,
+                        lambda g, m=mine, f=change: with_distance(g, f(distance_of(g, leaky))) if m(g) else {},
                     )
                     yield from planted(f"corner: {corner}", f"{per}, {corner}: {reading}", call, functions)
                 for effect, spoil in {
@@ -117,8 +138,7 @@ def _left_out(operation: str, part: str) -> Iterator[Mutant]:
     yield from planted("corner: eps", "eps 1e-3 where it isn't given", call, functions)
 
 
-def _distance() -> Iterator[Mutant]:
-    operation = "prototypical_loss"
+def _distance(operation: str) -> Iterator[Mutant]:
     others = {**METRICS, "leaky by default": ops.LeakySquaredEuclidean()}
     for part in PARTS:
         for name, metric in METRICS.items():
@@ -216,7 +236,9 @@ def _one_gradient(i: int, change: Callable[[Any], Any]) -> Callable[..., Any]:
 
 
 def mutants() -> Iterator[Mutant]:
-    yield from _restriction()
+    yield from _leaks("leaky_squared_euclidean")
+    yield from itertools.islice(_leaks("distance_cross_entropy"), 0, None, 3)  # all readings and effects, in turn
     yield from _eps()
-    yield from _distance()
+    for loss in LOSSES:
+        yield from _distance(loss)
     yield from _cotangent()

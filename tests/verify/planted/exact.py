@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .witness import Witness
+from .witness import LOSSES, Witness
 
 CONTEXT = decimal.Context(prec=60, Emin=-999999, Emax=999999)
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -277,15 +277,21 @@ def _cross_entropy(z: Numbers, labels: Any, g: Numbers | None = None) -> list[Nu
     return [numerators / (others + 1)[:, None] * (g / n)]
 
 
+def _queries(x: Numbers, c: Numbers, labels: Any, g: Numbers | None = None, *, metric: Callable) -> list[Numbers]:
+    logits = -metric(x, c)[0]
+    if g is None:
+        return _cross_entropy(logits, labels)
+    return metric(x, c, -_cross_entropy(logits, labels, g)[0])
+
+
 def _prototypical(
     support: Numbers, labels: Any, query: Numbers, query_labels: Any, g: Numbers | None = None, *, metric: Callable
 ) -> list[Numbers]:
     n_classes = int(labels.max()) + 1
     centres = _mean_of_classes(support, labels, n_classes)
-    logits = -metric(query, centres)[0]
     if g is None:
-        return _cross_entropy(logits, query_labels)
-    dquery, dcentres = metric(query, centres, -_cross_entropy(logits, query_labels, g)[0])
+        return _queries(query, centres, query_labels, metric=metric)
+    dquery, dcentres = _queries(query, centres, query_labels, g, metric=metric)
     return [_to_examples(dcentres, labels, n_classes), dquery]
 
 
@@ -408,9 +414,9 @@ def _outputs(w: Witness) -> list[Numbers]:
     if name == "prototypes":
         z, labels, n = floats
         return [_mean_of_classes(z, labels, n) if g is None else _to_examples(g, labels, n)]
-    if name == "prototypical_loss":
-        metric = w.parameters["distance"]
-        return _prototypical(*floats, g, metric=distance(metric.operation, metric.parameters, dtype))
+    if name in LOSSES:
+        metric, loss = w.parameters["distance"], _prototypical if name == "prototypical_loss" else _queries
+        return loss(*floats, g, metric=distance(metric.operation, metric.parameters, dtype))
     simple = {
         "log_softmax": _log_softmax,
         "cross_entropy": _cross_entropy,

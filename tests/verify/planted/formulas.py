@@ -12,9 +12,10 @@ import numpy as np
 from leakysm import ops
 
 from .mutant import PARTS, Mutant, as_list, on_arguments, on_outputs, planted, replaced
-from .witness import AXES, DISTANCES, METRICS, OPERATIONS, Witness, changed, witness
+from .witness import AXES, DISTANCES, LOSSES, METRICS, OPERATIONS, Witness, changed, witness
 
 Function = Callable[..., Any]
+FREE_LABELS = ("cross_entropy", "distance_cross_entropy")  # labels of any rows: a class may have none
 
 
 def _near(call: Witness, spread: float = 1e-3, offset: float = 0.0) -> Witness:
@@ -76,6 +77,7 @@ def distances() -> Iterator[Mutant]:
                 yield from planted(
                     "conditioning: expansion", f"{title} ({dtype})", call, replaced(operation, "value", function)
                 )
+            yield from _expanded_loss(title, squares, dtype)
     for title, squares in {
         "1e-12 added": lambda x, c: ops.squared_euclidean(x, c) + x.dtype.type(1e-12),
         "1e-6 added to each difference": lambda x, c: ops.squared_euclidean(x + x.dtype.type(1e-6), c),
@@ -97,6 +99,33 @@ def distances() -> Iterator[Mutant]:
             yield from planted("conditioning: guards", title, call, replaced(operation, "value", function))
     yield from _guarded_gradients()
     yield from _branches()
+
+
+def _expanded_loss(title: str, squares: Function, dtype: str) -> Iterator[Mutant]:
+    """The loss of many classes, and its gradient, with squared distances made so, far from the origin."""
+
+    def value(original: Any, x: Any, c: Any, labels: Any, *, distance: Any) -> Any:
+        if type(distance) is not ops.SquaredEuclidean:
+            return original(x, c, labels, distance=distance)
+        return ops.cross_entropy(-squares(x, c), labels)
+
+    def vjp(original: Any, x: Any, c: Any, labels: Any, dy: Any = 1.0, *, distance: Any) -> Any:
+        if type(distance) is not ops.SquaredEuclidean:
+            return original(x, c, labels, dy, distance=distance)
+        return distance.vjp(x, c, -ops.cross_entropy_vjp(-squares(x, c), labels, dy))
+
+    operation, origin = "distance_cross_entropy", 1e3 if dtype == "float32" else 1e7
+    for part, function in (("value", value), ("vjp", vjp)):
+        if "centred" in title and part == "value":
+            continue  # the far row's own rounding hides it
+        x, c, labels = witness(operation, part, dtype, N=27, M=3, D=18).arguments
+        x, c = ((origin * ("centred" not in title) + a.astype(np.float64)).astype(dtype) for a in (x, c))
+        call = changed(witness(operation, part, dtype, N=27, M=3, D=18), arguments=(x, c, labels))
+        if "centred" in title:
+            x = x.copy()
+            x[0] += origin
+            call = changed(call, arguments=(x, c, labels))
+        yield from planted("conditioning: expansion", f"{title} ({dtype})", call, replaced(operation, part, function))
 
 
 def _far_first(call: Witness) -> Witness:
@@ -315,36 +344,67 @@ def softmax() -> Iterator[Mutant]:
     }  # fmt: skip
     for title, (function, gap, offset) in logs.items():
         for dtype in ("float32", "float64"):
-            for operation in ("log_softmax", "cross_entropy"):
-                call = _saturated(witness(operation, "value", dtype, N=4, M=4), gap)
-                if title == "log for log1p" and operation == "cross_entropy":
-                    call = changed(call, arguments=(call.arguments[0][:1], call.arguments[1][:1]))
-                logits = call.arguments[0] + np.dtype(dtype).type(offset)
-                if title == "the maximum of all rows":
-                    logits = call.arguments[0] + (np.arange(4)[:, None] * -1000).astype(dtype)
-                call = changed(call, arguments=(logits, *call.arguments[1:]))
-                if operation == "log_softmax":
-                    change = lambda original, z, f=function: f(z)  # noqa: E731
-                else:
-                    change = lambda original, z, labels, f=function: np.asarray(  # noqa: E731
-                        -f(z)[np.arange(len(z)), np.asarray(labels)].sum() / max(len(z), 1), dtype=z.dtype
-                    )
+            for operation in ("log_softmax", "cross_entropy", "distance_cross_entropy"):
                 yield from planted(
-                    "conditioning: softmax", f"{title} ({dtype})", call, replaced(operation, "value", change)
+                    "conditioning: softmax",
+                    f"{title} ({dtype})",
+                    _softmax_call(operation, dtype, title, gap, offset),
+                    replaced(operation, "value", _LOSSES_OF_LOGS[operation](function)),
                 )
     yield from _loss_gradients()
 
 
+def _softmax_call(operation: str, dtype: str, title: str, gap: float, offset: float) -> Witness:
+    """Four rows of four logits with such a gap, all of them moved by the offset."""
+    moves = np.arange(4) * -1000 if title == "the maximum of all rows" else np.full(4, offset)
+    if operation == "distance_cross_entropy":
+        return _apart(witness(operation, "value", dtype, N=4, M=4), gap, abs(moves))
+    call = _saturated(witness(operation, "value", dtype, N=4, M=4), gap)
+    if title == "log for log1p" and operation == "cross_entropy":
+        call = changed(call, arguments=(call.arguments[0][:1], call.arguments[1][:1]))
+    logits = call.arguments[0] + moves[:, None].astype(dtype)
+    return changed(call, arguments=(logits, *call.arguments[1:]))
+
+
+def _apart(call: Witness, gap: float, offset: Any) -> Witness:
+    """Squared distances with about such a gap, each row's more by its offset; labels nearest and farthest in turn."""
+    x, c, _ = (a.astype(np.float64) * np.sqrt(max(gap, 1)) for a in call.arguments)
+    x, c = np.column_stack([x, np.sqrt(offset)]), np.column_stack([c, np.zeros(len(c))])
+    d = ops.squared_euclidean(x, c)
+    labels = np.where(np.arange(len(x)) % 2, d.argmin(axis=1), d.argmax(axis=1))
+    return changed(call, arguments=(x.astype(call.dtype), c.astype(call.dtype), labels))
+
+
+def _mean_loss(log_p: Any, labels: Any, dtype: Any) -> Any:
+    return np.asarray(-log_p[np.arange(len(log_p)), np.asarray(labels)].sum() / max(len(log_p), 1), dtype=dtype)
+
+
+_LOSSES_OF_LOGS: dict[str, Callable[[Function], Function]] = {
+    "log_softmax": lambda f: lambda original, z: f(z),
+    "cross_entropy": lambda f: lambda original, z, labels: _mean_loss(f(z), labels, z.dtype),
+    "distance_cross_entropy": lambda f: (
+        lambda original, x, c, labels, *, distance: _mean_loss(f(-distance(x, c)), labels, x.dtype)
+    ),
+}
+
+
 def _loss_gradients() -> Iterator[Mutant]:
-    operation = "cross_entropy"
+    def of_logits(make: Function, z: Any, labels: Any, dy: Any) -> Any:
+        e, total = _softmax(z, _row_max)
+        onehot = np.arange(z.shape[1])[None] == np.asarray(labels)[:, None]
+        return (make(e / total, onehot) * (np.asarray(dy) / len(z))).astype(z.dtype)
 
     def by(make: Function) -> Function:
         def function(original: Any, z: Any, labels: Any, dy: Any = 1.0) -> Any:
-            if not z.size:
-                return original(z, labels, dy)
-            e, total = _softmax(z, _row_max)
-            onehot = np.arange(z.shape[1])[None] == np.asarray(labels)[:, None]
-            return (make(e / total, onehot) * (np.asarray(dy) / len(z))).astype(z.dtype)
+            return of_logits(make, z, labels, dy) if z.size else original(z, labels, dy)
+
+        return function
+
+    def by_distances(make: Function) -> Function:
+        def function(original: Any, x: Any, c: Any, labels: Any, dy: Any = 1.0, *, distance: Any) -> Any:
+            if not x.size:
+                return original(x, c, labels, dy, distance=distance)
+            return distance.vjp(x, c, -of_logits(make, -distance(x, c), labels, dy))
 
         return function
 
@@ -361,10 +421,15 @@ def _loss_gradients() -> Iterator[Mutant]:
         "divided by the classes": lambda p, h: (p - h) / p.shape[1],
     }.items():
         for dtype in ("float32", "float64"):
-            call = _saturated(witness(operation, "vjp", dtype), 18.0 if dtype == "float32" else 40.0)
-            yield from planted(
-                "conditioning: softmax", f"{title} ({dtype})", call, replaced(operation, "vjp", by(make))
+            gap = 18.0 if dtype == "float32" else 40.0
+            call, of_z = (
+                _saturated(witness("cross_entropy", "vjp", dtype), gap),
+                replaced("cross_entropy", "vjp", by(make)),
             )
+            yield from planted("conditioning: softmax", f"{title} ({dtype})", call, of_z)
+            call = _apart(witness("distance_cross_entropy", "vjp", dtype), gap, np.zeros(3))
+            of_x = replaced("distance_cross_entropy", "vjp", by_distances(make))
+            yield from planted("conditioning: softmax", f"{title} ({dtype})", call, of_x)
     for part in PARTS:
         for title, factor in {
             "a sum, not a mean": lambda n: n,
@@ -373,9 +438,13 @@ def _loss_gradients() -> Iterator[Mutant]:
             "divided by N + 1": lambda n: n / (n + 1),
             "divided by 32 beyond 32 rows": lambda n: n / 32 if n > 32 else 1,
         }.items():
-            call = witness(operation, part, "float64", N=35)
-            functions = on_outputs(operation, part, lambda outs, g, f=factor: [outs[0] * f(len(g["logits"]))])
-            yield from planted("structure: factors", title, call, functions)
+            for operation in FREE_LABELS:
+                first = next(iter(AXES[operation].arguments))
+                functions = on_outputs(
+                    operation, part, lambda outs, g, f=factor, name=first: [o * f(len(g[name])) for o in outs]
+                )
+                call = witness(operation, part, "float64", N=35)
+                yield from planted("structure: factors", title, call, functions)
 
 
 # Batch norm.
@@ -753,7 +822,7 @@ def episodes() -> Iterator[Mutant]:
             np.where(np.arange(len(v)) == len(v) - 1, v[:1], v) if (v == v[-1:]).sum() > 1 else v
         ),
     }
-    for operation in ("prototypes", "prototypical_loss", "cross_entropy"):
+    for operation in ("prototypes", "prototypical_loss", *FREE_LABELS):
         for part in PARTS:
             for title, change in changes.items():
 
@@ -776,25 +845,24 @@ def episodes() -> Iterator[Mutant]:
                     ) -> dict[str, Any]:
                         key, labels = labels_of(g)
                         last = labels == labels.max() if labels.size else labels
-                        enough = operation == "cross_entropy" or (labels == labels.max()).sum() > 1
+                        enough = operation in FREE_LABELS or (labels == labels.max()).sum() > 1
                         found = np.where(
-                            (labels >= s) & (last if operation != "cross_entropy" else True), f(labels), labels
+                            (labels >= s) & (last if operation not in FREE_LABELS else True), f(labels), labels
                         )
-                        if operation != "cross_entropy":  # one shot stays, so that no class is empty
+                        if operation not in FREE_LABELS:  # one shot stays, so that no class is empty
                             found[np.flatnonzero(last)[:1]] = labels.max() if labels.size else 0
                         return {key: found} if enough else {}
 
                     call = witness(operation, part, "float64", M=s + 2, N=9)
-                    if operation == "cross_entropy":
-                        call = changed(
-                            call, arguments=(call.arguments[0], np.where(np.arange(9) % 2, s + 1, call.arguments[1]))
-                        )
+                    if operation in FREE_LABELS:
+                        *arrays, labels = call.arguments
+                        call = changed(call, arguments=(*arrays, np.where(np.arange(9) % 2, s + 1, labels)))
                     else:
                         call = _two_of_the_last(call)
                     yield from planted(
                         "structure: labels", f"labels >= {s} {title}", call, on_arguments(operation, part, moved)
                     )
-            if operation != "cross_entropy":
+            if operation not in FREE_LABELS:
                 yield from _shots(operation, part)
     for part in PARTS:
         call = witness("prototypical_loss", part, "float64")
@@ -877,8 +945,8 @@ def _one_shot(call: Witness) -> Witness:
     return changed(call, arguments=(call.arguments[0], labels, *call.arguments[2:]))
 
 
-def losses() -> Iterator[Mutant]:
-    operation = "prototypical_loss"
+def losses(operation: str) -> Iterator[Mutant]:
+    queries = "query" if operation == "prototypical_loss" else "x"
     for name, metric in METRICS.items():
         for part in PARTS:
             call = witness(operation, part, "float64", {"distance": metric})
@@ -893,7 +961,7 @@ def losses() -> Iterator[Mutant]:
                 yield from planted("structure: loss", f"{name} {title}", call, functions)
 
             def closer(g: dict[str, Any], m: Any = metric) -> dict[str, Any]:
-                return {"query": g["query"] * g["query"].dtype.type(1.01)} if type(g["distance"]) is type(m) else {}
+                return {queries: g[queries] * g[queries].dtype.type(1.01)} if type(g["distance"]) is type(m) else {}
 
             yield from planted(
                 "structure: loss", f"{name}: queries 1 % longer", call, on_arguments(operation, part, closer)
@@ -901,5 +969,7 @@ def losses() -> Iterator[Mutant]:
 
 
 def mutants() -> Iterator[Mutant]:
-    for family in (distances, softmax, norms, gradients, images, episodes, losses):
+    for family in (distances, softmax, norms, gradients, images, episodes):
         yield from family()
+    for operation in LOSSES:
+        yield from losses(operation)

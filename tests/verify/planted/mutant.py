@@ -78,6 +78,18 @@ def on_arguments(operation: str, part: str, change: Callable[[dict[str, Any]], d
     return replaced(operation, part, function)
 
 
+def distance_of(given: dict[str, Any], kind: type) -> dict[str, Any] | None:
+    """The parameters of a call's distance: its own, or those of its metric; None if that is of another kind."""
+    metric = given.get("distance")
+    return given if metric is None else metric.parameters if type(metric) is kind else None
+
+
+def with_distance(given: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes of the parameters of a call's distance, as changes of what is given."""
+    metric = given.get("distance")
+    return changes if metric is None else {"distance": replace(metric, **changes)}
+
+
 def on_outputs(
     operation: str, part: str, change: Callable[[list[Any], dict[str, Any]], Iterable[Any]]
 ) -> SimpleNamespace:

@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 
-from . import corners, formulas, precision, purity, restrictions, sizes
+from . import corners, formulas, precision, purity, restrictions, sizes, tiles
 from .exact import excess
 from .mutant import Mutant, shown
 
 KINDS = ("size", "bits", "small", "corner", "cotangent", "structure", "conditioning", "side", "purity")
+FILES = (sizes, precision, corners, restrictions, formulas, tiles, purity)
 
 
 @cache
 def candidates() -> tuple[Mutant, ...]:
     """Every combination, those included whose mistake shows nowhere."""
-    return tuple(m for kind in (sizes, precision, corners, restrictions, formulas, purity) for m in kind.mutants())
+    return tuple(m for file in FILES for m in file.mutants())
 
 
 @cache

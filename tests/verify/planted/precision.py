@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+import leakysm as lk
 from leakysm import ops
 
 from .exact import excess
 from .mutant import PARTS, Mutant, on_arguments, on_outputs, planted, replaced
-from .witness import AXES, DISTANCES, OPERATIONS, Witness, changed, witness
+from .witness import AXES, DISTANCES, LOSSES, OPERATIONS, Witness, changed, witness
 
 Rounding = Callable[[Any], Any]
 
@@ -133,6 +135,12 @@ PARAMETERS = {
     ),
     **{name: ({"eps": 1e-5}, {"eps": 0.1234}) for name in OPERATIONS if "norm" in name or "block" in name},
 }
+NUMBERED = (
+    lk.LeakySquaredEuclidean(0.71, 0.3),
+    lk.LeakySquaredEuclidean(0.13, 0.03, "coordinate"),
+    lk.RestrictedSquaredEuclidean(lk.Log(0.71)),
+    lk.RestrictedSquaredEuclidean(lk.Root(0.13), "coordinate"),
+)
 
 
 def _narrow_variance(call: Witness) -> Witness:
@@ -160,6 +168,37 @@ def parameters() -> Iterator[Mutant]:
                         )
                         name = f"{key} as {title} ({number})"
                         yield from planted("bits: parameters", name, call, functions)
+    for operation in LOSSES:
+        for part in PARTS:
+            yield from _of_metrics(operation, part)
+
+
+def _of_metrics(operation: str, part: str) -> Iterator[Mutant]:
+    """A parameter of the metric as a constant of a lower precision."""
+    for metric in NUMBERED:
+        for title, rounding in ROUNDINGS.items():
+
+            def rounded(given: dict[str, Any], metric: Any = metric, rounding: Rounding = rounding) -> dict[str, Any]:
+                alike = _kind(given["distance"]) == _kind(metric)
+                return {"distance": _rounded(given["distance"], rounding)} if alike else {}
+
+            call = witness(operation, part, "float64", {"distance": metric})
+            name = f"numbers of {metric} as {title}"
+            yield from planted("bits: parameters", name, call, on_arguments(operation, part, rounded))
+
+
+def _kind(metric: Any) -> tuple[Any, ...]:
+    return type(metric), type(getattr(metric, "restriction", None)), getattr(metric, "per", None)
+
+
+def _rounded(value: Any, rounding: Rounding) -> Any:
+    """The numbers of a metric, or of its restriction, rounded."""
+    if isinstance(value, float):
+        return float(rounding(np.float64(value)))
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {f.name: _rounded(getattr(value, f.name), rounding) for f in dataclasses.fields(value)}
+    return dataclasses.replace(value, **fields)
 
 
 TINY_DIMS: tuple[dict[str, int], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 
 import leakysm as lk
 
-from .mutant import PARTS, Mutant, on_arguments, on_outputs, planted, replaced
-from .witness import witness
+from .mutant import PARTS, Mutant, distance_of, on_arguments, on_outputs, planted, replaced, with_distance
+from .witness import LOSSES, witness
 
 OPERATION = "restricted_squared_euclidean"
 SIZES = {"tiny": 1e-30, "small": 1e-3, "half": 0.5, "large": 20.0, "above all": 1e4, "huge": 1e30}
@@ -61,30 +62,37 @@ EFFECTS: dict[str, Callable[[list[Any]], list[Any]]] = {
 }
 
 
-def _corners() -> Iterator[Mutant]:
+def _corners(operation: str) -> Iterator[Mutant]:
+    """Of the restricted distance, or of the loss with it."""
+    restricted = lk.RestrictedSquaredEuclidean
     for part in PARTS:
         for per in ("pair", "coordinate"):
             other = "coordinate" if per == "pair" else "pair"
             for corner, chosen in RESTRICTIONS.items():
-                call = witness(
-                    OPERATION, part, "float32" if len(corner) % 2 else "float64", {"restriction": chosen, "per": per}
-                )
+                given: dict[str, Any] = {"restriction": chosen, "per": per}
+                given = {"distance": restricted(**given)} if operation in LOSSES else given
+                call = witness(operation, part, "float32" if len(corner) % 2 else "float64", given)
 
                 def mine(given: dict[str, Any], chosen: Any = chosen, per: str = per) -> bool:
-                    restriction, near = given["restriction"], _near(_first(given["restriction"]), _first(chosen))
-                    return type(restriction) is type(chosen) and given.get("per", "pair") == per and near
+                    if (p := distance_of(given, restricted)) is None:
+                        return False
+                    restriction, near = p["restriction"], _near(_first(p["restriction"]), _first(chosen))
+                    return type(restriction) is type(chosen) and p.get("per", "pair") == per and near
+
+                def changed(given: dict[str, Any], change: Any, mine: Any = mine) -> dict[str, Any]:
+                    return with_distance(given, change(distance_of(given, restricted))) if mine(given) else {}
 
                 for reading, change in READINGS.items():
                     functions = on_arguments(
-                        OPERATION,
+                        operation,
                         part,
-                        lambda g, mine=mine, f=change: {"restriction": f(g["restriction"])} if mine(g) else {},
+                        lambda g, then=changed, f=change: then(g, lambda p: {"restriction": f(p["restriction"])}),
                     )
                     yield from planted("corner: restriction", f"{per}, {corner}: {reading}", call, functions)
-                functions = on_arguments(OPERATION, part, lambda g, m=mine, o=other: {"per": o} if m(g) else {})
+                functions = on_arguments(operation, part, lambda g, f=changed, o=other: f(g, lambda p: {"per": o}))
                 yield from planted("corner: restriction", f"{per}, {corner}: the other per", call, functions)
                 for effect, spoil in EFFECTS.items():
-                    functions = on_outputs(OPERATION, part, lambda outs, g, m=mine, f=spoil: f(outs) if m(g) else outs)
+                    functions = on_outputs(operation, part, lambda outs, g, m=mine, f=spoil: f(outs) if m(g) else outs)
                     yield from planted("corner: restriction", f"{per}, {corner}: {effect}", call, functions)
 
 
@@ -172,6 +180,7 @@ def _derivatives() -> Iterator[Mutant]:
 
 
 def mutants() -> Iterator[Mutant]:
-    yield from _corners()
+    yield from _corners(OPERATION)
+    yield from itertools.islice(_corners("distance_cross_entropy"), 0, None, 3)  # all readings and effects, in turn
     yield from _formulas()
     yield from _derivatives()

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .mutant import PARTS, Mutant, on_arguments, on_outputs, planted
-from .witness import AXES, OPERATIONS, witness
+from .mutant import PARTS, Mutant, on_arguments, on_outputs, planted, replaced
+from .witness import AXES, METRICS, OPERATIONS, witness
 
 WIDE = (2, 3, 5, 8, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1000, 1024, 1025,
         2048, 2049, 4096)  # fmt: skip
@@ -214,6 +214,32 @@ def _joint(operation: str, part: str, place: str, axis: str, other: str, name: s
     return one
 
 
+def metrics() -> Iterator[Mutant]:
+    """The loss of many classes is wrong beyond a size for one metric alone."""
+    operation = "distance_cross_entropy"
+    for name, metric in METRICS.items():
+        for part in PARTS:
+            for axis, places in {"N": ("x",), "M": ("c",), "D": ("x", "c")}.items():
+                for s in (8, 33, 129):
+                    wrong = _functions(operation, part, places, axis, _beyond(s), _off)
+                    functions = _for_metric(operation, part, metric, wrong)
+                    call = witness(operation, part, "float64", {"distance": metric}, **{axis: s + 2})
+                    title = f"{name}: {'+'.join(places)} where {axis} > {s}, the tail 1 % off"
+                    yield from planted("size: one metric", title, call, functions)
+
+
+def _for_metric(operation: str, part: str, metric: Any, wrong: Any) -> Any:
+    """Functions that are wrong for a kind of metric, and right for the others."""
+    mistaken = getattr(wrong, operation + ("_vjp" if part == "vjp" else ""))
+
+    def function(original: Any, *args: Any, distance: Any) -> Any:
+        alike = type(distance) is type(metric) and distance.parameters.get("per") == metric.parameters.get("per")
+        return (mistaken if alike else original)(*args, distance=distance)
+
+    return replaced(operation, part, function)
+
+
 def mutants() -> Iterator[Mutant]:
     yield from one_axis()
     yield from two_axes()
+    yield from metrics()

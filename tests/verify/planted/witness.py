@@ -103,9 +103,13 @@ AXES: dict[str, Axes] = {
         {"dx": _IMAGE, "dw": _KERNEL, **_per_channel("dscale", "dshift", "dmean", "dvariance", axis="F")},
     ),
     "restricted_squared_euclidean": _distance(),
+    "distance_cross_entropy": Axes(
+        {"x": ("N", "D"), "c": ("M", "D")}, (), {"y": ()}, {"dx": ("N", "D"), "dc": ("M", "D")}
+    ),
 }
 OPERATIONS = tuple(AXES)
 DISTANCES = OPERATIONS[:4]
+LOSSES = ("prototypical_loss", "distance_cross_entropy")  # of a metric
 METRICS = {
     "squared": lk.SquaredEuclidean(),
     "leaky": lk.LeakySquaredEuclidean(threshold=1.5, slope=0.2),
@@ -128,6 +132,7 @@ def argument_names(operation: str) -> list[str]:
         "prototypes": ["z", "labels", "n_classes"],
         "cross_entropy": ["logits", "labels"],
         "prototypical_loss": ["support", "support_labels", "query", "query_labels"],
+        "distance_cross_entropy": ["x", "c", "labels"],
     }.get(operation, names)
 
 
@@ -137,7 +142,7 @@ def default_parameters(operation: str, width: int) -> dict[str, Any]:
         return {"threshold": 2.0 * width, "slope": 0.25, "per": "pair"}
     if operation == "restricted_squared_euclidean":
         return {"restriction": lk.Log(1.0 * width), "per": "pair"}
-    if operation == "prototypical_loss":
+    if operation in LOSSES:
         return {"distance": METRICS["squared"]}
     return {"eps": 1e-3} if "batch_norm" in operation or "block" in operation else {}
 
@@ -164,8 +169,10 @@ def _arrays(operation: str, size: dict[str, int], random: np.random.Generator, d
         return (named["z"], labels_of(size["S"], size["M"], random), size["M"]), dy
     if operation == "cross_entropy":
         return (named["logits"], random.integers(0, size["M"], size["N"])), dy
+    shrink = np.dtype(dtype).type(1 / math.sqrt(size["D"]))
+    if operation == "distance_cross_entropy":
+        return (named["x"] * shrink, named["c"] * shrink, random.integers(0, size["M"], size["N"])), dy
     if operation == "prototypical_loss":
-        shrink = np.dtype(dtype).type(1 / math.sqrt(size["D"]))
         support, query = named["support"] * shrink, named["query"] * shrink
         labels = labels_of(size["S"], size["M"], random)
         return (support, labels, query, random.integers(0, size["M"], size["Q"])), dy
