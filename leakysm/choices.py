@@ -14,6 +14,7 @@ Per = Literal["pair", "coordinate"]
 NormName = Literal["running", "episode"]
 OptimizerName = Literal["adam", "sgd"]
 BackendName = Literal["reference", "numpy", "cupy"]
+ConvolutionName = Literal["direct", "winograd"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
 SPLITS: tuple[str, ...] = get_args(SplitName)  # of Omniglot
@@ -22,6 +23,7 @@ PER: tuple[str, ...] = get_args(Per)
 NORMS: tuple[str, ...] = get_args(NormName)
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 BACKENDS: tuple[str, ...] = get_args(BackendName)
+CONVOLUTIONS: tuple[str, ...] = get_args(ConvolutionName)  # of the numpy engine, in training
 
 # The leaky distance's defaults; LeakySquaredEuclidean says where they are from.
 LEAKY_THRESHOLD = 1.0
@@ -34,6 +36,7 @@ OWN_DATASET = r"own:[\w .+-]+"
 OWN_NET = r"[^\W\d]\w*"
 
 CONV4 = {"channels": 64, "blocks": 4}
+USUAL: dict[str, Any] = {**CONV4, "learn_scale": False, "convolution": "direct"}  # what a configuration does not name
 
 LARGEST = (1 << 63) - 1  # the largest whole number that TOML takes
 
@@ -121,6 +124,11 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "seed": _count(0, "Seed for initial weights and episodes.", 0),
     "checkpoint_every": _count(1, "Number of episodes between checkpoints, and between validations.", 200),
     "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),
+    "convolution": _name(
+        CONVOLUTIONS,
+        "Convolution in training with the numpy backend; winograd is faster, and each error is relative to a 4x4 tile.",
+        shown="direct",
+    ),
     "device": Setting(str, "Device to compute on: cpu, cuda, cuda:N or auto.", shown="auto"),
     "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
     "tf32": Setting(bool, "On a GPU, let matrix products round their factors to TF32.", shown="off"),
