@@ -19,21 +19,14 @@ Fails = Callable[..., str]
 
 
 def test_a_run_keeps_its_convolution(leakysm: Leakysm, fails: Fails, tiny: list[str]) -> None:
-    quick = (*tiny, "--episodes", "3", "--channels", "16")
-    assert leakysm("train", *quick, "--out", "direct").exit_code == 0
-    assert leakysm("train", *quick, "--convolution", "winograd", "--out", "run").exit_code == 0
+    quick = (*tiny, "--episodes", "2", "--channels", "16", "--convolution", "winograd")
+    assert leakysm("train", *quick, "--out", "run").exit_code == 0
     assert tomllib.loads(Path("run/config.toml").read_text())["convolution"] == "winograd"
-    whole = Path("run/metrics.csv").read_bytes()
-    assert whole != Path("direct/metrics.csv").read_bytes()
     stored, _ = resolve({}, folder=RunFolder(Path("run")))
     assert engine_of(stored).convolution == "winograd"
     told = fails("train", "--out", "run", "--resume", "--convolution", "direct")
     assert "convolution is 'winograd' in the run to resume, but 'direct' is given; leave convolution out" in told
-    Path("run/summary.json").unlink()
-    assert leakysm("train", "--out", "run", "--resume").exit_code == 0
-    assert Path("run/metrics.csv").read_bytes() == whole
-    audited = leakysm("audit", "run", "--episodes", "3", "--threads", "1")
-    assert audited.exit_code == 0, audited.output
+    audited = leakysm("audit", "run", "--episodes", "2", "--threads", "1")  # trained again, on a given engine
     assert "the same to the bit" in audited.output
 
 
