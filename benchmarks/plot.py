@@ -20,13 +20,19 @@ BY_SIDE = [Size(10, 1, 5, (side, side, 3)) for side in SIDES]
 
 
 def costs(
-    sizes: Sequence[Size], *, threads: int | None, vs: Sequence[str], rounds: int, progress: Callable[[str], None]
+    sizes: Sequence[Size],
+    *,
+    threads: int | None,
+    vs: Sequence[str],
+    convolution: str,
+    rounds: int,
+    progress: Callable[[str], None],
 ) -> dict[str, list[float]]:
     """Median seconds a step of each contender, size by size."""
     medians: dict[str, list[float]] = {}
     for size in sizes:
         progress(f"cost of a step, {size}")
-        engine = NumpyEngine(threads)
+        engine = NumpyEngine(threads, convolution=convolution)
         players: list[Contender] = [OurStep(engine, size)]
         if "torch" in vs:
             from leakysm_benchmarks.torch_cpu import TorchStep

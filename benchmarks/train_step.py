@@ -104,9 +104,9 @@ class Traffic:
         """Nothing to wait for."""
 
 
-def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Contender]:
+def contenders(size: Size, threads: int | None, vs: Sequence[str], convolution: str) -> list[Contender]:
     """Ours first, then PyTorch in three forms, then the floors."""
-    engine, workers = NumpyEngine(threads), Workers(threads)
+    engine, workers = NumpyEngine(threads, convolution=convolution), Workers(threads)
     players: list[Contender] = [OurStep(engine, size)]
     if "torch" in vs:
         from leakysm_benchmarks.torch_cpu import FORMS, TorchStep
@@ -116,13 +116,18 @@ def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Conte
 
 
 def compare(
-    *, threads: int | None = None, vs: Sequence[str] = ("torch",), sizes: Sequence[Size] = SIZES, **options: Any
+    *,
+    threads: int | None = None,
+    vs: Sequence[str] = ("torch",),
+    sizes: Sequence[Size] = SIZES,
+    convolution: str = "direct",
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries, size by size; UserError where PyTorch is asked for and missing.
 
-    options: rounds and progress of `compare_steps`.
+    convolution: ours. options: rounds and progress of `compare_steps`.
     """
-    return compare_steps("training step", lambda size: contenders(size, threads, vs), sizes, **options)
+    return compare_steps("training step", lambda size: contenders(size, threads, vs, convolution), sizes, **options)
 
 
 def compare_steps(

@@ -60,6 +60,7 @@ def compare(
     test_episodes: o.TestEpisodes = None,
     norm: o.Norm = None,
     backend: o.Backend = None,
+    convolution: o.Convolution = None,
     device: o.Device = None,
     threads: o.Threads = None,
     out: Annotated[

@@ -95,6 +95,7 @@ def gradients(
     learning_rate: o.LearningRate = None,
     seed: o.Seed = None,
     backend: o.Backend = None,
+    convolution: o.Convolution = None,
     device: o.Device = None,
     threads: o.Threads = None,
     out: Annotated[
@@ -245,7 +246,7 @@ def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> 
     from leakysm.runs.device import engine_for
     from leakysm.runs.settings import checked
 
-    unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate")}
+    unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate", "convolution")}
     o.refuse("cannot be used with --embeddings; leave one of the two out", **unused)
     checked(given)
     z, starts = read_embeddings(embeddings, labels)

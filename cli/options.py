@@ -13,6 +13,7 @@ from leakysm.choices import (
     DATASET_DEFAULTS,
     SETTINGS,
     BackendName,
+    ConvolutionName,
     DatasetName,
     NormName,
     OptimizerName,
@@ -96,6 +97,13 @@ TestEpisodes = Annotated[int | None, _setting("test_episodes", TEST)]
 Norm = Annotated[NormName | None, _setting("norm", TEST)]
 NormOfRun = Annotated[NormName | None, _setting("norm", TEST, default="the run's")]
 Backend = Annotated[BackendName | None, _setting("backend", MACHINE)]
+Convolution = Annotated[ConvolutionName | None, _setting("convolution", MACHINE)]
+ConvolutionOfStep = Annotated[
+    ConvolutionName | None,
+    typer.Option(
+        "--convolution", help="Our convolution in train-step.", show_default="direct", rich_help_panel=MACHINE
+    ),
+]
 Device = Annotated[str | None, _setting("device", MACHINE)]
 Threads = Annotated[int | None, _setting("threads", MACHINE)]
 Products = Annotated[ProductsName | None, _setting("products", MACHINE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,7 @@ def sweep(
         typer.Option(help="Scheduler of a Dask cluster, tcp://HOST:PORT. Its workers must see --out and --data."),
     ] = None,
     backend: o.Backend = None,
+    convolution: o.Convolution = None,
     device: o.Device = None,
     threads: o.Threads = None,
     dry_run: o.DryRun = False,
@@ -59,6 +61,7 @@ def sweep(
     from leakysm_cli import before
 
     from leakysm.cores import usable_cores
+    from leakysm.errors import UserError
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep.file import read_sweep
     from leakysm.experiments.sweep.points import local_machine, remote_machine
@@ -71,6 +74,10 @@ def sweep(
     out = (out or Path("runs") / file.stem).absolute()
     refuse_another_kind(out, FILES)
     content = read_sweep(file)
+    if convolution:
+        if "convolution" in content.varied():
+            raise UserError(f"--convolution is given, but {file} varies convolution; leave one of the two out")
+        content = replace(content, shared=content.shared | {"convolution": convolution})
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}
     given = {key: content.shared[key] for key in options if key in content.shared}
     given |= {key: value for key, value in options.items() if value is not None}

@@ -43,6 +43,7 @@ def train(
     test_episodes: o.TestEpisodes = None,
     norm: o.Norm = None,
     backend: o.Backend = None,
+    convolution: o.Convolution = None,
     device: o.Device = None,
     threads: o.Threads = None,
     products: o.Products = None,

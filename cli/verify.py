@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -46,7 +47,8 @@ def verify(
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
     Prints the largest error of each operation and dtype and its bound, then the checks by numerical differentiation
-    and the laws of gradients. If an error exceeds its bound, it prints the smallest failing example as code,
+    and the laws of gradients. A line `conv_block, winograd` is of the numpy engine with --convolution winograd, which
+    has bounds of its own. If an error exceeds its bound, it prints the smallest failing example as code,
     and exits with status 1. With --search it looks for the inputs with the largest errors instead, and checks them
     against the bound for any data.
 
@@ -76,7 +78,7 @@ def verify(
     from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
     from leakysm.verify.processes import mapped
-    from leakysm.verify.registry import ENTRIES
+    from leakysm.verify.registry import ENTRIES, VARIANTS
 
     if backend != "numpy":
         o.refuse("is the numpy engine's; leave it out", threads=threads)
@@ -89,6 +91,8 @@ def verify(
         return
     require_known(names)
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 6)
+    if backend == "numpy":
+        names = [*names, *(name for name, entry in VARIANTS.items() if entry.operation in names)]
     rows, checks = [], []
     check = partial(checked, backend, threads, device, settings)
     workers = 1 if backend == "cupy" else usable_cores()
@@ -96,7 +100,7 @@ def verify(
         for done, (row, gradients) in enumerate(results):
             bar(done, len(names))
             rows.append(row)
-            checks.append(gradients)
+            checks += gradients
     report = Report(implementation.name, implementation.versions, rows)
     failed = [row.operation for row in report.rows if row.status != "passed"]
     failed += [f"gradients of {c.operation}" for c in checks if c.problems]
@@ -109,27 +113,37 @@ def verify(
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
         cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
         verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
-        print_lines(["", f"{implementation.name}: {len(report.rows)} operations, {cases} cases: {verdict}"])
+        print_lines(["", f"{implementation.name}: {len(checks)} operations, {cases} cases: {verdict}"])
         if unknown:
             print_lines([f"not judged: {unknown} elements"])
     if failed:
         raise typer.Exit(1)
 
 
-def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, Any]:
-    """Check one operation: its row of the report, and its checks by numerical derivatives and laws."""
+def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, list[Any]]:
+    """Check one operation: its row of the report, and its checks by numerical derivatives and laws.
+
+    name: of an operation, or of one by another algorithm. The latter is for float32 alone, too coarse to differentiate.
+    """
     import numpy as np
 
     import leakysm as lk
     from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance import conform
+    from leakysm.verify.conformance.run import check_operation
     from leakysm.verify.gradients import check_gradients
-    from leakysm.verify.registry import ENTRIES
+    from leakysm.verify.registry import ENTRIES, VARIANTS
 
-    implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     with np.errstate(all="ignore"):
+        if name in VARIANTS:
+            engine = lk.backend(backend, threads=threads, convolution=VARIANTS[name].algorithm)
+            row, _ = check_operation(
+                EngineImplementation(engine), VARIANTS[name], replace(settings, dtypes=("float32",))
+            )
+            return row, []
+        implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
         report = conform(implementation, operations=[name], settings=settings)
-        return report.rows[0], check_gradients(implementation, ENTRIES[name])
+        return report.rows[0], [check_gradients(implementation, ENTRIES[name])]
 
 
 def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:

@@ -14,6 +14,7 @@ Per = Literal["pair", "coordinate"]
 NormName = Literal["running", "episode"]
 OptimizerName = Literal["adam", "sgd"]
 BackendName = Literal["reference", "numpy", "cupy"]
+ConvolutionName = Literal["direct", "winograd"]
 ProductsName = Literal["float32", "split", "tf32"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
@@ -23,6 +24,7 @@ PER: tuple[str, ...] = get_args(Per)
 NORMS: tuple[str, ...] = get_args(NormName)
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 BACKENDS: tuple[str, ...] = get_args(BackendName)
+CONVOLUTIONS: tuple[str, ...] = get_args(ConvolutionName)  # of the numpy engine, in training
 PRODUCTS: tuple[str, ...] = get_args(ProductsName)  # how a GPU makes float32 matrix products
 
 # The leaky distance's defaults; LeakySquaredEuclidean says where they are from.
@@ -36,6 +38,12 @@ OWN_DATASET = r"own:[\w .+-]+"
 OWN_NET = r"[^\W\d]\w*"
 
 CONV4 = {"channels": 64, "blocks": 4}
+USUAL: dict[str, Any] = {
+    **CONV4,
+    "learn_scale": False,
+    "convolution": "direct",
+    "products": "float32",
+}  # what a configuration does not name
 
 LARGEST = (1 << 63) - 1  # the largest whole number that TOML takes
 
@@ -125,6 +133,11 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "seed": _count(0, "Seed for initial weights and episodes.", 0),
     "checkpoint_every": _count(1, "Number of episodes between checkpoints, and between validations.", 200),
     "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),
+    "convolution": _name(
+        CONVOLUTIONS,
+        "Convolution in training with the numpy backend; winograd is faster, and each error is relative to a 4x4 tile.",
+        shown="direct",
+    ),
     "device": Setting(str, "Device to compute on: cpu, cuda, cuda:N or auto.", shown="auto"),
     "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
     "products": _name(

@@ -1,8 +1,9 @@
-"""Where a training step's time goes on one thread, by function: `python -m tools.step_profile`."""
+"""Where a training step's time goes on one thread, by function: `python -m tools.step_profile [winograd]`."""
 
 from __future__ import annotations
 
 import cProfile
+import sys
 from pathlib import Path
 
 from leakysm_benchmarks.sizes import SIZES, Size, episodes
@@ -13,9 +14,9 @@ from leakysm.backends.numpy.engine import NumpyEngine
 STEPS, SHOWN = 20, 12
 
 
-def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
+def profile(size: Size, steps: int = STEPS, convolution: str = "direct") -> list[tuple[str, float]]:
     """(file:function, milliseconds a step in it and in the NumPy functions that it calls), the longest first."""
-    ours, drawn = OurStep(NumpyEngine(1), size), episodes(size, 2)
+    ours, drawn = OurStep(NumpyEngine(1, convolution=convolution), size), episodes(size, 2)
     for indices in drawn:
         ours.step(indices)
     profiler = cProfile.Profile(builtins=False)
@@ -33,7 +34,7 @@ def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
 
 def main() -> None:
     """Print the first size's profile."""
-    rows = profile(SIZES[0])
+    rows = profile(SIZES[0], STEPS, *sys.argv[1:])
     print(f"{SIZES[0]}, one thread: {sum(ms for _, ms in rows):.0f} ms a step")
     for name, ms in rows[:SHOWN]:
         print(f"{ms:7.1f}  {name}")

@@ -4,6 +4,7 @@ With a number of seconds, the table of the adversarial search instead.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import leakysm as lk
 from leakysm.verify import pages
 from leakysm.verify.adapters import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
-from leakysm.verify.registry import ENTRIES
+from leakysm.verify.conformance.run import check_operation
+from leakysm.verify.registry import ENTRIES, VARIANTS
 from leakysm.verify.report import ERROR_HEADER, SEARCH_HEADER, error_rows, markdown, search_rows
 from leakysm.verify.search import search
 
@@ -20,8 +22,12 @@ DOCS = Path(__file__).resolve().parents[1]
 
 
 def errors() -> list[str]:
+    settings = Settings(OWN_DTYPES, strict=True)
     with np.errstate(all="ignore"):
-        report = conform(EngineImplementation(lk.backend("numpy")), settings=Settings(OWN_DTYPES, strict=True))
+        report = conform(EngineImplementation(lk.backend("numpy")), settings=settings)
+        for entry in VARIANTS.values():
+            engine = EngineImplementation(lk.backend("numpy", convolution=entry.algorithm))
+            report.rows.append(check_operation(engine, entry, replace(settings, dtypes=("float32",)))[0])
     return markdown(ERROR_HEADER, error_rows(report))
 
 

@@ -8,7 +8,7 @@ import re
 from leakysm.backends import Engine
 from leakysm.backends import backend as open_backend
 from leakysm.errors import UserError, suggestion
-from leakysm.runs.settings import TrainConfig
+from leakysm.runs.settings import TrainConfig, in_full
 
 
 def choose(device: str | None, backend: str | None) -> tuple[str, str]:
@@ -40,14 +40,20 @@ def choose(device: str | None, backend: str | None) -> tuple[str, str]:
 def engine_of(config: TrainConfig) -> Engine:
     """The engine that a configuration names."""
     return open_backend(
-        config.backend, threads=config.threads, device=config.device, products=config.products or "float32"
+        config.backend,
+        threads=config.threads,
+        device=config.device,
+        products=config.products or "float32",
+        convolution=in_full("convolution", config.convolution),
     )
 
 
-def engine_for(device: str | None, backend: str | None, threads: int | None) -> Engine:
-    """The engine that options name, completed by `choose`, with its errors."""
+def engine_for(device: str | None, backend: str | None, threads: int | None, *, convolution: str = "direct") -> Engine:
+    """The engine that options name, completed by `choose`, with its errors. convolution: if it is the numpy engine."""
     device, backend = choose(device, backend)
-    return open_backend(backend, threads=threads, device=device)
+    return open_backend(
+        backend, threads=threads, device=device, convolution=convolution if backend == "numpy" else "direct"
+    )
 
 
 def _auto(backend: str | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from leakysm.choices import CONV4, DATASET_DEFAULTS, FITTED, METRIC_PARAMETERS, SETTINGS
+from leakysm.choices import DATASET_DEFAULTS, FITTED, METRIC_PARAMETERS, SETTINGS, USUAL
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode
 from leakysm.errors import UserError
@@ -89,9 +89,8 @@ def _with_code(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_usual(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without those of the usual net, loss and products, which a configuration does not name."""
-    usual = CONV4 | {"learn_scale": False, "products": "float32"}
-    return {key: value for key, value in settings.items() if usual.get(key) != value}
+    """Settings without the usual ones, which a configuration does not name."""
+    return {key: value for key, value in settings.items() if USUAL.get(key) != value}
 
 
 def absolute(place: str) -> str:

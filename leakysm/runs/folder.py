@@ -14,7 +14,7 @@ from leakysm.files import create_atomically, printable, read_file, write_atomica
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
-from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, read_settings
+from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, in_full, read_settings
 from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
 
@@ -227,7 +227,8 @@ class RunFolder:
             )
         if key:
             raise UserError(
-                f"{self.path}: {key} is {getattr(stored, key)!r} in the run to resume, but {given[key]!r} is given; "
+                f"{self.path}: {key} is {in_full(key, getattr(stored, key))!r} in the run to resume, but "
+                f"{in_full(key, given[key])!r} is given; "
                 f"leave {key} out, or choose another --out"
             )
 

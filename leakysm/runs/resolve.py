@@ -13,7 +13,7 @@ from leakysm.data import Dataset, load
 from leakysm.errors import UserError
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
 from leakysm.runs.device import choose
-from leakysm.runs.fill_in import absolute, fit, with_defaults, without_usual
+from leakysm.runs.fill_in import absolute, fit, with_defaults
 from leakysm.runs.folder import FREE, RunFolder
 from leakysm.runs.settings import TrainConfig, checked, metric_of
 
@@ -132,7 +132,7 @@ def under_options(file: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
 
 def _as_written(given: Mapping[str, Any], choose: Choose) -> dict[str, Any]:
     """The given settings in the form that a configuration holds."""
-    named = without_usual(checked(given))
+    named = checked(given)
     if is_own(named.get("distance", "")):
         named |= {"own": FormulaFile.read(split(named["distance"])[0])}
         named |= {"formula": named["own"].digest, "distance": without_folder(named["distance"])}

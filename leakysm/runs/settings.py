@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leakysm.choices import CONV4, LEAKY, SETTINGS
+from leakysm.choices import CONV4, LEAKY, SETTINGS, USUAL
 from leakysm.errors import UserError
 from leakysm.files import read_file
 from leakysm.ops.formula_file import FormulaFile, is_own
@@ -28,9 +28,9 @@ class TrainConfig:
     data: an absolute path; None for strokes. split: only for omniglot. threshold, slope: only for the leaky distance.
     per: only for restrictions. set: pairs (name, value) of the parameters of other distances. formula: SHA-256 of the
     file of a distance FILE.py:CLASS. learn_scale: whether distances are multiplied by a learned scale; None is no.
-    channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4. threads: None is one
-    for each core. products: of matrices on a GPU; None is float32. own: not a setting, but the text of the formula's
-    file, or the metric object that was given in Python.
+    channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4. convolution: only for
+    the numpy backend; None is direct. threads: None is one for each core. products: of matrices on a GPU; None is
+    float32. own: not a setting, but the text of the formula's file, or the metric object that was given in Python.
     """
 
     dataset: str
@@ -61,6 +61,7 @@ class TrainConfig:
     seed: int
     checkpoint_every: int
     backend: str
+    convolution: str | None = None
     device: str
     threads: int | None = None
     products: str | None = None
@@ -73,6 +74,10 @@ class TrainConfig:
             raise UserError(
                 f"products is {self.products!r}, which works only on a GPU, but the device is cpu; leave it out, or "
                 "choose device cuda"
+            )
+        if self.convolution == "winograd" and self.backend != "numpy":
+            raise UserError(
+                f"convolution is winograd, but the backend is {self.backend}; leave it out, or choose backend numpy"
             )
         self._require_formula()
         if not self.distance.startswith(OWN) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):
@@ -120,6 +125,11 @@ def formula_text(config: TrainConfig) -> bytes:
 def toml_lines(settings: Mapping[str, Any]) -> str:
     """Settings as TOML, a line for each: texts, numbers, booleans, and lists of them."""
     return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+
+
+def in_full(key: str, value: Any) -> Any:
+    """A setting's value; the usual one for None, where a configuration does not name it."""
+    return USUAL.get(key) if value is None else value
 
 
 def conv4_size(config: TrainConfig) -> tuple[int, int] | None:
@@ -184,7 +194,9 @@ def differing(stored: TrainConfig, given: Mapping[str, Any]) -> str | None:
     given = dict(given)
     if given.get("set"):
         given["set"] = tuple((dict(stored.set or ()) | dict(given["set"])).items())
-    return next((key for key in KEYS if key in given and given[key] != getattr(stored, key)), None)
+    return next(
+        (key for key in KEYS if key in given and in_full(key, given[key]) != in_full(key, getattr(stored, key))), None
+    )
 
 
 def _toml(value: Any) -> str:

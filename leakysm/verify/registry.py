@@ -33,7 +33,8 @@ class Entry:
     A distance's vjp also takes only=0 or only=1, for one gradient alone: cases of which a sample is looked at need it.
     choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
     **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
-    to be judged. twin(**parameters): the operation whose bits these parameters promise, if any.
+    to be judged. twin(**parameters): the operation whose bits these parameters promise, if any. algorithm: whose bounds
+    these are, if they are not those that hold for every engine.
     """
 
     operation: str
@@ -46,6 +47,12 @@ class Entry:
     choice: Bound | None = None
     open_gradients: Callable[..., Sequence[OpenGradient | None] | None] | None = None
     twin: Callable[..., str | None] = lambda **_: None
+    algorithm: str = ""
+
+    @property
+    def name(self) -> str:
+        """The operation, and the algorithm if there is one."""
+        return f"{self.operation}, {self.algorithm}" if self.algorithm else self.operation
 
     @property
     def definition(self) -> Operation:
@@ -169,16 +176,18 @@ def _rounded(value: Any, precision: Precision) -> Any:
 
 
 ENTRIES: dict[str, Entry] = {}
+VARIANTS: dict[str, Entry] = {}  # by name: operations by another algorithm of one of our engines, with its own bounds
 
 
 def register(entry: Entry) -> Entry:
     """Add an entry; a name that is taken, or that `leakysm.ops.registry` does not know, is a ValueError."""
-    if entry.operation in ENTRIES:
-        raise ValueError(f"operation {entry.operation} has a verification entry already; one is expected")
+    known = VARIANTS if entry.algorithm else ENTRIES
+    if entry.name in known:
+        raise ValueError(f"operation {entry.name} has a verification entry already; one is expected")
     if entry.operation not in OPERATIONS:
         raise ValueError(f"operation {entry.operation} is not in leakysm.ops.registry; register it there first")
     missing = [n for n in (*entry.definition.outputs, *entry.gradients) if n not in entry.bounds]
     if missing:
         raise ValueError(f"operation {entry.operation} has no bound for {', '.join(missing)}; one for each is expected")
-    ENTRIES[entry.operation] = entry
+    known[entry.name] = entry
     return entry

@@ -108,6 +108,10 @@ def test_whole_numbers_do_where_numbers_are_wanted_and_one_way_where_a_list_is(t
             {"products": "tf32"},
             "products is 'tf32', which works only on a GPU, but the device is cpu; leave it out, or",
         ),
+        (
+            {"convolution": "winograd", "backend": "reference"},
+            "convolution is winograd, but the backend is reference; leave it out, or choose backend numpy",
+        ),
         ({"backend": "torch"}, "backend is 'torch': choose one of reference, numpy, cupy"),
     ],
 )
@@ -122,3 +126,11 @@ def test_the_differing_key_is_named(config: Make) -> None:
     assert differing(stored, {"way": 3, "slope": 0.1}) is None
     assert differing(stored, {"way": 3, "slope": 0.2}) == "slope"
     assert differing(stored, {"threads": 2}) == "threads"
+
+
+@pytest.mark.parametrize(("key", "usual", "other"), [("convolution", "direct", "winograd"), ("channels", 64, 8)])
+def test_what_a_configuration_does_not_name_is_as_usual(config: Make, key: str, usual: object, other: object) -> None:
+    stored = config()
+    assert key not in stored.to_toml()
+    assert differing(stored, {key: usual}) is differing(stored, {key: None}) is None
+    assert differing(stored, {key: other}) == differing(config(**{key: other}), {key: usual}) == key

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from leakysm.backends.numpy.arrays import Floats
-from leakysm.backends.numpy.sums import pairwise_sum
+from leakysm.backends.numpy.sums import RunningSum, pairwise_sum
 
 SMALL = 1_000_000  # multiplications of a product that OpenBLAS makes without copying
 COLUMNS = (32, 64)  # the fewest and the most columns of one small product a^T b,
@@ -85,8 +85,7 @@ class TransposedProduct:
         self._strips = n // self._width  # b is multiplied strip by strip, `width` columns each
         self._rows = max(1, min(LONGEST, small // max(1, k * self._width)))
         self._stack = max(1, STACKED // max(1, k * n))
-        self._sums: list[tuple[int, Floats]] = []  # (2^i, the sum of so many stacks), i falling
-        self._spare: list[Floats] = []
+        self._sums = RunningSum((self._stack, self._strips, k, self._width), dtype)
 
     def add(self, a: Floats, b: Floats) -> None:
         """Add a^T b, b contiguous in its rows."""
@@ -101,34 +100,18 @@ class TransposedProduct:
 
     def _add_stack(self, a: Floats, b: Floats, rows: int) -> None:
         """Add a^T b in products over `rows` rows each; together they are one more stack."""
-        parts = self._spare.pop() if self._spare else self._new_stack()
+        parts = self._sums.room()
         products = parts[: len(a) // rows]
         left = a.reshape(-1, 1, rows, self._k).transpose(0, 1, 3, 2)
         np.matmul(left, b.reshape(-1, rows, self._strips, self._width).transpose(0, 2, 1, 3), out=products)
         if len(products) > 1:
             pairwise_sum(list(products))
-        count = 1
-        while self._sums and self._sums[-1][0] == count:
-            parts, count = self._added_to_last(parts), 2 * count
-        self._sums.append((count, parts))
-
-    def _new_stack(self) -> Floats:
-        """Room for a stack's products; the first one will become their sum."""
-        return np.empty((self._stack, self._strips, self._k, self._width), self._dtype)
-
-    def _added_to_last(self, parts: Floats) -> Floats:
-        """The last of the sums, with that of `parts` added to it."""
-        _, total = self._sums.pop()
-        total[0] += parts[0]
-        self._spare.append(parts)
-        return total
+        self._sums.add(parts)
 
     def value(self) -> Floats:
         """The sum, (k, n). No product can be added any more."""
-        if not self._sums:
+        if self._sums.empty:
             return np.zeros((self._k, self._strips * self._width), self._dtype)
-        _, total = self._sums.pop()
-        while self._sums:
-            total = self._added_to_last(total)
+        total = self._sums.value()
         strips: Floats = total[0].transpose(1, 0, 2)
         return strips.reshape(self._k, self._strips * self._width)

@@ -68,7 +68,9 @@ class EngineImplementation(Implementation):
 
     def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
         imports = ["import numpy as np", "import leakysm as lk", f'pair = engine.operation("{operation}")']
-        load, keywords = f'engine = lk.backend("{self.name}")', written(parameters)
+        algorithm = getattr(self.engine, "convolution", "direct")
+        chosen = "" if algorithm == "direct" else f', convolution="{algorithm}"'
+        load, keywords = f'engine = lk.backend("{self.name}"{chosen})', written(parameters)
         names = ", ".join(a.name for a in OPERATIONS[operation].arguments)
         call = f"pair.forward({names}{', ' + keywords if keywords else ''})"
         lines = [f"def value({names}):", f"    return {call}[0]"]

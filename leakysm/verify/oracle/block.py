@@ -14,7 +14,7 @@ import numpy as np
 from leakysm.verify.bounds import Exact
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.convolution import correlate, correlate_dw, correlate_dx, first_maximum, pool_windows, unpool
-from leakysm.verify.oracle.normalization import BatchStatistics, GivenStatistics
+from leakysm.verify.oracle.normalization import BatchStatistics, GivenStatistics, per_channel
 from leakysm.verify.precise import ZERO, Array, exact, largest, where
 
 MOST_OPTIONS = 200  # a gradient on which more options are open is not judged: each costs a backward pass
@@ -31,10 +31,19 @@ class Block:
 
     def __init__(self, x: Any, w: Any):
         self.x, self.w = exact(x), exact(w)
-        z, noise = correlate(self.x, self.w), correlate(abs(self.x), abs(self.w))
+        z = correlate(self.x, self.w)
         self.shape = z.shape
-        self.z, self.noise = z.reshape(-1, z.shape[-1]), noise.reshape(-1, z.shape[-1])
+        self.z, self.noise = per_channel(z), per_channel(self.noise_of_outputs())
         self.terms = 9 * max(self.x.shape[-1], 1)
+
+    def noise_of_outputs(self) -> Array:
+        """The scale of the convolution's rounding errors, (N, H, W, F): the absolute values of what it adds up."""
+        return correlate(abs(self.x), abs(self.w))
+
+    @property
+    def lost(self) -> Any:
+        """The smallest normal numbers that underflow may cost an output of the convolution; a number or (F,)."""
+        return self.terms
 
     def _windows(self) -> tuple[Array, Array, Array]:
         """The normalised values, their scales and underflow as pooling windows (N, H // 2, W // 2, F, 4)."""
@@ -108,11 +117,11 @@ class TrainingBlock(Block):
 
     def __init__(self, x: Any, w: Any, scale: Any, shift: Any, *, eps: float = 1e-5):
         super().__init__(x, w)
-        self.batch = BatchStatistics(self.z, eps, self.noise, self.terms)
+        self.batch = BatchStatistics(self.z, eps, self.noise, self.terms, self.lost)
         self.scale = exact(scale)
         value, scale_of, under = self.batch.output(self.scale, exact(shift))
-        # What underflow may cost z, terms smallest normal numbers, comes through the normalisation twice at most.
-        self.normalised = value, scale_of, under + 2 * self.terms * abs(self.scale) / self.batch.sigma
+        # What underflow may cost z comes through the normalisation twice at most.
+        self.normalised = value, scale_of, under + 2 * self.lost * abs(self.scale) / self.batch.sigma
 
     def value(self) -> tuple[Exact, ...]:
         mean, variance = self.batch.statistics()

@@ -7,6 +7,7 @@ about 1e-2.
 import numpy as np
 
 from leakysm.backends import backend
+from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.nets import Conv4
 from leakysm.ops.metrics import LeakySquaredEuclidean
 from leakysm.optim import Adam
@@ -15,8 +16,8 @@ from leakysm.training.loss import episode_loss
 WAY, QUERY, SIDE = 4, 2, 18
 
 
-def losses(name, dtype):
-    engine, rng = backend(name), np.random.default_rng(0)
+def losses(engine, dtype):
+    rng = np.random.default_rng(0)
     classes = rng.random((20, SIDE, SIDE, 1))
     net, optimizer = Conv4(1, engine=engine, dtype=dtype), Adam(1e-3)
     support, query = np.arange(WAY), np.repeat(np.arange(WAY), QUERY)
@@ -33,10 +34,13 @@ def losses(name, dtype):
 
 
 def test_losses_of_twenty_steps_are_as_accurate_as_the_reference_s():
-    exact = losses("reference", "float64")
-    reference, ours = (abs(losses(name, "float32") - exact) / exact for name in ("reference", "numpy"))
-    assert ours[0] <= 16 * np.finfo(np.float32).eps
-    assert ours[:5].max() <= 10 * reference[:5].max()
-    assert ours.max() <= 10 * reference.max()
+    exact = losses(backend("reference"), "float64")
+    engines = backend("reference"), backend("numpy"), NumpyEngine(convolution="winograd")
+    reference, direct, winograd = (abs(losses(engine, "float32") - exact) / exact for engine in engines)
+    for ours in (direct, winograd):
+        assert ours[0] <= 16 * np.finfo(np.float32).eps
+        assert ours[:5].max() <= 10 * reference[:5].max()
+        assert ours.max() <= 10 * reference.max()
     assert reference.max() < 0.1, "float32 tells nothing here"
-    assert abs(losses("numpy", "float64") - exact).max() <= 1e-7 * exact.max()
+    assert not np.array_equal(direct, winograd)
+    assert abs(losses(backend("numpy"), "float64") - exact).max() <= 1e-7 * exact.max()
