@@ -1,4 +1,4 @@
-"""Fills the generated tables of docs/verification.md and docs/conformance.md: bounds, flags, errors seen, mends.
+"""Fills the generated tables of docs/verification.md (bounds, flags, errors) and docs/conformance.md (operations, mends).
 
 With a number of seconds, the table of the adversarial search instead.
 """
@@ -51,4 +51,4 @@ if __name__ == "__main__":
         fill("verification.md", search=searched(float(sys.argv[1])))
     else:
         fill("verification.md", bounds=pages.bounds(), flags=pages.flags(), errors=errors())
-        fill("conformance.md", mends=pages.mends())
+        fill("conformance.md", operations=pages.operations(), mends=pages.mends())

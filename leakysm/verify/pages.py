@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from inspect import Signature, signature
 
+from leakysm.ops.registry import OPERATIONS
+from leakysm.verify.registry import ENTRIES
 from leakysm.verify.report import BOUND_HEADER, FLAG_HEADER, MEND_HEADER, bound_rows, flag_rows, markdown, mend_rows
 
 
@@ -21,6 +24,16 @@ def filled(page: str, name: str, lines: Sequence[str]) -> str:
     return page.replace(
         f"<!-- {name} -->\n{part(page, name)}", f"<!-- {name} -->\n" + "".join(f"{li}\n" for li in lines)
     )
+
+
+def operations() -> list[str]:
+    """The table of operations: how each is called, and what it and its `_vjp` return."""
+    rows = []
+    for name, operation in sorted(OPERATIONS.items()):
+        given = [p.replace(annotation=p.empty) for p in signature(operation.value).parameters.values()]
+        call = f"`{name}{Signature(given)}`"
+        rows.append([call, ", ".join(operation.outputs), ", ".join(ENTRIES[name].gradients)])
+    return markdown(("call", "returns", "`_vjp` returns"), rows)
 
 
 def bounds() -> list[str]:
