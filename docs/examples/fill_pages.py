@@ -1,4 +1,4 @@
-"""Fills the generated tables of docs/verification.md (bounds, flags, errors) and docs/conformance.md (operations, mends).
+"""Fills the generated tables of verification.md (bounds, flags, errors) and conformance.md (operations, mends) in docs.
 
 With a number of seconds, the table of the adversarial search instead.
 """
