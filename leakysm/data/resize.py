@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def write_resized(name: str, path: Path, size: int, out: Path, report: Report | 
             for split, text in tables.items():
                 (copy / f"{split}.csv").write_bytes(text)
             _write_images(source, targets, size, copy, report)
+            if hasattr(os, "sync"):
+                os.sync()  # all at once: a power cut leaves the whole folder, or none of this name
             copy.rename(out)
     except OSError as error:
         raise UnwritableError(out, error.strerror or str(error)) from None
