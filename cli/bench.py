@@ -57,7 +57,7 @@ def bench(
     from leakysm_cli.progress import shown_status
 
     from leakysm.errors import UserError
-    from leakysm.runs.settings import checked
+    from leakysm.runs.settings import checked, in_full
 
     o.require_one_of("benchmark", which or (), (*BENCHMARKS, WAITS))
     o.require_one_of("--vs", vs or (), PEERS)
@@ -70,12 +70,12 @@ def bench(
     if device != "cpu" or "train-step" not in (which or BENCHMARKS):
         o.refuse("is for train-step on the CPU; leave it out", convolution=convolution)
     checked({"threads": threads})
-    ours = convolution or "direct"
+    ours = in_full("convolution", convolution)
     with shown_status() as progress:
         if device == "cpu":
             found = _on_cpu(which or BENCHMARKS, vs, threads, ours, rounds, progress)
         else:
-            found = _on_gpu(which, device, products or "float32", progress)
+            found = _on_gpu(which, device, in_full("products", products), progress)
         peaks = _memory(found, ours, progress) if memory and device == "cpu" else []
     _tell(found, peaks, json)
     if plot:

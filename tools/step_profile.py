@@ -1,4 +1,4 @@
-"""Where a training step's time goes on one thread, by function: `python -m tools.step_profile [winograd]`."""
+"""Print each function's share of a training step on one thread: `python -m tools.step_profile [winograd]`."""
 
 from __future__ import annotations
 

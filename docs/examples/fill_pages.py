@@ -4,16 +4,15 @@ With a number of seconds, the table of the adversarial search instead.
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from leakysm_cli.verify import checked
 
 import leakysm as lk
 from leakysm.verify import pages
 from leakysm.verify.adapters import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
-from leakysm.verify.conformance.run import check_operation
 from leakysm.verify.registry import ENTRIES, VARIANTS
 from leakysm.verify.report import ERROR_HEADER, SEARCH_HEADER, error_rows, markdown, search_rows
 from leakysm.verify.search import search
@@ -25,9 +24,7 @@ def errors() -> list[str]:
     settings = Settings(OWN_DTYPES, strict=True)
     with np.errstate(all="ignore"):
         report = conform(EngineImplementation(lk.backend("numpy")), settings=settings)
-        for entry in VARIANTS.values():
-            engine = EngineImplementation(lk.backend("numpy", convolution=entry.algorithm))
-            report.rows.append(check_operation(engine, entry, replace(settings, dtypes=("float32",)))[0])
+        report.rows += [checked("numpy", None, None, settings, name)[0] for name in VARIANTS]
     return markdown(ERROR_HEADER, error_rows(report))
 
 

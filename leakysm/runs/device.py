@@ -43,7 +43,7 @@ def engine_of(config: TrainConfig) -> Engine:
         config.backend,
         threads=config.threads,
         device=config.device,
-        products=config.products or "float32",
+        products=in_full("products", config.products),
         convolution=in_full("convolution", config.convolution),
     )
 

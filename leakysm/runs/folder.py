@@ -14,6 +14,7 @@ from leakysm.files import create_atomically, printable, read_file, write_atomica
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
+from leakysm.runs.schema import TF32
 from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, in_full, read_settings
 from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
@@ -33,8 +34,7 @@ FILES = {
 }
 OLDER_LINES = {  # of a configuration, and how they are written now
     r"^threads = \d+\n": "",
-    r"^tf32 = true\n": 'products = "tf32"\n',
-    r"^tf32 = false\n": 'products = "float32"\n',
+    **{rf"^tf32 = {str(older).lower()}\n": f'products = "{now}"\n' for older, now in TF32.items()},
 }
 OWN = (*FILES.values(), "failure.txt", "config.toml.lock")  # what may be in the folder of a run that has not begun
 # What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leakysm.choices import CONV4, LEAKY, SETTINGS, USUAL
+from leakysm.choices import LEAKY, SETTINGS, USUAL
 from leakysm.errors import UserError
 from leakysm.files import read_file
 from leakysm.ops.formula_file import FormulaFile, is_own
@@ -134,7 +134,7 @@ def in_full(key: str, value: Any) -> Any:
 
 def conv4_size(config: TrainConfig) -> tuple[int, int] | None:
     """Channels and blocks of a run's Conv4; None if its net is somebody's own."""
-    return None if config.net else (config.channels or CONV4["channels"], config.blocks or CONV4["blocks"])
+    return None if config.net else (in_full("channels", config.channels), in_full("blocks", config.blocks))
 
 
 def metric_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""--convolution: the run keeps it, a resumed run goes on with it, and whoever cannot have it is told so."""
+"""--convolution: a run keeps it, a resumed run uses it again, and where it does not apply one line says so."""
 
 from __future__ import annotations
 

@@ -102,7 +102,10 @@ class WinogradBlock(TrainingBlock):
 
     @property
     def lost(self) -> Any:
-        """Of an output, (F,): in 16 C products; in each pixel and kernel transformed, times the other; in 8 sums."""
+        """The smallest normal numbers that underflow may cost an output, (F,).
+
+        16 C products and 8 sums may lose one each; a transformed pixel or kernel loses one, times its counterpart.
+        """
         _, _, c, _ = self.kernels.shape
         return 16 * c + 8 + 3 * total(self.kernels, (0, 1, 2)) + self._most(self.pixels)
 

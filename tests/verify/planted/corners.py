@@ -65,7 +65,7 @@ READINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 def _leaks(operation: str) -> Iterator[Mutant]:
-    """Of the leaky distance, or of the loss with it."""
+    """Mistakes in the parameters of the leaky distance, or of a loss that uses it."""
     leaky = ops.LeakySquaredEuclidean
     for part in PARTS:
         for per in PERS:

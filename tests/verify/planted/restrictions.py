@@ -63,7 +63,7 @@ EFFECTS: dict[str, Callable[[list[Any]], list[Any]]] = {
 
 
 def _corners(operation: str) -> Iterator[Mutant]:
-    """Of the restricted distance, or of the loss with it."""
+    """Mistakes in the parameters of the restricted distance, or of a loss that uses it."""
     restricted = lk.RestrictedSquaredEuclidean
     for part in PARTS:
         for per in ("pair", "coordinate"):

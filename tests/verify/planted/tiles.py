@@ -182,7 +182,7 @@ def planted_in(tiling: Tiling, step: int, rows: int, part: str) -> SimpleNamespa
 
 
 def mutants() -> Iterator[Mutant]:
-    """Of each mistake a third of the sizes, dealt out in turn."""
+    """The mistakes in tiles: each gets a third of the sizes, in turn."""
     of_classes = {f"runs of {{}}: {title}": Tiling(classes=change) for title, change in CUTS.items()}
     of_classes |= {f"runs of {{}}: {title}": tiling for title, tiling in (MERGES | BACK).items()}
     of_queries = {f"tiles of {{}} queries: {title}": Tiling(queries=change) for title, change in CUTS.items()}

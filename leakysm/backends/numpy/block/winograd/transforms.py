@@ -27,7 +27,7 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, chunk: Chunk, W: int) -> Grid:
-        """Of images W pixels wide."""
+        """The tiles of a chunk of images that are W pixels wide."""
         H = chunk.rows.stop - chunk.rows.start
         return cls(chunk.n, -(-H // 2), -(-W // 2), H, W)
 
