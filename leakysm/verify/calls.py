@@ -22,12 +22,19 @@ ALONE = {"plain", "far"}  # flags of cases whose value is compiled apart from th
 class Manner:
     """How a case is called. layouts: one for each argument, dy last; compiled: by the library's compiler, if any.
 
-    purity: whether the call is also watched for what it may not do.
+    purity: whether the call is also watched for what it may not do. separately: each gradient is taken by a call of its
+    own, in which no other argument wants one.
     """
 
     layouts: tuple[str, ...]
     compiled: bool = False
     purity: bool = False
+    separately: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that can be called so."""
+        return ("vjp",) if self.separately else PARTS
 
     def fits(self, case: Case) -> bool:
         """Whether the case can be called so: only what repeats a number or a row can be expanded."""
@@ -90,7 +97,7 @@ class Call:
     def function(self) -> Callable[..., Any]:
         """The function to call with the arguments; NotOffered if there is none."""
         operation, parameters = self.case.operation, self.case.parameters
-        function = self.implementation.function(operation, self.part, parameters)
+        function = self.implementation.function(operation, self.part, parameters, separately=self.manner.separately)
         if not (self.manner.compiled and self.arrays.compiles):
             return function
         alone = self.part == "value" and ALONE & set(

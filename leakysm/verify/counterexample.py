@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -41,9 +42,9 @@ def _manners(truth: Truth, outcome: Outcome) -> Iterator[Manner]:
     """The manners to try, the plainest first, that of the failure last."""
     manner, plain = outcome.manner or plainly(truth.case), plainly(truth.case)
     seen = []
-    for layouts in (plain.layouts, manner.layouts):
+    for separately, layouts in itertools.product((False, manner.separately), (plain.layouts, manner.layouts)):
         for compiled in dict.fromkeys((False, manner.compiled)):
-            seen.append(replace(manner, layouts=layouts, compiled=compiled))
+            seen.append(replace(manner, layouts=layouts, compiled=compiled, separately=separately))
     yield from dict.fromkeys(seen)
 
 
@@ -51,7 +52,9 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     """The snippet, and all lines after the one that loads the implementation."""
     manner = outcome.manner or plainly(truth.case)
     call = Call(implementation, truth.case, outcome.dtype, outcome.part, manner)
-    snippet = implementation.snippet(truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype)
+    snippet = implementation.snippet(
+        truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype, separately=manner.separately
+    )
     impurity = outcome.impurity
     lines = (
         _needed(call, snippet, impurity.modules if impurity else ())

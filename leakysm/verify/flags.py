@@ -200,6 +200,11 @@ FLAGS: dict[str, Flag] = {
         "Use the array's strides, or copy it first (`contiguous()`, `np.ascontiguousarray`).",
         SPECIAL,
     ),
+    "alone": Flag(
+        "Another gradient than when all are wanted: here one argument alone wants its gradient (`requires_grad`).",
+        "Look at what the backward pass does where another argument wants no gradient (`needs_input_grad`, skipped work).",
+        SPECIAL,
+    ),
     "purity": Flag(
         "The call changed an argument or a setting of the program, returned a view of an argument or a buffer that the next call uses, or returned other bits the second time.",
         "Work on a copy, return new memory, keep no buffer between calls, and restore global settings.",

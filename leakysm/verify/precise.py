@@ -121,4 +121,4 @@ def matmul(a: Array, b: Array) -> Array:
 
 def rounded(a: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The nearest float64s; beyond their range +-inf."""
-    return np.array([float(value) for value in np.asarray(a, dtype=object).flat], dtype=np.float64).reshape(np.shape(a))
+    return np.asarray(a, dtype=object).astype(np.float64)

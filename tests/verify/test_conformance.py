@@ -309,6 +309,33 @@ def impure(tmp_path: Path, name: str) -> Row:
     return found
 
 
+WRONG_ALONE = """
+import torch
+
+class Distance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, c):
+        ctx.save_for_backward(x, c)
+        return (x[:, None] - c).square().sum(-1)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, c = ctx.saved_tensors
+        difference = 2 * dy[..., None] * (x[:, None] - c)
+        sign = -1 if all(ctx.needs_input_grad) else 1
+        return difference.sum(1), sign * difference.sum(0)
+
+squared_euclidean = Distance.apply
+"""
+
+
+def test_a_gradient_that_is_wrong_alone_is_found(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (row,) = conform_module(module(tmp_path, WRONG_ALONE), operations=["squared_euclidean"], settings=QUICK).rows
+    assert set(row.failures) == {"alone"}
+    assert "does not show it" not in str(row.counterexample)
+
+
 def test_a_view_of_an_argument_is_found() -> None:
     implementation = ModuleImplementation(SimpleNamespace(relu=lambda x: x), arrays_named("numpy"), "offered")
     case = Case("relu", "positive", (np.ones((2, 3)),), np.ones((2, 3)))

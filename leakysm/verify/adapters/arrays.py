@@ -101,8 +101,8 @@ class Arrays:
 
     def evaluated(self, expression: str, *arrays: Any) -> Any:
         """The value of one of the expressions for these arrays."""
-        names = [f"_{i}" for i in range(len(arrays))]
-        return eval(_code(expression.format(*names)), {**self.scope, **dict(zip(names, arrays, strict=True))})
+        code, names = _code(expression, len(arrays))
+        return eval(code, {**self.scope, **dict(zip(names, arrays, strict=True))})
 
     def placed(self, host: HostArray, layout: str) -> Any:
         """The library's array of these numbers in a layout."""
@@ -122,21 +122,28 @@ def repeated(host: HostArray) -> HostArray:
 
 
 @lru_cache(maxsize=1000)
-def _code(expression: str) -> CodeType:
-    return compile(expression, "<layout>", "eval")
+def _code(expression: str, count: int) -> tuple[CodeType, tuple[str, ...]]:
+    """An expression as code, and the names that stand for its arrays there."""
+    names = tuple(f"_{i}" for i in range(count))
+    return compile(expression.format(*names), "<layout>", "eval"), names
 
 
 @contextlib.contextmanager
 def kept(settings: Sequence[Setting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[Setting]]]:
     """A context that restores the settings at its end. It yields a function that lists those changed so far."""
-    before = [eval(s.read, dict(scope)) for s in settings]
+
+
+    def read(setting: Setting) -> Any:
+        return eval(_code(setting.read, 0)[0], dict(scope))
+
+    before = [read(s) for s in settings]
 
     def changed() -> list[Setting]:
-        return [s for s, value in zip(settings, before, strict=True) if eval(s.read, dict(scope)) != value]
+        return [s for s, value in zip(settings, before, strict=True) if read(s) != value]
 
     try:
         yield changed
     finally:
         for setting, value in zip(settings, before, strict=True):
-            if eval(setting.read, dict(scope)) != value:
+            if read(setting) != value:
                 setting.restore(value)

@@ -54,7 +54,9 @@ class EngineImplementation(Implementation):
     def offers(self, operation: str, part: str) -> bool:
         return operation in OPERATIONS
 
-    def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    def function(
+        self, operation: str, part: str, parameters: Mapping[str, Any], *, separately: bool = False
+    ) -> Callable[..., Any]:
         pair = self.engine.operation(operation)
 
         def value(*arguments: Any) -> Any:
@@ -66,7 +68,9 @@ class EngineImplementation(Implementation):
 
         return vjp if part == "vjp" else value
 
-    def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
+    def snippet(
+        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, separately: bool = False
+    ) -> Snippet:
         imports = ["import numpy as np", "import leakysm as lk", f'pair = engine.operation("{operation}")']
         algorithm = getattr(self.engine, "convolution", "direct")
         chosen = "" if algorithm == "direct" else f', convolution="{algorithm}"'

@@ -61,15 +61,22 @@ class Implementation:
         """Whether the gradient is a framework's autodiff and not the implementation's own."""
         return False
 
-    def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        """A function of the arguments (a gradient's dy last) with these parameters; it returns the raw results."""
+    def function(
+        self, operation: str, part: str, parameters: Mapping[str, Any], *, separately: bool = False
+    ) -> Callable[..., Any]:
+        """A function of the arguments (a gradient's dy last) with these parameters; it returns the raw results.
+
+        separately: differentiate by one argument at a time, if the library differentiates.
+        """
         raise NotImplementedError
 
     def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
         """A function that gives outputs and gradients together and compiles once; None if there is no such function."""
         return None
 
-    def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
+    def snippet(
+        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, separately: bool = False
+    ) -> Snippet:
         """A call with these parameters as code."""
         raise NotImplementedError
 

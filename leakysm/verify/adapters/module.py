@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -99,8 +99,10 @@ class ModuleImplementation(Implementation):
             raise NotOffered(operation)
         return function, signatures.keywords(function, operation, parameters, self.names)
 
-    def function(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        return self._remembered(part, operation, parameters)
+    def function(
+        self, operation: str, part: str, parameters: Mapping[str, Any], *, separately: bool = False
+    ) -> Callable[..., Any]:
+        return self._remembered("each" if separately else part, operation, parameters)
 
     def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
         if not self.arrays.compiles or not self.differentiates(operation):
@@ -115,13 +117,13 @@ class ModuleImplementation(Implementation):
         return self._functions[key]
 
     def _made(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-        function, keywords = self._called(operation, "vjp" if part == "both" else part, parameters)
+        function, keywords = self._called(operation, "value" if part == "value" else "vjp", parameters)
         if part == "value" or not self.differentiates(operation):
             return lambda *given: function(*given, **keywords)
         places = [i for i, a in enumerate(OPERATIONS[operation].arguments) if a.kind == "array"]
         differentiate: Callable[..., Any] = self.arrays.both if part == "both" else self.arrays.differentiated
 
-        def gradient(*given: Any) -> Any:
+        def gradient(given: Any, places: Sequence[int]) -> Any:
             def of_arrays(*arrays: Any) -> Any:
                 full = list(given[:-1])
                 for place, array in zip(places, arrays, strict=True):
@@ -130,9 +132,13 @@ class ModuleImplementation(Implementation):
 
             return differentiate(of_arrays, [given[i] for i in places], given[-1])
 
-        return gradient
+        if part == "each":
+            return lambda *given: tuple(gradient(given, [place])[0] for place in places)
+        return lambda *given: gradient(given, places)
 
-    def snippet(self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str) -> Snippet:
+    def snippet(
+        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, separately: bool = False
+    ) -> Snippet:
         _, keywords = self._called(operation, part, parameters)
         load, owner = as_code(self.name)
         imports, text = self.arrays.imports_for(dtype), written(keywords)
@@ -141,7 +147,16 @@ class ModuleImplementation(Implementation):
             return Snippet(imports, load, owner, self.offered, [], name, text)
         definition = OPERATIONS[operation]
         names = ", ".join(a.name for a in definition.arguments)
-        arrays = ", ".join(a.name for a in definition.arguments if a.kind == "array")
+        arrays = [a.name for a in definition.arguments if a.kind == "array"]
         arguments = f"{names}, {text}" if text else names
-        body = self.arrays.gradient(f"{owner}.{operation}", arrays, arguments, len(definition.outputs)) or []
-        return Snippet(imports, load, owner, self.offered, [f"def gradient({names}, dy):", *body], "gradient")
+
+        def lines(gradient: str, *by: str) -> list[str]:
+            body = self.arrays.gradient(f"{owner}.{operation}", ", ".join(by), arguments, len(definition.outputs))
+            return [f"def {gradient}({names}, dy):", *(body or [])]
+
+        if not separately:
+            return Snippet(imports, load, owner, self.offered, lines("gradient", *arrays), "gradient")
+        each = [line for name in arrays for line in lines(f"d{name}", name)]
+        calls = ", ".join(f"*d{name}({names}, dy)" for name in arrays)
+        each += [f"def gradient({names}, dy):", f"    return {calls}"]
+        return Snippet(imports, load, owner, self.offered, each, "gradient")

@@ -109,7 +109,8 @@ class OperationRun:
     def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge and count a case in its dtypes and parts. Returns whether anything failed unexpectedly."""
         dtypes = chosen_dtypes(self.implementation, truth.case, self.settings)
-        outcomes = [o for dtype in dtypes for part in self.parts for o in self._judged(truth, dtype, part, manner)]
+        parts = [part for part in manner.parts if part in self.parts]
+        outcomes = [o for dtype in dtypes for part in parts for o in self._judged(truth, dtype, part, manner)]
         new = truth not in self.seen
         if outcomes:
             self.seen.add(truth)
@@ -136,16 +137,19 @@ class OperationRun:
         self.failures.update(flags)
 
     def _failure(self, truth: Truth, outcome: Outcome) -> Failure:
-        """The failure in the plainest manner that fails. Its flag is `layout` if the numbers pass when contiguous."""
+        """The failure in the plainest manner that fails.
+
+        Its flag is `layout` if the numbers pass when contiguous, `alone` if they pass when all gradients are wanted.
+        """
         if outcome.kind == "impure":
             return Failure(truth, outcome, ("purity",))
-        plain, manner = plainly(truth.case), outcome.manner
-        if manner is not None and manner.layouts != plain.layouts:
-            plainer = replace(manner, layouts=plain.layouts, purity=False)
+        plain, manner = plainly(truth.case), outcome.manner or plainly(truth.case)
+        plainer = replace(manner, layouts=plain.layouts, separately=False, purity=False)
+        if (manner.layouts, manner.separately) != (plainer.layouts, plainer.separately):
             again = [o for o in self._judged(truth, outcome.dtype, outcome.part, plainer) if o.failed]
             same = [o for o in again if o.output == outcome.output]
             if not same:
-                return Failure(truth, outcome, ("layout",))
+                return Failure(truth, outcome, ("alone" if manner.separately else "layout",))
             outcome = same[0]
         return Failure(truth, outcome, truth.case.flags)
 

@@ -200,9 +200,9 @@ class LeakySquaredEuclidean(RestrictedSquaredEuclidean):
         super().__init__(x, c, per=per)
         self.t, self.s = number(threshold), number(slope)
         self.within = np.asarray(self.argument <= self.t, dtype=bool)
-        t = self.t if np.isfinite(threshold) else ZERO  # no element is above an infinite threshold
-        restricted = where(self.within, self.argument, t + self.s * (self.argument - t))
-        terms = where(self.within, self.argument, t + self.s * (self.argument + t))
+        restricted, terms, beyond = self.argument.copy(), self.argument.copy(), ~self.within
+        leaked = self.s * self.argument[beyond]
+        restricted[beyond], terms[beyond] = leaked + self.t * (1 - self.s), leaked + self.t * (1 + self.s)
         self._set(restricted, terms)
         self.derivative = where(self.within, ONE, self.s)
 
