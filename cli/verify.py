@@ -85,14 +85,14 @@ def verify(
     keep_hypothesis_files()
     implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     names = operation or list(ENTRIES)
-    if search is not None:
-        o.refuse("goes without --search; leave it out", thorough=thorough or None)
-        searched(implementation, names, search, json=json)
-        return
     require_known(names)
-    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 6)
     if backend == "numpy":
         names = [*names, *(name for name, entry in VARIANTS.items() if entry.operation in names)]
+    if search is not None:
+        o.refuse("goes without --search; leave it out", thorough=thorough or None)
+        searched(partial(chosen, backend, threads, device), names, search, json=json)
+        return
+    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 6)
     rows, checks = [], []
     check = partial(checked, backend, threads, device, settings)
     workers = 1 if backend == "cupy" else usable_cores()
@@ -120,34 +120,43 @@ def verify(
         raise typer.Exit(1)
 
 
+def chosen(backend: str, threads: int | None, device: str | None, name: str) -> tuple[Any, Any]:
+    """The engine that computes an operation by its own algorithm, or by another one, and what is known of it.
+
+    name: of an operation, or of one by another algorithm, which is for float32 alone.
+    """
+    import leakysm as lk
+    from leakysm.verify.adapters import EngineImplementation
+    from leakysm.verify.registry import ENTRIES, VARIANTS
+
+    entry = ENTRIES.get(name) or VARIANTS[name]
+    options = {"convolution": entry.algorithm} if entry.algorithm else {"device": device}
+    return EngineImplementation(lk.backend(backend, threads=threads, **options)), entry
+
+
 def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, list[Any]]:
     """Check one operation: its row of the report, and its checks by numerical derivatives and laws.
 
-    name: of an operation, or of one by another algorithm. The latter is for float32 alone, too coarse to differentiate.
+    name: as in `chosen`. float32 alone is too coarse to differentiate.
     """
     import numpy as np
 
-    import leakysm as lk
-    from leakysm.verify.adapters import EngineImplementation
-    from leakysm.verify.conformance import conform
     from leakysm.verify.conformance.run import check_operation
     from leakysm.verify.gradients import check_gradients
-    from leakysm.verify.registry import ENTRIES, VARIANTS
 
+    implementation, entry = chosen(backend, threads, device, name)
     with np.errstate(all="ignore"):
-        if name in VARIANTS:
-            engine = lk.backend(backend, threads=threads, convolution=VARIANTS[name].algorithm)
-            row, _ = check_operation(
-                EngineImplementation(engine), VARIANTS[name], replace(settings, dtypes=("float32",))
-            )
-            return row, []
-        implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
-        report = conform(implementation, operations=[name], settings=settings)
-        return report.rows[0], [check_gradients(implementation, ENTRIES[name])]
+        if entry.algorithm:
+            settings = replace(settings, dtypes=("float32",))
+        row, _ = check_operation(implementation, entry, settings)
+        return row, [] if entry.algorithm else [check_gradients(implementation, entry)]
 
 
-def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:
-    """The table of the adversarial search; exit 1 if an error is above its worst bound."""
+def searched(chosen: Any, names: list[str], seconds: float, *, json: bool) -> None:
+    """The table of the adversarial search; exit 1 if an error is above its worst bound.
+
+    chosen(name): the engine that is searched, and what is known of the operation.
+    """
     from dataclasses import fields
 
     import numpy as np
@@ -155,16 +164,13 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     from leakysm_cli.progress import shown_count
 
     from leakysm.verify import report as reports
-    from leakysm.verify.conformance import require_known
-    from leakysm.verify.registry import ENTRIES
     from leakysm.verify.search import search
 
-    require_known(names)
     peaks = []
     with shown_count("searching") as bar, np.errstate(all="ignore"):
         for done, name in enumerate(names):
             bar(done, len(names))
-            peaks += search(implementation, ENTRIES[name], seconds / len(names))
+            peaks += search(*chosen(name), seconds / len(names))
     above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
     if json:
         told = [{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]
@@ -172,6 +178,6 @@ def searched(implementation: Any, names: list[str], seconds: float, *, json: boo
     else:
         print_table(reports.SEARCH_HEADER, reports.search_rows(peaks))
         verdict = f"above the worst bound: {', '.join(above)}" if above else "no error is above its worst bound"
-        print_lines(["", f"{implementation.name}: {verdict}"])
+        print_lines(["", f"{chosen(names[0])[0].name}: {verdict}"])
     if above:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from leakysm_cli.verify import checked
+from leakysm_cli.verify import checked, chosen
 
 import leakysm as lk
 from leakysm.verify import pages
@@ -29,9 +29,9 @@ def errors() -> list[str]:
 
 
 def searched(seconds: float) -> list[str]:
-    engine = EngineImplementation(lk.backend("numpy"))
+    names = [*ENTRIES, *VARIANTS]
     with np.errstate(all="ignore"):
-        peaks = [peak for entry in ENTRIES.values() for peak in search(engine, entry, seconds / len(ENTRIES))]
+        peaks = [peak for name in names for peak in search(*chosen("numpy", None, None, name), seconds / len(names))]
     return markdown(SEARCH_HEADER, search_rows(peaks))
 
 

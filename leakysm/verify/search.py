@@ -23,7 +23,7 @@ from leakysm.verify.judging import judged
 from leakysm.verify.registry import Entry, Truth
 
 DTYPES_SEARCHED = ("float32", "float64")
-MOST_NUMBERS = 500  # of a parent: small cases are judged a hundred times a second
+MOST_NUMBERS = 500  # of a parent, or twice the fewest: small cases are judged a hundred times a second
 ELITE = 10
 LARGEST, SMALLEST = 2.0**24, 2.0**-24  # the range of numbers, within which nothing overflows or underflows
 _LEFT_OUT = {"overflow", "half-overflow", "subnormal", "undefined", "infinite-logit", "empty", "large", "size"}
@@ -49,15 +49,19 @@ def search(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[Peak]:
-    """The largest errors of one operation in float32 and float64, an entry for each output and dtype."""
+    """The largest errors of one operation in float32 and float64, an entry for each output and dtype.
+
+    An operation by another algorithm, which is for float32 alone, is searched in that.
+    """
     peaks: list[Peak] = []
-    for number, dtype in enumerate(DTYPES_SEARCHED):
+    dtypes = DTYPES_SEARCHED[:1] if entry.algorithm else DTYPES_SEARCHED
+    for number, dtype in enumerate(dtypes):
         evolution = _Evolution(implementation, entry, dtype, np.random.default_rng([seed, number]))
-        end = time.monotonic() + seconds / len(DTYPES_SEARCHED)
+        end = time.monotonic() + seconds / len(dtypes)
         while time.monotonic() < end:
             evolution.step()
         peaks += evolution.peaks()
-        progress((number + 1) / len(DTYPES_SEARCHED))
+        progress((number + 1) / len(dtypes))
     return peaks
 
 
@@ -74,10 +78,9 @@ class _Evolution:
         self.turn = 0
 
     def _first(self) -> Iterator[Case]:
-        for case in self.entry.cases():
-            small = case.size <= MOST_NUMBERS and self.dtype in case.dtypes
-            if small and not case.own and not _LEFT_OUT & set(case.flags):
-                yield replace(case, one_way=DTYPES)
+        cases = [c for c in self.entry.cases() if self.dtype in c.dtypes and not c.own and not _LEFT_OUT & set(c.flags)]
+        most = max(MOST_NUMBERS, 2 * min(case.size for case in cases))
+        yield from (replace(case, one_way=DTYPES) for case in cases if case.size <= most)
 
     def step(self) -> None:
         """Judge one more case: first those of the first generation, then a child for each output in turn."""
@@ -123,7 +126,7 @@ class _Evolution:
         for part, i, name in self.outputs:
             if self.elite[part, i]:
                 ratio, case = self.elite[part, i][0]
-                yield Peak(self.entry.operation, name, self.dtype, ratio, case, self.tried)
+                yield Peak(self.entry.name, name, self.dtype, ratio, case, self.tried)
 
 
 def _child(parent: Case, other: Case, dtype: str, random: np.random.Generator) -> Case:

@@ -132,7 +132,6 @@ def _code(expression: str, count: int) -> tuple[CodeType, tuple[str, ...]]:
 def kept(settings: Sequence[Setting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[Setting]]]:
     """A context that restores the settings at its end. It yields a function that lists those changed so far."""
 
-
     def read(setting: Setting) -> Any:
         return eval(_code(setting.read, 0)[0], dict(scope))
 

@@ -41,7 +41,11 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
     calls = [(truth, manner) for truth in pure for manner in watching(implementation, truth.case)]
     if pure and not implementation.arrays.compiles:
         calls += [(truth, replace(plainly(truth.case), purity=True)) for truth in largest(truths)]
-    if implementation.differentiates(entry.operation) and not implementation.arrays.compiles and len(entry.gradients) > 1:
+    if (
+        implementation.differentiates(entry.operation)
+        and not implementation.arrays.compiles
+        and len(entry.gradients) > 1
+    ):
         alone = [t for t in truths if "plain" in t.case.flags or t in pure] + largest(truths)
         calls += [(truth, replace(plainly(truth.case), separately=True)) for truth in dict.fromkeys(alone)]
     return calls + [(truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)]
