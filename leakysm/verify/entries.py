@@ -12,6 +12,7 @@ import numpy as np
 from leakysm.verify import registry
 from leakysm.verify.bounds import Exact, Sizes
 from leakysm.verify.case import Case
+from leakysm.verify.cases import contrasts as contrast_cases
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import cotangents as cotangent_cases
 from leakysm.verify.cases import distances as pair_cases
@@ -48,6 +49,7 @@ def _enter(
             *equal_cases.of(ordinary),
             *cotangent_cases.of(ordinary),
             *magnitude_cases.of(operation, ordinary),
+            *contrast_cases.of(operation, ordinary),
         ]
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 
@@ -209,7 +211,7 @@ def _convolution_sizes(x: Any, w: Any, *_: Any, **__: Any) -> dict[str, int]:
 
 
 def _channel_sizes(x: Any, *_: Any, **__: Any) -> dict[str, int]:
-    return {"n": x.size // max(x.shape[-1], 1)}
+    return {"n": x.size // max([1, *x.shape[-1:]])}
 
 
 for _operation in ("squared_euclidean", "euclidean", "cosine_distance"):

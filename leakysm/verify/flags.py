@@ -125,6 +125,11 @@ FLAGS: dict[str, Flag] = {
         "Look for constants in the code that the size of the numbers passes: an eps that is added, a start of a maximum, the range of a series.",
         SPECIAL,
     ),
+    "contrast": Flag(
+        "Rows, channels or classes of very different size in one call, some of nothing but 0; whole numbers.",
+        "Look for work that is scaled or skipped for a whole array where the rows differ, and for a path of its own for whole numbers.",
+        SPECIAL,
+    ),
     "corner": Flag(
         "A parameter at the end of its range, or far from where it usually is.",
         "Try the parameter at this value in the formula: threshold 0 or inf, slope 1, eps 0 or large.",

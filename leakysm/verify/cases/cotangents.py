@@ -22,6 +22,17 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         yield replace(
             plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=f"dy near 2^{power}", stored=False
         )
+    if np.ndim(plain.dy):
+        positive, last = np.maximum(plain.dy, 0), np.zeros_like(plain.dy)
+        last.flat[-1] = -1.5
+        signs = (("never-negative", positive), ("never-positive", -positive), ("last", last))
+        for name, dy in signs:
+            note = (
+                "one number of dy alone is not 0"
+                if name == "last"
+                else f"dy is {name.replace('-', ' ')}, and 0 here and there"
+            )
+            yield replace(plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=note, stored=False)
     for bits, scalar in ((24, single(FULL)), (53, np.asarray(FULL))):
         dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else scalar
         note = f"dy of {bits} bits"

@@ -1,6 +1,6 @@
 """Plain cases whose numbers are multiplied by a power of two: what holds near 1 must hold at any size.
 
-A constant that stands for infinity or for 0, a guard that is added or left out only somewhere, a series that is used
+Powers beyond 127 are for float64 alone. A constant that stands for infinity or for 0, a guard that is added or left out only somewhere, a series that is used
 too far: they show where numbers have their size. Not in the reference vectors.
 """
 
@@ -17,8 +17,8 @@ from leakysm.verify.cases.equal import plain_case
 
 # The arguments that are multiplied together, by their place, and the powers of two. Restricted distances keep their
 # share of distances beyond the threshold: it is multiplied by the square.
-_DISTANCE = (((0, 1), (-50, -30, -17, -8, 8, 17, 30, 50)),)
-_ELEMENTS = (((0,), (-120, -100, -60, -30, -17, 17, 30, 60, 100, 118)),)
+_DISTANCE = (((0, 1), (-50, -30, -17, -8, 8, 17, 30, 50, -200, 200)),)
+_ELEMENTS = (((0,), (-120, -100, -60, -30, -17, 17, 30, 60, 100, 118, -300, 300)),)
 _POWERS: Mapping[str, Sequence[tuple[tuple[int, ...], tuple[int, ...]]]] = {
     "squared_euclidean": _DISTANCE,
     "euclidean": _DISTANCE,
@@ -30,10 +30,10 @@ _POWERS: Mapping[str, Sequence[tuple[tuple[int, ...], tuple[int, ...]]]] = {
     "cross_entropy": (((0,), (-60, -30, -17, -8, -3, 3, 5)),),
     "distance_cross_entropy": (((0, 1), (-17, -8, -3, 1, 3)),),
     "prototypical_loss": (((0, 2), (-17, -8, -3, 1, 3)),),
-    "conv2d": (((0,), (-50, -20, 20, 50)), ((1,), (-50, -20, 20, 50))),
+    "conv2d": (((0,), (-50, -20, 20, 50, -200, 200)), ((1,), (-50, -20, 20, 50))),
     "relu": _ELEMENTS,
     "max_pool2d": _ELEMENTS,
-    "batch_norm": (((0,), (-17, -8, -4, 4, 8, 12, 16, 20, 25)), ((1, 2), (-30, 30))),
+    "batch_norm": (((0,), (-17, -8, -4, 4, 8, 12, 16, 20, 25, 200)), ((1, 2), (-30, 30))),
     "batch_norm_inference": (((0, 3), (-17, 8, 17)), ((4,), (-17, -8, 8, 17, 25)), ((1, 2), (-30, 30))),
     "conv_block": (((0,), (-17, -8, 8, 12, 17, 22)), ((1,), (-12, 12)), ((2, 3), (-30, 30))),
     "conv_block_inference": (((0, 4), (-17, 8, 17)), ((5,), (-12, 8, 20)), ((2, 3), (-30, 30))),

@@ -18,7 +18,13 @@ from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 BOTH_DTYPES = {"plain"}  # cases with these flags run in every dtype, even if the library compiles for each
-IN_TURN = {"size", "corner", "limit", "magnitude"}  # cases with these flags then run in one dtype, which varies
+IN_TURN = {
+    "size",
+    "corner",
+    "limit",
+    "magnitude",
+    "contrast",
+}  # cases with these flags then run in one dtype, which varies
 
 
 def fixed_truths(implementation: Implementation, entry: Entry, settings: Settings) -> list[Truth]:

@@ -1,0 +1,167 @@
+"""Plain cases with contrasts in one call: rows of very different size, rows of nothing but 0, points that are the same.
+
+What is scaled, skipped or shared for a whole array at once, and not for each row, shows where the rows differ. Not in
+the reference vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.case import Case
+from leakysm.verify.cases.equal import plain_case
+from leakysm.verify.cases.numbers import Floats, noise, whole
+
+_PAIRS = (
+    "squared_euclidean",
+    "euclidean",
+    "cosine_distance",
+    "leaky_squared_euclidean",
+    "restricted_squared_euclidean",
+)
+# By place of an argument: the axis whose rows get powers of two, -p, p and 0 in turn, and how many times p.
+_Axes = Mapping[int, tuple[int, int]]
+_BOTH: _Axes = {0: (0, 1), 1: (0, 1)}
+_APART: Mapping[str, Sequence[tuple[int, _Axes]]] = {
+    "squared_euclidean": ((40, _BOTH),),
+    "euclidean": ((40, _BOTH),),
+    "cosine_distance": ((40, {0: (0, 1)}), (40, {1: (0, 1)})),
+    "leaky_squared_euclidean": ((40, _BOTH),),
+    "restricted_squared_euclidean": ((40, _BOTH),),
+    "prototypes": ((60, {0: (0, 1)}), (60, {0: (1, 1)})),
+    "log_softmax": ((6, {0: (0, 1)}),),
+    "cross_entropy": ((6, {0: (0, 1)}),),
+    "distance_cross_entropy": ((8, {0: (0, 1)}), (8, {1: (0, 1)})),
+    "prototypical_loss": ((8, {0: (0, 1)}), (8, {2: (0, 1)})),
+    "conv2d": ((20, {0: (0, 1)}), (20, {0: (3, 1)}), (20, {1: (3, 1)})),
+    "relu": ((60, {0: (0, 1)}),),
+    "max_pool2d": ((60, {0: (3, 1)}),),
+    "batch_norm": ((12, {0: (3, 1)}),),
+    "batch_norm_inference": ((12, {0: (3, 1), 3: (0, 1), 4: (0, 2)}),),
+    "conv_block": ((12, {1: (3, 1)}),),
+    "conv_block_inference": ((12, {1: (3, 1), 4: (0, 1), 5: (0, 2)}),),
+}
+# Arguments of which a row or column of 0 is a tie, or a zero vector, about which implementations may differ.
+_NOT_BLANK = {
+    "cosine_distance": "xc", "relu": "x", "max_pool2d": "x", "conv_block": "xw", "conv_block_inference": "xw",
+}  # fmt: skip
+_WHOLE: Mapping[str, Mapping[int, tuple[int, int]]] = {
+    **{name: {0: (-32_767, 32_767), 1: (-32_767, 32_767)} for name in _PAIRS},
+    "prototypes": {0: (-32_767, 32_767)},
+    "log_softmax": {0: (-90, 90)},
+    "cross_entropy": {0: (-90, 90)},
+    "conv2d": {0: (-2000, 2000), 1: (-2000, 2000)},
+    "relu": {0: (-70_000, 70_000)},
+    "max_pool2d": {0: (-70_000, 70_000)},
+    **{name: {0: (0, 255)} for name in ("batch_norm", "batch_norm_inference", "conv_block", "conv_block_inference")},
+}
+
+
+def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
+    """The first plain case of an operation with each contrast in turn, and some that only this operation has."""
+    plain = plain_case(cases)
+    names = [a.name for a in plain.definition.arguments]
+    for p, axes in _APART[operation]:
+        values = {at: _apart(plain.arguments[at], axis, p * times) for at, (axis, times) in axes.items()}
+        what = "-".join(f"{names[at]}{axis}" for at, (axis, _) in axes.items())
+        yield _changed(plain, f"apart-{what}", values, f"rows of {what} times 2^-{p}, 2^{p} and 1 in turn")
+    yield from _ranges(plain)
+    yield from _blanks(operation, plain)
+    if operation in _WHOLE:
+        numbers = {
+            at: whole(f"contrast {operation} {at}", *plain.arguments[at].shape, low=low, high=high)
+            for at, (low, high) in _WHOLE[operation].items()
+        }
+        yield _changed(plain, "whole-large", numbers, "whole numbers, as of bytes or 16 bits")
+    yield from _special(operation, plain)
+
+
+def _apart(values: Any, axis: int, p: int) -> Floats:
+    powers = 2.0 ** (np.array([-p, p, 0])[np.arange(values.shape[axis]) % 3])
+    return np.asarray(values * powers.reshape([-1 if i == axis else 1 for i in range(values.ndim)]))
+
+
+def _floats(plain: Case) -> Iterator[tuple[int, str, Floats]]:
+    """The place, name and values of every array of floats; dy last, with the place -1."""
+    for at, (a, kind) in enumerate(zip(plain.arguments, plain.definition.arguments, strict=True)):
+        if kind.kind == "array":
+            yield at, kind.name, a
+    if np.ndim(plain.dy):
+        yield -1, "dy", plain.dy
+
+
+def _ranges(plain: Case) -> Iterator[Case]:
+    for at, name, values in _floats(plain):
+        changed = np.array(values)
+        changed.flat[0] *= 2.0**-110
+        changed.flat[-1] *= 2.0**18
+        note = f"the first number of {name} times 2^-110, the last times 2^18"
+        yield _changed(plain, f"range-{name}", {at: changed}, note)
+
+
+def _blanks(operation: str, plain: Case) -> Iterator[Case]:
+    for at, name, values in _floats(plain):
+        if name in _NOT_BLANK.get(operation, ""):
+            continue
+        for axis in sorted({0, values.ndim - 1}):
+            if values.shape[axis] > 1:
+                changed = np.array(values)
+                changed[(slice(None),) * axis + (0,)] = 0
+                yield _changed(
+                    plain, f"blank-{name}{axis}", {at: changed}, f"{name} is 0 at the first place of axis {axis}"
+                )
+
+
+def _special(operation: str, plain: Case) -> Iterator[Case]:
+    if operation in _PAIRS:
+        x = noise(f"same {operation}", 4, 3)
+        same = replace(plain, dy=noise(f"same dy {operation}", 4, 4))
+        flags = ("coincident", "zero-vector") if operation == "cosine_distance" else ("coincident",)
+        yield _changed(same, "same-points", {0: x, 1: x}, "x and c are the same points", flags)
+    if operation in ("log_softmax", "cross_entropy"):
+        logits = 300 * np.array([[0.0, -1.0, -2.0], [-2.0, -1.0, 0.0]]) + noise("faint", 2, 3, bits=53)
+        changed = {0: logits} if operation == "log_softmax" else {0: logits, 1: np.array([0, 2])}
+        dy = noise("faint dy", 2, 3, bits=53) if operation == "log_softmax" else plain.dy
+        yield _changed(replace(plain, dy=dy), "faint", changed, "probabilities of e^-300 and e^-600", ("saturated",))
+    if operation in ("distance_cross_entropy", "prototypical_loss"):
+        c, x = np.array([[0.0, 0.1], [17.3, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
+        values = (
+            (x, c, np.array([0, 2]))
+            if operation == "distance_cross_entropy"
+            else (c, np.arange(3), x, np.array([0, 2]))
+        )
+        note = "a class of probability e^-50 to e^-600"
+        yield _changed(plain, "faint", dict(enumerate(values)), note, ("saturated",))
+    if operation == "relu":
+        for name, number in (("positive", 0.75), ("negative", -0.75)):
+            yield _changed(
+                replace(plain, dy=np.asarray(-0.5)),
+                f"no-axis-{name}",
+                {0: np.asarray(number)},
+                "no axis at all",
+                ("one",),
+            )
+    if operation in ("batch_norm", "batch_norm_inference"):
+        for shape in ((2, 3, 2), (2, 2, 3, 2, 2)):
+            dy = noise(f"axes dy {shape}", *shape)
+            x = {0: noise(f"axes {shape}", *shape)}
+            yield _changed(replace(plain, dy=dy), f"axes-{len(shape)}", x, f"{len(shape)} axes", ("plain",))
+    if operation == "batch_norm":
+        x = noise("far start", 4100, 2)
+        x[:16] += 2.0**12
+        start = replace(plain, dy=noise("far start dy", 4100, 2))
+        yield _changed(start, "far-start", {0: x}, "the first 16 values are far from all others", ("large-mean",))
+
+
+def _changed(
+    plain: Case, name: str, values: Mapping[int, Any], note: str, flags: tuple[str, ...] = ("contrast",)
+) -> Case:
+    """The plain case with other values of some arguments, by their place; -1 is dy."""
+    arguments = [values.get(at, a) for at, a in enumerate(plain.arguments)]
+    return replace(
+        plain, name=name, arguments=tuple(arguments), dy=values.get(-1, plain.dy), flags=flags, note=note, stored=False
+    )
