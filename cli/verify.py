@@ -170,7 +170,8 @@ def searched(chosen: Any, names: list[str], seconds: float, *, json: bool) -> No
     with shown_count("searching") as bar, np.errstate(all="ignore"):
         for done, name in enumerate(names):
             bar(done, len(names))
-            peaks += search(*chosen(name), seconds / len(names))
+            implementation, entry = chosen(name)
+            peaks += search(implementation, entry, seconds / len(names))
     above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
     if json:
         told = [{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]
@@ -178,6 +179,6 @@ def searched(chosen: Any, names: list[str], seconds: float, *, json: bool) -> No
     else:
         print_table(reports.SEARCH_HEADER, reports.search_rows(peaks))
         verdict = f"above the worst bound: {', '.join(above)}" if above else "no error is above its worst bound"
-        print_lines(["", f"{chosen(names[0])[0].name}: {verdict}"])
+        print_lines(["", f"{implementation.name}: {verdict}"])
     if above:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED, HostArray
+from leakysm.verify.adapters.arrays import EXPANDED, HostArray, Way
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.case import Case
 
@@ -22,19 +22,14 @@ ALONE = {"plain", "far"}  # flags of cases whose value is compiled apart from th
 class Manner:
     """How a case is called. layouts: one for each argument, dy last; compiled: by the library's compiler, if any.
 
-    purity: whether the call is also watched for what it may not do. separately: each gradient is taken by a call of its
-    own, in which no other argument wants one.
+    purity: whether the call is also watched for what it may not do. way: the name of one of the arrays' ways to call a
+    function; "" for the plain one.
     """
 
     layouts: tuple[str, ...]
     compiled: bool = False
     purity: bool = False
-    separately: bool = False
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts that can be called so."""
-        return ("vjp",) if self.separately else PARTS
+    way: str = ""
 
     def fits(self, case: Case) -> bool:
         """Whether the case can be called so: only what repeats a number or a row can be expanded."""
@@ -64,6 +59,9 @@ def repeats(values: Any) -> bool:
     return np.size(values) > 0 and np.ndim(values) > 0 and bool(np.all(values == values[:1]))
 
 
+PLAIN = Way(PARTS)
+
+
 class Call:
     """A case's call in a dtype, part and manner. `names` are those of the arguments given, `given` the arguments."""
 
@@ -79,6 +77,7 @@ class Call:
         self.names = tuple([*(a.name for a in case.definition.arguments), "dy"][:count])
         self.hosts = dict(zip(self.names, hosts, strict=False))
         self.layouts = dict(zip(self.names, manner.layouts, strict=False))
+        self.way = self.arrays.ways[manner.way] if manner.way else PLAIN
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:
@@ -89,15 +88,48 @@ class Call:
 
     def placed(self) -> dict[str, Any]:
         """The arguments as the implementation gets them."""
-        return {
-            name: self.arrays.placed(host, self.layouts[name]) if isinstance(host, np.ndarray) else host
-            for name, host in self.hosts.items()
-        }
+        given: dict[str, Any] = {}
+        for name, host in self.hosts.items():
+            twin = self.twin(name)
+            if twin is not None:
+                given[name] = given[twin]
+            elif isinstance(host, np.ndarray):
+                given[name] = self._prepared(name, self.arrays.placed(host, self.layouts[name]))
+            else:
+                given[name] = host
+        return given
+
+    def twin(self, name: str) -> str | None:
+        """The argument whose array is given for this one too, in a way where equal arrays are one; None for none."""
+        if not self.way.shared or name not in floats_of(self):
+            return None
+        before = floats_of(self)[: list(floats_of(self)).index(name)]
+        return next((other for other in before if same(self.hosts[other], self.hosts[name])), None)
+
+    def preparation(self, name: str) -> str:
+        """The expression for what this way does to an argument; "{0}" for nothing."""
+        host = self.hosts[name]
+        if not isinstance(host, np.ndarray):
+            return "{0}"
+        return self.way.argument if host.dtype.kind == "f" else self.way.labels or "{0}"
+
+    def _prepared(self, name: str, array: Any) -> Any:
+        expression = self.preparation(name)
+        return array if expression == "{0}" else self.arrays.evaluated(expression, array)
+
+    def _inside(self, function: Callable[..., Any], context: str) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            with self.arrays.evaluated(context):
+                return function(*given)
+
+        return call
 
     def function(self) -> Callable[..., Any]:
         """The function to call with the arguments; NotOffered if there is none."""
         operation, parameters = self.case.operation, self.case.parameters
-        function = self.implementation.function(operation, self.part, parameters, separately=self.manner.separately)
+        function = self.implementation.function(operation, self.part, parameters, way=self.manner.way)
+        if self.way.context is not None:
+            function = self._inside(function, self.way.context[0])
         if not (self.manner.compiled and self.arrays.compiles):
             return function
         alone = self.part == "value" and ALONE & set(
@@ -114,6 +146,11 @@ class Call:
         """The results as host arrays."""
         with self.around():
             return self.arrays.hosted(self.function()(*self.placed().values()))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two arrays hold the same numbers in the same shape, more than one."""
+    return np.size(a) > 1 and np.shape(a) == np.shape(b) and bool(np.all(a == b))
 
 
 def floats_of(call: Call) -> Sequence[str]:

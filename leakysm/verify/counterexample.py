@@ -42,9 +42,9 @@ def _manners(truth: Truth, outcome: Outcome) -> Iterator[Manner]:
     """The manners to try, the plainest first, that of the failure last."""
     manner, plain = outcome.manner or plainly(truth.case), plainly(truth.case)
     seen = []
-    for separately, layouts in itertools.product((False, manner.separately), (plain.layouts, manner.layouts)):
+    for way, layouts in itertools.product(("", manner.way), (plain.layouts, manner.layouts)):
         for compiled in dict.fromkeys((False, manner.compiled)):
-            seen.append(replace(manner, layouts=layouts, compiled=compiled, separately=separately))
+            seen.append(replace(manner, layouts=layouts, compiled=compiled, way=way))
     yield from dict.fromkeys(seen)
 
 
@@ -53,7 +53,7 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     manner = outcome.manner or plainly(truth.case)
     call = Call(implementation, truth.case, outcome.dtype, outcome.part, manner)
     snippet = implementation.snippet(
-        truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype, separately=manner.separately
+        truth.case.operation, outcome.part, truth.case.parameters, outcome.dtype, way=manner.way
     )
     impurity = outcome.impurity
     lines = (
@@ -70,7 +70,11 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
             return f"compiled({', '.join(a for a, n in zip(arguments, call.names, strict=True) if n in traced)})"
 
     if impurity is None:
-        return snippet, [*lines, f"result = {function(call.names)}"]
+        result = f"result = {function(call.names)}"
+        if call.way.context is None:
+            return snippet, [*lines, result]
+        context, needed = call.way.context
+        return snippet, [*lines, needed, f"with {context}:", f"    {result}"]
     lines += [f"before = {impurity.before}"] if impurity.before and "result" not in impurity.before else []
     lines.append(f"result = {function(call.names)}")
     lines += [f"before = {impurity.before}"] if impurity.before and "result" in impurity.before else []
@@ -101,6 +105,9 @@ def _arguments(call: Call, truth: Truth) -> list[str]:
     if long:
         lines += ["from leakysm.verify.conformance import fixed_case", f'case = fixed_case("{case.id}")']
     for at, (name, host) in enumerate(call.hosts.items()):
+        if call.twin(name) is not None:
+            lines.append(f"{name} = {call.twin(name)}")
+            continue
         if not isinstance(host, np.ndarray):
             lines.append(f"{name} = {host!r}")
             continue
@@ -115,6 +122,8 @@ def _arguments(call: Call, truth: Truth) -> list[str]:
         expression = call.arrays.layouts[layout]
         if host.ndim and expression != "{0}":
             lines.append(f"{name} = {expression.format(name)}")
+        if call.preparation(name) != "{0}":
+            lines.append(f"{name} = {call.preparation(name).format(name)}")
     return lines
 
 

@@ -206,8 +206,53 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "alone": Flag(
-        "Another gradient than when all are wanted: here one argument alone wants its gradient (`requires_grad`).",
+        "Right if all gradients are wanted, wrong here, where one argument alone wants its gradient.",
         "Look at what the backward pass does where another argument wants no gradient (`needs_input_grad`, skipped work).",
+        SPECIAL,
+    ),
+    "later": Flag(
+        "Right at once, wrong here, where the gradient is taken after another call, and for the second time (`retain_graph`).",
+        "Keep what the backward pass needs for each call (`save_for_backward`), and change nothing of it there.",
+        SPECIAL,
+    ),
+    "no-grad": Flag(
+        "Right while gradients are recorded, wrong under `torch.no_grad()`.",
+        "Use one formula, whether gradients are recorded or not.",
+        SPECIAL,
+    ),
+    "inference": Flag(
+        "Right while gradients are recorded, wrong under `torch.inference_mode()`.",
+        "Use one formula, whether gradients are recorded or not.",
+        SPECIAL,
+    ),
+    "leaf": Flag(
+        "Right for plain tensors, wrong for tensors that want a gradient.",
+        "Use one formula for the value, whether a gradient is wanted or not.",
+        SPECIAL,
+    ),
+    "intermediate": Flag(
+        "Right for plain tensors, wrong for results of other operations that want a gradient.",
+        "Use one formula for the value, whether a gradient is wanted or not, and do not work in place.",
+        SPECIAL,
+    ),
+    "default-dtype": Flag(
+        "Right if torch's default dtype is float32, wrong if it is float64.",
+        "Give every new tensor the dtype of the arguments.",
+        SPECIAL,
+    ),
+    "shared": Flag(
+        "Right for two arrays with the same numbers, wrong if one array is given for both arguments.",
+        "Treat the arguments as separate, even if they are one array.",
+        SPECIAL,
+    ),
+    "int32": Flag(
+        "Right for labels of int64, wrong for labels of int32. A function may refuse them, by an exception.",
+        "Convert the labels before you compute with them, or refuse them.",
+        SPECIAL,
+    ),
+    "uint8": Flag(
+        "Right for labels of int64, wrong for labels of uint8. A function may refuse them, by an exception.",
+        "Convert the labels before you compute with them: products of indices do not fit uint8.",
         SPECIAL,
     ),
     "purity": Flag(

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import HostArray, as_tuple, kept
+from leakysm.verify.adapters.arrays import HostArray, Setting, as_tuple, kept
 from leakysm.verify.calls import Call, floats_of
+
+FEW = 1000  # numbers of a case that is called
+BUFFERS = 17  # times, so that buffers used in turn are used again
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,13 @@ def observed(call: Call) -> Observation:
         given, function = call.placed(), call.function()
         marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
         try:
-            with kept(arrays.settings, arrays.scope) if call.manner.purity else contextlib.nullcontext():
+            with kept(arrays.settings, arrays.scope) if call.manner.purity else contextlib.nullcontext(list) as changed:
                 raw = as_tuple(function(*given.values()))
+                set_once = [setting for setting in changed() if not setting.once]
             results = arrays.hosted(raw)
         except (Exception, SystemExit) as problem:
             return Observation(raised=problem)
-        impurity = _changed(call, given, marks) or _view(call, given, raw)
+        impurity = _changed(call, given, marks) or _view(call, given, raw) or next(map(of_setting, set_once), None)
         if impurity is None and call.manner.purity:
             impurity = _set(call, function) or _repeated(call, function, given, raw) or _stale(call, function, raw)
     return Observation(results, None, impurity)
@@ -70,6 +74,12 @@ def _changed(call: Call, given: dict[str, Any], marks: dict[tuple[str, str], Any
     return None
 
 
+def of_setting(setting: Setting) -> Impurity:
+    """The side effect of a call that changed a setting of the program."""
+    problem = f"changed a setting of the program, {setting.read}"
+    return Impurity(problem, setting.read, f"before == {setting.read}", None, (setting.module,))
+
+
 def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
     """A setting of the program that a call changes. Not the first call: libraries that load late may set some, once."""
     arrays = call.arrays
@@ -77,9 +87,7 @@ def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
         with contextlib.suppress(Exception):
             function(*call.placed().values())
         for setting in changed():
-            read = setting.read
-            problem = f"changed a setting of the program, {read}"
-            return Impurity(problem, read, f"before == {read}", None, (setting.module,))
+            return of_setting(setting)
     return None
 
 
@@ -119,8 +127,10 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
     arrays = call.arrays
     bits = [(arrays.bits.format(t), r, arrays.evaluated(arrays.bits, r)) for t, r in _named(call, results)]
     other = {n: arrays.other if n in floats_of(call) else "{0}" for n in given}
+    few = arrays.overwritten is not None and call.case.size < FEW and set(call.layouts.values()) == {"contiguous"}
     try:
-        function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
+        for _ in range(BUFFERS if few else 1):
+            function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
     except Exception:
         return None  # other numbers, other errors: those are not this case's
     written = {n: e.format(n) for n, e in other.items()}

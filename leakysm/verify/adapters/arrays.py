@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,34 @@ def as_tuple(result: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of the whole program: the expression that reads it, the module it needs, and how it is set back."""
+    """A setting of the whole program: the expression that reads it, the module it needs, and how it is set back.
+
+    once: whether a call may change it once, as libraries do that are loaded late.
+    """
 
     read: str
     module: str
     restore: Callable[[Any], Any]
+    once: bool = True
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to call a function that users have, beside the plain one: its results must be as right.
+
+    parts: what is called so. argument, labels: what is done to arrays of floats, or of integers, before the call.
+    context: the code of the context of the call, and the line that imports what it needs. autodiff: only for functions
+    that the library differentiates. refusable: whether the function may raise instead. shared: equal arrays of floats
+    are one array.
+    """
+
+    parts: Sequence[str]
+    argument: str = "{0}"
+    labels: str | None = None
+    context: tuple[str, str] | None = None
+    autodiff: bool = False
+    refusable: bool = False
+    shared: bool = False
 
 
 class Arrays:
@@ -45,7 +68,8 @@ class Arrays:
     `expanded`: the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions whose value no
     call may change of an argument. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that
     does no harm. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written into
-    it; None if nothing can write to it. `settings`: what a call may not change of the program.
+    it; None if nothing can write to it. `settings`: what a call may not change of the program. `ways`: other ways to
+    call a function, by name.
     """
 
     name: str
@@ -60,6 +84,7 @@ class Arrays:
     other: str
     overwritten: str | None = None
     settings: Sequence[Setting] = ()
+    ways: Mapping[str, Way] = MappingProxyType({})
     scope: Mapping[str, Any]
     compiles = False
 
@@ -83,12 +108,21 @@ class Arrays:
         """The dtype of labels in a call whose floats have this dtype."""
         return "int64"
 
-    def gradient(self, function: str, arrays: str, arguments: str, outputs: int) -> list[str] | None:
-        """Lines of code that define `gradient(...)` by autodiff; None if the library has no autodiff."""
+    def gradient(
+        self, function: str, arrays: str, arguments: str, outputs: int, *, later: bool = False
+    ) -> list[str] | None:
+        """Lines of code that define `gradient(...)` by autodiff; None if the library has no autodiff.
+
+        later: as `differentiated_later` takes the gradients.
+        """
         return None
 
     def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         """The gradients of function(*arrays), an array or a tuple whose first is differentiated, by autodiff."""
+        raise NotImplementedError
+
+    def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+        """The gradients, taken after another call, and for the second time."""
         raise NotImplementedError
 
     def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -55,7 +55,7 @@ class EngineImplementation(Implementation):
         return operation in OPERATIONS
 
     def function(
-        self, operation: str, part: str, parameters: Mapping[str, Any], *, separately: bool = False
+        self, operation: str, part: str, parameters: Mapping[str, Any], *, way: str = ""
     ) -> Callable[..., Any]:
         pair = self.engine.operation(operation)
 
@@ -69,7 +69,7 @@ class EngineImplementation(Implementation):
         return vjp if part == "vjp" else value
 
     def snippet(
-        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, separately: bool = False
+        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, way: str = ""
     ) -> Snippet:
         imports = ["import numpy as np", "import leakysm as lk", f'pair = engine.operation("{operation}")']
         algorithm = getattr(self.engine, "convolution", "direct")

@@ -62,11 +62,11 @@ class Implementation:
         return False
 
     def function(
-        self, operation: str, part: str, parameters: Mapping[str, Any], *, separately: bool = False
+        self, operation: str, part: str, parameters: Mapping[str, Any], *, way: str = ""
     ) -> Callable[..., Any]:
         """A function of the arguments (a gradient's dy last) with these parameters; it returns the raw results.
 
-        separately: differentiate by one argument at a time, if the library differentiates.
+        way: how the library differentiates, if it does: "alone" by one argument at a time, "later" as the arrays say.
         """
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class Implementation:
         return None
 
     def snippet(
-        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, separately: bool = False
+        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, way: str = ""
     ) -> Snippet:
         """A call with these parameters as code."""
         raise NotImplementedError

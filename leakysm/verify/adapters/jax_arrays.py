@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult, as_tuple
+from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
 # Each program runs only once or twice. On a CPU, compiling with few optimizations takes a third of the time.
@@ -57,6 +57,7 @@ class JaxArrays(Arrays):
         *(Setting(f"jax.config.values[{n!r}]", "jax", partial(jax.config.update, n)) for n in jax.config.values),
     )
     scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
+    ways: Mapping[str, Way] = {"alone": Way(("vjp",), autodiff=True)}
     compiles = True
 
     def __init__(self) -> None:
@@ -86,7 +87,9 @@ class JaxArrays(Arrays):
     def integers(self, dtype: str) -> str:
         return "int64" if dtype == "float64" else "int32"
 
-    def gradient(self, function: str, arrays: str, arguments: str, outputs: int) -> list[str] | None:
+    def gradient(
+        self, function: str, arrays: str, arguments: str, outputs: int, *, later: bool = False
+    ) -> list[str] | None:
         first = "[0]" if outputs > 1 else ""
         return [f"    return jax.vjp(lambda {arrays}: {function}({arguments}){first}, {arrays})[1](dy)"]
 

@@ -100,9 +100,10 @@ class ModuleImplementation(Implementation):
         return function, signatures.keywords(function, operation, parameters, self.names)
 
     def function(
-        self, operation: str, part: str, parameters: Mapping[str, Any], *, separately: bool = False
+        self, operation: str, part: str, parameters: Mapping[str, Any], *, way: str = ""
     ) -> Callable[..., Any]:
-        return self._remembered("each" if separately else part, operation, parameters)
+        known = way if part == "vjp" and way in ("alone", "later") else part
+        return self._remembered(known, operation, parameters)
 
     def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
         if not self.arrays.compiles or not self.differentiates(operation):
@@ -121,7 +122,8 @@ class ModuleImplementation(Implementation):
         if part == "value" or not self.differentiates(operation):
             return lambda *given: function(*given, **keywords)
         places = [i for i, a in enumerate(OPERATIONS[operation].arguments) if a.kind == "array"]
-        differentiate: Callable[..., Any] = self.arrays.both if part == "both" else self.arrays.differentiated
+        ways = {"both": self.arrays.both, "later": self.arrays.differentiated_later}
+        differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)
 
         def gradient(given: Any, places: Sequence[int]) -> Any:
             def of_arrays(*arrays: Any) -> Any:
@@ -132,12 +134,12 @@ class ModuleImplementation(Implementation):
 
             return differentiate(of_arrays, [given[i] for i in places], given[-1])
 
-        if part == "each":
+        if part == "alone":
             return lambda *given: tuple(gradient(given, [place])[0] for place in places)
         return lambda *given: gradient(given, places)
 
     def snippet(
-        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, separately: bool = False
+        self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, way: str = ""
     ) -> Snippet:
         _, keywords = self._called(operation, part, parameters)
         load, owner = as_code(self.name)
@@ -151,10 +153,11 @@ class ModuleImplementation(Implementation):
         arguments = f"{names}, {text}" if text else names
 
         def lines(gradient: str, *by: str) -> list[str]:
-            body = self.arrays.gradient(f"{owner}.{operation}", ", ".join(by), arguments, len(definition.outputs))
+            called, outputs = f"{owner}.{operation}", len(definition.outputs)
+            body = self.arrays.gradient(called, ", ".join(by), arguments, outputs, later=way == "later")
             return [f"def {gradient}({names}, dy):", *(body or [])]
 
-        if not separately:
+        if way != "alone":
             return Snippet(imports, load, owner, self.offered, lines("gradient", *arrays), "gradient")
         each = [line for name in arrays for line in lines(f"d{name}", name)]
         calls = ", ".join(f"*d{name}({names}, dy)" for name in arrays)

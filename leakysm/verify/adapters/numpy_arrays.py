@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import random
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult
+from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult
 
 FILLER = 99  # fills the memory between the numbers of a strided array
 
@@ -20,14 +22,22 @@ def _set_environment(variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
 
 
+def _set_filters(filters: list[Any]) -> None:
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
 PROGRAM = (
     Setting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
     Setting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
     Setting("pickle.dumps(np.random.get_state())", "pickle", lambda value: np.random.set_state(pickle.loads(value))),
     Setting("random.getstate()", "random", random.setstate),
     Setting("dict(os.environ)", "os", _set_environment),
+    Setting("os.getcwd()", "os", os.chdir, once=False),
+    Setting("gc.isenabled()", "gc", lambda value: gc.enable() if value else gc.disable()),
+    Setting("list(warnings.filters)", "warnings", _set_filters),
 )
-SCOPE: Mapping[str, Any] = {"np": np, "os": os, "pickle": pickle, "random": random}
+SCOPE: Mapping[str, Any] = {"gc": gc, "np": np, "os": os, "pickle": pickle, "random": random, "warnings": warnings}
+SHARED = Way(("value", "vjp"), shared=True)
 
 
 class NumPyArrays(Arrays):
@@ -42,15 +52,28 @@ class NumPyArrays(Arrays):
         "reversed": "np.flip(np.flip({0}).copy())",
         "strided": f"np.stack([{{0}}, np.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "np.asfortranarray({0})",
+        "channels-first": "np.moveaxis(np.moveaxis({0}, -1, {0}.ndim > 2).copy(), {0}.ndim > 2, -1)",
         "read-only": "(lambda a: (a.setflags(write=False), a)[1])({0}.copy())",
     }
     expanded = "np.broadcast_to({0}, {1})"
     bits = "{0}.tobytes()"
-    watched = (bits, "{0}.base is not None and {0}.base.tobytes()", "{0}.shape", "{0}.strides", "{0}.dtype")
+    watched = (
+        bits,
+        "{0}.base is not None and {0}.base.tobytes()",
+        "{0}.shape",
+        "{0}.strides",
+        "{0}.dtype",
+        "{0}.flags.writeable",
+    )
     shares: str | None = "np.may_share_memory({0}, {1})"
     other = "np.flip({0}) / 2"
     overwritten = "(np.copyto({0}, np.flip({0}) / 2), {0})[1]"
     settings = PROGRAM
+    ways: Mapping[str, Way] = {
+        "int32": Way(("value", "vjp"), labels="{0}.astype(np.int32)", refusable=True),
+        "uint8": Way(("value", "vjp"), labels="{0}.astype(np.uint8)", refusable=True),
+        "shared": SHARED,
+    }
     scope = SCOPE
 
     def asarray(self, host: HostArray) -> Any:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, WrongResult, as_tuple
-from leakysm.verify.adapters.numpy_arrays import FILLER, PROGRAM, SCOPE
+from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult, as_tuple
+from leakysm.verify.adapters.numpy_arrays import FILLER, PROGRAM, SCOPE, SHARED
+
+
+def _set_mkldnn(enabled: bool) -> None:
+    torch.backends.mkldnn.enabled = enabled
 
 
 def _set_rng_state(state: bytes) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """A context with another default dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class TorchArrays(Arrays):
@@ -28,6 +44,7 @@ class TorchArrays(Arrays):
         "inside": f"torch.nn.functional.pad({{0}}, (3, 2), value={FILLER})[..., 3:-2]",
         "strided": f"torch.stack([{{0}}, torch.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "{0}.movedim(-1, 0).contiguous().movedim(0, -1)",
+        "channels-first": "{0}.movedim(-1, int({0}.ndim > 2)).contiguous().movedim(int({0}.ndim > 2), -1)",
     }
     expanded = "{0}.expand({1})"
     bits = "{0}.detach().numpy().tobytes()"
@@ -37,7 +54,7 @@ class TorchArrays(Arrays):
         "{0}.shape",
         "{0}.stride()",
         "{0}.requires_grad",
-        "{0}.grad is None",
+        "({0}.grad is None)",
     )
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
@@ -48,11 +65,26 @@ class TorchArrays(Arrays):
         Setting("torch.get_rng_state().numpy().tobytes()", "torch", _set_rng_state),
         Setting("torch.is_grad_enabled()", "torch", torch.set_grad_enabled),
         Setting("torch.are_deterministic_algorithms_enabled()", "torch", torch.use_deterministic_algorithms),
+        Setting("torch.is_anomaly_enabled()", "torch", torch.autograd.set_detect_anomaly),
+        Setting("torch.backends.mkldnn.enabled", "torch", _set_mkldnn),
         Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
         Setting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
         Setting("((torch.tensor(1e-40) / 2).item() > 0)", "torch", lambda value: torch.set_flush_denormal(not value)),
     )
-    scope: Mapping[str, Any] = {**SCOPE, "torch": torch}
+    ways: Mapping[str, Way] = {
+        "no-grad": Way(("value",), context=("torch.no_grad()", "import torch")),
+        "inference": Way(("value",), context=("torch.inference_mode()", "import torch")),
+        "default-dtype": Way(
+            ("value",), context=("default_dtype(torch.float64)", f"from {__name__} import default_dtype")
+        ),
+        "leaf": Way(("value",), argument="{0}.requires_grad_()", autodiff=True),
+        "intermediate": Way(("value",), argument="{0}.requires_grad_().clone()", autodiff=True),
+        "int32": Way(("value", "vjp"), labels="{0}.int()", refusable=True),
+        "alone": Way(("vjp",), autodiff=True),
+        "later": Way(("vjp",), autodiff=True),
+        "shared": SHARED,
+    }
+    scope: Mapping[str, Any] = {**SCOPE, "torch": torch, "default_dtype": default_dtype}
 
     def asarray(self, host: HostArray) -> Any:
         return torch.from_numpy(np.array(host))
@@ -62,18 +94,45 @@ class TorchArrays(Arrays):
             raise WrongResult(f"returned a {type(array).__name__}; a torch.Tensor is expected")
         return np.asarray(array.detach().resolve_conj().resolve_neg().numpy())
 
-    def gradient(self, function: str, arrays: str, arguments: str, outputs: int) -> list[str] | None:
+    def gradient(
+        self, function: str, arrays: str, arguments: str, outputs: int, *, later: bool = False
+    ) -> list[str] | None:
         first = "[0]" if outputs > 1 else ""
+        leaves = f"    {arrays}, = (a.detach().requires_grad_() for a in ({arrays},))"
+        first_call = f"    y = {function}({arguments}){first}"
+        if not later:
+            return [leaves, first_call, f"    return torch.autograd.grad(y, ({arrays},), dy)"]
+        others = self.other.format("a.detach()")
         return [
-            f"    {arrays}, = (a.detach().requires_grad_() for a in ({arrays},))",
-            f"    y = {function}({arguments}){first}",
-            f"    return torch.autograd.grad(y, ({arrays},), dy)",
+            leaves,
+            first_call,
+            f"    wanted = ({arrays},)",
+            f"    {arrays}, = ({others} for a in wanted)",
+            f"    {function}({arguments})",
+            "    torch.autograd.grad(y, wanted, dy, retain_graph=True)",
+            "    return torch.autograd.grad(y, wanted, dy)",
         ]
 
     def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         leaves = [a.detach().requires_grad_() for a in arrays]
-        y = as_tuple(function(*leaves))[0]
-        if not isinstance(y, torch.Tensor):
-            raise WrongResult(f"returned a {type(y).__name__}; a torch.Tensor is expected")
-        gradients = torch.autograd.grad(y, leaves, dy, allow_unused=True)
-        return tuple(torch.zeros_like(a) if g is None else g for a, g in zip(leaves, gradients, strict=True))
+        return _gradients(_first(function(*leaves)), leaves, dy)
+
+    def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+        leaves = [a.detach().requires_grad_() for a in arrays]
+        y = _first(function(*leaves))
+        with contextlib.suppress(Exception):  # other numbers, other errors: those are not this case's
+            function(*[self.evaluated(self.other, a.detach()) for a in leaves])
+        _gradients(y, leaves, dy, retain_graph=True)
+        return _gradients(y, leaves, dy)
+
+
+def _first(results: Any) -> Any:
+    y = as_tuple(results)[0]
+    if not isinstance(y, torch.Tensor):
+        raise WrongResult(f"returned a {type(y).__name__}; a torch.Tensor is expected")
+    return y
+
+
+def _gradients(y: Any, leaves: Sequence[Any], dy: Any, **options: Any) -> tuple[Any, ...]:
+    gradients = torch.autograd.grad(y, leaves, dy, allow_unused=True, **options)
+    return tuple(torch.zeros_like(a) if g is None else g for a, g in zip(leaves, gradients, strict=True))

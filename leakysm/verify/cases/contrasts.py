@@ -77,7 +77,27 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
             for at, (low, high) in _WHOLE[operation].items()
         }
         yield _changed(plain, "whole-large", numbers, "whole numbers, as of bytes or 16 bits")
+    yield _square(operation, plain)
     yield from _special(operation, plain)
+
+
+def _square(operation: str, plain: Case) -> Case:
+    """Axes of the same length, so that nothing else than the numbers shows which is which."""
+    images = {
+        "conv2d": ((2, 3, 4, 4), (2, 3, 4, 4)), "max_pool2d": ((2, 6, 4, 4), (2, 3, 2, 4)), "relu": ((2, 3, 4, 4),) * 2,
+        "batch_norm": ((2, 3, 4, 4),) * 2, "batch_norm_inference": ((2, 3, 4, 4),) * 2,
+        "conv_block": ((2, 6, 4, 4), (2, 3, 2, 4)), "conv_block_inference": ((2, 6, 4, 4), (2, 3, 2, 4)),
+    }  # fmt: skip
+    first, shape = images.get(operation, ((5, 5), (5, 5) if np.ndim(plain.dy) else ()))
+    values: dict[int, Any] = {0: noise(f"square {operation}", *first)}
+    for at, (a, kind) in enumerate(zip(plain.arguments, plain.definition.arguments, strict=True)):
+        if at and kind.kind == "array":
+            lengths = (3, 3, 4, 4) if np.ndim(a) == 4 else (5, 5) if np.ndim(a) == 2 else (4,)
+            values[at] = noise(f"square {operation} {kind.name}", *lengths, bits=11) + 1.25 * (kind.name == "variance")
+        elif kind.kind != "array":
+            values[at] = 5 if kind.kind == "count" else np.array([3, 0, 2, 4, 1])
+    dy = noise(f"square dy {operation}", *shape) if shape else plain.dy
+    return _changed(replace(plain, dy=dy), "square", values, "axes of the same length", ("plain",))
 
 
 def _apart(values: Any, axis: int, p: int) -> Floats:
@@ -129,13 +149,9 @@ def _special(operation: str, plain: Case) -> Iterator[Case]:
         yield _changed(replace(plain, dy=dy), "faint", changed, "probabilities of e^-300 and e^-600", ("saturated",))
     if operation in ("distance_cross_entropy", "prototypical_loss"):
         c, x = np.array([[0.0, 0.1], [17.3, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
-        values = (
-            (x, c, np.array([0, 2]))
-            if operation == "distance_cross_entropy"
-            else (c, np.arange(3), x, np.array([0, 2]))
-        )
-        note = "a class of probability e^-50 to e^-600"
-        yield _changed(plain, "faint", dict(enumerate(values)), note, ("saturated",))
+        labels, way = np.array([0, 2]), np.arange(3)
+        faint = {0: x, 1: c, 2: labels} if operation == "distance_cross_entropy" else {0: c, 1: way, 2: x, 3: labels}
+        yield _changed(plain, "faint", faint, "a class of probability e^-50 to e^-600", ("saturated",))
     if operation == "relu":
         for name, number in (("positive", 0.75), ("negative", -0.75)):
             yield _changed(
@@ -148,8 +164,8 @@ def _special(operation: str, plain: Case) -> Iterator[Case]:
     if operation in ("batch_norm", "batch_norm_inference"):
         for shape in ((2, 3, 2), (2, 2, 3, 2, 2)):
             dy = noise(f"axes dy {shape}", *shape)
-            x = {0: noise(f"axes {shape}", *shape)}
-            yield _changed(replace(plain, dy=dy), f"axes-{len(shape)}", x, f"{len(shape)} axes", ("plain",))
+            values = {0: noise(f"axes {shape}", *shape)}
+            yield _changed(replace(plain, dy=dy), f"axes-{len(shape)}", values, f"{len(shape)} axes", ("plain",))
     if operation == "batch_norm":
         x = noise("far start", 4100, 2)
         x[:16] += 2.0**12

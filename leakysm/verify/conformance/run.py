@@ -109,8 +109,9 @@ class OperationRun:
     def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge and count a case in its dtypes and parts. Returns whether anything failed unexpectedly."""
         dtypes = chosen_dtypes(self.implementation, truth.case, self.settings)
-        parts = [part for part in manner.parts if part in self.parts]
-        outcomes = [o for dtype in dtypes for part in parts for o in self._judged(truth, dtype, part, manner)]
+        ways = self.implementation.arrays.ways
+        parts = [part for part in (ways[manner.way].parts if manner.way else PARTS) if part in self.parts]
+        outcomes = [o for dtype in dtypes for part in parts for o in self._watched(truth, dtype, part, manner)]
         new = truth not in self.seen
         if outcomes:
             self.seen.add(truth)
@@ -139,22 +140,33 @@ class OperationRun:
     def _failure(self, truth: Truth, outcome: Outcome) -> Failure:
         """The failure in the plainest manner that fails.
 
-        Its flag is `layout` if the numbers pass when contiguous, `alone` if they pass when all gradients are wanted.
+        Its flag is `layout` if the numbers pass when contiguous, the name of the way if they pass when called plainly.
         """
         if outcome.kind == "impure":
             return Failure(truth, outcome, ("purity",))
         plain, manner = plainly(truth.case), outcome.manner or plainly(truth.case)
-        plainer = replace(manner, layouts=plain.layouts, separately=False, purity=False)
-        if (manner.layouts, manner.separately) != (plainer.layouts, plainer.separately):
+        plainer = replace(manner, layouts=plain.layouts, way="", purity=False)
+        if (manner.layouts, manner.way) != (plainer.layouts, plainer.way):
             again = [o for o in self._judged(truth, outcome.dtype, outcome.part, plainer) if o.failed]
             same = [o for o in again if o.output == outcome.output]
             if not same:
-                return Failure(truth, outcome, ("alone" if manner.separately else "layout",))
+                return Failure(truth, outcome, (manner.way or "layout",))
             outcome = same[0]
         return Failure(truth, outcome, truth.case.flags)
 
     def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
         return judged(self.implementation, truth, dtype, part, manner, self.settings)
+
+    def _watched(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
+        """The outcomes of a call. If it changed a setting of the program, it is called again to see who did."""
+        arrays = self.implementation.arrays
+        with kept(arrays.settings, arrays.scope) as changed:
+            outcomes = self._judged(truth, dtype, part, manner)
+            changes = changed() if self.settings.purity else []
+        if changes and not any(o.kind == "impure" for o in outcomes):
+            again = self._judged(truth, dtype, part, replace(manner, purity=True))
+            outcomes += [o for o in again if o.kind == "impure"]
+        return outcomes
 
     def _give_up(self, outcomes: Sequence[Outcome]) -> None:
         """Leave a part out if each of its first cases raised an exception of the same type and message."""

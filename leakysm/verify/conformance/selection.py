@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED
+from leakysm.verify.adapters.arrays import EXPANDED, Way
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.calls import Manner, in_turn, plainly
+from leakysm.verify.calls import Manner, in_turn, plainly, same
 from leakysm.verify.case import Case
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.flags import rank
@@ -47,14 +47,41 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
     calls = [(truth, manner) for truth in pure for manner in watching(implementation, truth.case)]
     if pure and not implementation.arrays.compiles:
         calls += [(truth, replace(plainly(truth.case), purity=True)) for truth in largest(truths)]
-    if (
-        implementation.differentiates(entry.operation)
-        and not implementation.arrays.compiles
-        and len(entry.gradients) > 1
-    ):
-        alone = [t for t in truths if "plain" in t.case.flags or t in pure] + largest(truths)
-        calls += [(truth, replace(plainly(truth.case), separately=True)) for truth in dict.fromkeys(alone)]
-    return calls + [(truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)]
+    calls += [(flipped(truth), plainly(truth.case)) for truth in pure[:1]]
+    calls += [(truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)]
+    return calls + list(in_other_ways(implementation, entry, truths))
+
+
+def in_other_ways(
+    implementation: Implementation, entry: Entry, truths: Sequence[Truth]
+) -> Iterator[tuple[Truth, Manner]]:
+    """Every case's value in one of the ways to call it, in turn; the plain and the largest cases' gradients in each."""
+    definition, compiles = entry.definition, implementation.arrays.compiles
+    ways = {
+        name: way
+        for name, way in implementation.arrays.ways.items()
+        if (implementation.differentiates(entry.operation) or not way.autodiff)
+        and (any(a.kind == "labels" for a in definition.arguments) or way.labels is None)
+        and (len(entry.gradients) > 1 or name != "alone")
+    }
+    for turn, truth in enumerate(truths):
+        fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, name, way)]
+        if fitting:
+            yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
+    plain = [t for t in truths if "plain" in t.case.flags or t.case.name == "same-points"]
+    few = plain[:1] if compiles else dict.fromkeys([*plain, *largest(truths)])
+    for name, way in ways.items():
+        if "vjp" in way.parts:
+            yield from ((t, replace(plainly(t.case), way=name)) for t in few if fits(t, name, way))
+
+
+def fits(truth: Truth, name: str, way: Way) -> bool:
+    """Whether a case can be called in a way: for uint8 its labels are below 256, for `shared` two arrays are equal."""
+    case = truth.case
+    if way.shared:
+        return any(same(a, b) for a, b in itertools.combinations(case.floats, 2))
+    labels = [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "labels"]
+    return name != "uint8" or all(np.max(a, initial=0) < 256 for a in labels)
 
 
 def chosen_dtypes(implementation: Implementation, case: Case, settings: Settings) -> list[str]:
@@ -103,7 +130,7 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
         and np.any(np.asarray(t.case.dy) != 0)
         and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in t.case.floats)
     ]
-    ordered = sorted(ordinary or truths, key=lambda t: (rank(t.case.flags), t.case.size))
+    ordered = sorted(ordinary or truths, key=lambda t: (t.case.name != "square", rank(t.case.flags), t.case.size))
     chosen: dict[str, Truth] = {}
     for truth in ordered:
         chosen.setdefault(repr(dict(truth.case.parameters)), truth)
@@ -113,6 +140,13 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
         summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
         few.append(Truth(few[0].entry, summed))
     return few
+
+
+def flipped(truth: Truth) -> Truth:
+    """The same numbers in another order. An answer that is kept for the sums of its arguments is wrong here."""
+    case, kinds = truth.case, truth.case.definition.arguments
+    arguments = tuple(np.flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
+    return Truth(truth.entry, replace(case, name=f"{case.name}-flipped", arguments=arguments, note=""))
 
 
 def largest(truths: Sequence[Truth]) -> list[Truth]:
