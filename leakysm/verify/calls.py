@@ -83,7 +83,7 @@ class Call:
     def around(self) -> Iterator[None]:
         """The context of the whole call: the dtype's mode, NumPy's default error state, no warnings."""
         with self.arrays.mode(self.dtype), warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", message=".*")  # unlike a filter that a function may set
             yield
 
     def placed(self) -> dict[str, Any]:

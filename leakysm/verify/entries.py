@@ -21,6 +21,7 @@ from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import magnitudes as magnitude_cases
+from leakysm.verify.cases import rare as rare_cases
 from leakysm.verify.cases import restricted as restricted_cases
 from leakysm.verify.cases import sizes as size_cases
 from leakysm.verify.cases import winograd as winograd_cases
@@ -50,6 +51,7 @@ def _enter(
             *cotangent_cases.of(ordinary),
             *magnitude_cases.of(operation, ordinary),
             *contrast_cases.of(operation, ordinary),
+            *rare_cases.of(operation, ordinary),
         ]
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 

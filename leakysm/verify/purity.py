@@ -54,15 +54,18 @@ def observed(call: Call) -> Observation:
         given, function = call.placed(), call.function()
         marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
         try:
-            with kept(arrays.settings, arrays.scope) if call.manner.purity else contextlib.nullcontext(list) as changed:
+            with kept(arrays.settings, arrays.scope) as changed:
                 raw = as_tuple(function(*given.values()))
-                set_once = [setting for setting in changed() if not setting.once]
+                changes = changed()
             results = arrays.hosted(raw)
         except (Exception, SystemExit) as problem:
             return Observation(raised=problem)
-        impurity = _changed(call, given, marks) or _view(call, given, raw) or next(map(of_setting, set_once), None)
+        never = (of_setting(setting) for setting in changes if not setting.once)
+        impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)
+        if impurity is None and (changes or call.manner.purity):
+            impurity = _set(call, function)
         if impurity is None and call.manner.purity:
-            impurity = _set(call, function) or _repeated(call, function, given, raw) or _stale(call, function, raw)
+            impurity = _repeated(call, function, given, raw) or _stale(call, function, raw)
     return Observation(results, None, impurity)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import pickle
 import random
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,8 +37,12 @@ PROGRAM = (
     Setting("os.getcwd()", "os", os.chdir, once=False),
     Setting("gc.isenabled()", "gc", lambda value: gc.enable() if value else gc.disable()),
     Setting("list(warnings.filters)", "warnings", _set_filters),
+    Setting("sys.getrecursionlimit()", "sys", sys.setrecursionlimit),
+    Setting("logging.root.manager.disable", "logging", logging.disable),
 )
-SCOPE: Mapping[str, Any] = {"gc": gc, "np": np, "os": os, "pickle": pickle, "random": random, "warnings": warnings}
+SCOPE: Mapping[str, Any] = {module.__name__: module for module in (gc, logging, os, pickle, random, sys, warnings)} | {
+    "np": np
+}
 SHARED = Way(("value", "vjp"), shared=True)
 
 

@@ -1,7 +1,7 @@
-"""Plain cases with contrasts in one call: rows of very different size, rows of nothing but 0, points that are the same.
+"""Plain cases with contrasts in one call: rows of very different size, or of nothing but 0; whole numbers; square arrays.
 
-What is scaled, skipped or shared for a whole array at once, and not for each row, shows where the rows differ. Not in
-the reference vectors.
+What is scaled or skipped for a whole array at once, and not for each row, shows where the rows differ. Not in the
+reference vectors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from leakysm.verify.case import Case
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, whole
 
-_PAIRS = (
+PAIRS = (
     "squared_euclidean",
     "euclidean",
     "cosine_distance",
@@ -50,7 +50,7 @@ _NOT_BLANK = {
     "cosine_distance": "xc", "relu": "x", "max_pool2d": "x", "conv_block": "xw", "conv_block_inference": "xw",
 }  # fmt: skip
 _WHOLE: Mapping[str, Mapping[int, tuple[int, int]]] = {
-    **{name: {0: (-32_767, 32_767), 1: (-32_767, 32_767)} for name in _PAIRS},
+    **{name: {0: (-32_767, 32_767), 1: (-32_767, 32_767)} for name in PAIRS},
     "prototypes": {0: (-32_767, 32_767)},
     "log_softmax": {0: (-90, 90)},
     "cross_entropy": {0: (-90, 90)},
@@ -62,13 +62,13 @@ _WHOLE: Mapping[str, Mapping[int, tuple[int, int]]] = {
 
 
 def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
-    """The first plain case of an operation with each contrast in turn, and some that only this operation has."""
+    """The first plain case of an operation with each contrast in turn."""
     plain = plain_case(cases)
     names = [a.name for a in plain.definition.arguments]
     for p, axes in _APART[operation]:
         values = {at: _apart(plain.arguments[at], axis, p * times) for at, (axis, times) in axes.items()}
         what = "-".join(f"{names[at]}{axis}" for at, (axis, _) in axes.items())
-        yield _changed(plain, f"apart-{what}", values, f"rows of {what} times 2^-{p}, 2^{p} and 1 in turn")
+        yield changed(plain, f"apart-{what}", values, f"rows of {what} times 2^-{p}, 2^{p} and 1 in turn")
     yield from _ranges(plain)
     yield from _blanks(operation, plain)
     if operation in _WHOLE:
@@ -76,9 +76,8 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
             at: whole(f"contrast {operation} {at}", *plain.arguments[at].shape, low=low, high=high)
             for at, (low, high) in _WHOLE[operation].items()
         }
-        yield _changed(plain, "whole-large", numbers, "whole numbers, as of bytes or 16 bits")
+        yield changed(plain, "whole-large", numbers, "whole numbers, as of bytes or 16 bits")
     yield _square(operation, plain)
-    yield from _special(operation, plain)
 
 
 def _square(operation: str, plain: Case) -> Case:
@@ -97,7 +96,7 @@ def _square(operation: str, plain: Case) -> Case:
         elif kind.kind != "array":
             values[at] = 5 if kind.kind == "count" else np.array([3, 0, 2, 4, 1])
     dy = noise(f"square dy {operation}", *shape) if shape else plain.dy
-    return _changed(replace(plain, dy=dy), "square", values, "axes of the same length", ("plain",))
+    return changed(replace(plain, dy=dy), "square", values, "axes of the same length", ("plain",))
 
 
 def _apart(values: Any, axis: int, p: int) -> Floats:
@@ -116,11 +115,12 @@ def _floats(plain: Case) -> Iterator[tuple[int, str, Floats]]:
 
 def _ranges(plain: Case) -> Iterator[Case]:
     for at, name, values in _floats(plain):
-        changed = np.array(values)
-        changed.flat[0] *= 2.0**-110
-        changed.flat[-1] *= 2.0**18
-        note = f"the first number of {name} times 2^-110, the last times 2^18"
-        yield _changed(plain, f"range-{name}", {at: changed}, note)
+        wide = np.array(values)
+        wide.flat[0] *= 2.0**-115
+        top = 4 if "distance" in plain.parameters else 30  # far beyond that, roundings of distances decide a softmax
+        wide.flat[-1] *= 2.0**top
+        note = f"the first number of {name} times 2^-115, the last times 2^{top}"
+        yield changed(plain, f"range-{name}", {at: wide}, note)
 
 
 def _blanks(operation: str, plain: Case) -> Iterator[Case]:
@@ -129,51 +129,13 @@ def _blanks(operation: str, plain: Case) -> Iterator[Case]:
             continue
         for axis in sorted({0, values.ndim - 1}):
             if values.shape[axis] > 1:
-                changed = np.array(values)
-                changed[(slice(None),) * axis + (0,)] = 0
-                yield _changed(
-                    plain, f"blank-{name}{axis}", {at: changed}, f"{name} is 0 at the first place of axis {axis}"
-                )
+                blank = np.array(values)
+                blank[(slice(None),) * axis + (0,)] = 0
+                note = f"{name} is 0 at the first place of axis {axis}"
+                yield changed(plain, f"blank-{name}{axis}", {at: blank}, note)
 
 
-def _special(operation: str, plain: Case) -> Iterator[Case]:
-    if operation in _PAIRS:
-        x = noise(f"same {operation}", 4, 3)
-        same = replace(plain, dy=noise(f"same dy {operation}", 4, 4))
-        flags = ("coincident", "zero-vector") if operation == "cosine_distance" else ("coincident",)
-        yield _changed(same, "same-points", {0: x, 1: x}, "x and c are the same points", flags)
-    if operation in ("log_softmax", "cross_entropy"):
-        logits = 300 * np.array([[0.0, -1.0, -2.0], [-2.0, -1.0, 0.0]]) + noise("faint", 2, 3, bits=53)
-        changed = {0: logits} if operation == "log_softmax" else {0: logits, 1: np.array([0, 2])}
-        dy = noise("faint dy", 2, 3, bits=53) if operation == "log_softmax" else plain.dy
-        yield _changed(replace(plain, dy=dy), "faint", changed, "probabilities of e^-300 and e^-600", ("saturated",))
-    if operation in ("distance_cross_entropy", "prototypical_loss"):
-        c, x = np.array([[0.0, 0.1], [17.3, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
-        labels, way = np.array([0, 2]), np.arange(3)
-        faint = {0: x, 1: c, 2: labels} if operation == "distance_cross_entropy" else {0: c, 1: way, 2: x, 3: labels}
-        yield _changed(plain, "faint", faint, "a class of probability e^-50 to e^-600", ("saturated",))
-    if operation == "relu":
-        for name, number in (("positive", 0.75), ("negative", -0.75)):
-            yield _changed(
-                replace(plain, dy=np.asarray(-0.5)),
-                f"no-axis-{name}",
-                {0: np.asarray(number)},
-                "no axis at all",
-                ("one",),
-            )
-    if operation in ("batch_norm", "batch_norm_inference"):
-        for shape in ((2, 3, 2), (2, 2, 3, 2, 2)):
-            dy = noise(f"axes dy {shape}", *shape)
-            values = {0: noise(f"axes {shape}", *shape)}
-            yield _changed(replace(plain, dy=dy), f"axes-{len(shape)}", values, f"{len(shape)} axes", ("plain",))
-    if operation == "batch_norm":
-        x = noise("far start", 4100, 2)
-        x[:16] += 2.0**12
-        start = replace(plain, dy=noise("far start dy", 4100, 2))
-        yield _changed(start, "far-start", {0: x}, "the first 16 values are far from all others", ("large-mean",))
-
-
-def _changed(
+def changed(
     plain: Case, name: str, values: Mapping[int, Any], note: str, flags: tuple[str, ...] = ("contrast",)
 ) -> Case:
     """The plain case with other values of some arguments, by their place; -1 is dy."""

@@ -111,7 +111,7 @@ class OperationRun:
         dtypes = chosen_dtypes(self.implementation, truth.case, self.settings)
         ways = self.implementation.arrays.ways
         parts = [part for part in (ways[manner.way].parts if manner.way else PARTS) if part in self.parts]
-        outcomes = [o for dtype in dtypes for part in parts for o in self._watched(truth, dtype, part, manner)]
+        outcomes = [o for dtype in dtypes for part in parts for o in self._judged(truth, dtype, part, manner)]
         new = truth not in self.seen
         if outcomes:
             self.seen.add(truth)
@@ -156,17 +156,6 @@ class OperationRun:
 
     def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
         return judged(self.implementation, truth, dtype, part, manner, self.settings)
-
-    def _watched(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
-        """The outcomes of a call. If it changed a setting of the program, it is called again to see who did."""
-        arrays = self.implementation.arrays
-        with kept(arrays.settings, arrays.scope) as changed:
-            outcomes = self._judged(truth, dtype, part, manner)
-            changes = changed() if self.settings.purity else []
-        if changes and not any(o.kind == "impure" for o in outcomes):
-            again = self._judged(truth, dtype, part, replace(manner, purity=True))
-            outcomes += [o for o in again if o.kind == "impure"]
-        return outcomes
 
     def _give_up(self, outcomes: Sequence[Outcome]) -> None:
         """Leave a part out if each of its first cases raised an exception of the same type and message."""

@@ -18,6 +18,7 @@ from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 BOTH_DTYPES = {"plain"}  # cases with these flags run in every dtype, even if the library compiles for each
+HARD = {"far", "coincident", "saturated", "offset", "large-mean"}
 IN_TURN = {
     "size",
     "corner",
@@ -47,6 +48,8 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
     calls = [(truth, manner) for truth in pure for manner in watching(implementation, truth.case)]
     if pure and not implementation.arrays.compiles:
         calls += [(truth, replace(plainly(truth.case), purity=True)) for truth in largest(truths)]
+    if implementation.arrays.compiles:
+        calls += [(truth, plainly(truth.case)) for truth in hard(truths)]
     calls += [(flipped(truth), plainly(truth.case)) for truth in pure[:1]]
     calls += [(truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)]
     return calls + list(in_other_ways(implementation, entry, truths))
@@ -147,6 +150,15 @@ def flipped(truth: Truth) -> Truth:
     case, kinds = truth.case, truth.case.definition.arguments
     arguments = tuple(np.flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
     return Truth(truth.entry, replace(case, name=f"{case.name}-flipped", arguments=arguments, note=""))
+
+
+def hard(truths: Sequence[Truth]) -> list[Truth]:
+    """The first cases on which a naive formula fails, for calls that are not compiled."""
+    chosen: dict[str, Truth] = {}
+    for truth in truths:
+        for flag in HARD & set(truth.case.flags):
+            chosen.setdefault(flag, truth)
+    return list(dict.fromkeys(chosen.values()))
 
 
 def largest(truths: Sequence[Truth]) -> list[Truth]:

@@ -1,0 +1,110 @@
+"""Data that a shortcut may take for something simpler: equal points, labels in order, numbers that are normalised already.
+
+Each operation has its own. Not in the reference vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.case import Case
+from leakysm.verify.cases.contrasts import PAIRS, changed
+from leakysm.verify.cases.equal import plain_case
+from leakysm.verify.cases.numbers import noise
+
+_LOSSES = ("cross_entropy", "distance_cross_entropy", "prototypical_loss")
+
+
+def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
+    """The rare data of an operation, as changes of its first plain case."""
+    plain = plain_case(cases)
+    if operation in PAIRS:
+        yield _same_points(plain)
+    if operation in _LOSSES:
+        yield from _labels(plain)
+    if operation in ("log_softmax", "cross_entropy"):
+        yield from _unlikely_logits(plain)
+    elif operation in _LOSSES:
+        yield _unlikely_class(plain)
+    if operation in ("batch_norm", "batch_norm_inference"):
+        yield from _axes(plain)
+    rest = {"prototypes": _twice, "conv2d": _separable, "batch_norm": _channels, "relu": _no_axis}
+    if operation in rest:
+        yield from rest[operation](plain)
+
+
+def _same_points(plain: Case) -> Case:
+    x = noise(f"same {plain.operation}", 4, 3)
+    dy = noise(f"same dy {plain.operation}", 4, 4)
+    flags = ("coincident", "zero-vector") if plain.operation == "cosine_distance" else ("coincident",)
+    return changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", flags)
+
+
+def _labels(plain: Case) -> Iterator[Case]:
+    """Five rows of five classes: each row its own class, or all the same one."""
+    places = [at for at, a in enumerate(plain.definition.arguments) if a.kind == "array"]
+    arrays: dict[int, Any] = {at: noise(f"labels {plain.operation} {at}", 5, 5) for at in places}
+    if plain.operation == "prototypical_loss":
+        arrays[1] = np.arange(5)
+    for name, labels in (("in-order", np.arange(5)), ("equal", np.full(5, 3))):
+        last = len(plain.arguments) - 1
+        yield changed(plain, f"labels-{name}", arrays | {last: labels}, f"labels {labels.tolist()}", ("plain",))
+
+
+def _unlikely_logits(plain: Case) -> Iterator[Case]:
+    """Rows whose other classes have small probabilities, which only float64 tells from 0; of a label, and of others."""
+    small = -300 * np.array([[0, 1, 2], [2, 1, 0]]) + noise("faint", 2, 3, bits=53)
+    behind = np.array([[0.0, -gap] for gap in (9.3, 17.1, 21.7, 25.2, 31.4, 35.9)]) + noise("behind", 6, 2, bits=53) / 8
+    for name, logits, labels in (("faint", small, np.array([0, 2])), ("behind", behind, np.ones(6, dtype=np.int64))):
+        if plain.operation == "cross_entropy":
+            values = {0: logits, 1: labels}
+        else:
+            values = {0: logits, -1: noise(f"{name} dy", *logits.shape, bits=53)}
+        yield changed(plain, name, values, "small probabilities, in float64", ("saturated",))
+
+
+def _unlikely_class(plain: Case) -> Case:
+    c, x = np.array([[0.0, 0.1], [17.3, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
+    labels, own = np.array([0, 2]), np.arange(3)
+    values = {0: x, 1: c, 2: labels} if len(plain.arguments) == 3 else {0: c, 1: own, 2: x, 3: labels}
+    return changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
+
+
+def _axes(plain: Case) -> Iterator[Case]:
+    for shape in ((2, 3, 2), (2, 2, 3, 2, 2)):
+        values = {0: noise(f"axes {shape}", *shape), -1: noise(f"axes dy {shape}", *shape)}
+        yield changed(plain, f"axes-{len(shape)}", values, f"{len(shape)} axes", ("plain",))
+
+
+def _no_axis(plain: Case) -> Iterator[Case]:
+    for name, number in (("positive", 0.75), ("negative", -0.75)):
+        values = {0: np.asarray(number), -1: np.asarray(-0.5)}
+        yield changed(plain, f"no-axis-{name}", values, "a number without an axis", ("one",))
+
+
+def _twice(plain: Case) -> Iterator[Case]:
+    z = noise("twice", 6, 3)
+    z[2] = z[0]
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    values = {0: z, 1: labels, 2: 2, -1: noise("twice dy", 2, 3)}
+    yield changed(plain, "twice", values, "a class has an example twice, and another one", ("plain",))
+
+
+def _separable(plain: Case) -> Iterator[Case]:
+    rows = np.array([1.0, 2.0, 1.0])
+    w = (np.outer(rows, rows) + noise("separable w", 3, 3, bits=6) * 2.0**-14)[:, :, None, None]
+    values = {0: noise("separable x", 1, 5, 6, 1), 1: w, -1: noise("separable dy", 1, 5, 6, 1)}
+    yield changed(plain, "separable", values, "the kernel is nearly a product of a column and a row", ("plain",))
+
+
+def _channels(plain: Case) -> Iterator[Case]:
+    far = noise("far start", 4100, 2)
+    far[:16] += 2.0**12
+    values = {0: far, -1: noise("far start dy", 4100, 2)}
+    yield changed(plain, "far-start", values, "the first 16 values are far from all others", ("large-mean",))
+    near = np.where(np.arange(24)[:, None] % 2, 1.0, -1.0) + noise("normal", 24, 2) * 2.0**-12
+    values = {0: near, -1: noise("normal dy", 24, 2)}
+    yield changed(plain, "normal", values, "mean and variance are nearly 0 and 1", ("plain",))
