@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from leakysm.errors import UserError
-from leakysm.files import printable
 
 
 def new_folder(name: str) -> Path:
@@ -40,6 +39,8 @@ def refuse_another_kind(out: Path, files: Collection[str], mend: str = "choose a
         raise UserError(f"{out} is a file, and a folder is expected; {mend}")
     if (out / "config.toml").exists():
         raise UserError(f"{out} is the folder of a run; {mend}")
+    from leakysm.files import printable
+
     for path in _visible(out):
         if path.name not in files and not (path.is_dir() and _holds_runs(path)):
             raise UserError(f"{out} holds something else ({printable(path.name)}); {mend}")

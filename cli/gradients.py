@@ -35,6 +35,7 @@ OWN = (
     "dry_run",
     "json",
 )
+SUGGESTION = "Suggestion"
 STEPS, SEEDS = 50, 3
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
@@ -54,38 +55,54 @@ def gradients(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
-    distance: o.DistanceBesideBaseline = None,
-    set: o.SetOfDistance = None,
-    learn_scale: o.LearnScaleOfDistance = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of training steps of each run.", show_default=str(STEPS))
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds, from --seed on.", show_default=str(SEEDS))
     ] = None,
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    seed: o.Seed = None,
     histogram: Annotated[
         str | None, typer.Option(help="Steps whose distances and gradients are drawn as histograms, such as 0,10,49.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
+    ] = None,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
     suggest: Annotated[
         bool,
-        typer.Option("--suggest", help="Only suggest a threshold and a slope for these data."),
+        typer.Option(
+            "--suggest", help="Only suggest a threshold and a slope for these data.", rich_help_panel=SUGGESTION
+        ),
     ] = False,
     target: Annotated[
         float | None,
         typer.Option(
             help="With --suggest: the fraction (0 to 1) of gradient entries that may vanish, as another rule.",
             show_default="none; distances grow like unsquared ones",
+            rich_help_panel=SUGGESTION,
         ),
     ] = None,
     embeddings: Annotated[
-        Path | None, typer.Option(help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.")
+        Path | None,
+        typer.Option(
+            help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.", rich_help_panel=SUGGESTION
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="With --embeddings of shape (n, D): .npy file of their classes, of shape (n,).")
+        Path | None,
+        typer.Option(
+            help="With --embeddings of shape (n, D): .npy file of their classes, of shape (n,).",
+            rich_help_panel=SUGGESTION,
+        ),
     ] = None,
-    dataset: o.Dataset = None,
-    data: o.Data = None,
-    split: o.Split = None,
+    distance: o.DistanceBesideBaseline = None,
+    set: o.SetOfDistance = None,
+    learn_scale: o.LearnScaleOfDistance = None,
     way: o.Way = None,
     shot: o.Shot = None,
     query: o.Query = None,
@@ -93,17 +110,11 @@ def gradients(
     blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
-    seed: o.Seed = None,
-    backend: o.Backend = None,
-    convolution: o.Convolution = None,
     device: o.Device = None,
     threads: o.Threads = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
-    ] = None,
-    dry_run: o.DryRun = False,
-    json: o.Json = False,
+    split: o.Split = None,
+    backend: o.Backend = None,
+    convolution: o.Convolution = None,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, for each distance.
 
