@@ -86,7 +86,7 @@ def bench(
 
 
 def _peers(vs: Sequence[str] | None) -> Sequence[str]:
-    """Those asked for, else those installed."""
+    """The libraries to compare with: those asked for, else those installed."""
     import importlib.util
 
     return vs or [peer for peer in PEERS if importlib.util.find_spec(peer)]
@@ -122,7 +122,7 @@ def _on_gpu(
     from leakysm.errors import UserError
 
     if any(name != "train-step" for name in which or ()):
-        raise UserError(f"on a GPU train-step alone is measured, not {', '.join(which or ())}; leave --device out")
+        raise UserError(f"on a GPU only train-step is measured, not {', '.join(which or ())}; leave --device out")
     from leakysm_benchmarks.gpu import compare_training_steps
 
     return {"train-step": compare_training_steps(device=device, products=products, progress=progress)}

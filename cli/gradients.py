@@ -226,7 +226,7 @@ def _suggest(
     from leakysm.experiments.gradients.suggest import suggest
 
     if target is not None and not 0 < target < 1:
-        raise UserError(f"target is {target:g}: expected a part between 0 and 1, such as 0.1")
+        raise UserError(f"target is {target:g}: expected a fraction between 0 and 1, such as 0.1")
     if labels and not embeddings:
         raise UserError("--labels is only for --embeddings; give both, or leave it out")
     engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)

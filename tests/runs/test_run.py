@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_run_is_never_this_runs(
         folder.summary.unlink()
     (tmp_path / name).write_bytes((other.path / name).read_bytes())
     before = contents(tmp_path)
-    with pytest.raises(UserError, match=f"{name} is another run's than config.toml"):
+    with pytest.raises(UserError, match=f"{name} belongs to another run than config.toml"):
         _ = train(config(), data=data, out=tmp_path, resume=True) if resume else restore(tmp_path, lk.backend("numpy"))
     assert contents(tmp_path) == before
 
