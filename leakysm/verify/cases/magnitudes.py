@@ -1,7 +1,7 @@
 """Plain cases whose numbers are multiplied by a power of two: what holds near 1 must hold at any size.
 
-They find a constant that stands for infinity or for 0, a guard that acts only on numbers of some size, and a series that
-is used outside its range. They are not in the reference vectors.
+A constant that stands for infinity or for 0, a guard that is added or left out only somewhere, a series that is used
+too far: they show where numbers have their size. Not in the reference vectors.
 """
 
 from __future__ import annotations
