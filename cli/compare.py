@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
-OWN = ("runs", "setting", "distance", "set", "learn_scale", "seeds", "out", "resume", "dry_run", "json")
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
 COMPARABLE: tuple[str, ...] = ("distance", "threshold", "slope", "per", "set", "learn_scale")
 COMPARABLE += ("optimizer", "learning_rate", "halve_every", "norm")
@@ -83,7 +82,7 @@ def compare(
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    given = o.given(locals(), without=OWN)
+    given = o.given(locals(), without=o.BESIDE_BASELINE)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
         ours = {"setting": setting, "distance": distance, "set": set, "learn_scale": learn_scale, "seeds": seeds}

@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from leakysm.experiments.gradients.suggest import EmbeddedEpisode
     from leakysm.ops.metrics import Metric
 
-OWN = (
-    "setting",
-    "distance",
-    "set",
-    "learn_scale",
-    "steps",
-    "seeds",
-    "histogram",
-    "suggest",
-    "target",
-    "embeddings",
-    "labels",
-    "out",
-    "dry_run",
-    "json",
-)
 SUGGESTION = "Suggestion"
 STEPS, SEEDS = 50, 3
 EPISODES = 3  # first ones, that a suggestion looks at
@@ -125,7 +109,7 @@ def gradients(
 
     Example: leakysm gradients --suggest --embeddings mine.npy --labels classes.npy --way 10
     """
-    given = o.given(locals(), without=OWN)
+    given = o.given(locals(), without=o.BESIDE_BASELINE)
     given.setdefault("seed", 0)
     if suggest:
         unused = {

@@ -26,6 +26,7 @@ from leakysm.errors import UserError, suggestion
 # Sections of a help text, beside RARE. Everyday options name none: they stand first, under "Options".
 DISTANCE, EPISODES, TEST, NET = "Distance", "Episodes", "Test", "Net and optimizer"
 MACHINE = "Machine"
+BESIDE_BASELINE = ("distance", "set", "learn_scale")  # options that stand for a --setting beside squared-euclidean
 
 
 def _setting(key: str, panel: str | None = None, default: str = "") -> Any:
@@ -160,7 +161,7 @@ def refuse(why: str, **options: Any) -> None:
 
 def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
     """The settings of a run among a command's options, by name: those that were given."""
-    settings = {name: value for name, value in options.items() if name not in without and value is not None}
+    settings = {name: options[name] for name in SETTINGS if name not in without and options.get(name) is not None}
     settings |= {"data": str(settings["data"])} if "data" in settings else {}
     return settings | ({"set": parameters(settings["set"])} if settings.get("set") else {})
 

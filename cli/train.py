@@ -61,8 +61,7 @@ def train(
 
     Example: leakysm train --dataset omniglot --data FOLDER --distance leaky --way 30 --episodes 1500
     """
-    given = o.given(locals(), without=("config", "out", "resume", "dry_run", "trust"))
-    _train(given, config, out, resume, dry_run, trust)
+    _train(o.given(locals()), config, out, resume, dry_run, trust)
 
 
 def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: bool, dry: bool, trust: bool) -> None:
