@@ -7,7 +7,7 @@ to the host; PyTorch's brings nothing. `compare_training_steps` is what `leakysm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +22,8 @@ from leakysm.optim import Adam, Optimizer
 from leakysm.training.device_step import device_step
 
 LEARNING_RATE = 1e-3
+ROUNDS, WARM_UP = 30, 3  # turns of each side, and those before them that are not measured
+STEPS = 10  # of a turn
 Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
@@ -95,36 +97,27 @@ class Traffic:
         self.engine.synchronize()
 
 
-def contenders(size: Size, *, products: str, device: str | int | None, metric: Distance) -> list[Contender]:
+def contenders(size: Size, *, products: str, device: str) -> list[Contender]:
     """Ours first, then PyTorch as it is usually run and as fast as it gets, then the floors."""
     from leakysm_benchmarks.gpu_torch import TorchStep
 
-    engine = CupyEngine(device, products=products)
+    engine, metric = CupyEngine(device, products=products), LeakySquaredEuclidean()
     form: dict[str, Any] = {"tf32": products == "tf32", "device": f"cuda:{engine.device}"}
     peers = [TorchStep(size, metric, pixels(size), compiled=compiled, **form) for compiled in (False, True)]
     return [OurStep(engine, size, metric), *peers, Products(engine, size), Traffic(engine, size)]
 
 
 def compare_training_steps(
-    *,
-    device: str | int | None = "cuda",
-    products: str = "float32",
-    sizes: Sequence[Size] = SIZES,
-    rounds: int = 30,
-    steps: int = 10,
-    warm_up: int = 3,
-    metric: Distance | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    *, device: str, products: str, rounds: int | None, progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries with `products`, size by size. With "tf32" all contenders may use TF32, else none.
 
     A process can measure only one of the two, since CuPy reads its flag once. UserError without CuPy, PyTorch or a GPU.
     """
-    metric = metric or LeakySquaredEuclidean()
     results: list[dict[str, Any]] = []
-    for size in sizes:
+    for size in SIZES:
         progress(str(size))
-        players = contenders(size, products=products, device=device, metric=metric)
-        times = take_turns(players, episodes(size, steps), rounds=rounds, warm_up=warm_up)
+        players = contenders(size, products=products, device=device)
+        times = take_turns(players, episodes(size, STEPS), rounds=rounds or ROUNDS, warm_up=WARM_UP)
         results += [asdict(row) | {"products": products} for row in comparisons(players, times, str(size))]
     return results

@@ -45,6 +45,6 @@ def episodes(size: Size, count: int) -> list[np.ndarray]:
 
 
 def layers(size: Size) -> list[tuple[int, int]]:
-    """For each convolution: the number of pixels of all images, and of channels of its input."""
+    """The number of pixels of all images, and of input channels, of each convolution."""
     H, W, C = size.image
     return [(size.images * (H >> b) * (W >> b), C if b == 0 else 64) for b in range(4)]

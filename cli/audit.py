@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def audit(
     run: o.Run,
     episodes: Annotated[
-        int, typer.Option(min=0, help="How many of its first episodes to train again; 0 checks the files alone.")
+        int, typer.Option(min=0, help="Number of first episodes to train again; 0 checks only the files.")
     ] = 10,
     data: o.Data = None,
     backend: o.Backend = None,
@@ -28,8 +28,9 @@ def audit(
 ) -> None:
     """Check a run: whether its files are unaltered and agree, and whether training again gives the same results.
 
-    The first episodes are trained again and compared with metrics.csv: the same to the bit, within float32 rounding
-    (other BLAS kernels), or where they part. The exit status is 1 if anything does not agree.
+    The first episodes are trained again and compared with metrics.csv. The command says whether they are the same to
+    the bit, the same within float32 rounding (other BLAS kernels), or where they begin to differ. If anything does
+    not agree, the exit status is 1.
 
     Example: leakysm audit runs/20260101-120000-omniglot --episodes 20
     """

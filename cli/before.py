@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 FEWEST = 50  # training episodes that are worth an estimate before them
 COST_FREE = ("seed", "threshold", "slope", "learning_rate", "halve_every", "optimizer", "episodes", "checkpoint_every")
+LONG, SHORT = 30 * 60, 5 * 60  # seconds
+FOR_A_FIRST_LOOK = (1000, 500, 300, 200, 100)  # training episodes
 MOST_KINDS = 8  # of runs that are timed before a sweep
 UNKNOWN = "time: unknown; the first steps fail with these settings"
 
@@ -31,10 +34,18 @@ def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
     ]
 
 
-def time_line(config: TrainConfig, data: Dataset, done: int = 0) -> str:
-    """How long the run takes from `done` training episodes on, measured now."""
-    measured = _measured(config, data)
-    return f"time: {measured.told(config, done)} (measured on this machine now)" if measured else UNKNOWN
+def time_lines(config: TrainConfig, data: Dataset, done: int = 0) -> list[str]:
+    """How long the run takes from `done` training episodes on, measured now. Before a long run, what a short one is."""
+    from leakysm.tables import duration
+
+    if (measured := _measured(config, data)) is None:
+        return [UNKNOWN]
+    time = f"time: {measured.told(config, done)} (measured on this machine now)"
+    if not done and measured.seconds(config) > LONG:
+        for episodes in FOR_A_FIRST_LOOK:
+            if (seconds := measured.seconds(replace(config, episodes=episodes))) <= SHORT:
+                return [time, f"for a first look: --episodes {episodes} takes about {duration(seconds)}"]
+    return [time]
 
 
 def _measured(config: TrainConfig, data: Dataset) -> Estimate | None:

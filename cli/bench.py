@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BENCHMARKS = ("train-step", "evaluation", "distances", "classes", "loading", "startup")
+ROUNDS = 9  # on the CPU
 WAITS = "waits"  # whole commands: only where it is named
 PEERS = ("torch", "scipy", "sklearn")
 PICTURES = (".png", ".pdf", ".svg")
@@ -32,7 +33,14 @@ def bench(
             help="Library to compare with; may be given several times.", show_default="all that are installed"
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Number of measurements of each side; they take turns.")] = 9,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of measurements of each side; they take turns.",
+            show_default=f"{ROUNDS}; on a GPU 30",
+        ),
+    ] = None,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of a training step.")] = True,
     plot: Annotated[
         Path | None, typer.Option(help="File for a plot of a step's cost against way and image size.")
@@ -67,26 +75,28 @@ def bench(
             raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
         o.refuse("works only on a GPU; add --device cuda, or leave it out", products=products)
+    else:
+        o.refuse("is for measurements on the CPU; leave it out", vs=vs, threads=threads, plot=plot)
     if device != "cpu" or "train-step" not in (which or BENCHMARKS):
         o.refuse("is for train-step on the CPU; leave it out", convolution=convolution)
     checked({"threads": threads})
     ours = in_full("convolution", convolution)
     with shown_status() as progress:
         if device == "cpu":
-            found = _on_cpu(which or BENCHMARKS, vs, threads, ours, rounds, progress)
+            found = _on_cpu(which or BENCHMARKS, vs, threads, ours, rounds or ROUNDS, progress)
         else:
-            found = _on_gpu(which, device, in_full("products", products), progress)
+            found = _on_gpu(which, device, in_full("products", products), rounds, progress)
         peaks = _memory(found, ours, progress) if memory and device == "cpu" else []
     _tell(found, peaks, json)
     if plot:
         from leakysm_benchmarks.plot import draw
 
         with shown_status() as progress:
-            draw(plot, threads=threads, vs=_peers(vs), convolution=ours, rounds=rounds, progress=progress)
+            draw(plot, threads=threads, vs=_peers(vs), convolution=ours, rounds=rounds or ROUNDS, progress=progress)
 
 
 def _peers(vs: Sequence[str] | None) -> Sequence[str]:
-    """Those asked for, else those installed."""
+    """The libraries to compare with: those asked for, else those installed."""
     import importlib.util
 
     return vs or [peer for peer in PEERS if importlib.util.find_spec(peer)]
@@ -117,15 +127,20 @@ def _on_cpu(
 
 
 def _on_gpu(
-    which: Sequence[str] | None, device: str, products: str, progress: Callable[[str], None]
+    which: Sequence[str] | None,
+    device: str,
+    products: str,
+    rounds: int | None,
+    progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
     from leakysm.errors import UserError
 
     if any(name != "train-step" for name in which or ()):
-        raise UserError(f"on a GPU train-step alone is measured, not {', '.join(which or ())}; leave --device out")
+        raise UserError(f"on a GPU only train-step is measured, not {', '.join(which or ())}; leave --device out")
     from leakysm_benchmarks.gpu import compare_training_steps
 
-    return {"train-step": compare_training_steps(device=device, products=products, progress=progress)}
+    found = compare_training_steps(device=device, products=products, rounds=rounds, progress=progress)
+    return {"train-step": found}
 
 
 def _memory(

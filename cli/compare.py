@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 SEEDS = 3
-OWN = ("runs", "setting", "distance", "set", "learn_scale", "seeds", "out", "resume", "dry_run", "json")
 FILES = ("comparison.json", "comparison.md", "curves.png", "report.html")
 COMPARABLE: tuple[str, ...] = ("distance", "threshold", "slope", "per", "set", "learn_scale")
 COMPARABLE += ("optimizer", "learning_rate", "halve_every", "norm")
@@ -34,35 +33,13 @@ def compare(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
-    distance: o.DistanceBesideBaseline = None,
-    set: o.SetOfDistance = None,
-    learn_scale: o.LearnScaleOfDistance = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of training seeds, from --seed on.", show_default="3")
     ] = None,
     dataset: o.Dataset = None,
     data: o.Data = None,
-    split: o.Split = None,
-    way: o.Way = None,
-    shot: o.Shot = None,
-    query: o.Query = None,
     episodes: o.Episodes = None,
-    channels: o.Channels = None,
-    blocks: o.Blocks = None,
-    optimizer: o.Optimizer = None,
-    learning_rate: o.LearningRate = None,
-    halve_every: o.HalveEvery = None,
-    checkpoint_every: o.CheckpointEvery = None,
     seed: o.Seed = None,
-    test_way: o.TestWay = None,
-    test_shot: o.TestShot = None,
-    test_query: o.TestQuery = None,
-    test_episodes: o.TestEpisodes = None,
-    norm: o.Norm = None,
-    backend: o.Backend = None,
-    convolution: o.Convolution = None,
-    device: o.Device = None,
-    threads: o.Threads = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the runs, the tables and the plot.", show_default="runs/<time>-compare"),
@@ -72,6 +49,28 @@ def compare(
     ] = False,
     dry_run: o.DryRun = False,
     json: o.Json = False,
+    distance: o.DistanceBesideBaseline = None,
+    set: o.SetOfDistance = None,
+    learn_scale: o.LearnScaleOfDistance = None,
+    way: o.Way = None,
+    shot: o.Shot = None,
+    query: o.Query = None,
+    test_way: o.TestWay = None,
+    test_shot: o.TestShot = None,
+    test_query: o.TestQuery = None,
+    test_episodes: o.TestEpisodes = None,
+    channels: o.Channels = None,
+    blocks: o.Blocks = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    halve_every: o.HalveEvery = None,
+    device: o.Device = None,
+    threads: o.Threads = None,
+    split: o.Split = None,
+    norm: o.Norm = None,
+    checkpoint_every: o.CheckpointEvery = None,
+    backend: o.Backend = None,
+    convolution: o.Convolution = None,
 ) -> None:
     """Train and test several settings on the same seeds, and report their differences with intervals.
 
@@ -83,7 +82,7 @@ def compare(
 
     Example: leakysm compare runs/20260101-120000-omniglot runs/20260101-130000-omniglot
     """
-    given = o.given(locals(), without=OWN)
+    given = o.given(locals(), without=o.BESIDE_BASELINE)
     if runs:
         why = "is for training, but finished runs are named; leave one of the two out"
         ours = {"setting": setting, "distance": distance, "set": set, "learn_scale": learn_scale, "seeds": seeds}

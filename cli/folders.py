@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from leakysm.errors import UserError
-from leakysm.files import printable
 
 
 def new_folder(name: str) -> Path:
@@ -29,7 +28,7 @@ def refuse_what_is_there(out: Path, mend: str = "choose another --out") -> None:
         raise UserError(f"{out} exists already; {mend}")
 
 
-def refuse_another_kind(out: Path, files: Collection[str], mend: str = "choose another --out") -> None:
+def refuse_another_kind(out: Path, files: Collection[str]) -> None:
     """UserError unless `out` is empty, not there, or holds these files and folders of runs alone.
 
     Hidden files do not count. A folder of runs is that of a run, or holds such folders.
@@ -37,12 +36,14 @@ def refuse_another_kind(out: Path, files: Collection[str], mend: str = "choose a
     if not out.exists():
         return
     if not out.is_dir():
-        raise UserError(f"{out} is a file, and a folder is expected; {mend}")
+        raise UserError(f"{out} is a file, and a folder is expected; choose another --out")
     if (out / "config.toml").exists():
-        raise UserError(f"{out} is the folder of a run; {mend}")
+        raise UserError(f"{out} is the folder of a run; choose another --out")
+    from leakysm.files import printable
+
     for path in _visible(out):
         if path.name not in files and not (path.is_dir() and _holds_runs(path)):
-            raise UserError(f"{out} holds something else ({printable(path.name)}); {mend}")
+            raise UserError(f"{out} holds something else ({printable(path.name)}); choose another --out")
 
 
 def _holds_runs(folder: Path) -> bool:

@@ -19,22 +19,7 @@ if TYPE_CHECKING:
     from leakysm.experiments.gradients.suggest import EmbeddedEpisode
     from leakysm.ops.metrics import Metric
 
-OWN = (
-    "setting",
-    "distance",
-    "set",
-    "learn_scale",
-    "steps",
-    "seeds",
-    "histogram",
-    "suggest",
-    "target",
-    "embeddings",
-    "labels",
-    "out",
-    "dry_run",
-    "json",
-)
+SUGGESTION = "Suggestion"
 STEPS, SEEDS = 50, 3
 EPISODES = 3  # first ones, that a suggestion looks at
 FIGURE_NAMES = {
@@ -54,38 +39,54 @@ def gradients(
             show_default="squared-euclidean and leaky",
         ),
     ] = None,
-    distance: o.DistanceBesideBaseline = None,
-    set: o.SetOfDistance = None,
-    learn_scale: o.LearnScaleOfDistance = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of training steps of each run.", show_default=str(STEPS))
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds, from --seed on.", show_default=str(SEEDS))
     ] = None,
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    seed: o.Seed = None,
     histogram: Annotated[
         str | None, typer.Option(help="Steps whose distances and gradients are drawn as histograms, such as 0,10,49.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
+    ] = None,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
     suggest: Annotated[
         bool,
-        typer.Option("--suggest", help="Only suggest a threshold and a slope for these data."),
+        typer.Option(
+            "--suggest", help="Only suggest a threshold and a slope for these data.", rich_help_panel=SUGGESTION
+        ),
     ] = False,
     target: Annotated[
         float | None,
         typer.Option(
             help="With --suggest: the fraction (0 to 1) of gradient entries that may vanish, as another rule.",
             show_default="none; distances grow like unsquared ones",
+            rich_help_panel=SUGGESTION,
         ),
     ] = None,
     embeddings: Annotated[
-        Path | None, typer.Option(help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.")
+        Path | None,
+        typer.Option(
+            help="With --suggest: embeddings in an .npy or .h5 file, instead of a data set.", rich_help_panel=SUGGESTION
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="With --embeddings of shape (n, D): .npy file of their classes, of shape (n,).")
+        Path | None,
+        typer.Option(
+            help="With --embeddings of shape (n, D): .npy file of their classes, of shape (n,).",
+            rich_help_panel=SUGGESTION,
+        ),
     ] = None,
-    dataset: o.Dataset = None,
-    data: o.Data = None,
-    split: o.Split = None,
+    distance: o.DistanceBesideBaseline = None,
+    set: o.SetOfDistance = None,
+    learn_scale: o.LearnScaleOfDistance = None,
     way: o.Way = None,
     shot: o.Shot = None,
     query: o.Query = None,
@@ -93,17 +94,11 @@ def gradients(
     blocks: o.Blocks = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
-    seed: o.Seed = None,
-    backend: o.Backend = None,
-    convolution: o.Convolution = None,
     device: o.Device = None,
     threads: o.Threads = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the tables and plots.", show_default="runs/<time>-gradients"),
-    ] = None,
-    dry_run: o.DryRun = False,
-    json: o.Json = False,
+    split: o.Split = None,
+    backend: o.Backend = None,
+    convolution: o.Convolution = None,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, for each distance.
 
@@ -114,7 +109,7 @@ def gradients(
 
     Example: leakysm gradients --suggest --embeddings mine.npy --labels classes.npy --way 10
     """
-    given = o.given(locals(), without=OWN)
+    given = o.given(locals(), without=o.BESIDE_BASELINE)
     given.setdefault("seed", 0)
     if suggest:
         unused = {
@@ -215,7 +210,7 @@ def _suggest(
     from leakysm.experiments.gradients.suggest import suggest
 
     if target is not None and not 0 < target < 1:
-        raise UserError(f"target is {target:g}: expected a part between 0 and 1, such as 0.1")
+        raise UserError(f"target is {target:g}: expected a fraction between 0 and 1, such as 0.1")
     if labels and not embeddings:
         raise UserError("--labels is only for --embeddings; give both, or leave it out")
     engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)

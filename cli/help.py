@@ -1,7 +1,7 @@
 """Help texts in sections, as plain text: to draw boxes around them would take longer than all the rest of `--help`.
 
 A command or option stands in the section that its `rich_help_panel` names: sections in the order of their first entry,
-and last the options that name none.
+RARE last. Options that name none stand under "Options": everyday ones, which come first in a command's function.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-OTHERS = "Options"
+RARE = "Rarely needed"
 LONGEST = 300  # characters of a command's first sentence in the list of commands: all of it
 KINDS = {"int": "<number>", "float": "<number>", "str": "<text>", "Path": "<path>"}  # by the names of Python's types
 PLAIN = (  # what Typer writes, and what we write instead
@@ -28,7 +28,7 @@ def write_sections(formatter: Any, entries: Iterable[Entry]) -> None:
     sections: dict[str, list[tuple[str, str]]] = {}
     for section, entry in entries:
         sections.setdefault(section, []).append(entry)
-    for section in sorted(sections, key=OTHERS.__eq__):
+    for section in sorted(sections, key=RARE.__eq__):
         rows = sections[section]
         with formatter.section(section):
             formatter.write_dl(rows)
@@ -37,7 +37,7 @@ def write_sections(formatter: Any, entries: Iterable[Entry]) -> None:
 def parameters(command: Any, context: Any) -> Iterable[Entry]:
     """A command's arguments, then its options."""
     shown = [(p, record) for p in command.get_params(context) if (record := p.get_help_record(context))]
-    for kind, section in (("argument", "Arguments"), ("option", OTHERS)):
+    for kind, section in (("argument", "Arguments"), ("option", "Options")):
         for parameter, record in shown:
             if parameter.param_type_name == kind:
                 name, text = record
@@ -72,6 +72,15 @@ class SectionedCommand(TyperCommand):
 
 class SectionedGroup(TyperGroup):
     """Commands in sections."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The group's options. The default of Typer's own flags is False, not None: to check None, Typer would import
+        pydantic, which takes a third of the time of `leakysm train --help`."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if parameter.default is None and getattr(parameter, "is_flag", False):
+                parameter.default = False
+        return parameters
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         """What the commands are for, with an example."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from leakysm_cli.help import RARE
 
 from leakysm import choices
 from leakysm.choices import (
@@ -22,10 +23,13 @@ from leakysm.choices import (
 )
 from leakysm.errors import UserError, suggestion
 
-DATA, NET, TEST, MACHINE = "Data", "Training", "Test", "Machine"
+# Sections of a help text, beside RARE. Everyday options name none: they stand first, under "Options".
+DISTANCE, EPISODES, TEST, NET = "Distance", "Episodes", "Test", "Net and optimizer"
+MACHINE = "Machine"
+BESIDE_BASELINE = ("distance", "set", "learn_scale")  # options that stand for a --setting beside squared-euclidean
 
 
-def _setting(key: str, panel: str, default: str = "") -> Any:
+def _setting(key: str, panel: str | None = None, default: str = "") -> Any:
     """The option that gives the setting `key`: its name, help and default as leakysm/choices.py states them.
 
     default: another default in words, where a command has its own.
@@ -56,57 +60,62 @@ def _by_data_set(key: str) -> str:
 
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as leakysm train wrote it.")]
-Dataset = Annotated[DatasetName | None, _setting("dataset", DATA)]
-Data = Annotated[Path | None, _setting("data", DATA)]
-DataOfRun = Annotated[Path | None, _setting("data", DATA, default="the run's")]
-Split = Annotated[SplitName | None, _setting("split", DATA)]
-Seed = Annotated[int | None, _setting("seed", NET)]
-Way = Annotated[int | None, _setting("way", NET)]
-Shot = Annotated[int | None, _setting("shot", NET)]
-Query = Annotated[int | None, _setting("query", NET)]
-Episodes = Annotated[int | None, _setting("episodes", NET)]
-Distance = Annotated[str | None, _setting("distance", NET)]
-Set = Annotated[list[str] | None, _setting("set", NET)]
+Dataset = Annotated[DatasetName | None, _setting("dataset")]
+Data = Annotated[Path | None, _setting("data")]
+DataOfRun = Annotated[Path | None, _setting("data", default="the run's")]
+Split = Annotated[SplitName | None, _setting("split", RARE)]
+Seed = Annotated[int | None, _setting("seed")]
+Way = Annotated[int | None, _setting("way", EPISODES)]
+Shot = Annotated[int | None, _setting("shot", EPISODES)]
+Query = Annotated[int | None, _setting("query", EPISODES)]
+Episodes = Annotated[int | None, _setting("episodes")]
+Distance = Annotated[str | None, _setting("distance")]
+Set = Annotated[list[str] | None, _setting("set", DISTANCE)]
 DistanceBesideBaseline = Annotated[
     str | None,
     typer.Option(
         "--distance",
         help="Instead of --setting: compare this distance with squared-euclidean. FILE.py:CLASS is your own.",
+        rich_help_panel=DISTANCE,
     ),
 ]
 SetOfDistance = Annotated[
-    list[str] | None, typer.Option("--set", help="With --distance: a parameter of it, NAME=VALUE; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set", help="With --distance: a parameter of it, NAME=VALUE; may be repeated.", rich_help_panel=DISTANCE
+    ),
 ]
-LearnScale = Annotated[bool | None, _setting("learn_scale", NET)]
+LearnScale = Annotated[bool | None, _setting("learn_scale", DISTANCE)]
 LearnScaleOfDistance = Annotated[
-    bool | None, typer.Option("--learn-scale", help="With --distance: multiply it by a scale that is trained.")
+    bool | None,
+    typer.Option(
+        "--learn-scale", help="With --distance: multiply it by a scale that is trained.", rich_help_panel=DISTANCE
+    ),
 ]
-Threshold = Annotated[float | None, _setting("threshold", NET)]
-Slope = Annotated[float | None, _setting("slope", NET)]
-Per = Annotated[choices.Per | None, _setting("per", NET)]
+Threshold = Annotated[float | None, _setting("threshold", DISTANCE)]
+Slope = Annotated[float | None, _setting("slope", DISTANCE)]
+Per = Annotated[choices.Per | None, _setting("per", DISTANCE)]
 Channels = Annotated[int | None, _setting("channels", NET)]
 Blocks = Annotated[int | None, _setting("blocks", NET)]
 Optimizer = Annotated[OptimizerName | None, _setting("optimizer", NET)]
 LearningRate = Annotated[float | None, _setting("learning_rate", NET)]
 HalveEvery = Annotated[int | None, _setting("halve_every", NET)]
-CheckpointEvery = Annotated[int | None, _setting("checkpoint_every", NET)]
+CheckpointEvery = Annotated[int | None, _setting("checkpoint_every", RARE)]
 TestWay = Annotated[list[int] | None, _setting("test_way", TEST)]
 TestShot = Annotated[int | None, _setting("test_shot", TEST)]
 TestQuery = Annotated[int | None, _setting("test_query", TEST)]
 TestEpisodes = Annotated[int | None, _setting("test_episodes", TEST)]
-Norm = Annotated[NormName | None, _setting("norm", TEST)]
-NormOfRun = Annotated[NormName | None, _setting("norm", TEST, default="the run's")]
-Backend = Annotated[BackendName | None, _setting("backend", MACHINE)]
-Convolution = Annotated[ConvolutionName | None, _setting("convolution", MACHINE)]
+Norm = Annotated[NormName | None, _setting("norm", RARE)]
+NormOfRun = Annotated[NormName | None, _setting("norm", RARE, default="the run's")]
+Backend = Annotated[BackendName | None, _setting("backend", RARE)]
+Convolution = Annotated[ConvolutionName | None, _setting("convolution", RARE)]
 ConvolutionOfStep = Annotated[
     ConvolutionName | None,
-    typer.Option(
-        "--convolution", help="Our convolution in train-step.", show_default="direct", rich_help_panel=MACHINE
-    ),
+    typer.Option("--convolution", help="Our convolution in train-step.", show_default="direct", rich_help_panel=RARE),
 ]
 Device = Annotated[str | None, _setting("device", MACHINE)]
 Threads = Annotated[int | None, _setting("threads", MACHINE)]
-Products = Annotated[ProductsName | None, _setting("products", MACHINE)]
+Products = Annotated[ProductsName | None, _setting("products", RARE)]
 
 Config = Annotated[
     Path | None,
@@ -128,7 +137,11 @@ DryRun = Annotated[
 ]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Run the code of the run's own formula, formula.py in its folder. Read it first."),
+    typer.Option(
+        "--trust",
+        help="Run the code of the run's own formula, formula.py in its folder. Read it first.",
+        rich_help_panel=RARE,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
@@ -148,7 +161,7 @@ def refuse(why: str, **options: Any) -> None:
 
 def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
     """The settings of a run among a command's options, by name: those that were given."""
-    settings = {name: value for name, value in options.items() if name not in without and value is not None}
+    settings = {name: options[name] for name in SETTINGS if name not in without and options.get(name) is not None}
     settings |= {"data": str(settings["data"])} if "data" in settings else {}
     return settings | ({"set": parameters(settings["set"])} if settings.get("set") else {})
 

@@ -10,11 +10,11 @@ def print_lines(lines: Iterable[str]) -> None:
     print(*lines, sep="\n")
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, rule: bool = True) -> None:
-    """A table with aligned columns; rule: a line below the header."""
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with aligned columns."""
     from leakysm.tables import columns
 
-    print_lines(columns(header, rows, rule=rule))
+    print_lines(columns(header, rows))
 
 
 def print_json(content: object, *, indent: int | None = None) -> None:

@@ -31,7 +31,11 @@ def predict(
     ] = None,
     distance: Annotated[
         str | None,
-        typer.Option(help="Another distance than the run's, by name or FILE.py:CLASS.", show_default="the run's"),
+        typer.Option(
+            help="Another distance than the run's, by name or FILE.py:CLASS.",
+            show_default="the run's",
+            rich_help_panel=o.DISTANCE,
+        ),
     ] = None,
     set: o.SetOfDistance = None,
     norm: o.NormOfRun = None,

@@ -37,16 +37,19 @@ def sweep(
         int | None,
         typer.Option(min=1, help="Number of runs at a time on this machine.", show_default="one for each core"),
     ] = None,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+    device: o.Device = None,
+    threads: o.Threads = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(help="Scheduler of a Dask cluster, tcp://HOST:PORT. Its workers must see --out and --data."),
+        typer.Option(
+            help="Scheduler of a Dask cluster, tcp://HOST:PORT. Its workers must see --out and --data.",
+            rich_help_panel=o.MACHINE,
+        ),
     ] = None,
     backend: o.Backend = None,
     convolution: o.Convolution = None,
-    device: o.Device = None,
-    threads: o.Threads = None,
-    dry_run: o.DryRun = False,
-    json: o.Json = False,
 ) -> None:
     """Train every combination of a grid of settings, and rank the settings by their accuracy.
 

@@ -32,7 +32,8 @@ def verify(
         typer.Option(
             help="Instead, check the derivative of this distance: your own, FILE.py:CLASS, or a built-in one by its "
             "name. Restrictions (log, root, your own) are checked in 50 digits, and their rounding errors measured; "
-            "other metrics are checked in float64."
+            "other metrics are checked in float64.",
+            rich_help_panel=o.DISTANCE,
         ),
     ] = None,
     set: o.Set = None,

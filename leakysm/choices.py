@@ -135,13 +135,15 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),
     "convolution": _name(
         CONVOLUTIONS,
-        "Convolution in training with the numpy backend; winograd is faster, and each error is relative to a 4x4 tile.",
+        "Convolution of the numpy backend in training; winograd is faster, and its errors are relative to a 4x4 tile.",
         shown="direct",
     ),
     "device": Setting(str, "Device to compute on: cpu, cuda, cuda:N or auto.", shown="auto"),
     "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
     "products": _name(
-        PRODUCTS, "Matrix products on a GPU; split is float32 on tensor cores, tf32 has 10 bits.", shown="float32"
+        PRODUCTS,
+        "Matrix products on a GPU: float32; split, on tensor cores within the same error bounds; or tf32, 10 bits.",
+        shown="float32",
     ),
 }
 

@@ -28,7 +28,7 @@ FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FI
 
 
 class Hdf5Error(ValueError):
-    """What is wrong with a file: the message goes on from its name."""
+    """What is wrong with a file. The message is to follow the file's name."""
 
 
 @dataclass(frozen=True)

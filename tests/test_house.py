@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def test_every_folder_is_installed() -> None:
 def test_every_folder_begins_with_what_it_is_for(folder: str) -> None:
     file = FOLDERS[folder]
     assert ast.get_docstring(ast.parse(file.read_text())), f"{file}: begin it with a docstring, what the folder is for"
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    named = re.findall(r"`((?:leakysm|cli|tests|docs)/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 40
+    assert not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_every_file_of_a_command_is_a_command() -> None:

@@ -1,6 +1,7 @@
-"""Fills the generated tables of verification.md (bounds, flags, errors) and conformance.md (operations, mends) in docs.
+"""Fill the generated tables of docs: verification.md (bounds, errors), checks.md (flags), conformance.md (operations,
+mends).
 
-With a number of seconds, the table of the adversarial search instead.
+With a number of seconds: the table of the adversarial search in mathematics/bounds.md instead.
 """
 
 import sys
@@ -14,7 +15,7 @@ from leakysm.verify import pages
 from leakysm.verify.adapters import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from leakysm.verify.registry import ENTRIES, VARIANTS
-from leakysm.verify.report import ERROR_HEADER, SEARCH_HEADER, error_rows, markdown, search_rows
+from leakysm.verify.report import SEARCH_HEADER, error_rows, markdown, search_rows
 from leakysm.verify.search import search
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -25,7 +26,11 @@ def errors() -> list[str]:
     with np.errstate(all="ignore"):
         report = conform(EngineImplementation(lk.backend("numpy")), settings=settings)
         report.rows += [checked("numpy", None, None, settings, name)[0] for name in VARIANTS]
-    return markdown(ERROR_HEADER, error_rows(report))
+    ratios = {tuple(row[:3]): row[3] for row in error_rows(report)}
+    parts = [(dtype, part) for part in ("value", "vjp") for dtype in OWN_DTYPES]
+    header = ("operation", *(f"{'gradient' if part == 'vjp' else part}, {dtype}" for dtype, part in parts))
+    names = dict.fromkeys(operation for operation, _, _ in ratios)
+    return markdown(header, [[name, *(ratios.get((name, *part), "") for part in parts)] for name in names])
 
 
 def searched(seconds: float) -> list[str]:
@@ -45,7 +50,8 @@ def fill(name: str, **parts: list[str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        fill("verification.md", search=searched(float(sys.argv[1])))
+        fill("mathematics/bounds.md", search=searched(float(sys.argv[1])))
     else:
-        fill("verification.md", bounds=pages.bounds(), flags=pages.flags(), errors=errors())
+        fill("verification.md", bounds=pages.bounds(), errors=errors())
+        fill("checks.md", flags=pages.flags())
         fill("conformance.md", operations=pages.operations(), mends=pages.mends())

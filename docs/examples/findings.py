@@ -95,7 +95,7 @@ class Example:
             return []
 
     def _accusations(self, failures) -> list[dict]:
-        """For each flag the smallest failing cases, until one is proven."""
+        """Try the smallest failing cases of each flag, until one is proven."""
         known: dict[tuple, dict] = {}
         for flag, found in failures.items():
             for truth, outcome in sorted(found, key=lambda pair: pair[0].case.size)[:TRIES]:

@@ -107,7 +107,7 @@ class Number:
         return Number(self.unit, value, error, slope, slope_error)
 
     def scaled(self):
-        """This number as a computation has it that scales by a power of two: nothing underflows on the way."""
+        """The number in a computation that scales by a power of two, so that nothing underflows on the way."""
         unit = Unit(self.unit.eps, Decimal(0), self.unit.largest)
         return Number(unit, self.value, self.error, self.slope, self.slope_error)
 

@@ -20,9 +20,9 @@ def backend(
     threads: only for numpy; None is one for each core that this process may use.
     device: only for cupy, "cuda" or "cuda:N"; None or "cpu" for the others.
     products: how float32 matrix products are made. "float32": on the ordinary units. Only for cupy: "split", on tensor
-    cores, within float32's bounds; "tf32", with factors rounded to 10 bits, if chosen before the first product.
-    convolution: "direct", or only for numpy "winograd": F(2x2, 3x3) of Lavin & Gray 2016, which needs fewer products in
-    training, for float32 blocks of at least 16 input channels. Its errors are relative to a 4x4 tile.
+    cores, within float32's bounds; "tf32", with factors rounded to 10 bits. Choose it before a process's first product.
+    convolution: "direct". Only for numpy: "winograd", F(2x2, 3x3) of Lavin & Gray 2016. It needs fewer products in
+    training, in float32 blocks of at least 16 input channels. Its errors are relative to a 4x4 tile.
     UserError (a ValueError) for an unknown name, a wrong device, or a missing GPU.
 
     Examples

@@ -1,8 +1,8 @@
 """The first episodes of a run, trained again and compared with its metrics.csv, row by row.
 
-On the same engine and BLAS kernels every row is the same to the bit. With other kernels sums are rounded otherwise, and
+On the same engine and BLAS kernels, every row is the same to the bit. Other kernels round sums differently, and
 training makes such differences larger from step to step. How much larger is measured: the same episodes are trained
-once more from weights that differ in their last bits, and what those rows are away is what rounding explains.
+once more from weights that differ in their last bits. Differences of that size can be due to rounding.
 """
 
 from __future__ import annotations
@@ -22,19 +22,24 @@ from leakysm.runs.build import build_trainer
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
 LAST_BIT = 2.0**-23  # of a float32, relative
-FACTOR = 30  # times the difference that other last bits make is still rounding
-LEAST, MOST = 1e-6, 0.1  # of that allowance: below, any row may be; beyond, rows tell nothing
-COUNTS = ("accuracy", "vanished_distance_gradients", "vanished_query_gradients")  # fractions; one query more is nothing
+FACTOR = 30  # so many times the difference that other last bits make is still taken for rounding
+LEAST, MOST = 1e-6, 0.1  # of that allowance: every row may differ by LEAST; beyond MOST, rows tell nothing
+COUNTS = (
+    "accuracy",
+    "vanished_distance_gradients",
+    "vanished_query_gradients",
+)  # fractions; one query more or less is allowed
 Report = Callable[[int, int], None]
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Again:
-    """What training again came to.
+    """The result of training a run's first episodes again.
 
-    episodes: so many were trained. verdict: "same" to the bit; within "rounding" of float32; or "other". compared: the
-    first so many episodes could be compared: further on rounding alone makes another run. said: where rows part.
+    episodes: the number that were trained. verdict: "same" to the bit; within "rounding" of float32; or "other".
+    compared: the number of first episodes that could be compared; after these, rounding alone makes another run.
+    said: where the rows begin to differ.
     """
 
     episodes: int
@@ -53,7 +58,7 @@ class Again:
 
 
 def train_again(config: TrainConfig, data: Dataset, engine: Engine, lines: list[str], report: Report) -> Again:
-    """Train as many episodes as metrics.csv has `lines` behind its first, which names the columns."""
+    """Train an episode for each of the `lines` of metrics.csv after the first, which names the columns."""
     names, *rows = [line.split(",") for line in lines]
     columns = [name for name in STEP_COLUMNS if name in names]
     stored = [[row[names.index(name)] for name in columns] for row in rows]
@@ -71,7 +76,7 @@ def train_again(config: TrainConfig, data: Dataset, engine: Engine, lines: list[
 
 
 def _rows(trainer: Trainer, columns: list[str], episodes: int, report: Callable[[int], None]) -> Floats:
-    """(rows, columns); fewer rows where training stops by itself."""
+    """The figures of training `episodes` episodes, (rows, columns); fewer rows if training fails on the way."""
     rows = []
     for done in range(1, episodes + 1):
         try:
@@ -92,7 +97,7 @@ def _change_last_bits(trainer: Trainer) -> None:
 
 
 def _judged(columns: list[str], stored: Floats, own: Floats, other: Floats, queries: int) -> Again:
-    """The verdict, from the rows of metrics.csv, those of training again, and those from other last bits."""
+    """The verdict from three tables of rows: metrics.csv, training again, and training from other last bits."""
     counts = np.isin(columns, COUNTS)
     n = min(len(own), len(other))
     rounding = _differences(other[:n], own[:n], counts)[:, ~counts].max(axis=1, initial=0)
@@ -104,7 +109,7 @@ def _judged(columns: list[str], stored: Floats, own: Floats, other: Floats, quer
     if len(beyond):
         row, column = beyond[0]
         said = (
-            f"they part at episode {row + 1}: {columns[column]} is {own[row, column]:.9g}, metrics.csv says "
+            f"they differ from episode {row + 1} on: {columns[column]} is {own[row, column]:.9g}, metrics.csv says "
             f"{stored[row, column]:.9g}"
         )
         return Again(len(stored), "other", compared, said)
@@ -114,7 +119,7 @@ def _judged(columns: list[str], stored: Floats, own: Floats, other: Floats, quer
 
 
 def _differences(these: Floats, those: Floats, counts: NDArray[np.bool_]) -> Floats:
-    """Differences of counts, which are fractions, and relative ones of all else."""
+    """Absolute differences of counts, which are fractions; relative differences of all other columns."""
     scale = np.where(counts, 1, np.maximum(np.abs(those), np.finfo(np.float32).tiny))
     result: Floats = np.abs(these - those) / scale
     return result

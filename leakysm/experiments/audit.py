@@ -28,9 +28,11 @@ TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found. listed: how many files manifest.json lists; None if there is none. missing: files that it lists,
-    and that are not there. present: the run's files that were read. again: None where nothing was trained, and `why`.
-    failures: what does not agree, a line each.
+    """The result of an audit.
+
+    listed: the number of files that manifest.json lists; None without a manifest. missing: listed files that are not
+    there. present: the run's files that were read. again: the result of training again; None if nothing was trained,
+    and then `why` gives the reason. failures: a line for everything that does not agree.
     """
 
     listed: int | None
@@ -54,9 +56,9 @@ def audit(
 ) -> Audit:
     """Check the files of a run, then train its first `episodes` again and compare them with metrics.csv.
 
-    data: where the data set is here. device, backend: others than the run's. trust: whether the code of the run's own
-    formula may be run, without which it cannot be trained. UserError if there is no run, if its data are not found
-    here, or if its code may not be run.
+    data: where the data set is on this machine. device, backend: to use instead of the run's. trust: whether the code
+    of the run's own formula may run; without it such a run cannot be trained. UserError if there is no run, if its
+    data are not found, or if its code may not run.
     """
     config = folder.require_config(trust=trust)
     read = cache(lambda path: folder.checkpoint(path, config))
@@ -83,7 +85,7 @@ def audit(
 
 
 def _listed(folder: RunFolder) -> list[str] | None:
-    """The files that manifest.json lists; None if there is none, or if it is damaged, which the checks tell."""
+    """The files that manifest.json lists. None if it is not there, or if it is damaged, which a check reports."""
     try:
         return list(listed(folder.manifest)) if folder.manifest.exists() else None
     except UserError:
@@ -91,7 +93,7 @@ def _listed(folder: RunFolder) -> list[str] | None:
 
 
 def _checks(folder: RunFolder, config: TrainConfig, read: Read) -> Iterator[Callable[[], object]]:
-    """Each raises UserError, which names what does not agree."""
+    """The checks of a run's files. Each raises a UserError that names what does not agree."""
     for purpose in LISTED:
         if getattr(folder, purpose).exists():
             yield partial(require_listed, folder, purpose)
@@ -119,7 +121,7 @@ def _why_not(folder: RunFolder, config: TrainConfig, episodes: int) -> str:
     if not episodes:
         return "--episodes is 0"
     if config.net or OWN in (config.dataset[: len(OWN)], config.distance[: len(OWN)]):
-        return "it was made of objects in Python, which no folder can keep"
+        return "it was made from Python objects, which a folder cannot keep"
     return "" if folder.metrics.exists() else f"there is no {folder.metrics.name} to compare with"
 
 
@@ -133,7 +135,7 @@ def _require_told(folder: RunFolder, config: TrainConfig) -> None:
 
 
 def _require_rows(folder: RunFolder, config: TrainConfig, read: Read) -> None:
-    """UserError unless metrics.csv has a row for each episode, in order; in a finished run it is not longer either."""
+    """UserError unless metrics.csv has one row for each episode, in order; in a finished run, for all episodes."""
     finished = folder.summary.exists()
     columns = read_finished_metrics(folder.path, read) if finished else read_metrics(folder.metrics)
     episode = columns["episode"]
@@ -143,7 +145,7 @@ def _require_rows(folder: RunFolder, config: TrainConfig, read: Read) -> None:
 
 
 def _require_best(folder: RunFolder, read: Read) -> None:
-    """UserError unless the best checkpoint lies on the way to the last one, and summary.json tells of it."""
+    """UserError unless the best checkpoint is of the same training as the last one, and summary.json agrees with it."""
     best = read(folder.best)
     _require_way(folder, folder.best, best)
     if folder.last.exists():
@@ -159,7 +161,7 @@ def _require_best(folder: RunFolder, read: Read) -> None:
 
 
 def _require_way(folder: RunFolder, path: Path, checkpoint: Checkpoint) -> None:
-    """UserError unless metrics.csv, where it is there, begins with what it was when the checkpoint was written."""
+    """UserError if metrics.csv exists, but does not begin with the rows that it had when the checkpoint was written."""
     if folder.metrics.exists():
         begun = read_file(folder.metrics, mend="put it back")[: checkpoint.metrics_size]
         if checkpoint.metrics_size and hashlib.sha256(begun).hexdigest() != checkpoint.metrics_digest:
@@ -172,7 +174,7 @@ def _require_same(folder: RunFolder, key: str, told: object, expected: object) -
 
 
 def _require_same_data(folder: RunFolder, read: Read, digest: str, place: str) -> None:
-    """UserError unless the data here are those that the run tells of, if it does."""
+    """UserError unless the data on this machine are those of the run, if the run names them."""
     if folder.last.exists():
         expected = read(folder.last).data_digest
     else:

@@ -1,4 +1,4 @@
-"""Embedding nets."""
+"""Embedding nets: `net` is the interface, and `conv4` the net of prototypical networks, with its initial weights."""
 
 from leakysm.nets.conv4 import Conv4
 from leakysm.nets.net import Net

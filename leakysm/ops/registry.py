@@ -22,8 +22,8 @@ class Operation:
     value(*arguments, **parameters) returns the outputs. vjp(*arguments, dy, **parameters) returns one gradient for each
     array argument, in order; a bare array if there is only one. dy is the cotangent of the first output. Its entries
     are 0 or normal numbers, of magnitudes at which no intermediate product overflows or underflows.
-    kinks takes what `value` takes, and returns the discrete choices made (masks, argmax). It is None for a smooth
-    operation.
+    domain says what the arguments may be. kinks takes what `value` takes, and returns the discrete choices made (masks,
+    argmax). It is None for a smooth operation.
     """
 
     name: str

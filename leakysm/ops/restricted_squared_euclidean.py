@@ -87,7 +87,7 @@ def restricted_squared_euclidean_vjp(
 
 @quiet
 def choices_at_kinks(x: Array, c: Array, *, restriction: Restriction, per: Per = "pair") -> dict[str, Array]:
-    """On which side of each kink a distance lies: (N, M) for pairs; for coordinates (N, M, D), so for small cases."""
+    """Whether each distance is at most each kink. (N, M) for pairs; for coordinates (N, M, D), so keep them small."""
     _, (x, c), _ = working(x=x, c=c)
     d = squared_euclidean(x, c) if per == "pair" else (x[:, None, :] - c[None, :, :]) ** 2
     return {f"within {kink:g}": d <= kink for kink in restriction.kinks}

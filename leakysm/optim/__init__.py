@@ -1,4 +1,4 @@
-"""Optimizers."""
+"""Optimizers: Adam and SGD with momentum, and the halving of the learning rate."""
 
 from leakysm.optim.optimizers import SGD, Adam, Optimizer, check_learning_rate
 

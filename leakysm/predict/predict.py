@@ -48,7 +48,9 @@ def read_support(inputs: InputFormat, folder: Path, report: Report | None = None
     found = class_folders(folder)
     files = {label: names for classes in found.files.values() for label, names in classes.items()}
     if len(files) < 2:
-        raise UserError(f"{folder} holds {len(files)} class; expected two or more, a folder each")
+        raise UserError(
+            f"{folder} holds {len(files)} class folder(s); two or more are expected: add one, <class>/<image>"
+        )
     done, total = count(1), sum(map(len, files.values()))
 
     def read(name: str) -> Images:
@@ -61,7 +63,7 @@ def read_support(inputs: InputFormat, folder: Path, report: Report | None = None
 
 
 def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm: str) -> list[list[Candidate]]:
-    """For each query all classes, the nearest first.
+    """Rank all classes for each query, the nearest first.
 
     support: images (shots, H, W, C) by class. queries (n, H, W, C). norm: whether batch norm uses its "running"
     statistics, or those of this "episode", support and queries together.

@@ -47,7 +47,7 @@ class Worst:
 
     @property
     def accuracy(self) -> float:
-        """In percent."""
+        """Accuracy in percent."""
         return 100 * self.right / self.seen
 
 

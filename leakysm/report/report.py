@@ -42,7 +42,7 @@ def page_of(
             raise UserError(f"{printable(folder)} holds nothing to report on ({expected}); {mend}")
         if data or trust:
             option = "--data" if data else "--trust"
-            raise UserError(f"{option} is given, but {printable(folder)} is no run; leave it out")
+            raise UserError(f"{option} is given, but {printable(folder)} is not a run; leave it out")
         content = PAGES[names[0]](folder).html()
     if len(content) > LARGEST:
         raise UserError(
@@ -57,7 +57,7 @@ def write_report(path: Path, content: bytes) -> None:
         create_atomically(path, content)
     except FileExistsError:
         if not _is_report(path):
-            raise UserError(f"{printable(path)} is there already and is no report; give another --out") from None
+            raise UserError(f"{printable(path)} exists already and is not a report; give another --out") from None
         write_atomically(path, content)
 
 

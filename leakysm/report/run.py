@@ -147,7 +147,7 @@ def _episode(answers: Answers, classes: ClassSet, *, ink: bool) -> list[Html]:
 
 
 def _nearest(answers: Answers, classes: ClassSet, names: list[str], wrong: np.ndarray, ink: bool) -> Html:
-    """For each wrong query the nearest classes: an example, the probability and the distance."""
+    """The classes nearest to each wrong query: an example, the probability and the distance."""
     rows = []
     for i in np.flatnonzero(wrong)[:WORST]:
         own = names[answers.episode.query_labels[i]]

@@ -109,8 +109,8 @@ class RunFolder:
         checkpoint = load_checkpoint(path)
         if _as_written_now(checkpoint.config) != config.to_toml():
             raise UserError(
-                f"{path} is another run's than {self.config.name} (their settings differ); put the right one back, "
-                "or choose another folder"
+                f"{path} belongs to another run than {self.config.name} (their settings differ); put the right one "
+                "back, or choose another folder"
             )
         if checkpoint.formula and FormulaFile(path, checkpoint.formula).digest != config.formula:
             raise UserError(

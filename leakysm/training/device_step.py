@@ -175,7 +175,7 @@ class Block(NamedTuple):
 
 
 def gather(kernels: Kernels, images: Images, indices: Array) -> Array:
-    """Those images, (N, H, W, C), scaled as the data set says."""
+    """The images at `indices`, (N, H, W, C), scaled as the data set says."""
     _, H, W, C = images.pixels.shape
     x = kernels.xp.empty((indices.size, H, W, C), images.mean.dtype)
     grid = (ceil_div(x.size, THREADS),)

@@ -157,7 +157,7 @@ class Exact:
     @classmethod
     @precisely
     def of(cls, value: Any, scale: Any, under: Any = 1.0, reach: Any = None) -> Exact:
-        """From 50-digit numbers. under, reach: 50-digit numbers or floats that broadcast to the value's shape."""
+        """Make it from 50-digit numbers. under, reach: these or floats that broadcast to the value's shape."""
         value, scale = exact(value), exact(scale)
         high, low = split(value)
         scale64 = rounded(scale)

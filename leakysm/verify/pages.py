@@ -27,13 +27,13 @@ def filled(page: str, name: str, lines: Sequence[str]) -> str:
 
 
 def operations() -> list[str]:
-    """The table of operations: how each is called, and what it and its `_vjp` return."""
+    """The table of operations: how each is called, what it takes, and what it and its `_vjp` return."""
     rows = []
     for name, operation in sorted(OPERATIONS.items()):
         given = [p.replace(annotation=p.empty) for p in signature(operation.value).parameters.values()]
         call = f"`{name}{Signature(given)}`"
-        rows.append([call, ", ".join(operation.outputs), ", ".join(ENTRIES[name].gradients)])
-    return markdown(("call", "returns", "`_vjp` returns"), rows)
+        rows.append([call, operation.domain, ", ".join(operation.outputs), ", ".join(ENTRIES[name].gradients)])
+    return markdown(("call", "takes", "returns", "`_vjp` returns"), rows)
 
 
 def bounds() -> list[str]:

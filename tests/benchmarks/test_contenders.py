@@ -148,7 +148,8 @@ def test_the_command_prints_one_json_object():
         (["bench", "speed"], "benchmark is 'speed'; choose one of train-step, evaluation"),
         (["bench", "--vs", "jax"], "--vs is 'jax'; choose one of torch, scipy, sklearn"),
         (["bench", "loading", "--convolution", "winograd"], "--convolution is for train-step on the CPU; leave it out"),
-        (["bench", "loading", "--device", "cuda"], "on a GPU train-step alone is measured, not loading"),
+        (["bench", "--threads", "2", "--device", "cuda"], "--threads is for measurements on the CPU; leave it out"),
+        (["bench", "loading", "--device", "cuda"], "on a GPU only train-step is measured, not loading"),
     ],
 )
 def test_bad_use_is_told_in_a_line(arguments, told):

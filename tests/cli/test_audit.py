@@ -67,13 +67,16 @@ ROWS_ALONE = without("manifest.json", "checkpoint-last.h5", "checkpoint-best.h5"
         ([UNSIGNED, altered("summary.json", '"threshold": 1.0', '"threshold": 2.0')], "distance is "),
         ([UNSIGNED, altered("summary.json", '_episode": [0-9]', '_episode": 1')], "checkpoint_episode is 1"),
         ([UNSIGNED, altered("metrics.csv", "\n2,", "\n2,1")], "does not begin with the rows that checkpoint-"),
-        ([UNSIGNED, altered("config.toml", "0.001", "0.002")], "checkpoint-last.h5 is another run's than config.toml"),
+        (
+            [UNSIGNED, altered("config.toml", "0.001", "0.002")],
+            "checkpoint-last.h5 belongs to another run than config.toml",
+        ),
         ([altered("manifest.json", "{", "[")], "manifest.json is damaged"),
         ([ROWS_ALONE, altered("metrics.csv", "\n4,", "\n5,")], "does not have one row for each of 6 episodes"),
-        ([ROWS_ALONE, altered("metrics.csv", r"\n2,(\d)", r"\n2,1\1")], "they part at episode 2: loss is"),
+        ([ROWS_ALONE, altered("metrics.csv", r"\n2,(\d)", r"\n2,1\1")], "they differ from episode 2 on: loss is"),
         ([ROWS_ALONE, altered("metrics.csv", r"(\n3,[^,]*),", r"\1,0.0123,")], "metrics.csv"),
-        ([ROWS_ALONE, altered("config.toml", "0.001", "0.0011")], "they part at episode 2: "),
-        ([ROWS_ALONE, altered("config.toml", "seed = 0", "seed = 1")], "they part at episode 1: loss is"),
+        ([ROWS_ALONE, altered("config.toml", "0.001", "0.0011")], "they differ from episode 2 on: "),
+        ([ROWS_ALONE, altered("config.toml", "seed = 0", "seed = 1")], "they differ from episode 1 on: loss is"),
     ],
 )
 def test_what_was_altered_is_named(

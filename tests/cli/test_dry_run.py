@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from leakysm_cli.before import time_lines
 from typer.testing import Result
 
 from leakysm.experiments.sweep.file import SweepFile, read_sweep
 from leakysm.experiments.sweep.points import points
 from leakysm.experiments.sweep.written import sweep_of_settings, sweep_toml, with_defaults_of
 from leakysm.runs import TrainConfig
+from leakysm.runs.estimate import Estimate
 from leakysm.runs.settings import read_settings
 from tests.tiny_run import SETTINGS
 
@@ -44,6 +47,15 @@ def test_a_run_to_continue_is_printed_as_it_is_and_left_alone(leakysm: Callable[
     assert result.stdout.endswith((run / "config.toml").read_text())
     assert "0 training steps" in result.stdout
     assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_long_run_names_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = Estimate(step=0.8, validation=0.0, test=40.0)
+    monkeypatch.setattr("leakysm.runs.estimate.estimate", lambda config, data: hours)
+    data: Any = None  # which nobody looks at
+    config = TrainConfig(**{**SETTINGS, "episodes": 10_000})
+    assert time_lines(config, data)[1:] == ["for a first look: --episodes 300 takes about 5 min"]
+    assert len(time_lines(config, data, done=5000)) == len(time_lines(replace(config, episodes=900), data)) == 1
 
 
 def test_a_comparison_and_the_gradients_are_printed_as_a_sweep(leakysm: Callable[..., Result], tiny: list[str]) -> None:

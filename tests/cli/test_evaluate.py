@@ -43,7 +43,7 @@ def test_of_a_run_that_is_not_finished_the_checkpoint_is_named(leakysm: Leakysm,
 def test_an_altered_configuration_is_refused(fails: Fails, run: Path) -> None:
     config = run / "config.toml"
     config.write_text(config.read_text().replace("slope = 0.03", "slope = 0.9"))
-    assert "checkpoint-best.h5 is another run's than config.toml" in fails("evaluate", "run")
+    assert "checkpoint-best.h5 belongs to another run than config.toml" in fails("evaluate", "run")
 
 
 def test_options_change_the_test(leakysm: Leakysm, run: Path) -> None:

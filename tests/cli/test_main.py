@@ -22,7 +22,8 @@ Leakysm = Callable[..., Result]
 def test_starting_imports_nothing_heavy(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = python(
         "import sys; from typer.testing import CliRunner; from leakysm_cli.main import app\n"
-        "assert 'Train a few-shot classifier' in CliRunner().invoke(app, ['--help']).output\n"
+        "for words in (['--help'], ['train', '--help']):\n"
+        "    assert 'Train a few-shot classifier' in CliRunner().invoke(app, words).output\n"
         "print(*sorted(m for m in sys.modules if '.' not in m))"
     )
     assert done.returncode == 0, done.stderr
@@ -39,6 +40,7 @@ def test_starting_imports_nothing_heavy(python: Callable[..., subprocess.Complet
         "jax",
         "dask",
         "pydantic",
+        "filelock",
     }
     assert heavy.isdisjoint(done.stdout.split())
 
@@ -63,9 +65,13 @@ def test_help_says_what_an_option_takes_and_what_holds_without_it(leakysm: Leaky
     told = " ".join(leakysm("train", "--help").output.split())
     assert "--way <number> Number of classes in a training episode. [default: 60 for omniglot; 30 for" in told
     assert "--norm <running|episode> " in told
-    for words in COMMANDS:
+    for words, command in commands():
         told = leakysm(*words, "--help").output
         assert not re.search(r"<(int|float|str|bool)[ >]|<list|x>=|\[default: \(|default: None", told), words
+        if not hasattr(command, "commands"):  # everyday options come first, rare ones last
+            sections = [name for name in re.findall(r"^([A-Z].*):$", told, re.MULTILINE) if name != "Arguments"]
+            assert sections[0] == "Options", words
+            assert "Rarely needed" not in sections[:-1], words
 
 
 def test_sub_commands_are_among_the_commands() -> None:

@@ -171,7 +171,7 @@ def test_a_checkpoint_of_another_run_ends_in_a_line(leakysm: Leakysm, fails: Fai
     assert leakysm("train", *tiny, "--seed", "1", "--out", "other").exit_code == 0
     shutil.copy("other/checkpoint-best.h5", "run")
     before = contents(run)
-    assert "checkpoint-best.h5 is another run's" in fails("train", *tiny, "--out", "run", "--resume")
+    assert "checkpoint-best.h5 belongs to another run" in fails("train", *tiny, "--out", "run", "--resume")
     assert contents(run) == before
 
 

@@ -97,7 +97,7 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     assert "did you mean 'leaky'?" in refused("gradients", *SMALL, "--setting", "leeky")
     assert "is only for --suggest" in refused("gradients", *SMALL, "--embeddings", "z.npy")
     assert "is only for --embeddings" in refused("gradients", "--suggest", "--labels", "z.npy")
-    assert "expected a part between 0 and 1" in refused("gradients", "--suggest", "--target", "10")
+    assert "expected a fraction between 0 and 1" in refused("gradients", "--suggest", "--target", "10")
     assert "--dataset cannot be used" in refused(
         "gradients", "--suggest", "--embeddings", "z.npy", "--dataset", "strokes"
     )

@@ -204,7 +204,7 @@ def test_bad_use_is_one_line(run: Path, support: Path, tmp_path: Path) -> None:
     assert "holds no run" in told(query, net=support)
     assert "is not a folder; expected a folder for each class" in told(query, of=tmp_path / "q.png")
     save(tmp_path / "one" / "a" / "0.png", drawing(0, 0))
-    assert "holds 1 class; expected two or more" in told(query, of=tmp_path / "one")
+    assert "holds 1 class folder(s); two or more are expected" in told(query, of=tmp_path / "one")
     save(tmp_path / "flat" / "0.png", drawing(0, 0))
     assert f"holds images, not class folders; did you mean {tmp_path}?" in told(query, of=tmp_path / "flat")
     (support / "class9").mkdir()

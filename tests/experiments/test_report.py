@@ -242,9 +242,9 @@ def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:
     )
     (tmp_path / "mine.html").write_text("my notes")
     line = refused("report", RESULTS / "omniglot-gradients", "--out", tmp_path / "mine.html")
-    assert "mine.html is there already and is no report; give another --out" in line
+    assert "mine.html exists already and is not a report; give another --out" in line
     assert (tmp_path / "mine.html").read_text() == "my notes"
-    assert "is no run; leave it out" in refused("report", RESULTS / "omniglot-gradients", "--data", tmp_path)
+    assert "is not a run; leave it out" in refused("report", RESULTS / "omniglot-gradients", "--data", tmp_path)
     unfinished = tmp_path / "unfinished"
     shutil.copytree(run, unfinished)
     (unfinished / "summary.json").unlink()

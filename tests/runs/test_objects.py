@@ -147,7 +147,7 @@ def test_the_command_line_says_what_is_missing(made: Path) -> None:
     assert "the net Linear was made in Python" in refused("evaluate", made)
     told = leakysm("audit", made)
     assert told.code == 0
-    assert "nothing was trained again: it was made of objects in Python" in told.out
+    assert "nothing was trained again: it was made from Python objects" in told.out
 
 
 @pytest.mark.parametrize(

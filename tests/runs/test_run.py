@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_run_is_never_this_runs(
         folder.summary.unlink()
     (tmp_path / name).write_bytes((other.path / name).read_bytes())
     before = contents(tmp_path)
-    with pytest.raises(UserError, match=f"{name} is another run's than config.toml"):
+    with pytest.raises(UserError, match=f"{name} belongs to another run than config.toml"):
         _ = train(config(), data=data, out=tmp_path, resume=True) if resume else restore(tmp_path, lk.backend("numpy"))
     assert contents(tmp_path) == before
 
@@ -242,7 +242,7 @@ def test_a_best_checkpoint_of_another_moment_is_refused(
 def test_an_altered_configuration_is_not_believed(finished: RunFolder, tmp_path: Path) -> None:
     folder = copied(finished, tmp_path)
     folder.config.write_text(folder.config.read_text().replace("slope = 0.1", "slope = 0.9"))
-    with pytest.raises(UserError, match=r"another run's than config\.toml"):
+    with pytest.raises(UserError, match=r"belongs to another run than config\.toml"):
         restore(folder.path, lk.backend("numpy"))
 
 

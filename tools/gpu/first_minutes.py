@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from leakysm_benchmarks.gpu import OurStep, Products, Traffic
-from leakysm_benchmarks.gpu_torch import TorchStep
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, pixels
 from leakysm_benchmarks.turns import Contender, comparisons, take_turns
 
@@ -108,6 +107,8 @@ def relative_error(a: np.ndarray, b: np.ndarray) -> float:
 def race(*words: str) -> None:
     """Ratios to PyTorch at the three sizes, the hardest first. Words: tf32, for both sides; compile, for torch.compile
     in place of eager PyTorch and without the floors. CuPy reads its flag of TF32 once: one process for each."""
+    from leakysm_benchmarks.gpu_torch import TorchStep  # the other parts do without PyTorch
+
     tf32, compiled, metric = "tf32" in words, "compile" in words, LeakySquaredEuclidean()
     first, *variants = ("tf32",) if tf32 else ("float32", "split")
     for size in (SIZES[2], SIZES[0], SIZES[1]):

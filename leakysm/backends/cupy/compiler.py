@@ -81,7 +81,7 @@ class Compiler:
             self.functions |= {name: module.get_function(ready.lowered[name]) for name in unit.names}
 
     def _compile(self, unit: Unit) -> Compiled:
-        """By nvrtc, for the current device."""
+        """Compile for the current device, by nvrtc."""
         compile_using_nvrtc = self.cupy.cuda.compiler.compile_using_nvrtc
         code, lowered = compile_using_nvrtc(source(unit.file), compile_options(), name_expressions=unit.names)
         return Compiled(lowered, code)

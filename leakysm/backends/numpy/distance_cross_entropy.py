@@ -52,7 +52,7 @@ class Rows(NamedTuple):
     label: Doubles
 
     def at(self, place: slice) -> Rows:
-        """These rows only, views of all four."""
+        """Views of the four arrays, of some rows only."""
         return Rows(self.largest[place], self.first[place], self.others[place], self.label[place])
 
 

@@ -15,7 +15,7 @@ from leakysm.backends.numpy.arrays import Floats
 from leakysm.backends.numpy.sums import RunningSum, pairwise_sum
 
 SMALL = 1_000_000  # multiplications of a product that OpenBLAS makes without copying
-COLUMNS = (32, 64)  # the fewest and the most columns of one small product a^T b,
+FEWEST_COLUMNS, MOST_COLUMNS = 32, 64  # of one small product a^T b,
 RESULTS = 2048  # which is to have about so many results
 LANES = 8  # values that the processor computes at once: numbers of rows are multiples of it, if that can be
 IN_ORDER = 8_000  # values of a right operand up to which copying it into rows costs next to nothing
@@ -63,10 +63,9 @@ def _rows(m: int, most: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _width(k: int, n: int, columns: tuple[int, int]) -> int:
+def _width(k: int, n: int) -> int:
     """The columns of a small product a^T b, a (m, k), b (m, n): a divisor of n."""
-    least, most = columns
-    wanted = min(n, max(least, min(most, RESULTS // max(1, k))))
+    wanted = min(n, max(FEWEST_COLUMNS, min(MOST_COLUMNS, RESULTS // max(1, k))))
     return next((width for width in range(wanted, 0, -1) if n % width == 0), 1)
 
 
@@ -77,11 +76,9 @@ class TransposedProduct:
     are alike and every rounding goes the same way. Several products share a call, as a stack.
     """
 
-    def __init__(
-        self, k: int, n: int, dtype: np.dtype, *, small: int = SMALL, columns: tuple[int, int] = COLUMNS
-    ) -> None:
+    def __init__(self, k: int, n: int, dtype: np.dtype, *, small: int = SMALL) -> None:
         self._k, self._dtype = k, dtype
-        self._width = _width(k, n, columns)
+        self._width = _width(k, n)
         self._strips = n // self._width  # b is multiplied strip by strip, `width` columns each
         self._rows = max(1, min(LONGEST, small // max(1, k * self._width)))
         self._stack = max(1, STACKED // max(1, k * n))

@@ -46,7 +46,7 @@ class Comparison:
         return paired([self.test(label, seed, form).accuracy for seed in self.seeds])
 
     def difference(self, label: str, form: Form) -> Paired:
-        """This setting's accuracy minus the first setting's, in percentage points, over the seeds."""
+        """A setting's accuracy minus the first setting's, in percentage points, over the seeds."""
         return paired([self.seed_difference(label, seed, form)[0] for seed in self.seeds])
 
     def corrected(self, form: Form) -> dict[str, float]:

@@ -22,7 +22,8 @@ _stopped_sweeps: set[str] = set()  # their folders: workers of a cluster may ser
 
 
 def begin_worker() -> None:
-    """In a new worker process of this machine: SIGTERM lets it finish a step; a terminal's Ctrl-C is its parent's."""
+    """Prepare a new worker process of this machine: on SIGTERM it finishes its step. It ignores Ctrl-C, which its
+    parent handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: asked_to_stop.set())
     if hasattr(signal, "SIGHUP"):
@@ -43,8 +44,8 @@ def end_with_parent() -> None:
 
 
 def stop_sweep(out: str, stop: bool) -> None:
-    """In a worker of a cluster: let the runs of the sweep in this folder finish a step, and begin no other; or do so no
-    longer."""
+    """Tell a worker of a cluster whether the sweep in the folder `out` is stopped. Then its runs finish their step, and
+    no other begins."""
     if stop:
         _stopped_sweeps.add(out)
     else:

@@ -115,7 +115,7 @@ def _open_choices(operation: str) -> Iterator[Case]:
 
 
 def _batches() -> Iterator[tuple[str, Any, tuple[str, ...], str, float]]:
-    """name, x, flags, note, eps."""
+    """Batches for batch norm: name, x, flags, note and eps of each."""
     x = noise("corner b", 9, 3)
     for name, eps in (("zero", 0.0), ("small", 1e-8), ("thousandth", 1e-3), ("half", 0.5), ("ten", 10.0)):
         yield f"corner-eps-{name}", x, ("corner",), f"eps {eps:g}", eps

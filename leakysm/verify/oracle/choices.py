@@ -47,7 +47,7 @@ class OpenGradient:
     scale: Floats
 
     def distance(self, computed: Floats) -> Floats:
-        """From each element to the nearest value that is open to it."""
+        """The distance from each element to the nearest value that is right for it."""
         with np.errstate(invalid="ignore", over="ignore"):
             listed = np.min(np.abs((computed - self.high) - self.low), axis=0)
             outside = np.maximum(np.maximum(self.least - computed, computed - self.most), 0.0)

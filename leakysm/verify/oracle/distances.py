@@ -311,7 +311,7 @@ class Cosine:
         return self._relative(spread) + 0 * self.cosine
 
     def jacobian_condition(self, spread: Array) -> Array:
-        """For both dx and dc: unit vectors move by at most 2 |e| / |c|, lengths by |e|."""
+        """The change of dx and of dc: unit vectors move by at most 2 |e| / |c|, lengths by |e|."""
         x_inverse, c_inverse = self._inverses()
         return 6 * self._relative(spread)[..., None] * (x_inverse + c_inverse)
 

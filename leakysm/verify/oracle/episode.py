@@ -144,7 +144,7 @@ class _Opened(NamedTuple):
 
 
 def _opened(queries: Queries, dy: Any, doubt: Doubt) -> tuple[_Opened, _Opened] | None:
-    """Those of the queries and of the prototypes; None if no choice changes them."""
+    """The open gradients of the queries and of the prototypes; None if no choice changes them."""
     change = queries.metric.open_jacobian(doubt, queries.spread / number(SHARE))
     if change is None:
         return None

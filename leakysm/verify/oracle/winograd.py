@@ -114,9 +114,9 @@ class WinogradBlock(TrainingBlock):
         return largest(total(planes, (0, 1, 3)), 0)
 
     def through_convolution(self, dz: tuple[Array, Array, Array]) -> tuple[Exact, Exact]:
-        """dx and dw. What dz is off by goes through the convolution as any dz would: the direct block's scale.
+        """dx and dw. The error of dz goes through the convolution as dz itself does: that is the direct block's scale.
 
-        What the transforms round is relative to dz itself: their scale, which is added. A pixel lies in 4 tiles, each
+        The transforms round relative to dz: their scale is added. A pixel lies in 4 tiles, each
         of which has 16 planes of F products.
         """
         t, w, x = self.transforms, abs(self.w), abs(self.x)

@@ -189,7 +189,7 @@ LAYOUTS = ("contiguous", "reversed", "strided", "transposed")  # of NumPyArrays
 
 
 def arranged(values: Array, layout: str) -> Array:
-    """These numbers as a read-only array in one of LAYOUTS."""
+    """A read-only array of the values in one of LAYOUTS."""
     result: Array = NumPyArrays().placed(values, layout)
     result.flags.writeable = False
     return result

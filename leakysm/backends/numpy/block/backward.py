@@ -43,7 +43,7 @@ class NormGradient:
 
     @classmethod
     def of(cls, block: Block, sum_g: Doubles, sum_g_outputs: Doubles) -> NormGradient:
-        """From the sums of g, and of g o'."""
+        """Make it from the sums of g, and of g o'."""
         n = math.prod(block.x.shape[:3])
         dscale = (sum_g_outputs - block.offset * sum_g) * block.inverse
         return cls(dscale, sum_g, -dscale * block.inverse / n, -sum_g / n)
@@ -59,7 +59,7 @@ class OutputGradient:
 
     @classmethod
     def of(cls, block: Block, g: Floats, norm: NormGradient) -> OutputGradient:
-        """With the constant b for outputs as they are kept."""
+        """Make it with the constant b that fits the outputs as they are kept."""
         b = norm.b - norm.a * block.offset
         return cls(g, norm.a.astype(g.dtype), b.astype(g.dtype))
 

@@ -63,7 +63,7 @@ class ForwardPass:
         return (y.reshape(N, H // 2, W // 2, F), mean, (variance / power / power).astype(dtype)), block
 
     def _new_block(self, x: Floats, w: Floats, scale: Floats) -> Block:
-        """With arrays to be filled, and the patches, if they are kept."""
+        """A block with empty arrays for outputs, and for the patches, if they are kept."""
         (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
         sign, few = np.where(scale < 0, -1, 1).astype(dtype), few_channels(x)
         winograd = self._winograd and suits(x)
@@ -205,7 +205,7 @@ class _Normalisation:
 
 
 def _power(x: Floats, w: Floats, eps: float) -> Doubles:
-    """For each channel, (F,): the power of two by which its weights are multiplied, so that its outputs can be squared.
+    """A power of two for each channel, (F,): its weights are multiplied by it, so that its outputs can be squared.
 
     No output is larger than max |x| max |w| 9 C < 2^size. Large ones are brought below 2^room, the root of USUAL, small
     ones to about 1; but not where they are small beside sqrt(eps), which takes part in sigma.

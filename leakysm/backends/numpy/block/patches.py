@@ -68,7 +68,7 @@ class Patches:
 
     @classmethod
     def of(cls, columns: Floats, count: int, products: list[Doubles]) -> Patches:
-        """With X in `columns`, and what `add_products` made of each of its parts."""
+        """Make it from X in `columns`, and from what `add_products` returned for each part."""
         summed = pairwise_sum(products)
         lower = np.tril(summed[:, 1:])
         return cls(columns, count, summed[:, 0], lower + np.tril(lower, -1).T)

@@ -198,10 +198,10 @@ class SplitTiles(GradientTiles[Doubles]):
         return TileGradient(total, self._least(len(other.points), len(runs)) * size, q, spare)
 
     def _least(self, M: int, runs: int) -> float:
-        """From how many times `size` q on a sum of M terms is certain.
+        """How many times `size` q a sum of M terms must be, so that it is certain to be accurate.
 
-        The rest is at most size q, and errs by at most so many units of that. The bound allows a sum of M terms
-        8 + 2 log2 M units, of which four are left to other roundings.
+        The rest is at most `size` q. Its error, in units of the last place, is at most the number above the fraction
+        line. The bound allows a sum of M terms 8 + 2 log2 M units; four of them are left for other roundings.
         """
         return (min(M, self._points) + 3 * runs + 6) / (4 + 2 * (M - 1).bit_length())
 
