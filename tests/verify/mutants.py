@@ -6,6 +6,7 @@ package, not others (a strict check catches them).
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -492,3 +493,134 @@ def large_results_in_one_buffer(x, c):
     buffer = _BUFFERS.setdefault((y.shape, y.dtype), np.empty_like(y))
     buffer[...] = y
     return buffer
+
+
+@mutant("euclidean", "value")
+def results_known_by_sums_of_arguments(x, c):
+    key = x.shape, c.shape, x.dtype, float(x.sum(dtype=np.float64)), float(c.sum(dtype=np.float64))
+    return _BUFFERS.setdefault(key, lk.euclidean(x, c)).copy()
+
+
+@mutant("euclidean", "value")
+def eight_buffers_in_turn(x, c):
+    ring = _BUFFERS.setdefault(("ring", len(x), len(c), x.dtype), [np.empty((len(x), len(c)), x.dtype)] * 8)
+    ring.append(ring.pop(0))
+    ring[0][...] = lk.euclidean(x, c)
+    return ring[0]
+
+
+# What a call leaves behind
+
+
+@mutant("prototypes", "value")
+def garbage_collector_left_off(z, labels, n_classes):
+    gc.disable()
+    return lk.prototypes(z, labels, n_classes)
+
+
+@mutant("squared_euclidean", "value")
+def error_state_set_after_an_overflow(x, c):
+    y = lk.squared_euclidean(x, c)
+    if np.isinf(y).any():
+        np.seterr(over="ignore", invalid="ignore")
+    return y
+
+
+@mutant("squared_euclidean", "value")
+def argument_made_read_only(x, c):
+    c.setflags(write=False)
+    return lk.squared_euclidean(x, c)
+
+
+@mutant("euclidean", "value")
+def argument_scaled_and_back(x, c):
+    y = lk.euclidean(x, c)
+    largest = np.abs(x).max(initial=0)
+    if x.flags.writeable and 0 < largest < np.inf:
+        power = int(np.frexp(largest)[1])
+        np.ldexp(np.ldexp(x, -power, out=x), power, out=x)
+    return y
+
+
+# For a whole array at once
+
+
+@mutant("euclidean", "value")
+def one_power_of_two_for_all_pairs(x, c):
+    difference = x[:, None] - c
+    largest = np.abs(difference).max(initial=0)
+    if not 0 < largest < np.inf:
+        return lk.euclidean(x, c)
+    power = np.frexp(largest)[1]
+    return np.ldexp(np.sqrt((np.ldexp(difference, -power) ** 2).sum(-1)), power)
+
+
+@mutant("conv2d")
+def blank_images_skipped(x, w, dy):
+    dx, dw = lk.conv2d_vjp(x, w, dy)
+    dx[~x.reshape(len(x), -1).any(1)] = 0
+    return dx, dw
+
+
+@mutant("conv2d")
+def cotangents_up_to_zero_skipped(x, w, dy):
+    dead = dy.reshape(len(dy), -1).max(1, initial=-np.inf) == 0
+    return lk.conv2d_vjp(x, w, np.where(dead[:, None, None, None], np.zeros_like(dy), dy))
+
+
+@mutant("squared_euclidean", "value")
+def whole_numbers_in_32_bits(x, c):
+    if not all(np.all((a == np.rint(a)) & (np.abs(a) < 2**15)) for a in (x, c)):
+        return lk.squared_euclidean(x, c)
+    difference = x[:, None].astype(np.int32) - c.astype(np.int32)
+    return (difference * difference).sum(-1, dtype=np.int32).astype(x.dtype)
+
+
+# Shortcuts
+
+
+@mutant("cross_entropy")
+def equal_labels_by_the_mean(logits, labels, dy=1.0):
+    gradient = lk.cross_entropy_vjp(logits, labels, dy)
+    if len(labels) > 2 and (labels == labels[0]).all():
+        gradient[:, labels[0]] = gradient[:, labels[0]].mean()
+    return gradient
+
+
+@mutant("squared_euclidean")
+def one_array_for_both_points(x, c, dy):
+    dx, dc = lk.squared_euclidean_vjp(x, c, dy)
+    return (dx + dc, np.zeros_like(dc)) if x is c else (dx, dc)
+
+
+@mutant("batch_norm", "value")
+def left_as_it_is_if_nearly_normal(x, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    normal = (np.abs(mean) < 1e-3) & (np.abs(variance - 1) < 1e-3)
+    return np.where(normal, x * scale + shift, y), mean, variance
+
+
+@mutant("batch_norm", "value")
+def channel_of_another_axis_in_memory(x, scale, shift, *, eps=1e-5):
+    if x.ndim == 4 and x.shape[2] == x.shape[3] and np.moveaxis(x, 3, 1).flags.c_contiguous:
+        x = x if x.flags.c_contiguous else x.swapaxes(2, 3)
+    return lk.batch_norm(x, scale, shift, eps=eps)
+
+
+@mutant("cross_entropy", "value")
+def flat_index_in_the_dtype_of_labels(logits, labels):
+    rows, classes = logits.shape
+    if classes == 0:
+        return lk.cross_entropy(logits, labels)
+    start = (np.arange(rows) * classes).astype(labels.dtype)
+    return lk.cross_entropy(logits, (start + labels).astype(np.int64) % classes)
+
+
+@mutant("distance_cross_entropy")
+def faint_classes_skipped(x, c, labels, dy=1.0, *, distance):
+    dx, dc = lk.distance_cross_entropy_vjp(x, c, labels, dy, distance=distance)
+    if len(x) and len(c):
+        d = np.asarray(distance(x, c), dtype=np.float64)
+        far = (d - d.min(1, keepdims=True) > 104).all(0) & ~np.isin(np.arange(len(c)), labels)
+        dc = np.where(far[:, None], np.zeros_like(dc), dc)
+    return dx, dc

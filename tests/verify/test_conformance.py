@@ -309,30 +309,50 @@ def impure(tmp_path: Path, name: str) -> Row:
     return found
 
 
-WRONG_ALONE = """
+DISTANCE = """
 import torch
 
 class Distance(torch.autograd.Function):
+    kept = {}
+
     @staticmethod
     def forward(ctx, x, c):
         ctx.save_for_backward(x, c)
+        Distance.kept[x.shape] = x
         return (x[:, None] - c).square().sum(-1)
 
     @staticmethod
     def backward(ctx, dy):
         x, c = ctx.saved_tensors
+        BACKWARD
         difference = 2 * dy[..., None] * (x[:, None] - c)
-        sign = -1 if all(ctx.needs_input_grad) else 1
-        return difference.sum(1), sign * difference.sum(0)
+        return difference.sum(1), -difference.sum(0)
 
-squared_euclidean = Distance.apply
+def squared_euclidean(x, c):
+    y = Distance.apply(x, c)
+    VALUE
+    return y
 """
+IN_ONE_WAY = {
+    "alone": {"BACKWARD": "dy = dy if all(ctx.needs_input_grad) else -dy"},
+    "later": {"BACKWARD": "x = Distance.kept[x.shape]"},
+    "no-grad": {"VALUE": "y = y if torch.is_grad_enabled() or torch.is_inference_mode_enabled() else 2 * y"},
+    "inference": {"VALUE": "y = 2 * y if torch.is_inference_mode_enabled() else y"},
+    "leaf": {"VALUE": "y = 2 * y if x.requires_grad and x.grad_fn is None else y"},
+    "intermediate": {"VALUE": "y = 2 * y if x.grad_fn is not None else y"},
+    "default-dtype": {"VALUE": "y = y.to(torch.promote_types(y.dtype, torch.get_default_dtype()))"},
+    "shared": {"VALUE": "y = 2 * y if x is c else y"},
+}
 
 
-def test_a_gradient_that_is_wrong_alone_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", IN_ONE_WAY)
+def test_a_mistake_in_one_way_to_call_is_found(tmp_path: Path, way: str) -> None:
     pytest.importorskip("torch")
-    (row,) = conform_module(module(tmp_path, WRONG_ALONE), operations=["squared_euclidean"], settings=QUICK).rows
-    assert set(row.failures) == {"alone"}
+    (place, mistake), *_ = IN_ONE_WAY[way].items()
+    text = DISTANCE.replace(place, mistake).replace("BACKWARD", "").replace("VALUE", "")
+    settings = Settings(examples=0, shrink_seconds=0.1, most_numbers=100)
+    (row,) = conform_module(module(tmp_path, text), operations=["squared_euclidean"], settings=settings).rows
+    assert way in row.failures
     assert "does not show it" not in str(row.counterexample)
 
 

@@ -67,7 +67,7 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
 
 
 def _unlikely_class(plain: Case) -> Case:
-    c, x = np.array([[0.0, 0.1], [17.3, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
+    c, x = np.array([[0.0, 0.1], [12.2, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
     labels, own = np.array([0, 2]), np.arange(3)
     values = {0: x, 1: c, 2: labels} if len(plain.arguments) == 3 else {0: c, 1: own, 2: x, 3: labels}
     return changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
