@@ -55,6 +55,7 @@ class TorchArrays(Arrays):
         "{0}.stride()",
         "{0}.requires_grad",
         "({0}.grad is None)",
+        "{0}._version",
     )
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"

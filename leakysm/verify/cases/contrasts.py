@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.case import Case
+from leakysm.verify.case import Case, Sample
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, whole
 
@@ -37,7 +37,7 @@ _APART: Mapping[str, Sequence[tuple[int, _Axes]]] = {
     "cross_entropy": ((6, {0: (0, 1)}),),
     "distance_cross_entropy": ((8, {0: (0, 1)}), (8, {1: (0, 1)})),
     "prototypical_loss": ((8, {0: (0, 1)}), (8, {2: (0, 1)})),
-    "conv2d": ((20, {0: (0, 1)}), (20, {0: (3, 1)}), (20, {1: (3, 1)})),
+    "conv2d": ((60, {0: (0, 1)}), (40, {0: (3, 1)}), (60, {1: (3, 1)})),
     "relu": ((60, {0: (0, 1)}),),
     "max_pool2d": ((60, {0: (3, 1)}),),
     "batch_norm": ((12, {0: (3, 1)}),),
@@ -69,6 +69,10 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         values = {at: _apart(plain.arguments[at], axis, p * times) for at, (axis, times) in axes.items()}
         what = "-".join(f"{names[at]}{axis}" for at, (axis, _) in axes.items())
         yield changed(plain, f"apart-{what}", values, f"rows of {what} times 2^-{p}, 2^{p} and 1 in turn")
+    for axis in sorted({0, np.ndim(plain.dy) - 1}) if np.ndim(plain.dy) else ():
+        note = f"axis {axis} of dy times 2^-40, 2^40 and 1 in turn"
+        yield changed(plain, f"apart-dy{axis}", {-1: _apart(plain.dy, axis, 40)}, note)
+    yield from _spoilt(operation, plain)
     yield from _ranges(plain)
     yield from _blanks(operation, plain)
     if operation in _WHOLE:
@@ -78,6 +82,24 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         }
         yield changed(plain, "whole-large", numbers, "whole numbers, as of bytes or 16 bits")
     yield _square(operation, plain)
+
+
+def _spoilt(operation: str, plain: Case) -> Iterator[Case]:
+    """One row without a finite result, beside ordinary ones, which it must not spoil; columns in the size of a tile."""
+    if operation in (*PAIRS, "log_softmax", "cross_entropy"):
+        nan = np.array(plain.arguments[0])
+        nan[0] = np.nan
+        yield changed(plain, "nan-row", {0: nan}, "the first row is NaN", ("undefined",))
+    if operation in PAIRS:
+        for at, name in enumerate("xc"):
+            far = np.array(plain.arguments[at])
+            far[0] *= 2.0**100
+            yield changed(plain, f"overflow-{name}", {at: far}, f"the first row of {name} times 2^100", ("overflow",))
+        columns = {at: _apart(noise(f"columns {operation} {name}", 64, 64), 1, 12) for at, name in enumerate("xc")}
+        tile = changed(plain, "apart-columns", columns, "columns times 2^-12, 2^12 and 1 in turn")
+        few = np.array([0, 1, 31, 32, 62, 63])
+        dy = _apart(noise(f"columns dy {operation}", 64, 64), 1, 12)
+        yield replace(tile, dy=dy, sample=Sample(few, few), one_way=("float64",))
 
 
 def _square(operation: str, plain: Case) -> Case:

@@ -23,6 +23,10 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     plain = plain_case(cases)
     if operation in PAIRS:
         yield _same_points(plain)
+    if operation in ("distance_cross_entropy", "prototypical_loss"):
+        x, order = noise(f"same {operation}", 4, 3), np.arange(4)
+        values = {0: x, 1: x, 2: order} if len(plain.arguments) == 3 else {0: x, 1: order, 2: x, 3: order}
+        yield changed(plain, "same-points", values, "the queries are the examples", ("coincident",))
     if operation in _LOSSES:
         yield from _labels(plain)
     if operation in ("log_softmax", "cross_entropy"):
@@ -91,6 +95,8 @@ def _twice(plain: Case) -> Iterator[Case]:
     labels = np.array([0, 1, 0, 1, 0, 1])
     values = {0: z, 1: labels, 2: 2, -1: noise("twice dy", 2, 3)}
     yield changed(plain, "twice", values, "a class has an example twice, and another one", ("plain",))
+    values = {0: noise("in order", 64, 3), 1: np.arange(64), 2: 64, -1: noise("in order dy", 64, 3)}
+    yield changed(plain, "in-order", values, "64 classes of one example, in order", ("one",))
 
 
 def _separable(plain: Case) -> Iterator[Case]:
@@ -106,5 +112,6 @@ def _channels(plain: Case) -> Iterator[Case]:
     values = {0: far, -1: noise("far start dy", 4100, 2)}
     yield changed(plain, "far-start", values, "the first 16 values are far from all others", ("large-mean",))
     near = np.where(np.arange(24)[:, None] % 2, 1.0, -1.0) + noise("normal", 24, 2) * 2.0**-12
-    values = {0: near, -1: noise("normal dy", 24, 2)}
-    yield changed(plain, "normal", values, "mean and variance are nearly 0 and 1", ("plain",))
+    scale, shift = np.array([1 + 2.0**-17, 1 - 2.0**-18]), np.array([2.0**-20, 0])
+    values = {0: near, 1: scale, 2: shift, -1: noise("normal dy", 24, 2)}
+    yield changed(plain, "normal", values, "mean and variance are nearly 0 and 1, scale and shift 1 and 0", ("plain",))
