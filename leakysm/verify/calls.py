@@ -23,13 +23,14 @@ class Manner:
     """How a case is called. layouts: one for each argument, dy last; compiled: by the library's compiler, if any.
 
     purity: whether the call is also watched for what it may not do. way: the name of one of the arrays' ways to call a
-    function; "" for the plain one.
+    function; "" for the plain one. dtype: the only dtype; "" for all.
     """
 
     layouts: tuple[str, ...]
     compiled: bool = False
     purity: bool = False
     way: str = ""
+    dtype: str = ""
 
     def fits(self, case: Case) -> bool:
         """Whether the case can be called so: only what repeats a number or a row can be expanded."""

@@ -50,11 +50,12 @@ def observed(call: Call) -> Observation:
     Only NotOffered passes through.
     """
     arrays = call.arrays
+    settings = [s for s in arrays.settings if call.manner.purity or not s.costly]
     with call.around():
         given, function = call.placed(), call.function()
         marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
         try:
-            with kept(arrays.settings, arrays.scope) as changed:
+            with kept(settings, arrays.scope) as changed:
                 raw = as_tuple(function(*given.values()))
                 changes = changed()
             results = arrays.hosted(raw)
@@ -62,7 +63,7 @@ def observed(call: Call) -> Observation:
             return Observation(raised=problem)
         never = (of_setting(setting) for setting in changes if not setting.once)
         impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)
-        if impurity is None and (changes or call.manner.purity):
+        if impurity is None and changes:
             impurity = _set(call, function)
         if impurity is None and call.manner.purity:
             impurity = _repeated(call, function, given, raw) or _stale(call, function, raw)

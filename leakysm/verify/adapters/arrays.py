@@ -33,13 +33,15 @@ def as_tuple(result: Any) -> tuple[Any, ...]:
 class Setting:
     """A setting of the whole program: the expression that reads it, the module it needs, and how it is set back.
 
-    once: whether a call may change it once, as libraries do that are loaded late.
+    once: whether a call may change it once, as libraries do that are loaded late. costly: it takes long to read, and is
+    read where purity is checked only.
     """
 
     read: str
     module: str
     restore: Callable[[Any], Any]
     once: bool = True
+    costly: bool = False
 
 
 @dataclass(frozen=True)

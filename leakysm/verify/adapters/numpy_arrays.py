@@ -31,9 +31,14 @@ def _set_filters(filters: list[Any]) -> None:
 PROGRAM = (
     Setting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
     Setting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
-    Setting("pickle.dumps(np.random.get_state())", "pickle", lambda value: np.random.set_state(pickle.loads(value))),
-    Setting("random.getstate()", "random", random.setstate),
-    Setting("dict(os.environ)", "os", _set_environment),
+    Setting(
+        "pickle.dumps(np.random.get_state())",
+        "pickle",
+        lambda value: np.random.set_state(pickle.loads(value)),
+        costly=True,
+    ),
+    Setting("random.getstate()", "random", random.setstate, costly=True),
+    Setting("dict(os.environ)", "os", _set_environment, costly=True),
     Setting("os.getcwd()", "os", os.chdir, once=False),
     Setting("gc.isenabled()", "gc", lambda value: gc.enable() if value else gc.disable()),
     Setting("list(warnings.filters)", "warnings", _set_filters),

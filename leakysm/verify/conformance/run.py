@@ -108,7 +108,7 @@ class OperationRun:
 
     def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge and count a case in its dtypes and parts. Returns whether anything failed unexpectedly."""
-        dtypes = chosen_dtypes(self.implementation, truth.case, self.settings)
+        dtypes = [manner.dtype] if manner.dtype else chosen_dtypes(self.implementation, truth.case, self.settings)
         ways = self.implementation.arrays.ways
         parts = [part for part in (ways[manner.way].parts if manner.way else PARTS) if part in self.parts]
         outcomes = [o for dtype in dtypes for part in parts for o in self._judged(truth, dtype, part, manner)]

@@ -47,7 +47,11 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
     pure = watched(truths, most) if settings.purity else []
     calls = [(truth, manner) for truth in pure for manner in watching(implementation, truth.case)]
     if pure and not implementation.arrays.compiles:
-        calls += [(truth, replace(plainly(truth.case), purity=True)) for truth in largest(truths)]
+        for turn, truth in enumerate(largest(truths)):
+            dtypes = chosen_dtypes(implementation, truth.case, settings)
+            if dtypes:
+                dtype = dtypes[turn % len(dtypes)]
+                calls.append((truth, replace(plainly(truth.case), purity=True, dtype=dtype)))
     if implementation.arrays.compiles:
         calls += [(truth, plainly(truth.case)) for truth in hard(truths)]
     calls += [(flipped(truth), plainly(truth.case)) for truth in pure[:1]]
