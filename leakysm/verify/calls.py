@@ -136,7 +136,7 @@ class Call:
         alone = self.part == "value" and ALONE & set(
             self.case.flags
         )  # traced without its gradient, it may be other code
-        both = None if alone else self.implementation.both(operation, parameters)
+        both = None if alone or self.manner.way else self.implementation.both(operation, parameters)
         if both is None:
             return self.arrays.compiled(function, function)
         at, dy = PARTS.index(self.part), self.arrays.asarray(np.asarray(self.case.dy, dtype=self.dtype))

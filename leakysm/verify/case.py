@@ -65,8 +65,9 @@ class Case:
 
     @property
     def refusable(self) -> tuple[type[Exception], ...]:
-        """What others may raise in place of an answer: some libraries refuse eps = 0, or normalise 2 or 4 axes only."""
-        if "batch_norm" in self.operation and np.ndim(self.arguments[0]) not in (2, 4):
+        """What others may raise in place of an answer: some refuse eps = 0, NaN, or other than 2 or 4 axes."""
+        axes = "batch_norm" in self.operation and np.ndim(self.arguments[0]) not in (2, 4)
+        if axes or any(np.isnan(a).any() for a in self.floats):
             return (Exception,)
         return (ValueError, NotImplementedError) if self.parameters.get("eps") == 0 else ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,17 @@ def _against(truth: Truth, part: str, precision: Precision, results: Sequence[An
     if order == "any":
         exacts = tuple(exact.for_others(precision) for exact in exacts)
     rows = zip(results, exacts, _factors(truth, part, precision, order), strict=True)
-    return [
+    verdicts = [
         Verdict(exact, errors(result, exact, k, precision, gradient=gradient), roundings(result, exact, precision))
         for result, exact, k in rows
     ]
+    return verdicts if order == "ours" else [_free_where_undefined(verdict) for verdict in verdicts]
+
+
+def _free_where_undefined(verdict: Verdict) -> Verdict:
+    """What is NaN may be anything: what follows from an undefined row, only this package promises."""
+    undefined = np.isnan(verdict.exact.high)
+    return replace(verdict, ratio=np.where(undefined, 0.0, verdict.ratio)) if undefined.any() else verdict
 
 
 def _with_choices(

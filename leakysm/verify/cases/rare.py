@@ -23,6 +23,9 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     plain = plain_case(cases)
     if operation in PAIRS:
         yield _same_points(plain)
+        x = np.array(plain.arguments[0])
+        x[0] = plain.arguments[1][1]
+        yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
     if operation in ("distance_cross_entropy", "prototypical_loss"):
         x, order = noise(f"same {operation}", 4, 3), np.arange(4)
         values = {0: x, 1: x, 2: order} if len(plain.arguments) == 3 else {0: x, 1: order, 2: x, 3: order}

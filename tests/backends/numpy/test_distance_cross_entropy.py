@@ -17,7 +17,7 @@ LEAKY = lk.LeakySquaredEuclidean(threshold=1.0, slope=0.1)
 
 
 def test_within_the_bounds_in_small_tiles():
-    settings = Settings(dtypes=OWN_DTYPES, strict=True, examples=5, most_numbers=300)
+    settings = Settings(dtypes=OWN_DTYPES, strict=True, examples=5, most_numbers=100)
     engine = EngineImplementation(NumpyEngine(2, losses=LossTiling(queries=3, classes=2, values=4)))
     report = conform(engine, operations=["distance_cross_entropy"], settings=settings)
     assert [row.status for row in report.rows] == ["passed"], [row.problem for row in report.rows]

@@ -44,7 +44,7 @@ SMALL = Tiling(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_within_the_bounds_in_small_tiles(operation):
-    most = 1_000  # thousands of tiles: the largest cases would take minutes
+    most = 300  # thousands of tiles: the largest cases would take minutes
     settings = Settings(dtypes=OWN_DTYPES, strict=True, examples=3, most_numbers=most)
     engine = EngineImplementation(NumpyEngine(2, distances=SMALL))
     report = conform(engine, operations=[operation], settings=settings)
