@@ -133,9 +133,8 @@ class Call:
             function = self._inside(function, self.way.context[0])
         if not (self.manner.compiled and self.arrays.compiles):
             return function
-        alone = self.part == "value" and ALONE & set(
-            self.case.flags
-        )  # traced without its gradient, it may be other code
+        # Traced without its gradient, the value may be other code.
+        alone = self.part == "value" and ALONE & set(self.case.flags)
         both = None if alone or self.manner.way else self.implementation.both(operation, parameters)
         if both is None:
             return self.arrays.compiled(function, function)

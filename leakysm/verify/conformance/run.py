@@ -15,8 +15,9 @@ from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, draw
 from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.failures import Failure, judged, shown
+from leakysm.verify.conformance.manners import planned
 from leakysm.verify.conformance.rows import Row, WorstError
-from leakysm.verify.conformance.selection import chosen_dtypes, planned
+from leakysm.verify.conformance.selection import chosen_dtypes
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.registry import Entry, Truth
 

@@ -1,0 +1,149 @@
+"""Plan the calls of an operation's fixed cases, and the manner of each: layouts, ways to call, purity."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.verify.adapters.arrays import EXPANDED, Way
+from leakysm.verify.adapters.implementation import Implementation
+from leakysm.verify.calls import Manner, in_turn, plainly, same
+from leakysm.verify.case import Case
+from leakysm.verify.conformance.selection import chosen_dtypes, fixed_truths
+from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.flags import rank
+from leakysm.verify.registry import Entry, Truth
+
+HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
+MOST_HARD = 3  # of each flag
+
+
+def planned(implementation: Implementation, entry: Entry, settings: Settings) -> list[tuple[Truth, Manner]]:
+    """The fixed cases in the order of their calls, and the manner of each call.
+
+    Purity comes first. If an earlier call has changed a setting of the program, a later change of it cannot be seen.
+    """
+    truths = fixed_truths(implementation, entry, settings)
+    return [
+        *(_checked_for_purity(implementation, truths, settings) if settings.purity else ()),
+        *((truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)),
+        *in_other_ways(implementation, entry, truths),
+    ]
+
+
+def _checked_for_purity(
+    implementation: Implementation, truths: Sequence[Truth], settings: Settings
+) -> Iterator[tuple[Truth, Manner]]:
+    """The calls that are watched; then, without a compiler, others with what is compiled by now."""
+    compiles = implementation.arrays.compiles
+    pure = watched(truths, 1 if compiles else 2)
+    for truth in pure:
+        yield from ((truth, manner) for manner in watching(implementation, truth.case))
+    for turn, truth in enumerate(() if compiles else largest(truths)):
+        dtypes = chosen_dtypes(implementation, truth.case, settings)
+        if dtypes:
+            yield truth, replace(plainly(truth.case), purity=True, dtype=dtypes[turn % len(dtypes)])
+    for first in pure[:1]:
+        others = [*(hard(truths, first) if compiles else ()), flipped(first)]
+        yield from ((truth, plainly(truth.case)) for truth in others)
+
+
+def in_other_ways(
+    implementation: Implementation, entry: Entry, truths: Sequence[Truth]
+) -> Iterator[tuple[Truth, Manner]]:
+    """Every case's value in one of the ways to call it, in turn; the plain and the largest cases' gradients in each."""
+    definition, compiles = entry.definition, implementation.arrays.compiles
+    ways = {
+        name: way
+        for name, way in implementation.arrays.ways.items()
+        if (implementation.differentiates(entry.operation) or not way.autodiff)
+        and (any(a.kind == "labels" for a in definition.arguments) or way.labels is None)
+        and (len(entry.gradients) > 1 or name != "alone")
+    }
+    for turn, truth in enumerate(truths):
+        fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, name, way)]
+        if fitting:
+            yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
+    plain = [t for t in truths if "plain" in t.case.flags or t.case.name == "same-points"]
+    few = plain[:1] if compiles else dict.fromkeys([*plain, *largest(truths)])
+    for name, way in ways.items():
+        if "vjp" in way.parts:
+            yield from ((t, replace(plainly(t.case), way=name, compiled=True)) for t in few if fits(t, name, way))
+
+
+def fits(truth: Truth, name: str, way: Way) -> bool:
+    """Whether a case can be called in a way: for uint8 its labels are below 256, for `shared` two arrays are equal."""
+    case = truth.case
+    if way.shared:
+        return any(same(a, b) for a, b in itertools.combinations(case.floats, 2))
+    labels = [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "labels"]
+    return name != "uint8" or all(np.max(a, initial=0) < 256 for a in labels)
+
+
+def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
+    """The cases whose purity is checked, and the first of them once more with a constant dy.
+
+    They are the plainest and smallest of different parameters, with finite numbers and a dy that is not all 0.
+    """
+    ordinary = [
+        t
+        for t in truths
+        if not t.case.own
+        and np.any(np.asarray(t.case.dy) != 0)
+        and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in t.case.floats)
+    ]
+    wanted = "plain" if most == 1 else "square"
+    ordered = sorted(ordinary or truths, key=lambda t: (t.case.name != wanted, rank(t.case.flags), t.case.size))
+    chosen: dict[str, Truth] = {}
+    for truth in ordered:
+        chosen.setdefault(repr(dict(truth.case.parameters)), truth)
+    few = list(chosen.values())[:most]
+    if few and np.ndim(few[0].case.dy):
+        first = few[0].case
+        summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
+        few.append(Truth(few[0].entry, summed))
+    return few
+
+
+def watching(implementation: Implementation, case: Case) -> list[Manner]:
+    """The manners in which purity is checked: every layout, or an expanded dy for a case whose dy is constant."""
+    count = len(case.arguments)
+    if case.name.endswith("-summed"):
+        return [Manner((*("contiguous",) * count, EXPANDED), purity=True)]
+    return [Manner((layout,) * (count + 1), purity=True) for layout in implementation.arrays.layouts]
+
+
+def flipped(truth: Truth) -> Truth:
+    """The same numbers in another order. An answer that is kept for the sums of its arguments is wrong here."""
+    case, kinds = truth.case, truth.case.definition.arguments
+    arguments = tuple(np.flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
+    return Truth(truth.entry, replace(case, name=f"{case.name}-flipped", arguments=arguments, note=""))
+
+
+def hard(truths: Sequence[Truth], like: Truth) -> list[Truth]:
+    """Cases with another one's shapes and parameters on which a naive formula fails, for calls that are not compiled.
+
+    Such a call compiles every step for every shape. These need nothing compiled anew.
+    """
+    alike = [t for t in truths if _shapes(t) == _shapes(like)]
+    return list(dict.fromkeys(t for flag in HARD for t in [t for t in alike if flag in t.case.flags][:MOST_HARD]))
+
+
+def _shapes(truth: Truth) -> tuple[Any, ...]:
+    case = truth.case
+    return [np.shape(a) or a for a in case.arguments], np.shape(case.dy), repr(dict(case.parameters))
+
+
+def largest(truths: Sequence[Truth]) -> list[Truth]:
+    """The cases with the longest axes: memory may be used again, or work shared among threads, for those alone."""
+    shapes = {
+        t: [*(n for a in t.case.floats for n in np.shape(a)), np.size(t.case.dy)]
+        for t in truths
+        if "size" in t.case.flags
+    }
+    axes = range(min(map(len, shapes.values()), default=0))
+    return list(dict.fromkeys(max(shapes, key=lambda t: shapes[t][axis]) for axis in axes))
