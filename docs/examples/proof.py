@@ -153,6 +153,8 @@ def root(a):
 
 
 def exponential(a):
+    if a.value < -20_000:  # far below every dtype, and too many digits for a fraction
+        return a.through(Fraction(0), Fraction(0), Fraction(0), roundings=3)
     value = digits(_decimal(a.value).exp())
     return a.through(value, value, value, roundings=3)
 

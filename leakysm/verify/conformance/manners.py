@@ -135,7 +135,8 @@ def hard(truths: Sequence[Truth], like: Truth) -> list[Truth]:
 
 def _shapes(truth: Truth) -> tuple[Any, ...]:
     case = truth.case
-    return [np.shape(a) or a for a in case.arguments], np.shape(case.dy), repr(dict(case.parameters))
+    shapes = [np.shape(a) if isinstance(a, np.ndarray) else a for a in case.arguments]
+    return shapes, np.shape(case.dy), repr(dict(case.parameters))
 
 
 def largest(truths: Sequence[Truth]) -> list[Truth]:
