@@ -45,7 +45,7 @@ class Observation:
 
 
 def observed(call: Call) -> Observation:
-    """Make a call, and watch its arguments and the settings of the program; if its manner says so, further calls as well.
+    """Make a call, and watch its arguments and the program's settings; if its manner says so, further calls as well.
 
     Only NotOffered passes through.
     """
