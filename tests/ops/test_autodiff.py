@@ -22,7 +22,10 @@ from .namespaces import LIBRARIES, outputs
 
 FRAMEWORKS = [name for name in ("torch", "jax") if importlib.util.find_spec(name)]
 inf = math.inf
-pytestmark = pytest.mark.skipif(not FRAMEWORKS, reason="needs torch or jax")
+pytestmark = [
+    pytest.mark.skipif(not FRAMEWORKS, reason="needs torch or jax"),
+    pytest.mark.usefixtures("one_torch_thread"),
+]
 
 
 def autodiff(framework, function, arrays, dy=None):
@@ -61,20 +64,6 @@ def gradients_by(framework, case, dtype):
 
     arrays = [np.asarray(case.arguments[i], dtype=dtype) for i in places]
     return autodiff(framework, function, arrays, np.asarray(case.dy, dtype=dtype))[1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Torch's threads wait for work in a loop: for small arrays they cost more than they bring."""
-    if "torch" not in FRAMEWORKS:
-        yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
