@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -124,7 +123,7 @@ def verify(
 def chosen(backend: str, threads: int | None, device: str | None, name: str) -> tuple[Any, Any]:
     """The engine that computes an operation by its own algorithm, or by another one, and what is known of it.
 
-    name: of an operation, or of one by another algorithm, which is for float32 alone.
+    name: of an operation, or of one by another algorithm.
     """
     import leakysm as lk
     from leakysm.verify.adapters import EngineImplementation
@@ -138,7 +137,7 @@ def chosen(backend: str, threads: int | None, device: str | None, name: str) -> 
 def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, list[Any]]:
     """Check one operation: its row of the report, and its checks by numerical derivatives and laws.
 
-    name: as in `chosen`. float32 alone is too coarse to differentiate.
+    name: of an operation, or of one by another algorithm. Numerical derivatives need float64.
     """
     import numpy as np
 
@@ -147,16 +146,14 @@ def checked(backend: str, threads: int | None, device: str | None, settings: Any
 
     implementation, entry = chosen(backend, threads, device, name)
     with np.errstate(all="ignore"):
-        if entry.algorithm:
-            settings = replace(settings, dtypes=("float32",))
         row, _ = check_operation(implementation, entry, settings)
-        return row, [] if entry.algorithm else [check_gradients(implementation, entry)]
+        return row, [check_gradients(implementation, entry)] if "float64" in entry.dtypes else []
 
 
-def searched(chosen: Any, names: list[str], seconds: float, *, json: bool) -> None:
+def searched(choose: Any, names: list[str], seconds: float, *, json: bool) -> None:
     """The table of the adversarial search; exit 1 if an error is above its worst bound.
 
-    chosen(name): the engine that is searched, and what is known of the operation.
+    choose(name): the engine that is searched, and what is known of the operation.
     """
     from dataclasses import fields
 
@@ -171,7 +168,7 @@ def searched(chosen: Any, names: list[str], seconds: float, *, json: bool) -> No
     with shown_count("searching") as bar, np.errstate(all="ignore"):
         for done, name in enumerate(names):
             bar(done, len(names))
-            implementation, entry = chosen(name)
+            implementation, entry = choose(name)
             peaks += search(implementation, entry, seconds / len(names))
     above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
     if json:

@@ -35,6 +35,11 @@ class Operation:
     outputs: tuple[str, ...] = ("y",)
     kinks: Callable[..., dict[str, Any]] | None = None
 
+    @property
+    def array_places(self) -> tuple[int, ...]:
+        """The places of the arguments that are arrays of floats."""
+        return tuple(at for at, argument in enumerate(self.arguments) if argument.kind == "array")
+
 
 OPERATIONS: dict[str, Operation] = {}
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import EXPANDED, HostArray, Way
+from leakysm.verify.adapters.arrays import EXPANDED, Arrays, HostArray, Way
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.case import Case
 
 PARTS = ("value", "vjp")
+PLAIN = Way(PARTS)
 ALONE = {"plain", "far"}  # flags of cases whose value is compiled apart from the gradient
 
 
@@ -31,6 +32,10 @@ class Manner:
     purity: bool = False
     way: str = ""
     dtype: str = ""
+
+    def way_of(self, arrays: Arrays) -> Way:
+        """The way to call a function on these arrays."""
+        return arrays.ways[self.way] if self.way else PLAIN
 
     def fits(self, case: Case) -> bool:
         """Whether the case can be called so: only what repeats a number or a row can be expanded."""
@@ -60,9 +65,6 @@ def repeats(values: Any) -> bool:
     return np.size(values) > 0 and np.ndim(values) > 0 and bool(np.all(values == values[:1]))
 
 
-PLAIN = Way(PARTS)
-
-
 class Call:
     """A case's call in a dtype, part and manner. `names` are those of the arguments given, `given` the arguments."""
 
@@ -78,7 +80,7 @@ class Call:
         self.names = tuple([*(a.name for a in case.definition.arguments), "dy"][:count])
         self.hosts = dict(zip(self.names, hosts, strict=False))
         self.layouts = dict(zip(self.names, manner.layouts, strict=False))
-        self.way = self.arrays.ways[manner.way] if manner.way else PLAIN
+        self.way = manner.way_of(self.arrays)
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:

@@ -61,7 +61,7 @@ class Case:
     @property
     def floats(self) -> list[Any]:
         """The arguments that are arrays of floats."""
-        return [a for a, kind in zip(self.arguments, self.definition.arguments, strict=True) if kind.kind == "array"]
+        return [self.arguments[at] for at in self.definition.array_places]
 
     @property
     def refusable(self) -> tuple[type[Exception], ...]:

@@ -298,5 +298,6 @@ registry.register(
         choice=_bounds["y"],
         open_gradients=_open,
         algorithm="winograd",
+        dtypes=("float32",),
     )
 )

@@ -67,7 +67,7 @@ class _Call:
 
     def __init__(self, implementation: Implementation, truth: Truth):
         self.implementation, self.truth, self.case = implementation, truth, truth.case
-        self.places = [i for i, a in enumerate(truth.entry.definition.arguments) if a.kind == "array"]
+        self.places = truth.entry.definition.array_places
         self.arrays = [np.array(truth.case.arguments[i], dtype=np.float64) for i in self.places]
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:

@@ -90,9 +90,7 @@ def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
     with kept(arrays.settings, arrays.scope) as changed:
         with contextlib.suppress(Exception):
             function(*call.placed().values())
-        for setting in changed():
-            return of_setting(setting)
-    return None
+        return next(map(of_setting, changed()), None)
 
 
 def _watched(call: Call) -> Iterator[tuple[str, str]]:

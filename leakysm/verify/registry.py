@@ -16,7 +16,7 @@ import numpy as np
 
 from leakysm.ops.registry import OPERATIONS, Operation
 from leakysm.verify.bounds import Bound, Exact, Order, Precision, Severity, Sizes
-from leakysm.verify.case import Case, Sample
+from leakysm.verify.case import DTYPES, Case, Sample
 from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.precise import arithmetic
 
@@ -34,7 +34,7 @@ class Entry:
     choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
     **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
     to be judged. twin(**parameters): the operation whose bits these parameters promise, if any. algorithm: whose bounds
-    these are, if they are not those that hold for every engine.
+    these are, if they are not those that hold for every engine. dtypes: those that the algorithm computes in.
     """
 
     operation: str
@@ -48,6 +48,7 @@ class Entry:
     open_gradients: Callable[..., Sequence[OpenGradient | None] | None] | None = None
     twin: Callable[..., str | None] = lambda **_: None
     algorithm: str = ""
+    dtypes: tuple[str, ...] = DTYPES
 
     @property
     def name(self) -> str:

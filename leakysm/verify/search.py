@@ -51,10 +51,10 @@ def search(
 ) -> list[Peak]:
     """The largest errors of one operation in float32 and float64, an entry for each output and dtype.
 
-    An operation by another algorithm, which is for float32 alone, is searched in that.
+    An operation whose algorithm is for float32 alone is searched in that.
     """
     peaks: list[Peak] = []
-    dtypes = DTYPES_SEARCHED[:1] if entry.algorithm else DTYPES_SEARCHED
+    dtypes = [dtype for dtype in DTYPES_SEARCHED if dtype in entry.dtypes]
     for number, dtype in enumerate(dtypes):
         evolution = _Evolution(implementation, entry, dtype, np.random.default_rng([seed, number]))
         end = time.monotonic() + seconds / len(dtypes)
@@ -132,7 +132,7 @@ class _Evolution:
 def _child(parent: Case, other: Case, dtype: str, random: np.random.Generator) -> Case:
     """A case with one to four changes; sometimes an argument of another parent."""
     arguments, dy, parameters = list(parent.arguments), parent.dy, dict(parent.parameters)
-    places = [i for i, kind in enumerate(parent.definition.arguments) if kind.kind == "array"]
+    places = parent.definition.array_places
     for _ in range(random.integers(1, 5)):
         place = int(random.choice([*places, -1, -2]))
         if place == -2:

@@ -49,6 +49,7 @@ class Way:
     """A way to call a function that users have, beside the plain one: its results must be as right.
 
     parts: what is called so. argument, labels: what is done to arrays of floats, or of integers, before the call.
+    below: all labels must be below it.
     context: the code of the context of the call, and the line that imports what it needs. autodiff: only for functions
     that the library differentiates. refusable: whether the function may raise instead. shared: equal arrays of floats
     are one array.
@@ -57,6 +58,7 @@ class Way:
     parts: Sequence[str]
     argument: str = "{0}"
     labels: str | None = None
+    below: float = float("inf")
     context: tuple[str, str] | None = None
     autodiff: bool = False
     refusable: bool = False

@@ -121,7 +121,7 @@ class ModuleImplementation(Implementation):
         function, keywords = self._called(operation, "value" if part == "value" else "vjp", parameters)
         if part == "value" or not self.differentiates(operation):
             return lambda *given: function(*given, **keywords)
-        places = [i for i, a in enumerate(OPERATIONS[operation].arguments) if a.kind == "array"]
+        places = OPERATIONS[operation].array_places
         ways = {"both": self.arrays.both, "later": self.arrays.differentiated_later}
         differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)
 

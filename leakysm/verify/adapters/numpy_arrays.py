@@ -25,7 +25,7 @@ def _set_environment(variables: Mapping[str, str]) -> None:
 
 
 def _set_filters(filters: list[Any]) -> None:
-    warnings.filters[:] = filters  # type: ignore[index]
+    warnings.filters = filters
 
 
 PROGRAM = (
@@ -82,7 +82,7 @@ class NumPyArrays(Arrays):
     settings = PROGRAM
     ways: Mapping[str, Way] = {
         "int32": Way(("value", "vjp"), labels="{0}.astype(np.int32)", refusable=True),
-        "uint8": Way(("value", "vjp"), labels="{0}.astype(np.uint8)", refusable=True),
+        "uint8": Way(("value", "vjp"), labels="{0}.astype(np.uint8)", below=256, refusable=True),
         "shared": SHARED,
     }
     scope = SCOPE

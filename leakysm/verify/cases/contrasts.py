@@ -128,9 +128,8 @@ def _apart(values: Any, axis: int, p: int) -> Floats:
 
 def _floats(plain: Case) -> Iterator[tuple[int, str, Floats]]:
     """The place, name and values of every array of floats; dy last, with the place -1."""
-    for at, (a, kind) in enumerate(zip(plain.arguments, plain.definition.arguments, strict=True)):
-        if kind.kind == "array":
-            yield at, kind.name, a
+    for at in plain.definition.array_places:
+        yield at, plain.definition.arguments[at].name, plain.arguments[at]
     if np.ndim(plain.dy):
         yield -1, "dy", plain.dy
 

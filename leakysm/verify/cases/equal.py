@@ -18,9 +18,9 @@ def plain_case(cases: Sequence[Case]) -> Case:
 def of(cases: Sequence[Case]) -> Iterator[Case]:
     """The first plain case of an operation with each of its arrays of floats, and dy, made of equal rows in turn."""
     plain = plain_case(cases)
-    kinds = [a.kind for a in plain.definition.arguments]
-    for at, (argument, kind) in enumerate(zip(plain.arguments, kinds, strict=True)):
-        if kind == "array" and np.size(argument) > 1:
+    for at in plain.definition.array_places:
+        argument = plain.arguments[at]
+        if np.size(argument) > 1:
             arguments = list(plain.arguments)
             arguments[at] = np.repeat(argument[:1], len(argument), 0)
             yield _renamed(replace(plain, arguments=tuple(arguments)), plain.definition.arguments[at].name)

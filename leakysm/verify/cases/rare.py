@@ -27,8 +27,8 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         x[0] = plain.arguments[1][1]
         yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
     if operation in ("distance_cross_entropy", "prototypical_loss"):
-        x, order = noise(f"same {operation}", 4, 3), np.arange(4)
-        values = {0: x, 1: x, 2: order} if len(plain.arguments) == 3 else {0: x, 1: order, 2: x, 3: order}
+        x = noise(f"same {operation}", 4, 3)
+        values = _queries(plain, x, x, np.arange(4))
         yield changed(plain, "same-points", values, "the queries are the examples", ("coincident",))
     if operation in _LOSSES:
         yield from _labels(plain)
@@ -43,6 +43,13 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield from rest[operation](plain)
 
 
+def _queries(plain: Case, x: Any, c: Any, labels: Any) -> dict[int, Any]:
+    """The arguments of a loss of the distances from x to c, which are prototypes, or one example of each class."""
+    if plain.operation == "distance_cross_entropy":
+        return {0: x, 1: c, 2: labels}
+    return {0: c, 1: np.arange(len(c)), 2: x, 3: labels}
+
+
 def _same_points(plain: Case) -> Case:
     x = noise(f"same {plain.operation}", 4, 3)
     dy = noise(f"same dy {plain.operation}", 4, 4)
@@ -52,13 +59,10 @@ def _same_points(plain: Case) -> Case:
 
 def _labels(plain: Case) -> Iterator[Case]:
     """Five rows of five classes: each row its own class, or all the same one."""
-    places = [at for at, a in enumerate(plain.definition.arguments) if a.kind == "array"]
-    arrays: dict[int, Any] = {at: noise(f"labels {plain.operation} {at}", 5, 5) for at in places}
-    if plain.operation == "prototypical_loss":
-        arrays[1] = np.arange(5)
+    x, c = (noise(f"labels {plain.operation} {at}", 5, 5) for at in range(2))
     for name, labels in (("in-order", np.arange(5)), ("equal", np.full(5, 3))):
-        last = len(plain.arguments) - 1
-        yield changed(plain, f"labels-{name}", arrays | {last: labels}, f"labels {labels.tolist()}", ("plain",))
+        values = {0: x, 1: labels} if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)
+        yield changed(plain, f"labels-{name}", values, f"labels {labels.tolist()}", ("plain",))
 
 
 def _unlikely_logits(plain: Case) -> Iterator[Case]:
@@ -75,8 +79,7 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
 
 def _unlikely_class(plain: Case) -> Case:
     c, x = np.array([[0.0, 0.1], [12.2, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
-    labels, own = np.array([0, 2]), np.arange(3)
-    values = {0: x, 1: c, 2: labels} if len(plain.arguments) == 3 else {0: c, 1: own, 2: x, 3: labels}
+    values = _queries(plain, x, c, np.array([0, 2]))
     return changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
 
 

@@ -44,7 +44,7 @@ def _checked_for_purity(
     for truth in pure:
         yield from ((truth, manner) for manner in watching(implementation, truth.case))
     for turn, truth in enumerate(() if compiles else largest(truths)):
-        dtypes = chosen_dtypes(implementation, truth.case, settings)
+        dtypes = chosen_dtypes(implementation, truth, settings)
         if dtypes:
             yield truth, replace(plainly(truth.case), purity=True, dtype=dtypes[turn % len(dtypes)])
     for first in pure[:1]:
@@ -65,23 +65,24 @@ def in_other_ways(
         and (len(entry.gradients) > 1 or name != "alone")
     }
     for turn, truth in enumerate(truths):
-        fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, name, way)]
+        fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, way)]
         if fitting:
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
-    plain = [t for t in truths if "plain" in t.case.flags or t.case.name == "same-points"]
+    plain = [t for t in truths if "plain" in t.case.flags]
     few = plain[:1] if compiles else dict.fromkeys([*plain, *largest(truths)])
     for name, way in ways.items():
         if "vjp" in way.parts:
-            yield from ((t, replace(plainly(t.case), way=name, compiled=True)) for t in few if fits(t, name, way))
+            among = truths if way.shared else few  # only a few have equal arrays
+            yield from ((t, replace(plainly(t.case), way=name, compiled=True)) for t in among if fits(t, way))
 
 
-def fits(truth: Truth, name: str, way: Way) -> bool:
-    """Whether a case can be called in a way: for uint8 its labels are below 256, for `shared` two arrays are equal."""
+def fits(truth: Truth, way: Way) -> bool:
+    """Whether a case can be called in a way: its labels are small enough, or two of its arrays equal."""
     case = truth.case
     if way.shared:
         return any(same(a, b) for a, b in itertools.combinations(case.floats, 2))
     labels = [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "labels"]
-    return name != "uint8" or all(np.max(a, initial=0) < 256 for a in labels)
+    return all(np.max(a, initial=0) < way.below for a in labels)
 
 
 def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
@@ -118,7 +119,7 @@ def watching(implementation: Implementation, case: Case) -> list[Manner]:
 
 
 def flipped(truth: Truth) -> Truth:
-    """The same numbers in another order. An answer that is kept for the sums of its arguments is wrong here."""
+    """A case with its numbers in reverse order. An answer that is kept for the sums of arguments is wrong for it."""
     case, kinds = truth.case, truth.case.definition.arguments
     arguments = tuple(np.flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
     return Truth(truth.entry, replace(case, name=f"{case.name}-flipped", arguments=arguments, note=""))

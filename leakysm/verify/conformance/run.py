@@ -109,9 +109,8 @@ class OperationRun:
 
     def check(self, truth: Truth, manner: Manner) -> bool:
         """Judge and count a case in its dtypes and parts. Returns whether anything failed unexpectedly."""
-        dtypes = [manner.dtype] if manner.dtype else chosen_dtypes(self.implementation, truth.case, self.settings)
-        ways = self.implementation.arrays.ways
-        parts = [part for part in (ways[manner.way].parts if manner.way else PARTS) if part in self.parts]
+        dtypes = [manner.dtype] if manner.dtype else chosen_dtypes(self.implementation, truth, self.settings)
+        parts = [part for part in manner.way_of(self.implementation.arrays).parts if part in self.parts]
         outcomes = [o for dtype in dtypes for part in parts for o in self._judged(truth, dtype, part, manner)]
         new = truth not in self.seen
         if outcomes:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.case import Case
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.registry import Entry, Truth
 
@@ -27,9 +26,10 @@ def fixed_truths(implementation: Implementation, entry: Entry, settings: Setting
     return truths[: settings.most_cases]
 
 
-def chosen_dtypes(implementation: Implementation, case: Case, settings: Settings) -> list[str]:
+def chosen_dtypes(implementation: Implementation, truth: Truth, settings: Settings) -> list[str]:
     """The dtypes to run a case in. Where a library compiles for each, most cases run in one of them only."""
-    dtypes = [dtype for dtype in settings.dtypes if dtype in case.dtypes]
+    case = truth.case
+    dtypes = [dtype for dtype in settings.dtypes if dtype in case.dtypes and dtype in truth.entry.dtypes]
     if not implementation.arrays.compiles or BOTH_DTYPES & set(case.flags):
         return dtypes
     first = zlib.crc32(case.name.encode()) % len(dtypes) if IN_TURN & set(case.flags) and dtypes else 0
