@@ -15,6 +15,7 @@ from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_benchmarks.turns import Comparison, Contender, comparisons, take_turns
 
 from leakysm.backends.numpy.engine import NumpyEngine
+from leakysm.backends.numpy.memory import aligned_copy
 from leakysm.backends.numpy.products import TransposedProduct, multiply
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers, in_groups
@@ -60,16 +61,17 @@ class Products:
     def __init__(self, workers: Workers, size: Size) -> None:
         self._workers, self._scratch = workers, Scratch()
         self._chunks = [(C, min(CHUNK, n - first)) for n, C in layers(size) for first in range(0, n, CHUNK)]
+        # Ordinary numbers: with subnormal ones, such as fresh memory may hold, a product can take ten times as long.
+        self._factors = aligned_copy(np.ones(CHUNK * 576, np.float32))
+        self._w = aligned_copy(np.ones((576, 64), np.float32))
 
     def _multiply(self, group: Sequence[tuple[int, int]]) -> None:
         for C, m in group:
-            by_taps, by_filters, rows, w = (
-                self._scratch(name, shape, np.float32)
-                for name, shape in (("x", (m, 9 * C)), ("dy", (m, 576)), ("y", (m, 64)), ("w", (576, 64)))
-            )
-            multiply(by_taps, w[: 9 * C], out=rows)
+            by_taps, by_filters = (self._factors[: m * width].reshape(m, width) for width in (9 * C, 576))
+            rows = self._scratch("y", (m, 64), np.float32)
+            multiply(by_taps, self._w[: 9 * C], out=rows)
             if C == 64:
-                multiply(by_filters, w, out=rows)
+                multiply(by_filters, self._w, out=rows)
                 TransposedProduct(64, 576, rows.dtype).add(rows, by_filters)
             else:
                 TransposedProduct(9 * C, 64, rows.dtype).add(by_taps, rows)

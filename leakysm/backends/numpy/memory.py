@@ -25,6 +25,13 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return np.ndarray(shape, dtype, raw, start)
 
 
+def aligned_copy(values: np.ndarray) -> np.ndarray:
+    """The values in a C-contiguous array that starts on a cache line: as a right operand it makes a product faster."""
+    copy = aligned(values.shape, values.dtype)
+    copy[...] = values
+    return copy
+
+
 class _Loan:
     """The base of an array from a `Memory`: gives its block back when nothing refers to it any longer."""
 

@@ -22,7 +22,7 @@ from leakysm.backends.numpy.block.pooling import unpool
 from leakysm.backends.numpy.block.saved import Block, Outputs
 from leakysm.backends.numpy.block.windows import columns_of, in_window_order, padded_images, windows_of
 from leakysm.backends.numpy.block.winograd.passes import TileGradients, weights_of
-from leakysm.backends.numpy.memory import Memory
+from leakysm.backends.numpy.memory import Memory, aligned_copy
 from leakysm.backends.numpy.products import TransposedProduct, multiply
 from leakysm.backends.numpy.runs import cut
 from leakysm.backends.numpy.scratch import Scratch
@@ -158,7 +158,7 @@ class BackwardPass:
         """
         x, C, F = block.x, block.x.shape[3], block.w.shape[1]
         scaled = (block.w * k).astype(x.dtype).reshape(9, C, F)
-        reversed_taps = scaled[::-1].transpose(0, 2, 1).reshape(9 * F, C)
+        reversed_taps = aligned_copy(scaled[::-1].transpose(0, 2, 1).reshape(9 * F, C))
         dx = self._memory(x.shape, x.dtype)
 
         def add_up(group: Sequence[Task]) -> Floats:

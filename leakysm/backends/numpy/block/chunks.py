@@ -20,12 +20,13 @@ class Tiling:
     """How much is worked on at a time.
 
     cache: bytes of a chunk's im2col matrix and outputs; with much less, threads wait for the interpreter lock between
-    short loops. tiles: bytes of a chunk's planes and outputs by Winograd's convolution. chunks: a batch is cut into a
-    multiple of so many, so that threads have equal shares. pooled: rows of pooled values in passes over these alone.
+    short loops. tiles: bytes of a chunk's planes and outputs by Winograd's convolution, which has more such loops.
+    chunks: a batch is cut into a multiple of so many, so that threads have equal shares. pooled: rows of pooled values
+    in passes over these alone.
     """
 
     cache: int = 3 << 20
-    tiles: int = 1 << 20
+    tiles: int = 6 << 20
     chunks: int = 8
     pooled: int = 2304
 

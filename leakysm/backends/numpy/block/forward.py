@@ -24,7 +24,7 @@ from leakysm.backends.numpy.block.windows import columns_by_tap, columns_of, pad
 from leakysm.backends.numpy.block.winograd import suits
 from leakysm.backends.numpy.block.winograd.passes import convolve as convolve_tiles
 from leakysm.backends.numpy.block.winograd.transforms import kernels_of
-from leakysm.backends.numpy.memory import Memory
+from leakysm.backends.numpy.memory import Memory, aligned_copy
 from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.runs import cut
 from leakysm.backends.numpy.scratch import Scratch
@@ -74,7 +74,7 @@ class ForwardPass:
         pooled = (N * (H // 2) * (W // 2), F)
         return Block(
             x,
-            w=(w * sign).reshape(9 * C, F),
+            w=aligned_copy((w * sign).reshape(9 * C, F)),
             sign=sign,
             gain=np.abs(scale.astype(np.float64)),
             subtracted=np.zeros_like(scale),
@@ -128,7 +128,7 @@ class ForwardPass:
         """What fills a task's outputs, largest and choice, and returns the sums of outputs and of squares, (2, F)."""
 
         if block.winograd:
-            fill = partial(self._by_tiles, block, kept, kernels_of(block.w))
+            fill = partial(self._by_tiles, block, kept, aligned_copy(kernels_of(block.w)))
         else:
             fill = partial(self._directly, block, kept)
 

@@ -15,7 +15,7 @@ from leakysm.backends.numpy.block.chunks import Chunk, Task, Tiling
 from leakysm.backends.numpy.block.patches import few_channels
 from leakysm.backends.numpy.block.pooling import pool_values
 from leakysm.backends.numpy.block.windows import columns_by_tap, columns_of, padded_images, windows_of
-from leakysm.backends.numpy.memory import Memory
+from leakysm.backends.numpy.memory import Memory, aligned_copy
 from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
@@ -63,7 +63,7 @@ class ConvBlockInference:
         if not _usual(factor, mean):  # the reference multiplies in another order
             return conv_block_inference(x, w, scale, shift, mean, variance, eps=eps), saved
         sign = np.where(scale < 0, -1, 1).astype(x.dtype)
-        given, signed = np.ascontiguousarray(x), (w * sign).reshape(9 * C, F)
+        given, signed = np.ascontiguousarray(x), aligned_copy((w * sign).reshape(9 * C, F))
         factor, centre, zero = factor.astype(x.dtype), mean * sign, np.zeros_like(shift)
         y = self._memory((N * (H // 2) * (W // 2), F), x.dtype)
 

@@ -21,6 +21,7 @@ from leakysm.backends.numpy.block.winograd.transforms import (
     to_window_order,
     with_signs,
 )
+from leakysm.backends.numpy.memory import aligned_copy
 from leakysm.backends.numpy.products import LONGEST, SMALL, multiply
 from leakysm.backends.numpy.runs import cut
 from leakysm.backends.numpy.scratch import Scratch
@@ -62,7 +63,7 @@ class TileGradients:
     ) -> None:
         """x (N, H, W, C), w (9 C, F); dx like x is to be filled, if it is wanted."""
         self._x, self._dx, self._gradient_of, self._scratch = x, dx, gradient_of, scratch
-        self._turned = np.ascontiguousarray(with_signs(kernels_of(w)).transpose(0, 1, 3, 2))
+        self._turned = aligned_copy(with_signs(kernels_of(w)).transpose(0, 1, 3, 2))
 
     def add_up(self, group: Sequence[Task]) -> Floats:
         """Fill dx of the tasks' images; the sum of V E over their tiles, (4, 4, C, F), for `taps_of`."""
