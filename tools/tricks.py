@@ -52,6 +52,7 @@ def _both_apart(self: Any, block: Any, gradient: Any, k: np.ndarray) -> tuple[np
 
 BOTH = backward.BackwardPass._both
 UNCUT = {"small": ENDLESS}  # products as BLAS cuts them itself
+AS_IT_COMES = np.ascontiguousarray  # the start of an array's memory
 
 
 def tricks() -> dict[str, Without]:
@@ -59,7 +60,10 @@ def tricks() -> dict[str, Without]:
     return {
         "matrix products uncut": _patched(
             (products.multiply, "__kwdefaults__", UNCUT),
-            (products.TransposedProduct.__init__, "__kwdefaults__", UNCUT | {"columns": (ENDLESS, ENDLESS)}),
+            (products.TransposedProduct.__init__, "__kwdefaults__", UNCUT),
+        ),
+        "weights anywhere in memory": _patched(
+            (forward, "aligned_copy", AS_IT_COMES), (backward, "aligned_copy", AS_IT_COMES)
         ),
         "first block as the others": _patched((forward, "few_channels", lambda x: False)),
         "an im2col for each gradient": _patched((backward.BackwardPass, "_both", _both_apart)),

@@ -40,7 +40,7 @@ def test_every_vjp_of_a_drawn_call_is_linear(operation, data):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_every_library_keeps_the_bounds(operation, library, data):
     case = data.draw(cases(operation))
@@ -53,7 +53,7 @@ def test_every_library_keeps_the_bounds(operation, library, data):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_laws_of_every_vjp(operation, library, data):
     """A zero cotangent gives a zero gradient, and a negated one the negated gradient.
