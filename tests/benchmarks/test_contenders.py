@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import classes, classes_plot, distance, evaluation, loading, train_step
+from leakysm_benchmarks import classes, classes_plot, distance, evaluation, loading, step_plot, train_step
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_cli.main import app
 from typer.testing import CliRunner
@@ -193,3 +193,17 @@ def test_a_wait_is_held_to_its_bound(monkeypatch):
     assert all(row["ratio"] == row["theirs"][0] / row["ours"][0] for row in rows)
     commands = CliRunner().invoke(app, ["--help"]).stdout
     assert all(name in commands for name in seen)
+
+
+def test_a_step_is_drawn_in_its_parts():
+    def row(peer, kind, ratio, theirs):
+        return {"peer": peer, "size": "a size", "kind": kind, "ratio": ratio, "ours": [4.0] * 3, "theirs": [theirs] * 3}
+
+    floors = [row("matrix products alone", "floor", 0.5, 2.0), row("memory traffic alone", "floor", 0.25, 1.0)]
+    rows = [row("torch NCHW", "peer", 1.5, 6.0), row("torch channels_last", "peer", 1.25, 5.0), *floors]
+    assert step_plot.parts_of(rows) == ([0.5, 0.25, 0.25], 1.25)
+    (axis,) = step_plot.figure_of(rows).axes
+    assert [bar.get_width() for bar in axis.patches] == [0.5, 0.25, 0.25]
+    assert [text.get_text() for text in axis.texts] == ["1.25"]
+    (axis,) = step_plot.figure_of(floors).axes  # without a peer
+    assert not axis.texts
