@@ -624,3 +624,17 @@ def faint_classes_skipped(x, c, labels, dy=1.0, *, distance):
         far = (d - d.min(1, keepdims=True) > 104).all(0) & ~np.isin(np.arange(len(c)), labels)
         dc = np.where(far[:, None], np.zeros_like(dc), dc)
     return dx, dc
+
+
+@mutant("batch_norm_inference", "value")
+def scale_taken_for_one_if_it_is_nearly(x, scale, shift, mean, variance, *, eps=1e-5):
+    return lk.batch_norm_inference(
+        x, np.where(np.isclose(scale, 1), scale.dtype.type(1), scale), shift, mean, variance, eps=eps
+    )
+
+
+@mutant("conv2d")
+def one_power_of_two_for_all_cotangents(x, w, dy):
+    power = np.frexp(np.abs(dy).max(initial=0))[1]
+    dx, dw = lk.conv2d_vjp(x, w, np.ldexp(dy, -power))
+    return np.ldexp(dx, power), np.ldexp(dw, power)

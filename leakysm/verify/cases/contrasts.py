@@ -37,9 +37,9 @@ _APART: Mapping[str, Sequence[tuple[int, _Axes]]] = {
     "cross_entropy": ((6, {0: (0, 1)}),),
     "distance_cross_entropy": ((8, {0: (0, 1)}), (8, {1: (0, 1)})),
     "prototypical_loss": ((8, {0: (0, 1)}), (8, {2: (0, 1)})),
-    "conv2d": ((60, {0: (0, 1)}), (40, {0: (3, 1)}), (60, {1: (3, 1)})),
-    "relu": ((60, {0: (0, 1)}),),
-    "max_pool2d": ((60, {0: (3, 1)}),),
+    "conv2d": ((100, {0: (0, 1)}), (40, {0: (3, 1)}), (60, {1: (3, 1)})),
+    "relu": ((100, {0: (0, 1)}),),
+    "max_pool2d": ((100, {0: (3, 1)}),),
     "batch_norm": ((12, {0: (3, 1)}),),
     "batch_norm_inference": ((12, {0: (3, 1), 3: (0, 1), 4: (0, 2)}),),
     "conv_block": ((12, {1: (3, 1)}),),
@@ -70,8 +70,8 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         what = "-".join(f"{names[at]}{axis}" for at, (axis, _) in axes.items())
         yield changed(plain, f"apart-{what}", values, f"rows of {what} times 2^-{p}, 2^{p} and 1 in turn")
     for axis in sorted({0, np.ndim(plain.dy) - 1}) if np.ndim(plain.dy) else ():
-        note = f"axis {axis} of dy times 2^-40, 2^40 and 1 in turn"
-        yield changed(plain, f"apart-dy{axis}", {-1: _apart(plain.dy, axis, 40)}, note)
+        note = f"axis {axis} of dy times 2^-100, 2^100 and 1 in turn"
+        yield changed(plain, f"apart-dy{axis}", {-1: _apart(plain.dy, axis, 100)}, note)
     yield from _spoilt(operation, plain)
     yield from _ranges(plain)
     yield from _blanks(operation, plain)

@@ -6,6 +6,7 @@ Each operation has its own. Not in the reference vectors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield _unlikely_class(plain)
     if operation in ("batch_norm", "batch_norm_inference"):
         yield from _axes(plain)
+    yield from _nearly(plain)
     rest = {"prototypes": _twice, "conv2d": _separable, "batch_norm": _channels, "relu": _no_axis}
     if operation in rest:
         yield from rest[operation](plain)
@@ -87,6 +89,23 @@ def _axes(plain: Case) -> Iterator[Case]:
     for shape in ((2, 3, 2), (2, 2, 3, 2, 2)):
         values = {0: noise(f"axes {shape}", *shape), -1: noise(f"axes dy {shape}", *shape)}
         yield changed(plain, f"axes-{len(shape)}", values, f"{len(shape)} axes", ("plain",))
+
+
+def _nearly(plain: Case) -> Iterator[Case]:
+    """Factors that are nearly 1, and terms that are nearly 0: who takes them for 1 and 0 errs in float64."""
+    names = [a.name for a in plain.definition.arguments]
+    one, zero = 1 + 2.0**-18, 2.0**-28
+    values = {
+        at: np.full_like(plain.arguments[at], one) for at, name in enumerate(names) if name in ("scale", "variance")
+    }
+    values |= {
+        at: np.full_like(plain.arguments[at], zero) for at, name in enumerate(names) if name in ("shift", "mean")
+    }
+    if values:
+        yield changed(plain, "nearly", values, "factors of 1 + 2^-18, terms of 2^-28", ("plain",))
+    for name in sorted({"slope", "threshold"} & {*plain.parameters}):
+        case = changed(plain, f"nearly-no-{name}", {}, f"{name} 2^-28", ("plain",))
+        yield replace(case, parameters={**plain.parameters, name: zero})
 
 
 def _no_axis(plain: Case) -> Iterator[Case]:
