@@ -156,6 +156,8 @@ def _text(report: Any, target: str) -> list[str]:
     verdict = (
         f"failed: {', '.join([*(row.operation for row in failed), *report.missing])}"
         if failed or report.missing
+        else f"none fails, but {len(report.unmatched)} expected failures did not happen"
+        if offered and report.unmatched
         else "none fails"
         if offered
         else "nothing was checked"

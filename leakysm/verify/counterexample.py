@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from leakysm import ops
+from leakysm.ops import Metric, Restriction
 from leakysm.verify.adapters.arrays import EXPANDED, WrongResult, kept, repeated
 from leakysm.verify.adapters.implementation import Implementation, Snippet
 from leakysm.verify.calls import Call, Manner, plainly
+from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge_numbers, raised
 from leakysm.verify.registry import Truth
 
@@ -87,15 +90,21 @@ def _needed(call: Call, snippet: Snippet, modules: tuple[str, ...]) -> list[str]
     lines = []
     if any(isinstance(h, np.ndarray) and not np.all(np.isfinite(h)) for h in call.hosts.values()):
         lines.append("from math import inf, nan")
-    if any("distance=" in line for line in (snippet.keywords, *snippet.definitions)):
-        lines.append("from leakysm import Cosine, Euclidean, LeakySquaredEuclidean, SquaredEuclidean")
-    if any("restriction=" in line for line in (snippet.keywords, *snippet.definitions)):
-        lines.append("from leakysm import Leak, Log, Root")
+    written = " ".join((snippet.keywords, *snippet.definitions))
+    lines += [line for word, line in _classes(call.case) if f"{word}(" in written]
     lines += [f"import {m}" for m in modules if m not in ("numpy", call.arrays.name)]
     empty = any(isinstance(h, np.ndarray) and not h.size for h in call.hosts.values())
     if (empty or {"numpy", "pickle"} & set(modules)) and "import numpy as np" not in call.arrays.imports:
         lines.append("import numpy as np")
     return lines
+
+
+def _classes(case: Case) -> list[tuple[str, str]]:
+    """The classes of a case's distance and restriction: their names, and the lines that import them."""
+    objects = [o for value in case.parameters.values() for o in (value, getattr(value, "restriction", None))]
+    classes = {type(o) for o in objects if isinstance(o, Metric | Restriction)}
+    modules = {c.__name__: "leakysm" if c.__name__ in ops.__all__ else c.__module__ for c in classes}
+    return sorted((name, f"from {module} import {name}") for name, module in modules.items())
 
 
 def _arguments(call: Call, truth: Truth) -> list[str]:

@@ -263,6 +263,23 @@ FLAGS: dict[str, Flag] = {
 }
 
 
+SIZES = ("size", "wide", "many-rows")  # that say how large a case is
+FEW_NUMBERS = 30  # of a case that is not large
+
+
+def flag_to_advise(flag: str, failures: Mapping[str, int], numbers: int) -> str:
+    """The flag whose mend suits a failure that is shown.
+
+    Its own. But if that says "large", and the case holds few numbers, it is the one that says most of those that say
+    what the numbers are.
+    """
+    if flag not in SIZES or numbers > FEW_NUMBERS:
+        return flag
+    flags = list(FLAGS)
+    of_numbers = {*flags[: flags.index("layout")]} - {*SIZES, "random"}  # from layout on, they say how it is called
+    return next((other for other in by_what_they_say(failures) if other in of_numbers), flag)
+
+
 def rank(flags: Iterable[str]) -> int:
     """The rank of a failure with these flags: that of its oddest flag. An unknown flag counts as ordinary."""
     return max((FLAGS[flag].rank if flag in FLAGS else ORDINARY for flag in flags), default=ORDINARY)

@@ -47,13 +47,17 @@ def result(row: Row) -> str:
 
 
 def hints(report: Report) -> list[str]:
-    """What to do about each operation that fails: the mend of the flag that says most. Before it, all flags if many."""
+    """What to do about each operation that fails."""
+    return [line for row in report.rows for line in row_hints(row)]
+
+
+def row_hints(row: Row) -> list[str]:
+    """What to do about an operation that fails: the mend of its flag. Before it, all flags if they are many."""
     lines = []
-    for row in report.rows:
-        if len(row.failures) > MOST_FLAGS:
-            lines.append(f"{row.operation} fails with the flags: {_counts(row)}")
-        for flag in [flag for flag in by_what_they_say(row.failures) if flag in FLAGS][:1]:
-            lines.append(f"{row.operation}, what to do ({flag}): {FLAGS[flag].mend}")
+    if len(row.failures) > MOST_FLAGS:
+        lines.append(f"{row.operation} fails with the flags: {_counts(row)}")
+    if row.flag in FLAGS:
+        lines.append(f"{row.operation}, what to do ({row.flag}): {FLAGS[row.flag].mend}")
     return lines
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from leakysm.verify.case import Case, Sample
 
+SHRUNK = "shrunk from "  # before the name of a case that was made small
 MOST_SHARED_AXES = 6
 MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one by one
 
@@ -34,7 +35,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
         smaller = next(
             (c for c in _simpler(case) if time.monotonic() < end and _sensible(c, finite) and fails(c)), None
         )
-    return replace(case, name="shrunk from " + case.name) if case.name != "random" else case
+    return replace(case, name=SHRUNK + case.name) if case.name != "random" else case
 
 
 def _looked_at(case: Case, sample: Sample) -> Case:

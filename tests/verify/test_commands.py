@@ -145,13 +145,16 @@ def test_conform_says_in_one_line_that_there_is_nothing_to_check(run, tmp_path: 
 
 
 def test_the_hint_names_the_flag_that_says_most() -> None:
-    from leakysm.verify.flags import by_what_they_say
+    from leakysm.verify.flags import by_what_they_say, flag_to_advise
     from leakysm.verify.report import Report, Row, hints, summary_rows
 
     failures = {"random": 9, "subnormal": 3, "size": 3, "saturated": 6}
     assert by_what_they_say(failures) == ["saturated", "size", "subnormal", "random"]
     assert by_what_they_say({"saturated": 6, "plain": 1})[0] == "plain"
-    report = Report("m", {}, [Row("cross_entropy", "failed", 20, failures=failures)])
+    assert flag_to_advise("size", failures, numbers=3000) == "size"
+    assert flag_to_advise("size", failures, numbers=1) == "saturated"  # not of its size
+    assert flag_to_advise("purity", failures | {"purity": 7}, numbers=1) == "purity"
+    report = Report("m", {}, [Row("cross_entropy", "failed", 20, failures=failures, flag="saturated")])
     assert hints(report)[-1].startswith("cross_entropy, what to do (saturated): Use log1p")
     assert "random 9" in hints(report)[0]
     assert "random" not in summary_rows(report)[0][-1]

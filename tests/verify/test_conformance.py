@@ -524,7 +524,7 @@ def test_the_failure_that_says_most_is_shown_and_one_of_each_flag_on_demand(tmp_
     found = conform_module(module(tmp_path, text), operations=["relu"], settings=settings).rows[-1]
     assert "plain" in found.failures
     assert len(found.others) == len(found.failures) - 1
-    assert "/y: " in str(found.problem)
+    assert "/y (made small): " in str(found.problem)
     assert "ties" in [shown.flag for shown in found.others]
 
 
@@ -662,5 +662,5 @@ def test_a_smaller_example_raises_the_same_exception(tmp_path: Path) -> None:
     settings = replace(QUICK, examples=0, shrink_seconds=1.0)
     row = conform_module(module(tmp_path, SIZES), operations=["relu"], settings=settings).rows[-1]
     assert row.problem is not None
-    assert "shrunk from" in row.problem
+    assert "(made small): " in row.problem
     assert "cannot take 5 numbers" in row.problem

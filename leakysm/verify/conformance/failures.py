@@ -15,12 +15,12 @@ from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.counterexample import shown as counterexample
 from leakysm.verify.flags import rank
 from leakysm.verify.registry import Truth
-from leakysm.verify.shrink import shrink
+from leakysm.verify.shrink import SHRUNK, shrink
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that failed, and its outcome. A low rank says much: plain flags come first, then small cases."""
+    """A case that failed, and its outcome. A low rank says much: plain flags come first, then side effects, then small cases."""
 
     truth: Truth
     outcome: Outcome
@@ -28,7 +28,7 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, bool, int]:
-        return rank(self.flags), self.outcome.kind == "impure", self.truth.case.size
+        return rank(self.flags), self.outcome.kind != "impure", self.truth.case.size
 
 
 def shown(
@@ -37,7 +37,9 @@ def shown(
     """The failure, made small, in words and as code. wanted: whether an outcome is an unexpected failure."""
     truth, outcome = _shrunk(implementation, failure, settings, wanted)
     outcome, text = counterexample(implementation, truth, outcome, strict=settings.strict)
-    return ShownFailure(flag, f"{outcome.id}: {outcome.problem}", text)
+    name = outcome.id.replace(f"/{SHRUNK}", "/")  # as in a file of expected failures
+    small = "" if name == outcome.id else " (made small)"
+    return ShownFailure(flag, f"{name}{small}: {outcome.problem}", text, truth.case.size)
 
 
 def _shrunk(

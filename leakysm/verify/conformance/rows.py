@@ -20,11 +20,12 @@ class WorstError:
 
 @dataclass(frozen=True)
 class ShownFailure:
-    """A failure with one flag, in words and as code."""
+    """A failure with one flag, in words and as code. numbers: how many its case holds, after it was made small."""
 
     flag: str
     problem: str
     counterexample: str
+    numbers: int
 
 
 @dataclass
@@ -32,7 +33,8 @@ class Row:
     """One operation. status: "passed", "failed", "not offered", or "broken" (a module that cannot be checked).
 
     not_judged: elements whose discrete choices were too many to judge. notes: what was left unchecked, and why.
-    problem and counterexample: those of the failure that says most. others: failures with other flags, if asked for.
+    problem, counterexample and flag: those of the failure that says most. others: failures with other flags, if asked
+    for.
     """
 
     operation: str
@@ -44,6 +46,7 @@ class Row:
     worst: list[WorstError] = field(default_factory=list)
     problem: str | None = None
     counterexample: str | None = None
+    flag: str | None = None
     not_judged: int = 0
     notes: list[str] = field(default_factory=list)
     others: list[ShownFailure] = field(default_factory=list)

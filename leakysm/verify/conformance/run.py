@@ -19,6 +19,7 @@ from leakysm.verify.conformance.manners import planned
 from leakysm.verify.conformance.rows import Row, WorstError
 from leakysm.verify.conformance.selection import chosen_dtypes
 from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.flags import flag_to_advise
 from leakysm.verify.registry import Entry, Truth
 
 SHAPES_TO_COMPILE = 4  # random cases of an operation, if the library compiles for each shape
@@ -142,17 +143,15 @@ class OperationRun:
 
         Its flag is `layout` if the numbers pass when contiguous, the name of the way if they pass when called plainly.
         """
-        if outcome.kind == "impure":
-            return Failure(truth, outcome, ("purity",))
         plain, manner = plainly(truth.case), outcome.manner or plainly(truth.case)
         plainer = replace(manner, layouts=plain.layouts, way="", purity=False)
-        if (manner.layouts, manner.way) != (plainer.layouts, plainer.way):
+        if outcome.kind != "impure" and (manner.layouts, manner.way) != (plainer.layouts, plainer.way):
             again = [o for o in self._judged(truth, outcome.dtype, outcome.part, plainer) if o.failed]
             same = [o for o in again if o.output == outcome.output]
             if not same:
                 return Failure(truth, outcome, (manner.way or "layout",))
             outcome = same[0]
-        return Failure(truth, outcome, truth.case.flags)
+        return Failure(truth, outcome, ("purity",) if outcome.kind == "impure" else truth.case.flags)
 
     def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
         return judged(self.implementation, truth, dtype, part, manner, self.settings)
@@ -200,3 +199,4 @@ class OperationRun:
         if row.others:
             most = row.others.pop(0)
             row.problem, row.counterexample = most.problem, most.counterexample
+            row.flag = flag_to_advise(most.flag, row.failures, most.numbers)
