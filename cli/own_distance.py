@@ -36,5 +36,6 @@ def verify_distance(name: str, parameters: dict[str, Any], *, json: bool) -> Non
         if findings.errors:
             print_lines([""])
             print_table(report.ERROR_HEADER, report.error_rows(findings))
+            print_lines(report.unbounded(findings))
     if findings.problem:
         raise typer.Exit(1)

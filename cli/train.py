@@ -108,7 +108,7 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
 
     from leakysm.tables import columns
 
-    path = quote(str(folder.path))
+    path, trust = quote(str(folder.path)), " --trust" * folder.formula.exists()
     rows = [
         [t.name, f"{t.accuracy:.2f} %", f"+- {t.interval:.2f} %", f"{100 / t.way:.2f} %", str(t.episodes)]
         for t in summary.tests
@@ -122,8 +122,8 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
         *columns(header, rows, right=range(1, 5)),
         f"tested: the net after {summary.checkpoint_episode} of {summary.config.episodes} episodes{best}{scale}",
         f"files: {', '.join(names)} and others",
-        f"next: leakysm report {path}",
-        f"next: leakysm predict {path} --support FOLDER IMAGE...",
+        f"next: leakysm report {path}{trust}",
+        f"next: leakysm predict {path}{trust} --support FOLDER IMAGE...",
     ]
 
 

@@ -31,7 +31,7 @@ def verify(
         typer.Option(
             help="Instead, check the derivative of this distance: your own, FILE.py:CLASS, or a built-in one by its "
             "name. Restrictions (log, root, your own) are checked in 50 digits, and their rounding errors measured; "
-            "other metrics are checked in float64.",
+            "built-in metrics are checked in float64.",
             rich_help_panel=o.DISTANCE,
         ),
     ] = None,
@@ -46,11 +46,11 @@ def verify(
 ) -> None:
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
-    Prints the largest error of each operation and dtype and its bound, then the checks by numerical differentiation
-    and the laws of gradients. A line `conv_block, winograd` is of the numpy engine with --convolution winograd, which
-    has bounds of its own. If an error exceeds its bound, it prints the smallest failing example as code,
-    and exits with status 1. With --search it looks for the inputs with the largest errors instead, and checks them
-    against the bound for any data.
+    Prints the largest error of each operation and dtype as a part of its bound, then the checks by numerical
+    differentiation and the laws of gradients. A line `conv_block, winograd` is of the numpy engine with
+    --convolution winograd, which has bounds of its own. If an error exceeds its bound, it prints the smallest failing
+    example as code, and exits with status 1. With --search it looks for the inputs with the largest errors instead,
+    and checks them against the bound for any data.
 
     With --distance it compares the derivative of a distance with the numerical derivative of its value. For a
     restriction it also finds the kinks, measures the rounding errors, and proposes bounds. If the derivative is wrong,
@@ -113,7 +113,8 @@ def verify(
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
         cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
         verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
-        print_lines(["", f"{implementation.name}: {len(checks)} operations, {cases} cases: {verdict}"])
+        amount = f"{len(checks)} operation{'s' if len(checks) != 1 else ''}, {cases} cases"
+        print_lines(["", f"{implementation.name}: {amount}: {verdict}"])
         if unknown:
             print_lines([f"not judged: {unknown} elements"])
     if failed:

@@ -12,7 +12,8 @@ from leakysm.plots import COLOURS, logarithmic, metric_of, new_figure, plain, st
 
 
 def test_a_metric_has_one_colour_whatever_stands_beside_it() -> None:
-    assert {*DISTANCES} <= {*COLOURS}
+    missing = {*DISTANCES} - {*COLOURS}
+    assert not missing, f"{missing}: add a colour to COLOURS of leakysm/plots.py"
     assert (
         metric_of("leaky,threshold=0,slope=0.03") == metric_of("leaky threshold=0.0 slope=0.03 per=pair") == "scaling"
     )

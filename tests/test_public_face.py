@@ -6,6 +6,8 @@ import sys
 import pytest
 
 import leakysm as lk
+from leakysm.ops.metrics import METRICS
+from leakysm.ops.restriction import RESTRICTIONS
 
 LIGHT = ("leakysm", "leakysm.errors", "leakysm.files", "leakysm.strict_json")
 
@@ -28,6 +30,8 @@ def test_another_name_is_an_attribute_error():
         _ = lk.leeky
 
 
-def test_every_operation_and_metric_is_public():
+def test_every_operation_metric_and_restriction_is_public():
+    missing = sorted({kind.__name__ for kind in (*METRICS.values(), *RESTRICTIONS.values())} - set(lk.ops.__all__))
+    assert not missing, f"{missing}: add to the imports and to __all__ in leakysm/ops/__init__.py"
     missing = sorted(set(lk.ops.__all__) - set(lk.__all__))
     assert not missing, f"{missing}: add to the imports and to __all__ in leakysm/__init__.py"

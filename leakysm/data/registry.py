@@ -83,7 +83,7 @@ def _existing(name: str, path: str | Path | None) -> Path:
     if path is not None:
         path = expanded(path)
         if not path.exists():
-            raise UserError(f"{path}: no such file or folder; give the place of the data set's files with --data")
+            raise UserError(f"{path}: no such file or folder; check the path after --data")
         return path
     from leakysm.data.cache import known_cache_folder
 

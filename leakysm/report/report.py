@@ -16,6 +16,7 @@ from leakysm.training.evaluation import Report
 
 NAME = "report.html"
 PAGES = {"comparison.json": comparison_page, "sweep.json": sweep_page, "gradients.json": gradients_page}
+MEND = "name a run's folder, or one that compare, sweep or gradients wrote"
 
 
 def page_of(
@@ -37,9 +38,10 @@ def page_of(
     else:
         names = [name for name in PAGES if (folder / name).exists()]
         if not names:
+            if not folder.exists():
+                raise UserError(f"{printable(folder)} does not exist; {MEND}")
             expected = f"neither config.toml nor any of {', '.join(PAGES)}"
-            mend = "name a run's folder, or one that compare, sweep or gradients wrote"
-            raise UserError(f"{printable(folder)} holds nothing to report on ({expected}); {mend}")
+            raise UserError(f"{printable(folder)} holds nothing to report on ({expected}); {MEND}")
         if data or trust:
             option = "--data" if data else "--trust"
             raise UserError(f"{option} is given, but {printable(folder)} is not a run; leave it out")

@@ -137,13 +137,19 @@ def _episode(answers: Answers, classes: ClassSet, *, ink: bool) -> list[Html]:
         "line its support, right of it queries, each with the probability of the class that the net gives it. A "
         "dashed frame is a wrong answer, and names that class."
     )
+    if form.query > QUERY:
+        note += f" The first {QUERY} of {form.query} queries of a class are drawn."
     parts = [tag("p", note, class_="note"), tag("div", *rows, class_="classes")]
     if wrong.any():
         parts += [
-            tag("h3", "The wrong ones, and their nearest prototypes"),
+            tag("h3", f"{_first(WORST, int(wrong.sum()))}, and their nearest prototypes"),
             _nearest(answers, classes, names, wrong, ink),
         ]
     return parts
+
+
+def _first(shown: int, wrong: int) -> str:
+    return f"The first {shown} of {wrong} wrong ones" if wrong > shown else "The wrong ones"
 
 
 def _nearest(answers: Answers, classes: ClassSet, names: list[str], wrong: np.ndarray, ink: bool) -> Html:

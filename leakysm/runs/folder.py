@@ -203,7 +203,8 @@ class RunFolder:
         """The configuration of the run in this folder, as `stored_config`. UserError also if there is no run."""
         config = self.stored_config(trust=trust)
         if config is None:
-            raise UserError(f"{self.path} holds no run (no {self.config.name}); name a folder that leakysm train wrote")
+            found = f"holds no run (no {self.config.name})" if self.path.exists() else "does not exist"
+            raise UserError(f"{self.path} {found}; name a folder that leakysm train wrote")
         return config
 
     def tested(self) -> Path:

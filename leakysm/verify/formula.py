@@ -108,7 +108,8 @@ def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Fin
     except LeakysmError:
         raise
     except Exception as problem:  # whatever somebody's formula raises
-        findings.problem = f"{restriction} raises {type(problem).__name__}: {problem}"
+        mend = "use the functions of xp, such as xp.log, and return arrays of d's shape"
+        findings.problem = f"{restriction} raises {type(problem).__name__}: {problem}; {mend}"
     return findings
 
 
@@ -130,7 +131,7 @@ class _Look:
         self.restriction, self.digits = restriction, EXACT
         try:
             self._require_elementwise(self.value(exact(SIMPLE)), "value")
-            self.derivative(exact(SIMPLE))
+            self._require_elementwise(self.derivative(exact(SIMPLE)), "derivative")
         except (AttributeError, TypeError):
             self.digits = FLOAT64
             for name in ("value", "derivative"):
@@ -151,7 +152,8 @@ class _Look:
     def _require_elementwise(self, result: Any, name: str) -> None:
         if np.shape(result) != (len(SIMPLE),):
             raise _WrongError(
-                f"{self.restriction}: {name} of {len(SIMPLE)} distances has shape {np.shape(result)}; give one for each"
+                f"{self.restriction}: {name} of {len(SIMPLE)} distances has shape {np.shape(result)}; "
+                "give one for each, if need be by xp.ones_like(d)"
             )
 
     def points(self) -> Any:
@@ -186,6 +188,9 @@ class _Look:
         off = np.asarray(off, dtype=bool) | ~np.isfinite(rounded(given))
         for d, slope, other, found in zip(points[off], left[off], right[off], given[off], strict=True):
             value = float(self.value(exact([d]))[0])
+            if not np.isfinite(value):
+                mend = "if a parameter is the cause, state its range in `ranges`"
+                raise _WrongError(f"the value of {self.restriction} is {value:g} at d = {d:.10g}; {mend}")
             kink = (
                 f" from the left, {float(other):.10g} from the right" if abs(other - slope) > abs(slope) / 1e6 else ""
             )

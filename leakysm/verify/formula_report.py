@@ -52,6 +52,16 @@ def error_rows(findings: Findings) -> list[tuple[str, ...]]:
     ]
 
 
+def unbounded(findings: Findings) -> list[str]:
+    """A line for each error that is too large for a bound."""
+    return [
+        f"none: the {e.what} in {e.dtype} loses its digits, e.g. at d = {e.at:.4g}; "
+        "it probably subtracts numbers that are nearly equal: rewrite it"
+        for e in findings.errors
+        if e.bound is None
+    ]
+
+
 def as_json(findings: Findings) -> dict[str, Any]:
     """Plain values by name."""
     named = {"kinks": [kink._asdict() for kink in findings.kinks], "errors": [e._asdict() for e in findings.errors]}

@@ -125,4 +125,4 @@ def test_a_published_run_is_trained_again(leakysm: Leakysm, omniglot_path: Path)
 def test_other_data_are_refused(fails: Callable[..., str], run: Path, pictures: Path) -> None:
     assert "; give the same data with --data" in fails("audit", str(run), "--data", str(pictures / "train"))
     assert "no such file or folder" in fails("audit", str(run), "--data", "nowhere")
-    assert "holds no run" in fails("audit", "nowhere")
+    assert "nowhere does not exist" in fails("audit", "nowhere")

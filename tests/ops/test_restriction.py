@@ -213,10 +213,13 @@ def test_autodiff_gives_the_gradient(framework, restriction, per):
 
 def test_every_built_in_restriction_is_verified():
     from leakysm.ops.restriction import RESTRICTIONS
+    from leakysm.verify.oracle.restricted import RESTRICTIONS as ORACLES
     from leakysm.verify.registry import ENTRIES
     from leakysm.verify.table import RESTRICTIONS as BOUNDS
 
     cases = {type(t.case.parameters["restriction"]) for t in ENTRIES["restricted_squared_euclidean"].truths}
     missing = [f"{name} in verify/cases/restricted.py" for name, kind in RESTRICTIONS.items() if kind not in cases]
     missing += [f"{name} in verify/table.py" for name, kind in RESTRICTIONS.items() if kind.__name__ not in BOUNDS]
+    oracles = [name for name, kind in RESTRICTIONS.items() if kind.__name__ not in ORACLES]
+    missing += [f"{name} in verify/oracle/restricted.py" for name in oracles]
     assert not missing

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakysm as lk
+from leakysm.verify import formula_report
 from leakysm.verify.formula import check_restriction
 from leakysm.verify.formula_report import as_json, check_distance, lines
 from leakysm.verify.strategies import restrictions
@@ -175,3 +176,26 @@ def test_a_method_without_xp_is_told_how_to_write_it() -> None:
     problem = check_restriction(NoLibrary()).problem
     assert problem is not None
     assert problem.endswith("write def value(self, xp, d): xp is the array library (docs/guides/own-formula.md)")
+
+
+def test_what_loses_its_digits_or_is_no_array_is_said_in_words() -> None:
+    class Cancelling(lk.Restriction):
+        delta: float = 1.0
+
+        def value(self, xp, d):
+            return self.delta * (xp.sqrt(1 + 2 * d / self.delta) - 1)
+
+        def derivative(self, xp, d):
+            return 1 / xp.sqrt(1 + 2 * d / self.delta)
+
+    class Constant(Cancelling):
+        def derivative(self, xp, d):
+            return 2
+
+    told = formula_report.unbounded(check_restriction(Cancelling()))
+    assert [line.partition(" loses its digits")[0] for line in told] == [
+        "none: the value in float32",
+        "none: the value in float64",
+    ]
+    assert "derivative of 11 distances has shape (); give one for each" in str(check_restriction(Constant()).problem)
+    assert "the value of Cancelling delta=-1.0 is nan at d = 1; " in str(check_restriction(Cancelling(-1.0)).problem)

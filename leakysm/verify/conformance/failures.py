@@ -20,7 +20,10 @@ from leakysm.verify.shrink import SHRUNK, shrink
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that failed, and its outcome. A low rank says much: plain flags come first, then side effects, then small cases."""
+    """A case that failed, and its outcome.
+
+    A low rank says much: plain flags come first, then side effects, then small cases.
+    """
 
     truth: Truth
     outcome: Outcome

@@ -84,12 +84,12 @@ class Root(Curved):
         return where(within, d, 2 * root - t), where(within, d, 2 * root + t), derivative, derivative / (2 * beyond)
 
 
-_RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Root": Root}
+RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Root": Root}
 
 
 def restricted(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> Any:
     """The metric's object, by the name of the restriction's class."""
-    return _RESTRICTIONS[type(restriction).__name__](x, c, **restriction.parameters, per=per)
+    return RESTRICTIONS[type(restriction).__name__](x, c, **restriction.parameters, per=per)
 
 
 METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted}
