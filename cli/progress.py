@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from leakysm.runs import Progress
 
 PERIOD = 30.0  # seconds between two lines where there is no terminal
+SLOWEST = 0.1  # steps a second that are shown
 SURE = 0.05  # the time left is shown once this part of the work is done
 LABELS = {
     "read": "reading images",
@@ -61,7 +62,8 @@ class Lines:
         rate = (done - first) / (now - since) if now > since else 0.0
         parts = [f"{label}: {done}" + ("" if total is None else f" of {total}")]
         if rate:
-            parts.append(f"{rate:.1f}/s")
+            if rate >= SLOWEST:
+                parts.append(f"{rate:.1f}/s")
             if total is not None and done >= SURE * total:
                 parts.append(f"{duration((total - done) / rate)} left")
         print(", ".join([*parts, *([figures] if figures else [])]), file=sys.stderr, flush=True)

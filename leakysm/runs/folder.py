@@ -227,9 +227,12 @@ class RunFolder:
                 "leave the distance out, or choose another --out"
             )
         if key:
+            before = in_full(key, getattr(stored, key))
+            found = f"{key} is {before!r} in the run to resume"
+            if before is None:
+                found = f"the run to resume has no {key}"
             raise UserError(
-                f"{self.path}: {key} is {in_full(key, getattr(stored, key))!r} in the run to resume, but "
-                f"{in_full(key, given[key])!r} is given; "
+                f"{self.path}: {found}, but {in_full(key, given[key])!r} is given; "
                 f"leave {key} out, or choose another --out"
             )
 

@@ -66,7 +66,8 @@ class Findings:
     """What was found of a formula. digits: in which it was differentiated. points: how many places were looked at,
     which are distances of a restriction, and coordinates for a whole metric.
 
-    falls: the smallest distance at which it falls. problem: the counterexample to its derivative, None if it is right.
+    falls: the smallest distance at which it falls. nan_at_infinity: whether its value is NaN there. problem: the
+    counterexample to its derivative, None if it is right.
     """
 
     formula: str
@@ -75,6 +76,7 @@ class Findings:
     kinks: list[Kink] = field(default_factory=list)
     restriction: bool = True
     falls: float | None = None
+    nan_at_infinity: bool = False
     errors: list[Error] = field(default_factory=list)
     problem: str | None = None
 
@@ -101,6 +103,7 @@ def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Fin
                 findings.kinks = look.kinks(points)
             falling = points[rounded(left) < -look.digits.tolerance * np.abs(rounded(look.scale(points, left, given)))]
             findings.falls = float(falling.min()) if len(falling) else None
+            findings.nan_at_infinity = bool(np.isnan(restriction.value(np, np.array([np.inf]))).any())
             if thorough and look.digits is EXACT:
                 findings.errors = look.errors()
     except _WrongError as wrong:

@@ -36,7 +36,10 @@ def lines(findings: Findings) -> list[str]:
         if falls is None
         else f"falls, e.g. at d = {falls:.10g}: a class that is farther away may win"
     )
-    return [*told, f"direction   {rises}"]
+    told.append(f"direction   {rises}")
+    if findings.nan_at_infinity:
+        told.append("infinity    the value is nan: a distance that overflows spoils its query's probabilities")
+    return told
 
 
 def _kink(kink: Kink) -> str:

@@ -155,7 +155,7 @@ def test_the_command_with_resume_goes_on_with_the_newest_unfinished_run_like_it(
 def test_resume_looks_at_what_is_given_alone(leakysm: Leakysm, fails: Fails, run: Path, pictures: Path) -> None:
     assert leakysm("train", "--out", "run", "--resume", "--test-way", "2").exit_code == 0
     told = fails("train", "--out", "run", "--resume", "--split", "lake")
-    assert "split is None in the run to resume, but 'lake' is given" in told  # and not: strokes has no splits
+    assert "the run to resume has no split, but 'lake' is given" in told  # and not: strokes has no splits
     config = run / "config.toml"
     assert "threads" not in config.read_text()
     before = contents(run)

@@ -301,7 +301,7 @@ def test_what_changes_no_bit_may_change_on_resumption(
 
 def test_before_a_checkpoint_the_place_of_the_data_counts(data: Dataset, config: Make, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(config().to_toml())
-    with pytest.raises(UserError, match=r"data is None in the run to resume"):
+    with pytest.raises(UserError, match="the run to resume has no data"):
         train(config(data="/moved"), data=data, out=tmp_path, resume=True)
 
 

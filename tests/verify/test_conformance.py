@@ -422,7 +422,7 @@ def test_a_function_with_other_parameters_fails_with_both_signatures(tmp_path: P
     report = conform_module(module(tmp_path, FOREIGN + GOOD), settings=QUICK)
     found = next(r for r in report.rows if r.operation == "leaky_squared_euclidean")
     assert found.status == "failed"
-    assert "takes (query, proto, t, s); (x, c, threshold, slope, per) is needed" in str(found.problem)
+    assert "takes (query, proto, t, s); (x, c, threshold, slope) is needed" in str(found.problem)
     assert "--map t=threshold --map s=slope" in str(found.problem)
     assert not report.ok
 

@@ -199,3 +199,15 @@ def test_what_loses_its_digits_or_is_no_array_is_said_in_words() -> None:
     ]
     assert "derivative of 11 distances has shape (); give one for each" in str(check_restriction(Constant()).problem)
     assert "the value of Cancelling delta=-1.0 is nan at d = 1; " in str(check_restriction(Cancelling(-1.0)).problem)
+
+
+def test_a_value_that_is_nan_at_an_infinite_distance_is_told() -> None:
+    class Rational(lk.Restriction):
+        def value(self, xp, d):
+            return d / (1 + d)
+
+        def derivative(self, xp, d):
+            return 1 / (1 + d) ** 2
+
+    assert any(line.startswith("infinity ") for line in lines(check_restriction(Rational())))
+    assert not any(line.startswith("infinity ") for line in lines(check_restriction(lk.Root())))

@@ -91,7 +91,8 @@ def misfit(function: Callable[..., Any], operation: str, part: str, names: Names
             return None
     except TypeError:
         pass
-    needed = f"({', '.join([*arguments, *definition.parameters])})"
+    required = [p for p in definition.parameters if default(operation, p) is inspect.Parameter.empty]
+    needed = f"({', '.join([*arguments, *required])})"
     unmapped = [name for name in taken or () if name not in given][len(arguments) :]
     pairs = [f"--map {t}={o}" for t, o in zip(unmapped, lacking, strict=False)]
     mend = f"rename its parameters, or {' '.join(pairs)}" if pairs else "give it these parameters"
