@@ -37,7 +37,7 @@ def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
     if all(_validations(rows).sum() > 1 for seeds in cut.values() for rows in seeds):
         charts.append(_chart(page, "Accuracy in validation", "% right", _validation, cut, marks=True))
     _add(page, [*cut], charts)
-    first = f"The first {EARLY} of {shared:,} steps, because the effect is early." if shared > EARLY else "All steps."
+    first = f"The first {EARLY} of {shared:,} steps, where distances differ most." if shared > EARLY else "All steps."
     page.section("Early gradients", tag("p", f"{first} {SURE.capitalize()}.", class_="note"))
     names = {name for name, *_ in FIGURES if all(name in rows for seeds in cut.values() for rows in seeds)}
     early_curves(

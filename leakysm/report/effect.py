@@ -42,7 +42,8 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     page.section("Play with the effect", tag("p", what))
     if own["note"]:
         page.add(tag("p", own["note"], class_="note"))
-    page.add(_controls([net["name"] for net in played["nets"]]), _charts(), _figures())
+    reset = "Back to the start" if own["note"] else "The run's own setting"
+    page.add(_controls([net["name"] for net in played["nets"]], reset), _charts(), _figures())
 
 
 def own_formula(config: TrainConfig) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def own_formula(config: TrainConfig) -> dict[str, Any]:
     return {"formula": "squared-euclidean", "note": note, **start}
 
 
-def _controls(nets: list[str]) -> Html:
+def _controls(nets: list[str], reset: str) -> Html:
+    """The lists, sliders and the button whose words are `reset`."""
     formulas = (tag("option", words, value=name) for name, words in FORMULAS.items())
     choices = (tag("option", name, value=str(i)) for i, name in enumerate(nets))
     shown = {name: tag("output", "", id=f"effect-{name}-shown") for name in ("threshold", "slope", "query")}
@@ -68,7 +70,7 @@ def _controls(nets: list[str]) -> Html:
         "div",
         tag("label", "net", tag("select", *choices, id="effect-net")),
         tag("label", "query: ", shown["query"], _slider("query", 1)),
-        tag("button", "The run's own setting", type="button", id="effect-own"),
+        tag("button", reset, type="button", id="effect-own"),
         tag("label", "formula", tag("select", *formulas, id="effect-formula")),
         tag("label", threshold, ": ", shown["threshold"], _slider("threshold", 100)),
         tag("label", "slope s: ", shown["slope"], _slider("slope", 60)),

@@ -100,5 +100,5 @@ def _shown(rows: dict[str, NDArray[np.float64]]) -> str:
     return (
         "training episode"
         if n <= EARLY
-        else f"training episode: the first {EARLY} of {n:,}, because the effect is early"
+        else f"training episode: the first {EARLY} of {n:,}, where distances differ most"
     )
