@@ -108,7 +108,8 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
 
     from leakysm.tables import columns
 
-    path, trust = quote(str(folder.path)), " --trust" * folder.formula.exists()
+    config, path, trust = summary.config, quote(str(folder.path)), " --trust" * folder.formula.exists()
+    data = f" --data {quote(str(config.data))}" if config.data else ""
     rows = [
         [t.name, f"{t.accuracy:.2f} %", f"+- {t.interval:.2f} %", f"{100 / t.way:.2f} %", str(t.episodes)]
         for t in summary.tests
@@ -120,9 +121,10 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
     scale = "" if summary.scale is None else f", learned scale {summary.scale:.4g}"
     return [
         *columns(header, rows, right=range(1, 5)),
-        f"tested: the net after {summary.checkpoint_episode} of {summary.config.episodes} episodes{best}{scale}",
+        f"tested: the net after {summary.checkpoint_episode} of {config.episodes} episodes{best}{scale}",
         f"files: {', '.join(names)} and others",
         f"next: leakysm report {path}{trust}",
+        f"next: leakysm gradients --dataset {config.dataset}{data}  # what the distance does to gradients",
         f"next: leakysm predict {path}{trust} --support FOLDER IMAGE...",
     ]
 
