@@ -118,7 +118,7 @@ def test_of_a_run_that_is_not_finished_no_test_is_kept(fails: Fails, run: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["elsewhere"], "elsewhere holds no run"),
+        (["elsewhere"], "elsewhere does not exist"),
         (["run", "--way", "1"], "--way is 1: give 2 or more"),
         (["run", "--way", "5"], "way is 5, but the test split has 4 classes"),
         (["run", "--shot", "3"], "shot + query is 3 + 2 = 5"),
