@@ -35,6 +35,7 @@ def report(
     from leakysm.errors import UserError
     from leakysm.files import printable
     from leakysm.report.report import NAME, page_of, write_report
+    from leakysm.runs import RunFolder
     from leakysm.runs.device import engine_for
 
     out = out or folder / NAME
@@ -44,3 +45,5 @@ def report(
         content = page_of(folder, engine_for(device, backend, threads), data=data, trust=trust, report=shown)
     write_report(out, content)
     print(f"{printable(out)}: {len(content) / 1e3:.0f} kB; open it in a browser")
+    if not trust and RunFolder(folder).formula.exists():
+        print("Without the code of the run's formula, what needs the net is left out: add --trust to run it")
