@@ -362,8 +362,8 @@ def _softmax_call(operation: str, dtype: str, title: str, gap: float, offset: fl
     call = _saturated(witness(operation, "value", dtype, N=4, M=4), gap)
     if title == "log for log1p" and operation == "cross_entropy":
         call = changed(call, arguments=(call.arguments[0][:1], call.arguments[1][:1]))
-    logits = call.arguments[0] + moves[:, None].astype(dtype)
-    return changed(call, arguments=(logits, *call.arguments[1:]))
+    logits = call.arguments[0]
+    return changed(call, arguments=(logits + moves[: len(logits), None].astype(dtype), *call.arguments[1:]))
 
 
 def _apart(call: Witness, gap: float, offset: Any) -> Witness:
