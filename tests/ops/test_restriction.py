@@ -2,10 +2,11 @@
 
 import importlib.util
 import math
+from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakysm as lk
@@ -222,4 +223,15 @@ def test_every_built_in_restriction_is_verified():
     missing += [f"{name} in verify/table.py" for name, kind in RESTRICTIONS.items() if kind.__name__ not in BOUNDS]
     oracles = [name for name, kind in RESTRICTIONS.items() if kind.__name__ not in ORACLES]
     missing += [f"{name} in verify/oracle/restricted.py" for name in oracles]
+    drawn: set[type] = set()
+
+    @settings(max_examples=60, database=None)
+    @given(restrictions())
+    def draw(one):
+        drawn.add(type(one))
+
+    draw()
+    missing += [f"{name} in verify/strategies/arrays.py" for name, kind in RESTRICTIONS.items() if kind not in drawn]
+    schema = (resources.files("leakysm.reference_data") / "vectors.schema.json").read_text()
+    missing += [f"{name} in reference_data/vectors.schema.json" for name in RESTRICTIONS if f'"{name}"' not in schema]
     assert not missing

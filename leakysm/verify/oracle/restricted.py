@@ -28,7 +28,7 @@ from leakysm.verify.precise import ONE, Array, log1p, number, rounded, sqrt, tot
 class Curved(RestrictedSquaredEuclidean):
     """r(d) of a smooth restriction. A subclass works out `parts(d)`: r(d), its scale, r'(d) and |r''(d)|, elementwise.
 
-    width: the distance at which r bends; |r''| is at most 1 / width.
+    width: a distance, not always a parameter: |r''| is at most 1 / width everywhere.
     """
 
     bend: Array
