@@ -84,7 +84,7 @@ def _corners() -> Iterator[Case]:
                 kind = type(restriction).__name__.lower()
                 case = _case(f"corner-{kind}-{name}-per-{per}", x, c, ("corner",), restriction, per)
                 # d / s and t d must not leave the range
-                yield replace(case, own=name in _ENDS, stored=name != "larger")
+                yield replace(case, own=name in _ENDS, stored=name not in ("larger", "thousandth"))
     for per in ("pair", "coordinate"):
         for name, leak in _LEAKS.items():
             yield _case(f"corner-leak-{name}-per-{per}", x, c, ("corner",), leak, per)
@@ -125,7 +125,7 @@ _AMONG_LARGE: dict[str, Restriction] = {
 _AMONG_SMALL: dict[str, Restriction] = {"log-one": Log(1.0), "root-low": Root(2.0**-100), "log-low": Log(2.0**-100)}
 _ENDS = ("least", "most")
 _SIZES = {
-    "least": 2.0**-120, "tiny": 2.0**-100, "small": 2.0**-12, "tenth": 0.1, "ten": 10.0, "large": 2.0**12,
+    "least": 2.0**-120, "tiny": 2.0**-100, "small": 2.0**-12, "thousandth": 0.001, "tenth": 0.1, "ten": 10.0, "large": 2.0**12,
     "larger": 2.0**17,
     "huge": 2.0**100, "most": 2.0**120,
 }  # fmt: skip
