@@ -167,5 +167,5 @@ def _text(report: Any, target: str) -> list[str]:
     lines += [*reports.not_offered(report), *reports.problems(report), ""]
     lines += [*reports.hints(report)]
     if any(row.failures for row in failed):
-        lines.append("What another flag means, and what to do about it: leakysm conform --explain FLAG")
+        lines.append(reports.EXPLAIN)
     return [*lines, f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"]

@@ -108,7 +108,7 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
 
     from leakysm.tables import columns
 
-    config, path, trust = summary.config, quote(str(folder.path)), " --trust" * folder.formula.exists()
+    config, path, trust = summary.config, quote(str(folder.path)), _trust(folder)
     data = f" --data {quote(str(config.data))}" if config.data else ""
     rows = [
         [t.name, f"{t.accuracy:.2f} %", f"+- {t.interval:.2f} %", f"{100 / t.way:.2f} %", str(t.episodes)]
@@ -129,6 +129,11 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
     ]
 
 
+def _trust(folder: RunFolder) -> str:
+    """The option without which no command runs the code of the run's own formula; nothing if the run has none."""
+    return " --trust" * folder.formula.exists()
+
+
 def _stopped(folder: RunFolder) -> str:
     """At which episode the run stopped, and how to continue it."""
     from leakysm.errors import UserError
@@ -142,4 +147,4 @@ def _stopped(folder: RunFolder) -> str:
     from shlex import join
 
     command = join(["leakysm", "train", "--out", str(folder.path), "--resume"])
-    return f"Stopped at episode {episode}. Continue: {command}{' --trust' * folder.formula.exists()}"
+    return f"Stopped at episode {episode}. Continue: {command}{_trust(folder)}"

@@ -113,7 +113,7 @@ def verify(
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
         cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
         verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
-        amount = f"{len(checks)} operation{'s' if len(checks) != 1 else ''}, {cases} cases"
+        amount = f"{len(checks)} operation{'s' * (len(checks) != 1)}, {cases} cases"
         print_lines(["", f"{implementation.name}: {amount}: {verdict}"])
         if unknown:
             print_lines([f"not judged: {unknown} elements"])

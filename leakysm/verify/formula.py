@@ -101,9 +101,9 @@ def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Fin
             look.require_finite(points)
             if thorough:
                 findings.kinks = look.kinks(points)
+                findings.nan_at_infinity = bool(np.isnan(restriction.value(np, np.array([np.inf]))).any())
             falling = points[rounded(left) < -look.digits.tolerance * np.abs(rounded(look.scale(points, left, given)))]
             findings.falls = float(falling.min()) if len(falling) else None
-            findings.nan_at_infinity = bool(np.isnan(restriction.value(np, np.array([np.inf]))).any())
             if thorough and look.digits is EXACT:
                 findings.errors = look.errors()
     except _WrongError as wrong:

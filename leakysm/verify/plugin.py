@@ -149,7 +149,7 @@ class OperationTest(_Item):
     """One operation, value and gradient."""
 
     def runtest(self) -> None:
-        from leakysm.verify.report import required, result, row_hints, row_problems
+        from leakysm.verify.report import EXPLAIN, required, result, row_hints, row_problems
 
         report = self.report([self.name])
         row = report.rows[-1] if report is not None else None
@@ -159,9 +159,7 @@ class OperationTest(_Item):
                 pytest.fail(required(self.name), pytrace=False)
             pytest.skip(f"{self.name} is not offered")
         if row.status != "passed":
-            lines = [*row_problems(row), "", *row_hints(row)]
-            if row.failures:
-                lines.append("What another flag means, and what to do about it: leakysm conform --explain FLAG")
+            lines = [*row_problems(row), "", *row_hints(row), *([EXPLAIN] if row.failures else [])]
             pytest.fail("\n".join(lines).strip("\n"), pytrace=False)
         if is_required and "vjp" in row.not_offered:
             pytest.fail("; ".join([required(f"{self.name}_vjp"), *row.notes]), pytrace=False)

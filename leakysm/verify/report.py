@@ -22,6 +22,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 MOST_FLAGS = 3  # of an operation, in the table
+EXPLAIN = "What another flag means, and what to do about it: leakysm conform --explain FLAG"
 SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag, and notes")
 
 

@@ -93,14 +93,10 @@ def _axes(plain: Case) -> Iterator[Case]:
 
 def _nearly(plain: Case) -> Iterator[Case]:
     """Factors that are nearly 1, and terms that are nearly 0: who takes them for 1 and 0 errs in float64."""
-    names = [a.name for a in plain.definition.arguments]
     one, zero = 1 + 2.0**-18, 2.0**-28
-    values = {
-        at: np.full_like(plain.arguments[at], one) for at, name in enumerate(names) if name in ("scale", "variance")
-    }
-    values |= {
-        at: np.full_like(plain.arguments[at], zero) for at, name in enumerate(names) if name in ("shift", "mean")
-    }
+    near = {"scale": one, "variance": one, "shift": zero, "mean": zero}
+    named = zip(plain.definition.arguments, plain.arguments, strict=True)
+    values = {at: np.full_like(a, near[kind.name]) for at, (kind, a) in enumerate(named) if kind.name in near}
     if values:
         yield changed(plain, "nearly", values, "factors of 1 + 2^-18, terms of 2^-28", ("plain",))
     for name in sorted({"slope", "threshold"} & {*plain.parameters}):
