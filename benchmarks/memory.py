@@ -28,11 +28,8 @@ def peak_of_this_process() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def one_step(size: Size, name: str, convolution: str) -> float:
-    """The peak of the whole process in MB after two steps. name: OURS, or one of torch_cpu's forms.
-
-    convolution: that of OURS.
-    """
+def one_step(size: Size, name: str) -> float:
+    """The peak of the whole process in MB after two steps. name: OURS, or one of torch_cpu's forms."""
     from leakysm.backends.numpy.engine import NumpyEngine
     from leakysm.cores import usable_cores
 
@@ -40,7 +37,7 @@ def one_step(size: Size, name: str, convolution: str) -> float:
     if name == OURS:
         from leakysm_benchmarks.train_step import OurStep
 
-        player = OurStep(NumpyEngine(convolution=convolution), size)
+        player = OurStep(NumpyEngine(), size)
     else:
         from leakysm_benchmarks.torch_cpu import TorchStep
 
@@ -50,14 +47,12 @@ def one_step(size: Size, name: str, convolution: str) -> float:
     return peak_of_this_process()
 
 
-def peaks(
-    names: Sequence[str], sizes: Sequence[Size] = SIZES, *, convolution: str = "direct"
-) -> list[dict[str, str | float]]:
+def peaks(names: Sequence[str], sizes: Sequence[Size] = SIZES) -> list[dict[str, str | float]]:
     """`{"size", "contender", "megabytes"}` of each; sizes are some of SIZES."""
     results: list[dict[str, str | float]] = []
     for size in sizes:
         for name in names:
-            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(SIZES.index(size)), name, convolution]
+            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(SIZES.index(size)), name]
             answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             results.append({"size": str(size), "contender": name, "megabytes": float(answer.split()[-1])})
     return results

@@ -24,7 +24,6 @@ def costs(
     *,
     threads: int | None,
     vs: Sequence[str],
-    convolution: str,
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[float]]:
@@ -32,7 +31,7 @@ def costs(
     medians: dict[str, list[float]] = {}
     for size in sizes:
         progress(f"cost of a step, {size}")
-        engine = NumpyEngine(threads, convolution=convolution)
+        engine = NumpyEngine(threads)
         players: list[Contender] = [OurStep(engine, size)]
         if "torch" in vs:
             from leakysm_benchmarks.torch_cpu import TorchStep

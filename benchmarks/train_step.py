@@ -106,9 +106,9 @@ class Traffic:
         """Nothing to wait for."""
 
 
-def contenders(size: Size, threads: int | None, vs: Sequence[str], convolution: str) -> list[Contender]:
+def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Contender]:
     """Ours first, then PyTorch in three forms, then the floors."""
-    engine, workers = NumpyEngine(threads, convolution=convolution), Workers(threads)
+    engine, workers = NumpyEngine(threads), Workers(threads)
     players: list[Contender] = [OurStep(engine, size)]
     if "torch" in vs:
         from leakysm_benchmarks.torch_cpu import FORMS, TorchStep
@@ -122,14 +122,13 @@ def compare(
     threads: int | None = None,
     vs: Sequence[str] = ("torch",),
     sizes: Sequence[Size] = SIZES,
-    convolution: str = "direct",
     **options: Any,
 ) -> list[dict[str, Any]]:
     """`Comparison`s as dictionaries, size by size; UserError where PyTorch is asked for and missing.
 
-    convolution: ours. options: rounds and progress of `compare_steps`.
+    options: rounds and progress of `compare_steps`.
     """
-    return compare_steps("training step", lambda size: contenders(size, threads, vs, convolution), sizes, **options)
+    return compare_steps("training step", lambda size: contenders(size, threads, vs), sizes, **options)
 
 
 def compare_steps(

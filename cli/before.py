@@ -23,11 +23,10 @@ UNKNOWN = "time: unknown; the first steps fail with these settings"
 def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
     """The settings of a run for people. metrics: the distances of several runs, which else share these settings."""
     halved = f", halved every {config.halve_every} episodes" if config.halve_every else ""
-    convolution = f", {config.convolution} convolution" if config.convolution else ""
     ways = " and ".join(f"{way}-way" for way in config.test_way)
     return [
         f"training on {config.dataset}, {config.way}-way {config.shot}-shot, {metrics or config.distance_in_words}, on "
-        f"{config.device} ({config.backend} backend{convolution})",
+        f"{config.device} ({config.backend} backend)",
         f"{config.episodes} episodes with {config.query} queries a class; {config.optimizer}, learning rate "
         f"{config.learning_rate:g}{halved}; seed {config.seed}",
         f"test: {ways} {config.test_shot}-shot, {config.test_episodes} episodes, {config.test_query} queries a class",

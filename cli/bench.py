@@ -46,7 +46,6 @@ def bench(
         Path | None, typer.Option(help="File for a plot of a step's cost against way and image size.")
     ] = None,
     threads: o.Threads = None,
-    convolution: o.ConvolutionOfStep = None,
     device: Annotated[
         str,
         typer.Option(
@@ -77,22 +76,19 @@ def bench(
         o.refuse("works only on a GPU; add --device cuda, or leave it out", products=products)
     else:
         o.refuse("is for measurements on the CPU; leave it out", vs=vs, threads=threads, plot=plot)
-    if device != "cpu" or "train-step" not in (which or BENCHMARKS):
-        o.refuse("is for train-step on the CPU; leave it out", convolution=convolution)
     checked({"threads": threads})
-    ours = in_full("convolution", convolution)
     with shown_status() as progress:
         if device == "cpu":
-            found = _on_cpu(which or BENCHMARKS, vs, threads, ours, rounds or ROUNDS, progress)
+            found = _on_cpu(which or BENCHMARKS, vs, threads, rounds or ROUNDS, progress)
         else:
             found = _on_gpu(which, device, in_full("products", products), rounds, progress)
-        peaks = _memory(found, ours, progress) if memory and device == "cpu" else []
+        peaks = _memory(found, progress) if memory and device == "cpu" else []
     _tell(found, peaks, json)
     if plot:
         from leakysm_benchmarks.plot import draw
 
         with shown_status() as progress:
-            draw(plot, threads=threads, vs=_peers(vs), convolution=ours, rounds=rounds or ROUNDS, progress=progress)
+            draw(plot, threads=threads, vs=_peers(vs), rounds=rounds or ROUNDS, progress=progress)
 
 
 def _peers(vs: Sequence[str] | None) -> Sequence[str]:
@@ -106,7 +102,6 @@ def _on_cpu(
     which: Sequence[str],
     vs: Sequence[str] | None,
     threads: int | None,
-    convolution: str,
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
@@ -115,7 +110,7 @@ def _on_cpu(
     peers = _peers(vs)
     shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
     runs: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "train-step": lambda: train_step.compare(threads=threads, vs=peers, convolution=convolution, **shared),
+        "train-step": lambda: train_step.compare(threads=threads, vs=peers, **shared),
         "evaluation": lambda: evaluation.compare(threads=threads, vs=peers, **shared),
         "distances": lambda: distance.compare(threads=threads, vs=peers, **shared),
         "classes": lambda: classes.compare(threads=threads, vs=peers, **shared),
@@ -143,9 +138,7 @@ def _on_gpu(
     return {"train-step": found}
 
 
-def _memory(
-    found: dict[str, list[dict[str, Any]]], convolution: str, progress: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
     """Ours, and the fastest peer's."""
     from leakysm_benchmarks.memory import OURS, peaks
 
@@ -154,7 +147,7 @@ def _memory(
         return []
     progress("peak memory of a training step")
     fastest = [min(steps, key=lambda c: c["ratio"])["peer"].removeprefix("torch ")] if steps else []
-    measured: list[dict[str, Any]] = peaks([OURS, *fastest], convolution=convolution)
+    measured: list[dict[str, Any]] = peaks([OURS, *fastest])
     return measured
 
 

@@ -70,7 +70,6 @@ def compare(
     norm: o.Norm = None,
     checkpoint_every: o.CheckpointEvery = None,
     backend: o.Backend = None,
-    convolution: o.Convolution = None,
 ) -> None:
     """Train and test several settings on the same seeds, and report their differences with intervals.
 

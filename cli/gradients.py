@@ -98,7 +98,6 @@ def gradients(
     threads: o.Threads = None,
     split: o.Split = None,
     backend: o.Backend = None,
-    convolution: o.Convolution = None,
 ) -> None:
     """Show how many gradients vanish in the first steps of training, for each distance.
 
@@ -241,7 +240,7 @@ def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> 
     from leakysm.runs.device import engine_for
     from leakysm.runs.settings import checked
 
-    unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate", "convolution")}
+    unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate")}
     o.refuse("cannot be used with --embeddings; leave one of the two out", **unused)
     checked(given)
     z, starts = read_embeddings(embeddings, labels)

@@ -14,7 +14,6 @@ from leakysm.choices import (
     DATASET_DEFAULTS,
     SETTINGS,
     BackendName,
-    ConvolutionName,
     DatasetName,
     NormName,
     OptimizerName,
@@ -108,11 +107,6 @@ TestEpisodes = Annotated[int | None, _setting("test_episodes", TEST)]
 Norm = Annotated[NormName | None, _setting("norm", RARE)]
 NormOfRun = Annotated[NormName | None, _setting("norm", RARE, default="the run's")]
 Backend = Annotated[BackendName | None, _setting("backend", RARE)]
-Convolution = Annotated[ConvolutionName | None, _setting("convolution", RARE)]
-ConvolutionOfStep = Annotated[
-    ConvolutionName | None,
-    typer.Option("--convolution", help="Our convolution in train-step.", show_default="direct", rich_help_panel=RARE),
-]
 Device = Annotated[str | None, _setting("device", MACHINE)]
 Threads = Annotated[int | None, _setting("threads", MACHINE)]
 Products = Annotated[ProductsName | None, _setting("products", RARE)]

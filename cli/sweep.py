@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +48,6 @@ def sweep(
         ),
     ] = None,
     backend: o.Backend = None,
-    convolution: o.Convolution = None,
 ) -> None:
     """Train every combination of a grid of settings, and rank the settings by their accuracy.
 
@@ -64,7 +62,6 @@ def sweep(
     from leakysm_cli import before
 
     from leakysm.cores import usable_cores
-    from leakysm.errors import UserError
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep.file import read_sweep
     from leakysm.experiments.sweep.points import local_machine, remote_machine
@@ -77,10 +74,6 @@ def sweep(
     out = (out or Path("runs") / file.stem).absolute()
     refuse_another_kind(out, FILES)
     content = read_sweep(file)
-    if convolution:
-        if "convolution" in content.varied():
-            raise UserError(f"--convolution is given, but {file} varies convolution; leave one of the two out")
-        content = replace(content, shared=content.shared | {"convolution": convolution})
     options: dict[str, Any] = {"backend": backend, "device": device, "threads": threads}
     given = {key: content.shared[key] for key in options if key in content.shared}
     given |= {key: value for key, value in options.items() if value is not None}

@@ -49,7 +49,6 @@ def train(
     norm: o.Norm = None,
     checkpoint_every: o.CheckpointEvery = None,
     backend: o.Backend = None,
-    convolution: o.Convolution = None,
     products: o.Products = None,
     trust: o.Trust = False,
 ) -> None:

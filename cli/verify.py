@@ -47,10 +47,9 @@ def verify(
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
     Prints the largest error of each operation and dtype as a part of its bound, then the checks by numerical
-    differentiation and the laws of gradients. A line `conv_block, winograd` is of the numpy engine with
-    --convolution winograd, which has bounds of its own. If an error exceeds its bound, it prints the smallest failing
-    example as code, and exits with status 1. With --search it looks for the inputs with the largest errors instead,
-    and checks them against the bound for any data.
+    differentiation and the laws of gradients. If an error exceeds its bound, it prints the smallest failing example as
+    code, and exits with status 1. With --search it looks for the inputs with the largest errors instead, and checks
+    them against the bound for any data.
 
     With --distance it compares the derivative of a distance with the numerical derivative of its value. For a
     restriction it also finds the kinks, measures the rounding errors, and proposes bounds. If the derivative is wrong,
@@ -78,7 +77,7 @@ def verify(
     from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
     from leakysm.verify.processes import mapped
-    from leakysm.verify.registry import ENTRIES, VARIANTS
+    from leakysm.verify.registry import ENTRIES
 
     if backend != "numpy":
         o.refuse("is the numpy engine's; leave it out", threads=threads)
@@ -86,11 +85,9 @@ def verify(
     implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     names = operation or list(ENTRIES)
     require_known(names)
-    if backend == "numpy":
-        names = [*names, *(name for name, entry in VARIANTS.items() if entry.operation in names)]
     if search is not None:
         o.refuse("goes without --search; leave it out", thorough=thorough or None)
-        searched(partial(chosen, backend, threads, device), names, search, json=json)
+        searched(implementation, names, search, json=json)
         return
     settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 6)
     rows, checks = [], []
@@ -100,7 +97,7 @@ def verify(
         for done, (row, gradients) in enumerate(results):
             bar(done, len(names))
             rows.append(row)
-            checks += gradients
+            checks.append(gradients)
     report = Report(implementation.name, implementation.versions, rows)
     failed = [row.operation for row in report.rows if row.status != "passed"]
     failed += [f"gradients of {c.operation}" for c in checks if c.problems]
@@ -113,7 +110,7 @@ def verify(
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
         cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
         verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
-        amount = f"{len(checks)} operation{'s' * (len(checks) != 1)}, {cases} cases"
+        amount = f"{len(rows)} operation{'s' * (len(rows) != 1)}, {cases} cases"
         print_lines(["", f"{implementation.name}: {amount}: {verdict}"])
         if unknown:
             print_lines([f"not judged: {unknown} elements"])
@@ -121,41 +118,24 @@ def verify(
         raise typer.Exit(1)
 
 
-def chosen(backend: str, threads: int | None, device: str | None, name: str) -> tuple[Any, Any]:
-    """The engine that computes an operation by its own algorithm, or by another one, and what is known of it.
-
-    name: of an operation, or of one by another algorithm.
-    """
-    import leakysm as lk
-    from leakysm.verify.adapters import EngineImplementation
-    from leakysm.verify.registry import ENTRIES, VARIANTS
-
-    entry = ENTRIES.get(name) or VARIANTS[name]
-    options = {"convolution": entry.algorithm} if entry.algorithm else {"device": device}
-    return EngineImplementation(lk.backend(backend, threads=threads, **options)), entry
-
-
-def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, list[Any]]:
-    """Check one operation: its row of the report, and its checks by numerical derivatives and laws.
-
-    name: of an operation, or of one by another algorithm. Numerical derivatives need float64.
-    """
+def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, Any]:
+    """Check one operation: its row of the report, and its checks by numerical derivatives and laws."""
     import numpy as np
 
+    import leakysm as lk
+    from leakysm.verify.adapters import EngineImplementation
     from leakysm.verify.conformance.run import check_operation
     from leakysm.verify.gradients import check_gradients
+    from leakysm.verify.registry import ENTRIES
 
-    implementation, entry = chosen(backend, threads, device, name)
+    implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
     with np.errstate(all="ignore"):
-        row, _ = check_operation(implementation, entry, settings)
-        return row, [check_gradients(implementation, entry)] if "float64" in entry.dtypes else []
+        row, _ = check_operation(implementation, ENTRIES[name], settings)
+        return row, check_gradients(implementation, ENTRIES[name])
 
 
-def searched(choose: Any, names: list[str], seconds: float, *, json: bool) -> None:
-    """The table of the adversarial search; exit 1 if an error is above its worst bound.
-
-    choose(name): the engine that is searched, and what is known of the operation.
-    """
+def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:
+    """The table of the adversarial search; exit 1 if an error is above its worst bound."""
     from dataclasses import fields
 
     import numpy as np
@@ -163,14 +143,14 @@ def searched(choose: Any, names: list[str], seconds: float, *, json: bool) -> No
     from leakysm_cli.progress import shown_count
 
     from leakysm.verify import report as reports
+    from leakysm.verify.registry import ENTRIES
     from leakysm.verify.search import search
 
     peaks = []
     with shown_count("searching") as bar, np.errstate(all="ignore"):
         for done, name in enumerate(names):
             bar(done, len(names))
-            implementation, entry = choose(name)
-            peaks += search(implementation, entry, seconds / len(names))
+            peaks += search(implementation, ENTRIES[name], seconds / len(names))
     above = sorted({f"{p.operation} {p.output}" for p in peaks if p.ratio > 1})
     if json:
         told = [{f.name: getattr(p, f.name) for f in fields(p) if f.name != "case"} for p in peaks]

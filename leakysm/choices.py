@@ -14,7 +14,6 @@ Per = Literal["pair", "coordinate"]
 NormName = Literal["running", "episode"]
 OptimizerName = Literal["adam", "sgd"]
 BackendName = Literal["reference", "numpy", "cupy"]
-ConvolutionName = Literal["direct", "winograd"]
 ProductsName = Literal["float32", "split", "tf32"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
@@ -24,7 +23,6 @@ PER: tuple[str, ...] = get_args(Per)
 NORMS: tuple[str, ...] = get_args(NormName)
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 BACKENDS: tuple[str, ...] = get_args(BackendName)
-CONVOLUTIONS: tuple[str, ...] = get_args(ConvolutionName)  # of the numpy engine, in training
 PRODUCTS: tuple[str, ...] = get_args(ProductsName)  # how a GPU makes float32 matrix products
 
 # The leaky distance's defaults; LeakySquaredEuclidean says where they are from.
@@ -41,7 +39,6 @@ CONV4 = {"channels": 64, "blocks": 4}
 USUAL: dict[str, Any] = {
     **CONV4,
     "learn_scale": False,
-    "convolution": "direct",
     "products": "float32",
 }  # what a configuration does not name
 
@@ -133,11 +130,6 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "seed": _count(0, "Seed for initial weights and episodes.", 0),
     "checkpoint_every": _count(1, "Number of episodes between checkpoints, and between validations.", 200),
     "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),
-    "convolution": _name(
-        CONVOLUTIONS,
-        "Convolution of the numpy backend in training; winograd is faster, and its errors are relative to a 4x4 tile.",
-        shown="direct",
-    ),
     "device": Setting(str, "Device to compute on: cpu, cuda, cuda:N or auto.", shown="auto"),
     "threads": _count(1, "Number of CPU threads.", shown="one for each core"),
     "products": _name(

@@ -1,9 +1,8 @@
-"""Print each function's share of a training step on one thread: `python -m tools.step_profile [winograd]`."""
+"""Print each function's share of a training step on one thread: `python -m tools.step_profile`."""
 
 from __future__ import annotations
 
 import cProfile
-import sys
 from pathlib import Path
 
 from leakysm_benchmarks.sizes import SIZES, Size, episodes
@@ -14,9 +13,9 @@ from leakysm.backends.numpy.engine import NumpyEngine
 STEPS, SHOWN = 20, 12
 
 
-def profile(size: Size, steps: int = STEPS, convolution: str = "direct") -> list[tuple[str, float]]:
+def profile(size: Size, steps: int = STEPS) -> list[tuple[str, float]]:
     """(file:function, milliseconds a step in it and in the NumPy functions that it calls), the longest first."""
-    ours, drawn = OurStep(NumpyEngine(1, convolution=convolution), size), episodes(size, 2)
+    ours, drawn = OurStep(NumpyEngine(1), size), episodes(size, 2)
     for indices in drawn:
         ours.step(indices)
     profiler = cProfile.Profile(builtins=False)
@@ -34,7 +33,7 @@ def profile(size: Size, steps: int = STEPS, convolution: str = "direct") -> list
 
 def main() -> None:
     """Print the first size's profile."""
-    rows = profile(SIZES[0], STEPS, *sys.argv[1:])
+    rows = profile(SIZES[0])
     print(f"{SIZES[0]}, one thread: {sum(ms for _, ms in rows):.0f} ms a step")
     for name, ms in rows[:SHOWN]:
         print(f"{ms:7.1f}  {name}")

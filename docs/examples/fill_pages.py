@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from leakysm_cli.verify import checked, chosen
 
 import leakysm as lk
 from leakysm.verify import pages
 from leakysm.verify.adapters import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
-from leakysm.verify.registry import ENTRIES, VARIANTS
+from leakysm.verify.registry import ENTRIES
 from leakysm.verify.report import SEARCH_HEADER, error_rows, markdown, search_rows
 from leakysm.verify.search import search
 
@@ -25,7 +24,6 @@ def errors() -> list[str]:
     settings = Settings(OWN_DTYPES, strict=True)
     with np.errstate(all="ignore"):
         report = conform(EngineImplementation(lk.backend("numpy")), settings=settings)
-        report.rows += [checked("numpy", None, None, settings, name)[0] for name in VARIANTS]
     ratios = {tuple(row[:3]): row[3] for row in error_rows(report)}
     parts = [(dtype, part) for part in ("value", "vjp") for dtype in OWN_DTYPES]
     header = ("operation", *(f"{'gradient' if part == 'vjp' else part}, {dtype}" for dtype, part in parts))
@@ -34,9 +32,9 @@ def errors() -> list[str]:
 
 
 def searched(seconds: float) -> list[str]:
-    names = [*ENTRIES, *VARIANTS]
+    engine, share = EngineImplementation(lk.backend("numpy")), seconds / len(ENTRIES)
     with np.errstate(all="ignore"):
-        peaks = [peak for name in names for peak in search(*chosen("numpy", None, None, name), seconds / len(names))]
+        peaks = [peak for entry in ENTRIES.values() for peak in search(engine, entry, share)]
     return markdown(SEARCH_HEADER, search_rows(peaks))
 
 

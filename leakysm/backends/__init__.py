@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leakysm.backends.protocol import Engine, Pair
-from leakysm.choices import BACKENDS, CONVOLUTIONS, PRODUCTS
+from leakysm.choices import BACKENDS, PRODUCTS
 from leakysm.errors import UserError, suggestion
 
 
@@ -13,7 +13,6 @@ def backend(
     threads: int | None = None,
     device: str | int | None = None,
     products: str = "float32",
-    convolution: str = "direct",
 ) -> Engine:
     """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
 
@@ -21,8 +20,6 @@ def backend(
     device: only for cupy, "cuda" or "cuda:N"; None or "cpu" for the others.
     products: how float32 matrix products are made. "float32": on the ordinary units. Only for cupy: "split", on tensor
     cores, within float32's bounds; "tf32", with factors rounded to 10 bits. Choose it before a process's first product.
-    convolution: "direct". Only for numpy: "winograd", F(2x2, 3x3) of Lavin & Gray 2016. It needs fewer products in
-    training, in float32 blocks of at least 16 input channels. Its errors are relative to a 4x4 tile.
     UserError (a ValueError) for an unknown name, a wrong device, or a missing GPU.
 
     Examples
@@ -36,10 +33,6 @@ def backend(
         raise UserError(f"backend is {name!r}; {suggestion(name, BACKENDS)}")
     if products not in PRODUCTS:
         raise UserError(f"products is {products!r}; {suggestion(str(products), PRODUCTS)}")
-    if convolution not in CONVOLUTIONS:
-        raise UserError(f"convolution is {convolution!r}; {suggestion(convolution, CONVOLUTIONS)}")
-    if convolution == "winograd" and name != "numpy":
-        raise UserError(f"convolution is winograd, but the backend is {name}; leave it out, or choose backend numpy")
     if name == "cupy":
         if device == "cpu":
             raise UserError(
@@ -60,7 +53,7 @@ def backend(
     if name == "numpy":
         from leakysm.backends.numpy.engine import NumpyEngine
 
-        return NumpyEngine(threads, convolution=convolution)
+        return NumpyEngine(threads)
     from leakysm.backends.reference import ReferenceEngine
 
     return ReferenceEngine()

@@ -20,7 +20,7 @@ from leakysm.runs.device import engine_for, engine_of
 from leakysm.runs.manifest import LISTED, listed, require_listed
 from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.results import read_summary
-from leakysm.runs.settings import OWN, in_full, metric_parameters
+from leakysm.runs.settings import OWN, metric_parameters
 
 Read = Callable[[Path], Checkpoint]
 TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json and config.toml
@@ -73,7 +73,7 @@ def audit(
         settings = config.settings() | ({"data": data} if data else {})
         engine = engine_of(config)
         if device or backend or threads:
-            engine = engine_for(device, backend, threads, convolution=in_full("convolution", config.convolution))
+            engine = engine_for(device, backend, threads)
         loaded = load_data(settings)
         _require_same_data(folder, read, loaded.digest, data or config.data or config.dataset)
         lines = folder.metrics.read_text("utf-8").splitlines()[: episodes + 1]

@@ -44,16 +44,13 @@ def engine_of(config: TrainConfig) -> Engine:
         threads=config.threads,
         device=config.device,
         products=in_full("products", config.products),
-        convolution=in_full("convolution", config.convolution),
     )
 
 
-def engine_for(device: str | None, backend: str | None, threads: int | None, *, convolution: str = "direct") -> Engine:
-    """The engine that options name, completed by `choose`, with its errors. convolution: if it is the numpy engine."""
+def engine_for(device: str | None, backend: str | None, threads: int | None) -> Engine:
+    """The engine that options name, completed by `choose`, with its errors."""
     device, backend = choose(device, backend)
-    return open_backend(
-        backend, threads=threads, device=device, convolution=convolution if backend == "numpy" else "direct"
-    )
+    return open_backend(backend, threads=threads, device=device)
 
 
 def _auto(backend: str | None) -> str:

@@ -22,6 +22,7 @@ EXPECTED = {  # by the type of pydantic's error
     "dict_type": "a table",
 }
 TF32 = {True: "tf32", False: "float32"}  # what products are by the older setting tf32
+OLDER_CONVOLUTIONS = ("direct", "winograd")  # values of an older setting
 OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -44,10 +45,13 @@ def settings_table() -> type[BaseModel]:
 
 
 def validated(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content, each value in the type of its key, in the order given. Older content may say tf32 for products.
+    """The content, each value in the type of its key, in the order given. Older content may say tf32 for products,
+    and name a convolution, of which one is left.
 
     UserError if a key is unknown, or its value is not one that it takes.
     """
+    if content.get("convolution") in OLDER_CONVOLUTIONS:
+        content = {key: value for key, value in content.items() if key != "convolution"}
     if isinstance(tf32 := content.get("tf32"), bool) and "products" not in content:
         content = {("products" if key == "tf32" else key): value for key, value in content.items()}
         content["products"] = TF32[tf32]

@@ -25,12 +25,12 @@ class TrainConfig:
     """All settings of a run, without open defaults. UserError if one is out of its range.
 
     `leakysm train --help` explains the settings; `leakysm.resolve` makes a TrainConfig of some of them.
-    data: an absolute path; None for strokes. split: only for omniglot. threshold, slope: only for the leaky distance.
-    per: only for restrictions. set: pairs (name, value) of the parameters of other distances. formula: SHA-256 of the
-    file of a distance FILE.py:CLASS. learn_scale: whether distances are multiplied by a learned scale; None is no.
-    channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4. convolution: only for
-    the numpy backend; None is direct. threads: None is one for each core. products: of matrices on a GPU; None is
-    float32. own: not a setting, but the text of the formula's file, or the metric object that was given in Python.
+    data: an absolute path; None for strokes. split: only for omniglot. threshold, slope: only for the leaky
+    distance. per: only for restrictions. set: pairs (name, value) of the parameters of other distances. formula:
+    SHA-256 of the file of a distance FILE.py:CLASS. learn_scale: whether distances are multiplied by a learned
+    scale; None is no. channels, blocks: of Conv4; None is 64 and 4. net: the class of your own net; None is Conv4.
+    threads: None is one for each core. products: of matrices on a GPU; None is float32. own: not a setting, but the
+    text of the formula's file, or the metric object that was given in Python.
     """
 
     dataset: str
@@ -61,7 +61,6 @@ class TrainConfig:
     seed: int
     checkpoint_every: int
     backend: str
-    convolution: str | None = None
     device: str
     threads: int | None = None
     products: str | None = None
@@ -74,10 +73,6 @@ class TrainConfig:
             raise UserError(
                 f"products is {self.products!r}, which works only on a GPU, but the device is cpu; leave it out, or "
                 "choose device cuda"
-            )
-        if self.convolution == "winograd" and self.backend != "numpy":
-            raise UserError(
-                f"convolution is winograd, but the backend is {self.backend}; leave it out, or choose backend numpy"
             )
         self._require_formula()
         if not self.distance.startswith(OWN) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):

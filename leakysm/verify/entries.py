@@ -24,11 +24,10 @@ from leakysm.verify.cases import magnitudes as magnitude_cases
 from leakysm.verify.cases import rare as rare_cases
 from leakysm.verify.cases import restricted as restricted_cases
 from leakysm.verify.cases import sizes as size_cases
-from leakysm.verify.cases import winograd as winograd_cases
-from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization, restricted, winograd
+from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization, restricted
 from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.registry import Entry
-from leakysm.verify.table import BOUNDS, CHOICES, RESTRICTIONS, VARIANT_BOUNDS
+from leakysm.verify.table import BOUNDS, CHOICES, RESTRICTIONS
 
 
 def _enter(
@@ -271,33 +270,3 @@ for _operation, _kind, _cases in (
 ):
     _value, _vjp, _open = _block(_kind)
     _enter(_operation, _value, _vjp, _cases, _convolution_sizes, open_gradients=_open)
-
-
-def _winograd_sizes(x: Any, w: Any, *_: Any, **__: Any) -> dict[str, float | str]:
-    """S: the roundings of a sum of outputs or squares, in runs of 32 that the BLAS adds."""
-    return {**_convolution_sizes(x, w), "S": "max(sum(n), product(32))"}
-
-
-def _winograd_strategy() -> Any:
-    from leakysm.verify import strategies
-
-    return strategies.cases("conv_block, winograd")
-
-
-_bounds = VARIANT_BOUNDS["conv_block", "winograd"]
-_value, _vjp, _open = _block(winograd.WinogradBlock)
-registry.register(
-    Entry(
-        "conv_block",
-        _value,
-        _vjp,
-        _bounds,
-        _winograd_sizes,
-        winograd_cases.winograd_block_cases,
-        _winograd_strategy,
-        choice=_bounds["y"],
-        open_gradients=_open,
-        algorithm="winograd",
-        dtypes=("float32",),
-    )
-)

@@ -16,7 +16,7 @@ import numpy as np
 
 from leakysm.ops.registry import OPERATIONS, Operation
 from leakysm.verify.bounds import Bound, Exact, Order, Precision, Severity, Sizes
-from leakysm.verify.case import DTYPES, Case, Sample
+from leakysm.verify.case import Case, Sample
 from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.precise import arithmetic
 
@@ -33,8 +33,7 @@ class Entry:
     A distance's vjp also takes only=0 or only=1, for one gradient alone: cases of which a sample is looked at need it.
     choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
     **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
-    to be judged. twin(**parameters): the operation whose bits these parameters promise, if any. algorithm: whose bounds
-    these are, if they are not those that hold for every engine. dtypes: those that the algorithm computes in.
+    to be judged. twin(**parameters): the operation whose bits these parameters promise, if any.
     """
 
     operation: str
@@ -47,13 +46,6 @@ class Entry:
     choice: Bound | None = None
     open_gradients: Callable[..., Sequence[OpenGradient | None] | None] | None = None
     twin: Callable[..., str | None] = lambda **_: None
-    algorithm: str = ""
-    dtypes: tuple[str, ...] = DTYPES
-
-    @property
-    def name(self) -> str:
-        """The operation, and the algorithm if there is one."""
-        return f"{self.operation}, {self.algorithm}" if self.algorithm else self.operation
 
     @property
     def definition(self) -> Operation:
@@ -177,18 +169,16 @@ def _rounded(value: Any, precision: Precision) -> Any:
 
 
 ENTRIES: dict[str, Entry] = {}
-VARIANTS: dict[str, Entry] = {}  # by name: operations by another algorithm of one of our engines, with its own bounds
 
 
 def register(entry: Entry) -> Entry:
     """Add an entry; a name that is taken, or that `leakysm.ops.registry` does not know, is a ValueError."""
-    known = VARIANTS if entry.algorithm else ENTRIES
-    if entry.name in known:
-        raise ValueError(f"operation {entry.name} has a verification entry already; one is expected")
+    if entry.operation in ENTRIES:
+        raise ValueError(f"operation {entry.operation} has a verification entry already; one is expected")
     if entry.operation not in OPERATIONS:
         raise ValueError(f"operation {entry.operation} is not in leakysm.ops.registry; register it there first")
     missing = [n for n in (*entry.definition.outputs, *entry.gradients) if n not in entry.bounds]
     if missing:
         raise ValueError(f"operation {entry.operation} has no bound for {', '.join(missing)}; one for each is expected")
-    known[entry.name] = entry
+    ENTRIES[entry.operation] = entry
     return entry

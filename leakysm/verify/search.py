@@ -49,19 +49,15 @@ def search(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[Peak]:
-    """The largest errors of one operation in float32 and float64, an entry for each output and dtype.
-
-    An operation whose algorithm is for float32 alone is searched in that.
-    """
+    """The largest errors of one operation in float32 and float64, an entry for each output and dtype."""
     peaks: list[Peak] = []
-    dtypes = [dtype for dtype in DTYPES_SEARCHED if dtype in entry.dtypes]
-    for number, dtype in enumerate(dtypes):
+    for number, dtype in enumerate(DTYPES_SEARCHED):
         evolution = _Evolution(implementation, entry, dtype, np.random.default_rng([seed, number]))
-        end = time.monotonic() + seconds / len(dtypes)
+        end = time.monotonic() + seconds / len(DTYPES_SEARCHED)
         while time.monotonic() < end:
             evolution.step()
         peaks += evolution.peaks()
-        progress((number + 1) / len(dtypes))
+        progress((number + 1) / len(DTYPES_SEARCHED))
     return peaks
 
 
@@ -126,7 +122,7 @@ class _Evolution:
         for part, i, name in self.outputs:
             if self.elite[part, i]:
                 ratio, case = self.elite[part, i][0]
-                yield Peak(self.entry.name, name, self.dtype, ratio, case, self.tried)
+                yield Peak(self.entry.operation, name, self.dtype, ratio, case, self.tried)
 
 
 def _child(parent: Case, other: Case, dtype: str, random: np.random.Generator) -> Case:

@@ -204,33 +204,6 @@ _CONV_BLOCK = {
     ),
     "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
 }
-# By Winograd's convolution. An output: U once, V's two sums, the product over C, four sums: product(C) + 7. dx: U, E's
-# two sums, the product over F, six sums: product(F) + 9. dw: V's and E's two sums, the product over the tiles, at most
-# n, in blocks, the result: blocks(n) + 5. Both are relative to their own sums; what dz is off by has its own scale, and
-# the scales are added. S: the sums of outputs and squares are added in runs of 32 by the BLAS.
-_WINOGRAD_BLOCK = {
-    "y": Bound(
-        "max(product(C) + 7, S + 5, S / 2 + 10)",
-        "conv_block's, with V = |A^T| [sum over c of (|G| |w| |G|^T) (|B^T| |x| |B|)] |A| over a 4x4 tile",
-        "the convolution by tiles, or batch_norm; S, its sums over n: max(sum(n), product(32))",
-    ),
-    "mean": Bound("max(product(C) + 7, S + 2)", "mean of |z| + V", "the convolution by tiles, or batch_norm"),
-    "variance": Bound("max(product(C) + 7, S + 5)", "conv_block's", "the convolution by tiles, or batch_norm"),
-    "dx": Bound(
-        "max(product(F) + 9, product(C) + 7, 2.5 * S + 25)",
-        "conv_block's, plus |B| [sum over f of (|G| |w| |G|^T) (|A| |dz| |A^T|)] |B^T|, overlapping tiles added",
-        "the adjoint of the convolution by tiles, or dz",
-    ),
-    "dw": Bound(
-        "max(blocks(n) + 5, product(C) + 7, 2.5 * S + 25)",
-        "conv_block's, plus |G|^T [sum over tiles of (|B^T| |x| |B|) (|A| |dz| |A^T|)] |G|",
-        "the adjoint of the convolution by tiles, or dz",
-    ),
-    "dscale": Bound(
-        "max(product(C) + 7, 1.5 * S + 9, 2 * S + 5) + sum(n)", "sum of |dy| P", "x-hat, times dy, the sum over n"
-    ),
-    "dshift": Bound("sum(n)", "sum of |dy|", "the sum over n"),
-}
 _CONV_BLOCK_INFERENCE = {
     "y": Bound(
         "max(product(9 * C), 7) + other(3)",
@@ -309,9 +282,6 @@ BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "conv_block": _CONV_BLOCK,
     "conv_block_inference": _CONV_BLOCK_INFERENCE,
 }
-
-# Another algorithm's own bounds, by operation and algorithm. They stand beside the operation's, and never in their place.
-VARIANT_BOUNDS: Mapping[tuple[str, str], Mapping[str, Bound]] = {("conv_block", "winograd"): _WINOGRAD_BLOCK}
 
 # How well a computation knows the argument of a discrete choice: the distance or the square beside the threshold, the
 # normalised values of a pooling window.

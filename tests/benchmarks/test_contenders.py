@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.backends.numpy.threads import Workers
 from tests.backends.cupy.block_cases import assert_close
-from tools import convolutions, step_profile, tricks
+from tools import step_profile, tricks
 
 SMALL, ODD = Size(3, 2, 2, (16, 16, 3)), Size(3, 2, 2, (18, 17, 1))
 
@@ -74,12 +74,6 @@ def test_the_profile_names_the_functions_of_a_step():
     names = [name for name, _ in found]
     assert {"products.py:multiply", "products.py:add", "pooling.py:pool", "windows.py:columns_of"} <= set(names)
     assert [ms for _, ms in found] == sorted((ms for _, ms in found), reverse=True)
-
-
-def test_the_convolutions_take_turns():
-    found = convolutions.seconds(SMALL, rounds=2, threads=1)
-    assert found.shape == (2, 2)
-    assert (found > 0).all()
 
 
 def test_the_products_alone_are_the_products_of_a_step(monkeypatch):
@@ -147,7 +141,6 @@ def test_the_command_prints_one_json_object():
     [
         (["bench", "speed"], "benchmark is 'speed'; choose one of train-step, evaluation"),
         (["bench", "--vs", "jax"], "--vs is 'jax'; choose one of torch, scipy, sklearn"),
-        (["bench", "loading", "--convolution", "winograd"], "--convolution is for train-step on the CPU; leave it out"),
         (["bench", "--threads", "2", "--device", "cuda"], "--threads is for measurements on the CPU; leave it out"),
         (["bench", "loading", "--device", "cuda"], "on a GPU only train-step is measured, not loading"),
     ],

@@ -23,8 +23,7 @@ BLOCKS, DISTANCES, LOSSES = chunks.Tiling(), tiling.Tiling(), LossTiling()
 class NumpyEngine(Engine):
     """The operations on this machine's processor.
 
-    threads: None for every core at hand; results do not depend on it. convolution: "direct", or "winograd" for fewer
-    products in training, in float32 with 16 input channels and more, with error bounds of its own.
+    threads: None for every core at hand; results do not depend on it.
 
     blocks, distances, losses: how these are cut into tiles. It decides speed, memory and the last bits; the defaults
     are the fastest that were found.
@@ -37,15 +36,14 @@ class NumpyEngine(Engine):
         self,
         threads: int | None = None,
         *,
-        convolution: str = "direct",
         blocks: chunks.Tiling = BLOCKS,
         distances: tiling.Tiling = DISTANCES,
         losses: LossTiling = LOSSES,
     ) -> None:
         workers, memory = Workers(threads), Memory()
-        self.threads, self.convolution = workers.threads, convolution
+        self.threads = workers.threads
         loss = DistanceCrossEntropy(self.operation, workers, losses)
-        training = ConvBlock(workers, memory, blocks, winograd=convolution == "winograd")
+        training = ConvBlock(workers, memory, blocks)
         inference = ConvBlockInference(workers, memory, blocks)
         self.pairs = {
             "conv_block": Pair(training.forward, training.backward),

@@ -72,9 +72,7 @@ class EngineImplementation(Implementation):
         self, operation: str, part: str, parameters: Mapping[str, Any], dtype: str, *, way: str = ""
     ) -> Snippet:
         imports = ["import numpy as np", "import leakysm as lk", f'pair = engine.operation("{operation}")']
-        algorithm = getattr(self.engine, "convolution", "direct")
-        chosen = "" if algorithm == "direct" else f', convolution="{algorithm}"'
-        load, keywords = f'engine = lk.backend("{self.name}"{chosen})', written(parameters)
+        load, keywords = f'engine = lk.backend("{self.name}")', written(parameters)
         names = ", ".join(a.name for a in OPERATIONS[operation].arguments)
         call = f"pair.forward({names}{', ' + keywords if keywords else ''})"
         lines = [f"def value({names}):", f"    return {call}[0]"]

@@ -30,7 +30,7 @@ def check_operation(
     implementation: Implementation, entry: Entry, settings: Settings, expected: Sequence[ExpectedFailure] = ()
 ) -> tuple[Row, set[ExpectedFailure]]:
     """Check an operation. Returns its row, and the expected failures that happened."""
-    row = Row(entry.name)
+    row = Row(entry.operation)
     row.not_offered = tuple(part for part in PARTS if not implementation.offers(entry.operation, part))
     if row.not_offered == PARTS:
         return row, set()

@@ -29,7 +29,7 @@ def fixed_truths(implementation: Implementation, entry: Entry, settings: Setting
 def chosen_dtypes(implementation: Implementation, truth: Truth, settings: Settings) -> list[str]:
     """The dtypes to run a case in. Where a library compiles for each, most cases run in one of them only."""
     case = truth.case
-    dtypes = [dtype for dtype in settings.dtypes if dtype in case.dtypes and dtype in truth.entry.dtypes]
+    dtypes = [dtype for dtype in settings.dtypes if dtype in case.dtypes]
     if not implementation.arrays.compiles or BOTH_DTYPES & set(case.flags):
         return dtypes
     first = zlib.crc32(case.name.encode()) % len(dtypes) if IN_TURN & set(case.flags) and dtypes else 0

@@ -33,17 +33,8 @@ class Block:
         self.x, self.w = exact(x), exact(w)
         z = correlate(self.x, self.w)
         self.shape = z.shape
-        self.z, self.noise = per_channel(z), per_channel(self.noise_of_outputs())
+        self.z, self.noise = per_channel(z), per_channel(correlate(abs(self.x), abs(self.w)))
         self.terms = 9 * max(self.x.shape[-1], 1)
-
-    def noise_of_outputs(self) -> Array:
-        """The scale of the convolution's rounding errors, (N, H, W, F): the absolute values of what it adds up."""
-        return correlate(abs(self.x), abs(self.w))
-
-    @property
-    def lost(self) -> Any:
-        """The smallest normal numbers that underflow may cost an output of the convolution; a number or (F,)."""
-        return self.terms
 
     def _windows(self) -> tuple[Array, Array, Array]:
         """The normalised values, their scales and underflow as pooling windows (N, H // 2, W // 2, F, 4)."""
@@ -117,11 +108,11 @@ class TrainingBlock(Block):
 
     def __init__(self, x: Any, w: Any, scale: Any, shift: Any, *, eps: float = 1e-5):
         super().__init__(x, w)
-        self.batch = BatchStatistics(self.z, eps, self.noise, self.terms, self.lost)
+        self.batch = BatchStatistics(self.z, eps, self.noise, self.terms)
         self.scale = exact(scale)
         value, scale_of, under = self.batch.output(self.scale, exact(shift))
         # What underflow may cost z comes through the normalisation twice at most.
-        self.normalised = value, scale_of, under + 2 * self.lost * abs(self.scale) / self.batch.sigma
+        self.normalised = value, scale_of, under + 2 * self.terms * abs(self.scale) / self.batch.sigma
 
     def value(self) -> tuple[Exact, ...]:
         mean, variance = self.batch.statistics()

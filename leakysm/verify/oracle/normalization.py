@@ -37,8 +37,8 @@ class BatchStatistics:
     terms: how many terms each x is itself a sum of. lost: what underflow may have cost each x, a number or (C,).
     """
 
-    def __init__(self, x: Array, eps: float, noise: Array | None = None, terms: int = 0, lost: Any = 0):
-        self.count, self.lost = x.shape[0], lost
+    def __init__(self, x: Array, eps: float, noise: Array | None = None, terms: int = 0):
+        self.count = x.shape[0]
         self.noise = zeros(x.shape) if noise is None else noise
         self.mean = self.average(x)
         centred = x - self.mean
@@ -59,7 +59,7 @@ class BatchStatistics:
     def statistics(self) -> tuple[Exact, Exact]:
         """Mean and biased variance (C,)."""
         variance_scale = self.variance + self.drift
-        lost = self.lost + 3.0
+        lost = self.terms + 3.0
         return Exact.of(self.mean, self.b, lost), Exact.of(self.variance, variance_scale, 1 + lost * (1 + 4 * self.b))
 
     def output(self, scale: Array, shift: Array) -> tuple[Array, Array, Array]:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from leakysm.ops.restriction import Leak
 from leakysm.verify.case import Case
-from leakysm.verify.cases.numbers import noise, single
 from leakysm.verify.strategies.arrays import (
     DTYPES,
     LOGIT_KINDS,
@@ -163,25 +162,6 @@ def _conv_block_case(draw: Draw, given: bool) -> Case:
     return Case(operation, "random", (x, w, *channels), draw(cotangents((n, h // 2, width // 2, f))), {}, ("random",))
 
 
-@st.composite
-def _winograd_case(draw: Draw) -> Case:
-    """A block for Winograd's convolution. It holds too many numbers to draw each: a seed is drawn for all of them."""
-    n, h, width, f = (draw(st.integers(a, b)) for a, b in ((1, 2), (6, 9), (6, 9), (1, 3)))
-    c, seed = draw(st.sampled_from((16, 17, 32))), draw(st.integers(0, 2**32 - 1))
-    shape = (n, h, width, c)
-    x, w = noise(f"x{seed}", *shape), noise(f"w{seed}", 3, 3, c, f)
-    kind = draw(st.sampled_from(("ordinary", "integers", "offset", "spikes")))
-    if kind == "integers":
-        x = np.round(2 * x)
-    elif kind == "offset":
-        x = single(x + 64)
-    elif kind == "spikes":
-        x = np.where(x > 0.95, single(x * 2.0 ** draw(st.integers(4, 24))), x)
-    channels = _channels(draw, f, "float32")
-    dy = noise(f"dy{seed}", n, h // 2, width // 2, f)
-    return Case("conv_block", "winograd-random", (x, w, *channels), dy, {}, ("random",))
-
-
 _CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
     "squared_euclidean": lambda: _distance_case("squared_euclidean"),
     "leaky_squared_euclidean": _leaky_case,
@@ -200,7 +180,6 @@ _CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
     "batch_norm_inference": lambda: _batch_norm_case(True),
     "conv_block": lambda: _conv_block_case(False),
     "conv_block_inference": lambda: _conv_block_case(True),
-    "conv_block, winograd": _winograd_case,
 }
 
 

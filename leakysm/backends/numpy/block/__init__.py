@@ -51,9 +51,5 @@ sums of X and from X^T X alone, 9 x 9 for one channel:
 
 This is float32's alone, with the moments in float64. Without it the step takes 1.2 times as long.
 
-Winograd's convolution (`winograd`) is an option of the engine, for training in float32 with many channels. It takes the
-place of im2col and the product, with 16 products for each pooling window instead of 36, and sums over 4x4 tiles before
-and after them. All that is said above stays, but each result's error is relative to a tile.
-
 Evaluation (`inference`) goes the same way with given statistics, and keeps nothing.
 """

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from leakysm.backends.numpy.block.patches import Patches
 from leakysm.backends.numpy.block.pooling import unpool
 from leakysm.backends.numpy.block.saved import Block, Outputs
 from leakysm.backends.numpy.block.windows import columns_of, in_window_order, padded_images, windows_of
-from leakysm.backends.numpy.block.winograd.passes import TileGradients, weights_of
 from leakysm.backends.numpy.memory import Memory, aligned_copy
 from leakysm.backends.numpy.products import TransposedProduct, multiply
 from leakysm.backends.numpy.runs import cut
@@ -85,10 +83,7 @@ class BackwardPass:
         else:
             g, norm = self._masked(block, block.kept, rows)
             gradient = OutputGradient.of(block, g, norm)
-            if block.winograd:
-                dx, dw = self._by_tiles(block, gradient, k, needs_dx)
-            else:
-                dx, dw = self._both(block, gradient, k) if needs_dx else (None, self._weights(block, gradient))
+            dx, dw = self._both(block, gradient, k) if needs_dx else (None, self._weights(block, gradient))
         dw = (dw * (k * block.sign)).astype(dy.dtype)
         dscale = np.sign(block.sign) * norm.dscale
         return dx, dw.reshape(3, 3, C, F), dscale.astype(dy.dtype), norm.dshift.astype(dy.dtype)
@@ -176,15 +171,6 @@ class BackwardPass:
 
         by_input = pairwise_sum(self._workers.map(add_up, in_groups(block.tasks)))
         return dx, by_input.reshape(C, 9, F)[:, ::-1].transpose(1, 0, 2).reshape(9 * C, F)
-
-    def _by_tiles(
-        self, block: Block, gradient: OutputGradient, k: Doubles, needs_dx: bool
-    ) -> tuple[Floats | None, Doubles]:
-        """dx (N, H, W, C), if it is needed, and dw / k (9 C, F), by the adjoint of Winograd's convolution."""
-        dx = self._memory(block.x.shape, block.x.dtype) if needs_dx else None
-        gradient_of = partial(self._gradient_of, block, gradient)
-        tiles = TileGradients(block.x, block.w * k, dx, gradient_of, self._scratch)
-        return dx, weights_of(pairwise_sum(self._workers.map(tiles.add_up, in_groups(block.tasks))))
 
     def _gradient_of(self, block: Block, gradient: OutputGradient, chunk: Chunk) -> Floats:
         """The chunk's d = g + a o' + b, (m, F) in window order."""

@@ -20,13 +20,11 @@ class Tiling:
     """How much is worked on at a time.
 
     cache: bytes of a chunk's im2col matrix and outputs; with much less, threads wait for the interpreter lock between
-    short loops. tiles: bytes of a chunk's planes and outputs by Winograd's convolution, which has more such loops.
-    chunks: a batch is cut into a multiple of so many, so that threads have equal shares. pooled: rows of pooled values
-    in passes over these alone.
+    short loops. chunks: a batch is cut into a multiple of so many, so that threads have equal shares. pooled: rows of
+    pooled values in passes over these alone.
     """
 
     cache: int = 3 << 20
-    tiles: int = 6 << 20
     chunks: int = 8
     pooled: int = 2304
 
@@ -36,17 +34,8 @@ class Tiling:
         few: few channels. Their chunks are twice as long, since their products are short, and so are the times in
         which the interpreter lock is free.
         """
-        return self._plan(images, self.cache * (2 if few else 1) // (width * dtype.itemsize))
-
-    def plan_tiles(self, images: tuple[int, ...], F: int, dtype: np.dtype) -> tuple[Task, ...]:
-        """The tasks of a batch x of shape `images` by Winograd's convolution, for F filters.
-
-        For each of a tile's four outputs there are 2.5 values of each input channel and filter: pixels, planes, rows.
-        """
-        return self._plan(images, 2 * self.tiles // (5 * (images[3] + F) * dtype.itemsize))
-
-    def _plan(self, images: tuple[int, ...], rows: int) -> tuple[Task, ...]:
         N, H, W, _ = images
+        rows = self.cache * (2 if few else 1) // (width * dtype.itemsize)
         return plan(N, H, W, max(1, min(rows, N * H * W // self.chunks)), self.chunks)
 
 

@@ -1,16 +1,13 @@
 """The forward pass of a block in training, normalised by the batch's own mean and variance.
 
-With many channels: pass 1 over the chunks convolves, directly or by tiles (`winograd`), pools, and sums outputs and
-squares; pass 2 over the pooled values normalises. With few: pass 1 makes the im2col matrix and its moments; pass 2
-convolves, pools and normalises.
+With many channels: pass 1 over the chunks convolves, pools, and sums outputs and squares; pass 2 over the pooled values
+normalises. With few: pass 1 makes the im2col matrix and its moments; pass 2 convolves, pools and normalises.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,9 +18,6 @@ from leakysm.backends.numpy.block.patches import Patches, add_products, few_chan
 from leakysm.backends.numpy.block.pooling import pool
 from leakysm.backends.numpy.block.saved import Block, Outputs
 from leakysm.backends.numpy.block.windows import columns_by_tap, columns_of, padded_images, windows_of
-from leakysm.backends.numpy.block.winograd import suits
-from leakysm.backends.numpy.block.winograd.passes import convolve as convolve_tiles
-from leakysm.backends.numpy.block.winograd.transforms import kernels_of
 from leakysm.backends.numpy.memory import Memory, aligned_copy
 from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.runs import cut
@@ -40,8 +34,8 @@ Normalised = tuple[Floats, Floats, Floats]  # y (N, h, w, F), mean and biased va
 class ForwardPass:
     """The forward pass on a set of threads."""
 
-    def __init__(self, workers: Workers, memory: Memory, tiling: Tiling, winograd: bool) -> None:
-        self._workers, self._memory, self._tiling, self._winograd = workers, memory, tiling, winograd
+    def __init__(self, workers: Workers, memory: Memory, tiling: Tiling) -> None:
+        self._workers, self._memory, self._tiling = workers, memory, tiling
         self._scratch = Scratch()
 
     def run(self, x: Floats, w: Floats, scale: Floats, shift: Floats, eps: float) -> tuple[Normalised, Block]:
@@ -51,7 +45,6 @@ class ForwardPass:
         variance, power = self._variance(block), np.ones(F)
         unusual = ~((variance + eps < USUAL[dtype]) & (variance + eps > 1 / USUAL[dtype]))
         if unusual.any():
-            block = replace(block, winograd=False)  # whose sums of pixels may overflow where outputs do not
             power = np.where(unusual, _power(x, w, eps), 1)
             np.multiply(block.w, power, out=block.w, casting="same_kind")
             np.multiply(block.sign, power, out=block.sign, casting="same_kind")
@@ -66,11 +59,7 @@ class ForwardPass:
         """A block with empty arrays for outputs, and for the patches, if they are kept."""
         (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
         sign, few = np.where(scale < 0, -1, 1).astype(dtype), few_channels(x)
-        winograd = self._winograd and suits(x)
-        if winograd:
-            tasks = self._tiling.plan_tiles(x.shape, F, dtype)
-        else:
-            tasks = self._tiling.plan(x.shape, 9 * C + F, dtype, few=few)
+        tasks = self._tiling.plan(x.shape, 9 * C + F, dtype, few=few)
         pooled = (N * (H // 2) * (W // 2), F)
         return Block(
             x,
@@ -86,7 +75,6 @@ class ForwardPass:
             choice=self._memory((3, *pooled), bool),
             positive=self._memory(pooled, bool),
             tasks=tasks,
-            winograd=winograd,
         )
 
     def _patches(self, x: Floats, tasks: tuple[Task, ...]) -> Patches:
@@ -127,15 +115,11 @@ class ForwardPass:
     def _convolution(self, block: Block, kept: Outputs) -> Callable[[Task], Doubles]:
         """What fills a task's outputs, largest and choice, and returns the sums of outputs and of squares, (2, F)."""
 
-        if block.winograd:
-            fill = partial(self._by_tiles, block, kept, aligned_copy(kernels_of(block.w)))
-        else:
-            fill = partial(self._directly, block, kept)
-
         def convolve(task: Task) -> Doubles:
-            sums = np.zeros((2, kept.outputs.shape[1]))
-            for chunk in fill(task):
+            windows, sums = windows_of(padded_images(block.x, task, self._scratch)), np.zeros((2, block.w.shape[1]))
+            for chunk in task:
                 rows = kept.outputs[chunk.outputs]
+                multiply(columns_of(windows, chunk, self._scratch), block.w, out=rows)
                 rows -= block.subtracted
                 self._pool(block, chunk, rows, kept.largest[chunk.pooled])
                 squares = self._scratch("squares", rows.shape, rows.dtype)
@@ -144,19 +128,6 @@ class ForwardPass:
             return sums
 
         return convolve
-
-    def _directly(self, block: Block, kept: Outputs, task: Task) -> Iterator[Chunk]:
-        """Each chunk of a task, its outputs filled by a product with its im2col matrix."""
-        windows = windows_of(padded_images(block.x, task, self._scratch))
-        for chunk in task:
-            multiply(columns_of(windows, chunk, self._scratch), block.w, out=kept.outputs[chunk.outputs])
-            yield chunk
-
-    def _by_tiles(self, block: Block, kept: Outputs, kernels: Floats, task: Task) -> Iterator[Chunk]:
-        """Each chunk of a task, its outputs filled by Winograd's convolution."""
-        for chunk in task:
-            convolve_tiles(block.x, kernels, chunk, kept.outputs[chunk.outputs], self._scratch)
-            yield chunk
 
     def _normalise_all(self, block: Block, normalise: _Normalisation) -> None:
         """Fill y and positive; for few channels also convolve, and fill choice, on the way."""

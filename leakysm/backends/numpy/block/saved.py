@@ -40,7 +40,6 @@ class Block:
     choice: Mask  # (3, N h w, F) the position of each maximum, see `pool`
     positive: Mask  # (N h w, F) y > 0
     tasks: tuple[Task, ...]
-    winograd: bool  # whether it is convolved so; the kept are outputs then
 
     @cached_property
     def constant(self) -> Integers:

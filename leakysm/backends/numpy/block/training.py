@@ -15,10 +15,10 @@ from leakysm.ops.batch_norm import EPS
 
 
 class ConvBlock:
-    """The operation `conv_block`, on a set of threads. winograd: by Winograd's convolution, where it can gain."""
+    """The operation `conv_block`, on a set of threads."""
 
-    def __init__(self, workers: Workers, memory: Memory, tiling: Tiling, *, winograd: bool = False) -> None:
-        self._forward = ForwardPass(workers, memory, tiling, winograd)
+    def __init__(self, workers: Workers, memory: Memory, tiling: Tiling) -> None:
+        self._forward = ForwardPass(workers, memory, tiling)
         self._backward = BackwardPass(workers, memory, tiling)
 
     @quiet
