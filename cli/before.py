@@ -93,7 +93,7 @@ def dry_comparison(configs: Mapping[str, TrainConfig], seeds: Sequence[int], dat
 
 
 def dry_gradients(configs: Mapping[str, TrainConfig], seeds: Sequence[int], steps: int, data: Dataset) -> str:
-    """What `leakysm gradients --dry-run` prints: the settings as a sweep's file, which trains to the end."""
+    """What `leakysm gradients --dry-run` prints: the settings as a sweep's file; that sweep would train to the end."""
     from leakysm.experiments.sweep.written import sweep_of_settings, sweep_toml
     from leakysm.runs.estimate import seconds_of_a_step
     from leakysm.tables import duration

@@ -54,7 +54,7 @@ def evaluate(
         "norm": norm,
     }
     settings |= {"test_way": None if way is None else (way,), "data": None if data is None else str(data.absolute())}
-    machine = {"device": device, "name": backend, "threads": threads, "trust": trust}
+    machine = {"device": device, "backend": backend, "threads": threads, "trust": trust}
     test = _within_alphabet if protocol == "within-alphabet" else _episodes
     result = test(run, settings, machine, keep)
     if json:

@@ -14,7 +14,7 @@ from filelock import lock_descriptor, unlock_descriptor
 def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of the file `path`, which is made if it is not there; its content stays. False if another has it.
 
-    wait: wait for the other instead. A file system without locks goes without: True.
+    wait: wait until the other gives it back. Where the file system has no locks, it gives True.
     """
     if sys.platform == "win32":  # there nobody else can read a locked file, so an empty one beside it is locked
         path = path.with_name(f"{path.name}.lock")

@@ -30,7 +30,7 @@ COLOURS = {
 }
 # Lengths of strokes and gaps, in points, of the first, second, ... line of a picture: readable in grey.
 DASHES = ((), (6, 2.5), (1.3, 1.8), (7, 2, 1.5, 2), (3, 1.5), (10, 3), (7, 2, 1.5, 2, 1.5, 2), (2, 4))
-BORROWED = ("log", "euclidean", "root", "cosine")  # in this order, by further lines of one metric
+BORROWED = ("log", "euclidean", "root", "cosine")  # colours of the second, third, ... line of one metric
 PALER = 0.32  # how much paler each further line of one colour is
 
 

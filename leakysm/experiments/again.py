@@ -22,8 +22,8 @@ from leakysm.runs.build import build_trainer
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
 LAST_BIT = 2.0**-23  # of a float32, relative
-FACTOR = 30  # so many times the difference that other last bits make is still taken for rounding
-LEAST, MOST = 1e-6, 0.1  # of that allowance: every row may differ by LEAST; beyond MOST, rows tell nothing
+FACTOR = 30  # a difference up to FACTOR times the one that other last bits cause counts as rounding
+LEAST, MOST = 1e-6, 0.1  # a difference below LEAST always counts as rounding; where one of MOST would, rows say nothing
 COUNTS = (
     "accuracy",
     "vanished_distance_gradients",

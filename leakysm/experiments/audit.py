@@ -15,8 +15,8 @@ from leakysm.experiments.again import Again, Report, train_again
 from leakysm.experiments.finished import read_finished_metrics, read_run
 from leakysm.files import read_file
 from leakysm.runs import Checkpoint, RunFolder, TrainConfig
-from leakysm.runs.curves import read_metrics
 from leakysm.runs.device import engine_for, engine_of
+from leakysm.runs.journal import read_metrics
 from leakysm.runs.manifest import LISTED, listed, require_listed
 from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.results import read_summary

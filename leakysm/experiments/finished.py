@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 from leakysm.files import read_file
 from leakysm.runs import Checkpoint, RunFolder, TestResult, TrainConfig, load_checkpoint
-from leakysm.runs.curves import read_metrics
+from leakysm.runs.journal import read_metrics
 from leakysm.runs.manifest import require_listed
 from leakysm.runs.results import read_summary, with_episodes
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm import plots
-from leakysm.errors import UserError
-from leakysm.files import read_file, write_atomically
+from leakysm.files import write_atomically
+from leakysm.runs.journal import read_metrics
 from leakysm.training.sparsity import VANISHED
 
-DRAWN = ("episode", "loss", "accuracy", "validation_accuracy", "vanished_distance_gradients", "mean_distance")
 SURE = "a net that is right and sure has small gradients, too"
 EARLY = 200  # steps in the panels on vanished gradients
 VALIDATION = "#555555"  # no metric's colour
@@ -47,29 +46,6 @@ def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str
     first = f"{100 * rows['vanished_distance_gradients'][0]:.0f} % of the gradient entries vanished at the first step"
     plots.legend(figure, accuracy, f"{data}, {metric}: {first}")
     write_atomically(picture, plots.png(figure))
-
-
-def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[np.float64]]:
-    """The columns of metrics.csv by name; an empty field is NaN. UserError, in one line, if it is damaged.
-
-    content: the file's, where it has been read already.
-    """
-    try:
-        if content is None:
-            content = read_file(path, mend="put metrics.csv back, or train again")
-        header, *lines = content.decode().splitlines() or [""]
-        if not lines:
-            raise ValueError("it holds no step")
-        names, table = header.split(","), np.genfromtxt(lines, delimiter=",", ndmin=2)
-        columns = dict(zip(names, table.T, strict=True))
-    except UserError:
-        raise
-    except ValueError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{path} is damaged ({reason}); expected a line of {', '.join(DRAWN)} a step") from None
-    if not set(DRAWN) <= columns.keys():
-        raise UserError(f"{path} has the columns {', '.join(names)}; expected {', '.join(DRAWN)}: train again")
-    return columns
 
 
 def window_of(points: int) -> int:

@@ -85,6 +85,7 @@ def _evaluation(
         z = net.embed(images(some), norm="running")
         embedding = _seconds(lambda: trainer.engine.to_host(net.embed(images(some), norm="running")))
         embedding *= len(images) / len(some)
+        # The first images stand for all, over and over.
         embeddings = SplitEmbeddings(images, "running", lambda one: z[trainer.engine.asarray(one % len(some))])
     tested = 0.0
     for way in ways:

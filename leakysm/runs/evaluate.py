@@ -28,7 +28,7 @@ def evaluate_run(
     settings: Mapping[str, Any],
     *,
     device: str | None = None,
-    name: str | None = None,
+    backend: str | None = None,
     threads: int | None = None,
     report: Report = lambda progress: None,
     keep: bool = False,
@@ -37,7 +37,7 @@ def evaluate_run(
     metric: Metric | Restriction | None = None,
     net: Net | None = None,
 ) -> TestResult:
-    """The test accuracy of a run's best checkpoint, on the backend `name`.
+    """The test accuracy of a run's best checkpoint, on the engine `backend`.
 
     settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
     seed, norm, data; for those that are None or missing, the run's own settings. report: called while images are read
@@ -45,7 +45,7 @@ def evaluate_run(
     own formula may run. data, metric, net: the objects of the run, if it was made in Python with objects.
     UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
-    restored = restore(run, engine_for(device, name, threads), trust=trust, metric=metric, net=net)
+    restored = restore(run, engine_for(device, backend, threads), trust=trust, metric=metric, net=net)
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
     distance = config.metric  # code that is not trusted is reported first
 

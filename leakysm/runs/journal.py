@@ -9,11 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from leakysm.errors import UserError
 from leakysm.files import read_file
 from leakysm.training.trainer import STEP_COLUMNS
 
 METRICS_COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # both accuracies are from 0 to 1
+# Those that every metrics.csv has, whatever version wrote it.
+REQUIRED_COLUMNS = (
+    "episode",
+    "loss",
+    "accuracy",
+    "validation_accuracy",
+    "vanished_distance_gradients",
+    "mean_distance",
+)
 TIMING_COLUMNS = ("episode", "seconds")
 
 
@@ -105,3 +117,27 @@ def rows_up_to(path: Path, episode: int) -> tuple[int, str]:
 def _content(path: Path) -> bytes:
     """The bytes of a journal; none if there is no such file. UserError if it cannot be read."""
     return read_file(path, mend="put it back, or train again into another folder") if path.exists() else b""
+
+
+def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[np.float64]]:
+    """The columns of metrics.csv by name; an empty field is NaN. UserError, in one line, if it is damaged.
+
+    content: the file's, where it has been read already.
+    """
+    expected = ", ".join(REQUIRED_COLUMNS)
+    try:
+        if content is None:
+            content = read_file(path, mend="put metrics.csv back, or train again")
+        header, *lines = content.decode().splitlines() or [""]
+        if not lines:
+            raise ValueError("it holds no step")
+        names, table = header.split(","), np.genfromtxt(lines, delimiter=",", ndmin=2)
+        columns = dict(zip(names, table.T, strict=True))
+    except UserError:
+        raise
+    except ValueError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{path} is damaged ({reason}); expected a line of {expected} a step") from None
+    if not set(REQUIRED_COLUMNS) <= columns.keys():
+        raise UserError(f"{path} has the columns {', '.join(names)}; expected {expected}: train again")
+    return columns

@@ -44,17 +44,17 @@ def replace_files(folder: RunFolder, new: Mapping[Path, bytes | memoryview]) -> 
     The manifest first lists the new digests beside the old ones, so that it is right after a kill at any moment. A run
     without one gets one. UserError if the disk does not take a file.
     """
-    coming = {path.name: hashlib.sha256(content).hexdigest() for path, content in new.items()}
+    wanted = {path.name: hashlib.sha256(content).hexdigest() for path, content in new.items()}
     if not folder.manifest.exists():
         write_manifest(folder)
-    files, begun = _digests(folder.manifest)
-    there = {name: _sha256(folder.path / name) for name in (*begun, *coming) if (folder.path / name).exists()}
-    final = files | there | coming
-    if there != coming:
-        folder.write_json(folder.manifest, {"format": 1, "files": files | there, "next": coming})
+    files, unfinished = _digests(folder.manifest)
+    present = {name: _sha256(folder.path / name) for name in (*unfinished, *wanted) if (folder.path / name).exists()}
+    final = files | present | wanted
+    if present != wanted:
+        folder.write_json(folder.manifest, {"format": 1, "files": files | present, "next": wanted})
         for path, content in new.items():
             write_atomically(path, content)
-    elif final == files and not begun:
+    elif final == files and not unfinished:
         return
     folder.write_json(folder.manifest, {"format": 1, "files": final})
 

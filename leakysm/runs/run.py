@@ -122,7 +122,7 @@ class _Run:
         self.threads = config.threads  # of this process; None is one for each core
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
         self.saved = 0  # episode of the last checkpoint
-        self.finished = False  # whether it was, before it was taken up again
+        self.was_finished = False  # before this process took it up
 
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
         """Take possession of the folder, restore the state in it, and open the journals."""
@@ -130,8 +130,8 @@ class _Run:
         self.config = folder.begin(self.config, resume=resume)  # a resumed run keeps the settings that it began with
         stack.enter_context(folder.alone())
         last = self._restore()
-        self.finished = folder.summary.exists() and self.trainer.episode == self.config.episodes
-        if not self.finished:  # what these files tell is over when a row is cut off, or comes
+        self.was_finished = folder.summary.exists() and self.trainer.episode == self.config.episodes
+        if not self.was_finished:  # what these files tell is over when a row is cut off, or comes
             folder.summary.unlink(missing_ok=True)
             folder.manifest.unlink(missing_ok=True)
         size, digest = 0, ""
@@ -260,7 +260,7 @@ class _Run:
         embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded)
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation, closeness = (best.best_accuracy, self._closeness()) if self.validation else (None, {})
-        if self.finished:
+        if self.was_finished:
             tests = (*tests, *other_tests(self.folder, tests))
         path, digest = self.folder.best.name, self.data.digest
         scale = best.learned_scale if self.config.learn_scale else None
@@ -273,7 +273,7 @@ class _Run:
         data, metric = self.config.dataset, self.config.distance_in_words
         draw_curves(self.folder.metrics, self.folder.curves, str(summary.tests[0]), data, metric)
         episodes, content = episodes_bytes(summary.tests), json_bytes(summary.to_json())
-        if self.finished:
+        if self.was_finished:
             replace_files(self.folder, {self.folder.test_episodes: episodes, self.folder.summary: content})
             return
         write_atomically(self.folder.test_episodes, episodes)

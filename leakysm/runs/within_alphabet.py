@@ -23,7 +23,7 @@ def evaluate_within_alphabet(
     data: str | None = None,
     norm: str | None = None,
     device: str | None = None,
-    name: str | None = None,
+    backend: str | None = None,
     threads: int | None = None,
     report: Report = lambda progress: None,
     trust: bool = False,
@@ -35,7 +35,7 @@ def evaluate_within_alphabet(
     UserError if those files, the run or its checkpoint cannot be used, or if the net takes other images than drawings
     of 28x28.
     """
-    restored = restore(run, engine_for(device, name, threads), trust=trust)
+    restored = restore(run, engine_for(device, backend, threads), trust=trust)
     _ = restored.config.metric  # code that is not trusted is reported first
     inputs, place = restored.checkpoint.inputs, data or restored.config.data
     if inputs.image_shape != (28, 28, 1) or not inputs.ink:

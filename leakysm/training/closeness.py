@@ -68,7 +68,8 @@ def closeness_limits(embeddings: SplitEmbeddings, metric: Metric, way: int, *, e
 def limit_for(limits: Limits, shot: int) -> float | None:
     """The limit for a support with `shot` examples of each class; None if it is not known.
 
-    Between two numbers that were measured, the limit of the smaller one holds.
+    Between two numbers that were measured, the limit of the smaller one holds. But that of one example holds for one
+    alone: `support_spread` measures another distance there.
     """
     fitting = [measured for measured in limits if measured <= shot and (measured > 1 or shot == 1)]
     return limits[max(fitting)] if fitting else None

@@ -140,7 +140,7 @@ class Exact:
     scale: what k * eps is multiplied by. under: how many smallest normal numbers underflow may cost. reach: the largest
     intermediate on which an element rests; where that is beyond the compute dtype, a value may be infinite and a
     gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
-    only a sample is looked at, and its shape; all of it by default. slack: eps times this is granted to others as well.
+    only a sample is looked at, and its shape; all of it by default. slack: others may err by eps times this more.
     """
 
     value: Any

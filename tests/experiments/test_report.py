@@ -31,7 +31,7 @@ from leakysm.report.html import Html, image, join
 from leakysm.report.page import LARGEST
 from leakysm.report.report import page_of
 from leakysm.runs import restore
-from leakysm.runs.curves import read_metrics
+from leakysm.runs.journal import read_metrics
 from tests.experiments.command import leakysm, refused
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"

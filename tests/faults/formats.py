@@ -118,7 +118,7 @@ def _resumed(folder: Path) -> Any:
 
 
 def _curves(folder: Path) -> Any:
-    from leakysm.runs.curves import read_metrics
+    from leakysm.runs.journal import read_metrics
 
     return read_metrics(folder / "metrics.csv")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.backends.cupy.device import CudaKernels
-from leakysm.backends.cupy.failures import one_line
+from leakysm.backends.cupy.failures import EXTRAS, one_line
 from leakysm.backends.cupy.kernel_engine import KernelEngine
 from leakysm.backends.protocol import Array, Pair
 from leakysm.errors import UserError
@@ -24,8 +24,7 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         raise UserError(
-            f"device cuda: CuPy cannot be imported ({error}); the GPU needs it: run pip install '.[cuda13]', or "
-            "'.[cuda12]' for a driver of CUDA 12, in leakysm's folder; or use --device cpu"
+            f"device cuda: CuPy cannot be imported ({error}); the GPU needs it: {EXTRAS}; or use --device cpu"
         ) from None
     return cupy
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from leakysm.errors import UserError
 
-EXTRAS = "install the extra that fits the driver: leakysm[cuda13] or leakysm[cuda12]"
+EXTRAS = "run pip install '.[cuda13]', or '.[cuda12]' for a driver of CUDA 12, in leakysm's folder"
 
 
 def one_line(error: BaseException) -> str:

@@ -61,9 +61,12 @@ WIDE_ROWS, NARROW_ROWS = (
 
 @dataclass(frozen=True)
 class Tiling:
-    """How work is cut, for speed alone. large: as many large tiles keep a large GPU busy; with fewer, small tiles do it
-    better. slices, first_slices: a weight gradient's sum over pixels, and that of a first layer, is cut into about so
-    many slices, of at least `shortest` pixels."""
+    """How work is cut, for speed alone.
+
+    large: work of at least so many large tiles is cut into these; other work into small ones, which keep more of a GPU
+    busy. slices, first_slices: a weight gradient's sum over pixels, and that of a first layer, is cut into about so
+    many slices, of at least `shortest` pixels.
+    """
 
     large: int = 256
     slices: int = 110

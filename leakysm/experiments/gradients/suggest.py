@@ -84,7 +84,8 @@ def suggest(engine: Engine, episodes: Sequence[EmbeddedEpisode], target: float |
     for slope in _slopes():
         metric = SquaredEuclidean() if slope == 1 else LeakySquaredEuclidean(1.0, slope)
         figures[metric] = mean_figures(engine, metric, episodes)
-        if 2 * slope * unsquared <= 1 if target is None else figures[metric][_VANISHED] <= target:
+        slow_enough = 2 * slope * unsquared <= 1
+        if slow_enough if target is None else figures[metric][_VANISHED] <= target:
             tried = tuple((one, float(found[_VANISHED])) for one, found in figures.items())
             return Suggestion(metric, figures[SquaredEuclidean()], figures[metric], tried)
     least = min(float(found[_VANISHED]) for found in figures.values())

@@ -148,8 +148,8 @@ def _no_rows(operation: str, parameters: Mapping[str, Any], suffix: str) -> list
 
 
 def leaky_cases() -> list[Case]:
-    """The pairs at the default threshold, per pair and per coordinate, and the threshold's own corners."""
-    default = {"threshold": 1.0, "slope": 0.1, "per": "pair"}
+    """The pairs with a usual threshold and slope, per pair and per coordinate, and the threshold's own corners."""
+    usual = {"threshold": 1.0, "slope": 0.1, "per": "pair"}
     some = {
         "plain",
         "plain-half",
@@ -164,10 +164,10 @@ def leaky_cases() -> list[Case]:
         "no-coordinate",
     }
     per_coordinate = [
-        case for case in distance_cases("leaky_squared_euclidean", default | {"per": "coordinate"}, "-per-coordinate")
+        case for case in distance_cases("leaky_squared_euclidean", usual | {"per": "coordinate"}, "-per-coordinate")
         if case.name.removesuffix("-per-coordinate") in some
     ]  # fmt: skip
-    return distance_cases("leaky_squared_euclidean", default) + per_coordinate + _thresholds() + _limits()
+    return distance_cases("leaky_squared_euclidean", usual) + per_coordinate + _thresholds() + _limits()
 
 
 def _leaky(name: str, x: Any, c: Any, flags: tuple[str, ...], note: str, own: bool = False, **parameters: Any) -> Case:
