@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def observed(call: Call) -> Observation:
     settings = [s for s in arrays.settings if call.manner.purity or not s.costly]
     with call.around():
         given, function = call.placed(), call.function()
-        marks = {(name, read): arrays.evaluated(read, given[name]) for name, read in _watched(call)}
+        marks = {name: _states(call, given[name]) for name, host in call.hosts.items() if isinstance(host, np.ndarray)}
         try:
             with kept(settings, arrays.scope) as changed:
                 raw = as_tuple(function(*given.values()))
@@ -70,10 +70,20 @@ def observed(call: Call) -> Observation:
     return Observation(results, None, impurity)
 
 
-def _changed(call: Call, given: dict[str, Any], marks: dict[tuple[str, str], Any]) -> Impurity | None:
-    for (name, read), mark in marks.items():
-        if _differs(call, read, given[name], mark):
-            text = read.format(name)
+def _states(call: Call, array: Any) -> tuple[Any, ...]:
+    """The values of all watched expressions for an array; () if one cannot be had, as of JAX's array given away."""
+    try:
+        return tuple(call.arrays.evaluated(f"({', '.join(call.arrays.watched)},)", array))
+    except Exception:
+        return ()
+
+
+def _changed(call: Call, given: dict[str, Any], marks: dict[str, tuple[Any, ...]]) -> Impurity | None:
+    for name, before in marks.items():
+        after = _states(call, given[name])
+        if after != before:
+            changed = [read for read, a, b in zip(call.arrays.watched, after, before, strict=False) if a != b]
+            text = (changed or call.arrays.watched)[0].format(name)
             return Impurity(f"changed its argument {name}: {text} is another afterwards", text, f"before == {text}")
     return None
 
@@ -91,19 +101,6 @@ def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
         with contextlib.suppress(Exception):
             function(*call.placed().values())
         return next(map(of_setting, changed()), None)
-
-
-def _watched(call: Call) -> Iterator[tuple[str, str]]:
-    for name, host in call.hosts.items():
-        if isinstance(host, np.ndarray):
-            yield from ((name, read) for read in call.arrays.watched)
-
-
-def _differs(call: Call, read: str, array: Any, mark: Any) -> bool:
-    try:
-        return bool(call.arrays.evaluated(read, array) != mark)
-    except Exception:  # such as JAX's of an array that was given away
-        return True
 
 
 def _named(call: Call, results: tuple[Any, ...]) -> list[tuple[str, Any]]:

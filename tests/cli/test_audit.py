@@ -115,7 +115,10 @@ def test_published_results_agree(leakysm: Leakysm) -> None:
         assert "everything that was checked agrees" in result.stdout
 
 
-def test_a_published_run_is_trained_again(leakysm: Leakysm, omniglot_path: Path) -> None:
+def test_a_published_run_is_trained_again(
+    leakysm: Leakysm, omniglot_path: Path, omniglot_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEAKYSM_CACHE", str(omniglot_cache))
     run = next((RESULTS / "omniglot-formulas").glob("root*seed=0*"))
     result = leakysm("audit", str(run), "--data", str(omniglot_path), "--episodes", "1")
     assert result.exit_code == 0, result.output

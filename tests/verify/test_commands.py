@@ -243,13 +243,11 @@ def test_vectors_check_the_files_alone(run) -> None:
     assert "operations.h5" in result.output
 
 
-@pytest.mark.parametrize(("operation", "cases"), [("relu", 11), ("conv4", 4)])
-def test_vectors_check_one_operation(run, operation: str, cases: int) -> None:
-    result = run("vectors", "check", "--backend", "reference", "--operation", operation)
+def test_vectors_check_one_operation(run) -> None:
+    result = run("vectors", "check", "--backend", "reference", "--operation", "conv4")
     assert result.exit_code == 0, result.output
-    listed = run("vectors", "list", "--operation", operation).output.splitlines()[-1]
-    assert f"reference: {cases} cases" in result.output.splitlines()[-1]
-    assert listed.startswith(f"{cases} of")
+    assert "reference: 4 cases" in result.output.splitlines()[-1]
+    assert run("vectors", "list", "--operation", "conv4").output.splitlines()[-1].startswith("4 of")
 
 
 def test_vectors_check_of_no_engine_has_no_operation(run) -> None:

@@ -169,18 +169,16 @@ def _code(expression: str, count: int) -> tuple[CodeType, tuple[str, ...]]:
 @contextlib.contextmanager
 def kept(settings: Sequence[Setting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[Setting]]]:
     """A context that restores the settings at its end. It yields a function that lists those changed so far."""
+    code, _ = _code(f"[{', '.join(s.read for s in settings)}]", 0)
+    before = eval(code, dict(scope))
 
-    def read(setting: Setting) -> Any:
-        return eval(_code(setting.read, 0)[0], dict(scope))
-
-    before = [read(s) for s in settings]
-
-    def changed() -> list[Setting]:
-        return [s for s, value in zip(settings, before, strict=True) if read(s) != value]
+    def others() -> list[tuple[Setting, Any]]:
+        """Settings that have another value now, and the value before."""
+        now = eval(code, dict(scope))
+        return [(s, b) for s, b, n in zip(settings, before, now, strict=True) if n != b] if now != before else []
 
     try:
-        yield changed
+        yield lambda: [setting for setting, _ in others()]
     finally:
-        for setting, value in zip(settings, before, strict=True):
-            if read(setting) != value:
-                setting.restore(value)
+        for setting, value in others():
+            setting.restore(value)
