@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.ops.restriction import Root
 from leakysm.verify.case import Case
 from leakysm.verify.cases.contrasts import PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
@@ -23,6 +24,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     """The rare data of an operation, as changes of its first plain case."""
     plain = plain_case(cases)
     if operation in PAIRS:
+        yield from _sizes_in_one_row(plain)
         yield _same_points(plain)
         x = np.array(plain.arguments[0])
         x[0] = plain.arguments[1][1]
@@ -40,6 +42,10 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     if operation in ("batch_norm", "batch_norm_inference"):
         yield from _axes(plain)
     yield from _nearly(plain)
+    if "per" in plain.parameters:
+        parameters = {name: value for name, value in plain.parameters.items() if name != "per"}
+        by_default = changed(plain, "per-by-default", {}, "per is not given", ("plain",))
+        yield replace(by_default, parameters=parameters)
     rest = {"prototypes": _twice, "conv2d": _separable, "batch_norm": _channels, "relu": _no_axis}
     if operation in rest:
         yield from rest[operation](plain)
@@ -59,8 +65,32 @@ def _same_points(plain: Case) -> Case:
     return changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", flags)
 
 
+def _sizes_in_one_row(plain: Case) -> Iterator[Case]:
+    """A small difference beside a large common coordinate; differences whose squares vanish, where factors do not."""
+    x, c = (noise(f"beside {plain.operation} {name}", n, 3) * 2.0**-30 for name, n in (("x", 3), ("c", 2)))
+    x[:, 0] = c[:, 0] = 2.0**40
+    if plain.operation == "cosine_distance":
+        return
+    dy = noise(f"beside dy {plain.operation}", 3, 2)
+    yield changed(plain, "beside-large", {0: x, 1: c, -1: dy}, "a large coordinate in common", ("contrast",))
+    if plain.operation != "euclidean":
+        x, c = (noise(f"tiny {plain.operation} {name}", n, 3) * 2.0**-85 for name, n in (("x", 3), ("c", 2)))
+        tiny = changed(plain, "tiny", {0: x, 1: c, -1: dy}, "all squares are 0 in float32", ("subnormal",))
+        yield tiny
+        if "restriction" in plain.parameters:
+            yield replace(tiny, name="tiny-root", parameters={**plain.parameters, "restriction": Root(1.0)})
+
+
 def _labels(plain: Case) -> Iterator[Case]:
-    """Five rows of five classes: each row its own class, or all the same one."""
+    """Five rows of five classes: each row its own class, or all the same one. 260 classes, with labels that bytes end at."""
+    x, c, labels = (
+        noise(f"high {plain.operation} x", 6, 2),
+        noise(f"high c {plain.operation}", 260, 2),
+        [255, 256, 127, 128, 100, 0],
+    )
+    high = {0: noise("high logits", 6, 260), 1: np.array(labels)}
+    values = high if plain.operation == "cross_entropy" else _queries(plain, x, c, np.array(labels))
+    yield changed(plain, "labels-high", values, f"labels {labels} of 260", ("size",))
     x, c = (noise(f"labels {plain.operation} {at}", 5, 5) for at in range(2))
     for name, labels in (("in-order", np.arange(5)), ("equal", np.full(5, 3))):
         values = {0: x, 1: labels} if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)

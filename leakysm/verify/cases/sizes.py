@@ -34,7 +34,7 @@ from leakysm.verify.cases.size_tables import (
 )
 
 # Labels at the ends of blocks, of some numbers of prototypes.
-SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 4097: (4096,), 10_000: (8191,)}
+SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 4097: (4096,), 10_081: (8191,)}
 MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
