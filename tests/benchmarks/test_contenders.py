@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import classes, classes_plot, distance, evaluation, loading, step_plot, train_step
+from leakysm_benchmarks import classes, distance, evaluation, loading, train_step
 from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_cli.main import app
 from typer.testing import CliRunner
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.backends.numpy.threads import Workers
 from tests.backends.cupy.block_cases import assert_close
-from tools import step_profile, tricks
+from tools import classes_plot, step_plot, step_profile, tricks
 
 SMALL, ODD = Size(3, 2, 2, (16, 16, 3)), Size(3, 2, 2, (18, 17, 1))
 

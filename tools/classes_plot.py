@@ -1,6 +1,6 @@
 """Plot the time of the loss of many classes over their number, and that of the distances alone.
 
-`python -m leakysm_benchmarks.classes_plot PICTURE [CLASSES ...]` measures and draws; without numbers, up to 100,000.
+`python -m tools.classes_plot PICTURE [CLASSES ...]` measures and draws; without numbers, up to 100,000.
 A million classes take some minutes.
 """
 
