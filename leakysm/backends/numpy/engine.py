@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from leakysm.backends.numpy import prototypes
 from leakysm.backends.numpy.block import chunks
 from leakysm.backends.numpy.block.inference import ConvBlockInference
@@ -15,7 +11,7 @@ from leakysm.backends.numpy.distances import tiling
 from leakysm.backends.numpy.distances.operations import distance_pairs
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
-from leakysm.backends.protocol import Array, Engine, Pair
+from leakysm.backends.protocol import Engine, Pair
 
 BLOCKS, DISTANCES, LOSSES = chunks.Tiling(), tiling.Tiling(), LossTiling()
 
@@ -30,7 +26,6 @@ class NumpyEngine(Engine):
     """
 
     name = "numpy"
-    xp = np
 
     def __init__(
         self,
@@ -52,11 +47,3 @@ class NumpyEngine(Engine):
             "distance_cross_entropy": Pair(loss.forward, loss.backward),
             **distance_pairs(workers, distances),
         }
-
-    def asarray(self, host: Any, dtype: Any = None) -> Array:
-        """A NumPy array, in `dtype` if given."""
-        return np.asarray(host, dtype)
-
-    def to_host(self, array: Array) -> np.ndarray:
-        """The array itself."""
-        return np.asarray(array)
