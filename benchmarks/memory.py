@@ -46,12 +46,12 @@ def one_step(size: Size, name: str) -> float:
     return peak_of_this_process()
 
 
-def peaks(names: Sequence[str], sizes: Sequence[Size] = SIZES) -> list[dict[str, str | float]]:
-    """`{"size", "contender", "megabytes"}` of each; sizes are some of SIZES."""
+def peaks(names: Sequence[str]) -> list[dict[str, str | float]]:
+    """`{"size", "contender", "megabytes"}` of each at each of SIZES."""
     results: list[dict[str, str | float]] = []
-    for size in sizes:
+    for number, size in enumerate(SIZES):
         for name in names:
-            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(SIZES.index(size)), name]
+            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(number), name]
             answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             results.append({"size": str(size), "contender": name, "megabytes": float(answer.split()[-1])})
     return results
