@@ -221,9 +221,9 @@ def _begin_pickles(folder: Path) -> None:
 
 
 def _pickles(folder: Path) -> Any:
-    from leakysm.data.miniimagenet_pickles import read_cache
+    from leakysm.data.miniimagenet_pickles import read_split
 
-    return read_cache(folder / "cache.pkl")
+    return read_split(folder / "cache.pkl")
 
 
 @contextmanager
