@@ -16,7 +16,7 @@ BATCH = 250
 SIZES = ((2000, 28, 28, 1), (500, 84, 84, 3))
 
 
-class OurEmbedding:
+class OurEmbedding(Contender):
     """The NumPy engine's blocks with given statistics."""
 
     name, kind = "leakysm", "ours"
@@ -28,9 +28,6 @@ class OurEmbedding:
         """All embeddings, batch by batch."""
         batches = (self.images[first:last].astype(np.float32) / np.float32(255) for first, last in runs)
         return np.concatenate([self.net.embed(batch) for batch in batches])
-
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
 
 def compare(
@@ -50,7 +47,7 @@ def compare(
         engine = NumpyEngine(threads)
         players: list[Contender] = [OurEmbedding(engine, images)]
         if "torch" in vs:
-            from leakysm_benchmarks.torch_cpu import FORMS, TorchEmbedding
+            from leakysm_benchmarks.torch_conv4 import FORMS, TorchEmbedding
 
             players += [TorchEmbedding(images, form, threads=engine.threads) for form in FORMS]
         runs = [(first, min(first + BATCH, shape[0])) for first in range(0, shape[0], BATCH)]

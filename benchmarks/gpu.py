@@ -27,7 +27,16 @@ STEPS = 10  # of a turn
 Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
-class OurStep:
+class OnDevice(Contender):
+    """A contender of an engine: the device has to finish."""
+
+    engine: CupyEngine
+
+    def finish(self) -> None:
+        self.engine.synchronize()
+
+
+class OurStep(OnDevice):
     """The CuPy engine's whole step, by Adam if no optimizer is given."""
 
     def __init__(
@@ -47,13 +56,14 @@ class OurStep:
         self.engine = engine
         step = device_step(engine, self.net, optimizer or Adam(LEARNING_RATE), metric, images, **form)
         assert step, "the engine has no whole step"
-        self.step = step
+        self._step = step
 
-    def finish(self) -> None:
-        self.engine.synchronize()
+    def step(self, indices: np.ndarray) -> Any:
+        """One update. Returns the record of `device_step`."""
+        return self._step(indices)
 
 
-class Products:
+class Products(OnDevice):
     """The step's matrix products alone, by cuBLAS: forward, and both gradients; the first layer has one."""
 
     name, kind = "matrix products alone", "floor"
@@ -75,11 +85,8 @@ class Products:
         for a, b in self.calls:
             self.engine.xp.matmul(a, b)
 
-    def finish(self) -> None:
-        self.engine.synchronize()
 
-
-class Traffic:
+class Traffic(OnDevice):
     """Each activation and each gradient of one, written and read once: copies on the device."""
 
     name, kind = "memory traffic alone", "floor"
@@ -93,17 +100,14 @@ class Traffic:
         for source, target in self.pairs:
             self.engine.xp.copyto(target, source)
 
-    def finish(self) -> None:
-        self.engine.synchronize()
-
 
 def contenders(size: Size, *, products: str, device: str) -> list[Contender]:
     """Ours first, then PyTorch as it is usually run and as fast as it gets, then the floors."""
-    from leakysm_benchmarks.gpu_torch import TorchStep
+    from leakysm_benchmarks.torch_conv4 import GPU_FORMS, TorchStep
 
     engine, metric = CupyEngine(device, products=products), LeakySquaredEuclidean()
-    form: dict[str, Any] = {"tf32": products == "tf32", "device": f"cuda:{engine.device}"}
-    peers = [TorchStep(size, metric, pixels(size), compiled=compiled, **form) for compiled in (False, True)]
+    where: dict[str, Any] = {"tf32": products == "tf32", "device": f"cuda:{engine.device}"}
+    peers = [TorchStep(size, form, metric, **where) for form in GPU_FORMS]
     return [OurStep(engine, size, metric), *peers, Products(engine, size), Traffic(engine, size)]
 
 

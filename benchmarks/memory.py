@@ -1,6 +1,6 @@
 """Peak memory of a training step, in a process of its own.
 
-`python -m leakysm_benchmarks.memory NUMBER CONTENDER CONVOLUTION`
+`python -m leakysm_benchmarks.memory NUMBER CONTENDER`
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from leakysm_benchmarks.sizes import SIZES, Size, episodes, pixels
+from leakysm_benchmarks.sizes import SIZES, Size, episodes
 from leakysm_benchmarks.turns import Contender
 
 OURS = "leakysm"
@@ -29,9 +29,8 @@ def peak_of_this_process() -> float:
 
 
 def one_step(size: Size, name: str) -> float:
-    """The peak of the whole process in MB after two steps. name: OURS, or one of torch_cpu's forms."""
+    """The peak of the whole process in MB after two steps. name: OURS, or one of torch_conv4's FORMS."""
     from leakysm.backends.numpy.engine import NumpyEngine
-    from leakysm.cores import usable_cores
 
     player: Contender
     if name == OURS:
@@ -39,20 +38,20 @@ def one_step(size: Size, name: str) -> float:
 
         player = OurStep(NumpyEngine(), size)
     else:
-        from leakysm_benchmarks.torch_cpu import TorchStep
+        from leakysm_benchmarks.torch_conv4 import TorchStep
 
-        player = TorchStep(size, pixels(size), name, threads=usable_cores())
+        player = TorchStep(size, name)
     for indices in episodes(size, 2):
         player.step(indices)
     return peak_of_this_process()
 
 
-def peaks(names: Sequence[str], sizes: Sequence[Size] = SIZES) -> list[dict[str, str | float]]:
-    """`{"size", "contender", "megabytes"}` of each; sizes are some of SIZES."""
+def peaks(names: Sequence[str]) -> list[dict[str, str | float]]:
+    """`{"size", "contender", "megabytes"}` of each at each of SIZES."""
     results: list[dict[str, str | float]] = []
-    for size in sizes:
+    for number, size in enumerate(SIZES):
         for name in names:
-            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(SIZES.index(size)), name]
+            command = [sys.executable, "-m", "leakysm_benchmarks.memory", str(number), name]
             answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             results.append({"size": str(size), "contender": name, "megabytes": float(answer.split()[-1])})
     return results

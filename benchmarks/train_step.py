@@ -28,7 +28,7 @@ CHUNK = 1200  # rows of a product that is in cache
 LEARNING_RATE = 1e-3
 
 
-class OurStep:
+class OurStep(Contender):
     """A step of the NumPy engine, made of the parts that the trainer uses."""
 
     name, kind = "leakysm", "ours"
@@ -49,11 +49,8 @@ class OurStep:
         self.net.update_running(saved)
         return float(result.loss)
 
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
-
-class Products:
+class Products(Contender):
     """The step's matrix products alone, as the engine makes them, on factors that stay in cache."""
 
     name, kind = "matrix products alone", "floor"
@@ -80,11 +77,8 @@ class Products:
         """All products of a step."""
         self._workers.map(self._multiply, in_groups(self._chunks))
 
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
-
-class Traffic:
+class Traffic(Contender):
     """Each activation and each gradient of one, read and written once, on all threads."""
 
     name, kind = "memory traffic alone", "floor"
@@ -102,18 +96,15 @@ class Traffic:
             runs = [(int(p[0]), min(n, int(p[-1]) + (1 << 18))) for p in parts if len(p)]
             self._workers.map(lambda run: np.copyto(self._target[slice(*run)], self._source[slice(*run)]), runs)
 
-    def finish(self) -> None:
-        """Nothing to wait for."""
-
 
 def contenders(size: Size, threads: int | None, vs: Sequence[str]) -> list[Contender]:
     """Ours first, then PyTorch in three forms, then the floors."""
     engine, workers = NumpyEngine(threads), Workers(threads)
     players: list[Contender] = [OurStep(engine, size)]
     if "torch" in vs:
-        from leakysm_benchmarks.torch_cpu import FORMS, TorchStep
+        from leakysm_benchmarks.torch_conv4 import FORMS, TorchStep
 
-        players += [TorchStep(size, pixels(size), form, threads=engine.threads) for form in FORMS]
+        players += [TorchStep(size, form, threads=engine.threads) for form in FORMS]
     return [*players, Products(workers, size), Traffic(workers, size)]
 
 

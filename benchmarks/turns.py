@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,20 +16,23 @@ TURN = 0.1  # seconds that a turn of short steps lasts, about
 PAUSE = 0.03  # seconds before a turn: OpenMP threads keep the cores busy for a while after their work
 
 
-class Contender(Protocol):
-    """One way to do a piece of work, or a part of it. `step` begins it, `finish` waits for all that were begun."""
+class Contender:
+    """One way to do a piece of work, or a part of it. kind: "ours", or one of a `Comparison`'s."""
 
     name: str
     kind: str
 
-    def step(self, given: Any) -> Any: ...
+    def step(self, given: Any) -> Any:
+        """Do it, or begin it."""
+        raise NotImplementedError
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """Wait for all that were begun; nothing to wait for where `step` does it."""
 
 
 @dataclass
-class Call:
-    """A contender that is a function without arguments. kind: "ours", or one of a `Comparison`'s."""
+class Call(Contender):
+    """A contender that is a function without arguments."""
 
     name: str
     kind: str
@@ -37,9 +40,6 @@ class Call:
 
     def step(self, given: Any) -> None:
         self.function()
-
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +14,6 @@ BENCHMARKS = ("train-step", "evaluation", "distances", "classes", "loading", "st
 ROUNDS = 9  # on the CPU
 WAITS = "waits"  # whole commands: only where it is named
 PEERS = ("torch", "scipy", "sklearn")
-PICTURES = (".png", ".pdf", ".svg")
 
 
 def bench(
@@ -42,9 +40,6 @@ def bench(
         ),
     ] = None,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of a training step.")] = True,
-    plot: Annotated[
-        Path | None, typer.Option(help="File for a plot of a step's cost against way and image size.")
-    ] = None,
     threads: o.Threads = None,
     device: Annotated[
         str,
@@ -63,19 +58,14 @@ def bench(
     """
     from leakysm_cli.progress import shown_status
 
-    from leakysm.errors import UserError
     from leakysm.runs.settings import checked, in_full
 
     o.require_one_of("benchmark", which or (), (*BENCHMARKS, WAITS))
     o.require_one_of("--vs", vs or (), PEERS)
-    if plot:
-        o.require_one_of("the ending of --plot", [plot.suffix.lower()], PICTURES)
-        if not plot.parent.is_dir():
-            raise UserError(f"--plot is {plot}: no folder {plot.parent}; make it, or choose another")
     if device == "cpu":
         o.refuse("works only on a GPU; add --device cuda, or leave it out", products=products)
     else:
-        o.refuse("is for measurements on the CPU; leave it out", vs=vs, threads=threads, plot=plot)
+        o.refuse("is for measurements on the CPU; leave it out", vs=vs, threads=threads)
     checked({"threads": threads})
     with shown_status() as progress:
         if device == "cpu":
@@ -84,18 +74,6 @@ def bench(
             found = _on_gpu(which, device, in_full("products", products), rounds, progress)
         peaks = _memory(found, progress) if memory and device == "cpu" else []
     _tell(found, peaks, json)
-    if plot:
-        from leakysm_benchmarks.plot import draw
-
-        with shown_status() as progress:
-            draw(plot, threads=threads, vs=_peers(vs), rounds=rounds or ROUNDS, progress=progress)
-
-
-def _peers(vs: Sequence[str] | None) -> Sequence[str]:
-    """The libraries to compare with: those asked for, else those installed."""
-    import importlib.util
-
-    return vs or [peer for peer in PEERS if importlib.util.find_spec(peer)]
 
 
 def _on_cpu(
@@ -105,9 +83,11 @@ def _on_cpu(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, Any]]]:
+    import importlib.util
+
     from leakysm_benchmarks import classes, distance, evaluation, loading, startup, train_step, waits
 
-    peers = _peers(vs)
+    peers = vs or [peer for peer in PEERS if importlib.util.find_spec(peer)]
     shared: dict[str, Any] = {"rounds": rounds, "progress": progress}
     runs: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "train-step": lambda: train_step.compare(threads=threads, vs=peers, **shared),

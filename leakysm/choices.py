@@ -149,7 +149,6 @@ ALSO_CALLED = {  # elsewhere
 
 LEAKY: dict[str, Any] = {"threshold": LEAKY_THRESHOLD, "slope": LEAKY_SLOPE, "per": LEAKY_PER}
 METRIC_PARAMETERS = (*LEAKY, "set")
-WITHOUT_OPTION = ("formula", "net")  # settings that come from a file or an object
 
 # What differs from the table above. Published sets: the protocol of Snell et al. 2017, sections 3.1 and 3.2.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 # The colour of a metric in every picture and report: on light ground, on dark ground. The colour-blind can tell them
 # apart. After Okabe & Ito (2008), "Color universal design".
-SCALING, OWN = "scaling", "own"
+SCALING, OWN_METRIC = "scaling", "own"
 COLOURS = {
     "squared-euclidean": ("#000000", "#f0f0f0"),
     "leaky": ("#0072b2", "#4ba6dd"),
@@ -26,7 +26,7 @@ COLOURS = {
     "cosine": ("#e69f00", "#f2b53a"),
     "log": ("#d55e00", "#ff8d45"),
     "root": ("#cc79a7", "#e3a1c6"),
-    OWN: ("#8a6d3b", "#c9a86a"),
+    OWN_METRIC: ("#8a6d3b", "#c9a86a"),
 }
 # Lengths of strokes and gaps, in points, of the first, second, ... line of a picture: readable in grey.
 DASHES = ((), (6, 2.5), (1.3, 1.8), (7, 2, 1.5, 2), (3, 1.5), (10, 3), (7, 2, 1.5, 2, 1.5, 2), (2, 4))
@@ -55,7 +55,7 @@ def metric_of(label: str) -> str:
     name, *rest = re.split("[ ,]", label.lower())
     if name == "leaky" and {"threshold=0", "threshold=0.0"} & {*rest}:
         return SCALING
-    return name if name in COLOURS else OWN
+    return name if name in COLOURS else OWN_METRIC
 
 
 def styles(labels: Sequence[str]) -> list[Style]:

@@ -87,7 +87,7 @@ def engines(threads: int | None) -> dict[str, NumpyEngine]:
     }
 
 
-class Step:
+class Step(Contender):
     """A training step without a trick. kind: "without", or "ours" for the step with all tricks."""
 
     def __init__(self, name: str, ours: OurStep, without: Without) -> None:
@@ -98,9 +98,6 @@ class Step:
         """One update."""
         with self._without():
             self._ours.step(indices)
-
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
 
 def contenders(size: Size, threads: int | None) -> list[Contender]:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pages
 
 import leakysm as lk
-from leakysm.verify import pages
 from leakysm.verify.adapters import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from leakysm.verify.registry import ENTRIES

@@ -25,9 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pages
 import proof
 
-from leakysm.verify import pages
 from leakysm.verify.adapters import ModuleImplementation, NotOffered, arrays_named, load
 from leakysm.verify.adapters.module import array_kind
 from leakysm.verify.calls import PARTS, Call, plainly
@@ -39,7 +39,7 @@ from leakysm.verify.shrink import shrink
 
 EXAMPLES = Path(__file__).parent
 PAGE = EXAMPLES.parent / "findings.md"
-TOOLS = ("fill_pages", "findings", "page_code", "proof")
+TOOLS = ("fill_pages", "findings", "page_code", "pages", "proof")
 SHRINK_SECONDS = 1.0
 TRIES = 4  # how many failing cases of a flag are put to the proof until one is confirmed
 MOST_NUMBERS = 64  # a counterexample of more numbers is made smaller, and stored only if that succeeds

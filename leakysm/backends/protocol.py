@@ -59,6 +59,8 @@ def reference_pair(name: str) -> Pair:
 class Engine:
     """A set of operations on one device. Subclasses name themselves and put their fast pairs into `pairs`.
 
+    Arrays are NumPy's, unless a subclass has its own `xp`, `asarray`, `to_host` and `synchronize`.
+
     An operation without a fast pair falls back to the reference operation, which runs on the engine's own arrays:
     it is slower, but computes the same.
 
@@ -71,7 +73,7 @@ class Engine:
     """
 
     name: str
-    xp: Any
+    xp: Any = np
     pairs: dict[str, Pair]
 
     def operation(self, name: str) -> Pair:
@@ -103,11 +105,11 @@ class Engine:
 
     def asarray(self, host: Any, dtype: Any = None) -> Array:
         """A host array on the engine's device, in `dtype` if given."""
-        raise NotImplementedError
+        return self.xp.asarray(host, dtype)
 
     def to_host(self, array: Array) -> np.ndarray:
         """An engine's array as a NumPy array."""
-        raise NotImplementedError
+        return np.asarray(array)
 
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it; nothing to do where work is synchronous."""

@@ -138,16 +138,6 @@ def read_each_for_net(
     return [*in_threads(read, files, report)]
 
 
-def read_for_net(files: Sequence[Path], inputs: InputFormat) -> Images:
-    """A user's own images (n, H, W, C) in that format. UserError names the first one that cannot be read."""
-    images: list[Images] = []
-    for image in read_each_for_net(files, inputs):
-        if isinstance(image, UserError):
-            raise image
-        images.append(image)
-    return np.stack(images)
-
-
 def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | None = None) -> Iterator[R]:
     """function(item) of each item, in order. Few results wait at a time, so that memory stays small.
 

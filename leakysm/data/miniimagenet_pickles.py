@@ -47,7 +47,7 @@ def pickle_dataset(root: Path) -> Dataset:
         form["val"] = VALIDATION
     files = {split: root / file for split, file in form.items()}
     splits = {
-        split: read_cache(file, mend=f"all of {', '.join(form.values())} are needed") for split, file in files.items()
+        split: read_split(file, mend=f"all of {', '.join(form.values())} are needed") for split, file in files.items()
     }
     classes = {split: one.names for split, one in splits.items()}
     refuse_shared("class", classes, files)
@@ -55,7 +55,7 @@ def pickle_dataset(root: Path) -> Dataset:
     return normalised("miniimagenet", splits, splits_digest(splits))
 
 
-def read_cache(file: Path, *, mend: str = "give the pickle's place") -> ClassSet:
+def read_split(file: Path, *, mend: str = "give the pickle's place") -> ClassSet:
     """One split from its file: a dict of `image_data` uint8 (n, 84, 84, 3) and `class_dict`, name -> indices of images;
     or of `data` uint8 (n, 84, 84, 3), `labels` (n,) and `catname2label`, name -> label.
 

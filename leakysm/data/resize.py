@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from leakysm.data.class_folders import class_folders
@@ -16,6 +13,7 @@ from leakysm.data.sources import Source
 from leakysm.data.tables import SIZE, files_of, has_tables, tables_and_images
 from leakysm.errors import UserError
 from leakysm.files import UnwritableError, printable, temporary_folder
+from leakysm.tables import csv_table
 
 Targets = dict[str, str]  # where the copy has each image, by its name in the source
 RESIZABLE = ("folder", "miniimagenet", "caltech101")
@@ -84,14 +82,9 @@ def _of_tables(name: str, path: Path) -> tuple[Source, Targets, dict[str, bytes]
         files = files_of(source, table, rows[split], split)
         copies = [_png(file.removeprefix("images/")) for file in files]
         targets |= {file: f"images/{copy}" for file, copy in zip(files, copies, strict=True)}
-        texts[split] = _table([(copy, label) for copy, (_, label) in zip(copies, rows[split], strict=True)])
+        labelled = [(copy, label) for copy, (_, label) in zip(copies, rows[split], strict=True)]
+        texts[split] = csv_table(("filename", "label"), labelled)
     return source, targets, texts
-
-
-def _table(rows: Sequence[tuple[str, str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("filename", "label"), *rows])
-    return text.getvalue().encode()
 
 
 def _png(name: str) -> str:

@@ -17,7 +17,7 @@ RUNS, WAYS = 20, 20
 
 
 @dataclass(frozen=True)
-class Run:
+class Task:
     """One of the 20 tasks.
 
     training: ink uint8 (20, 28, 28, 1), one drawing of each class. test: ink uint8 (20, 28, 28, 1), the items to
@@ -30,7 +30,7 @@ class Run:
     answers: NDArray[np.int64]
 
 
-def within_alphabet(path: Path) -> list[Run]:
+def within_alphabet(path: Path) -> list[Task]:
     """`path`: all_runs.zip, the folder that it unpacks to, or the folder that holds either.
 
     UserError if it is absent, incomplete or damaged, or if a list of answers does not fit the images.
@@ -51,7 +51,7 @@ def _find(path: Path) -> Source:
     )
 
 
-def _run(source: Source, prefix: str, run: str) -> Run:
+def _run(source: Source, prefix: str, run: str) -> Task:
     """One task. UserError if a file of it is absent."""
     training = [f"{run}/training/class{k:02d}.png" for k in range(1, WAYS + 1)]
     test = [f"{run}/test/item{k:02d}.png" for k in range(1, WAYS + 1)]
@@ -69,7 +69,7 @@ def _run(source: Source, prefix: str, run: str) -> Run:
 
     answer = _answers(source, prefix, labels, training, test)
     answers = np.array([training.index(answer[name]) for name in test], np.int64)
-    return Run(run, read(training), read(test), answers)
+    return Task(run, read(training), read(test), answers)
 
 
 def _answers(source: Source, prefix: str, labels: str, training: list[str], test: list[str]) -> dict[str, str]:

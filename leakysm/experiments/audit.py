@@ -20,7 +20,7 @@ from leakysm.runs.journal import read_metrics
 from leakysm.runs.manifest import LISTED, listed, require_listed
 from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.results import read_summary
-from leakysm.runs.settings import OWN, metric_parameters
+from leakysm.runs.settings import PREFIX, metric_parameters
 
 Read = Callable[[Path], Checkpoint]
 TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json and config.toml
@@ -120,7 +120,7 @@ def _why_not(folder: RunFolder, config: TrainConfig, episodes: int) -> str:
     """Why nothing is trained again; empty if there is no reason."""
     if not episodes:
         return "--episodes is 0"
-    if config.net or OWN in (config.dataset[: len(OWN)], config.distance[: len(OWN)]):
+    if config.net or PREFIX in (config.dataset[: len(PREFIX)], config.distance[: len(PREFIX)]):
         return "it was made from Python objects, which a folder cannot keep"
     return "" if folder.metrics.exists() else f"there is no {folder.metrics.name} to compare with"
 

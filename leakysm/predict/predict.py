@@ -14,11 +14,11 @@ from leakysm.data.class_folders import class_folders
 from leakysm.data.dataset import Report
 from leakysm.data.images import to_input_format
 from leakysm.data.inputs import InputFormat
-from leakysm.errors import CheckFailed, UserError
+from leakysm.errors import UserError
 from leakysm.ops import log_softmax
 from leakysm.runs import Restored
 from leakysm.training.closeness import support_spread
-from leakysm.training.evaluation import prototype_distances
+from leakysm.training.evaluation import finite_distances
 
 Images = NDArray[np.uint8]
 
@@ -73,9 +73,7 @@ def predict(run: Restored, support: Mapping[str, Images], queries: Images, norm:
     z = run.embed(np.concatenate([*support.values(), queries]), norm)
     labels = np.repeat(np.arange(len(support)), [len(images) for images in support.values()])
     engine, metric = run.net.engine, run.config.metric
-    distances = prototype_distances(engine, metric, z, labels, len(support)).astype(np.float64)
-    if not np.isfinite(distances).all():
-        raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
+    distances = finite_distances(engine, metric, z, labels, len(support))
     probabilities = np.exp(log_softmax(-run.scale * distances))
     names, spread = list(support), support_spread(engine, metric, z[: len(labels)], labels, len(support))
     return [

@@ -15,7 +15,7 @@ from leakysm.training.sparsity import VANISHED
 
 Rows = Mapping[str, Floats]  # the columns of a metrics.csv by name
 # A column of the first steps, what it shows, its factor, and its axis.
-FIGURES: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
+EARLY_CHARTS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("vanished_distance_gradients", "Gradient entries that have vanished", 100,
      {"y": f"% of dL/dd below {VANISHED}", "least": 0, "most": 100}),
     ("mean_max_probability", "How sure the net is", 1, {"y": "largest probability", "least": 0, "most": 1}),
@@ -39,16 +39,16 @@ def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
     _add(page, [*cut], charts)
     first = f"The first {EARLY} of {shared:,} steps, where distances differ most." if shared > EARLY else "All steps."
     page.section("Early gradients", tag("p", f"{first} {SURE.capitalize()}.", class_="note"))
-    names = {name for name, *_ in FIGURES if all(name in rows for seeds in cut.values() for rows in seeds)}
+    names = {name for name, *_ in EARLY_CHARTS if all(name in rows for seeds in cut.values() for rows in seeds)}
     early_curves(
         page, {name: [np.stack([rows[name] for rows in seeds]) for seeds in cut.values()] for name in names}, [*cut]
     )
 
 
 def early_curves(page: Page, figures: Mapping[str, Sequence[Floats]], labels: Sequence[str]) -> None:
-    """Charts of the first steps. figures: for each of FIGURES, the values (seeds, steps) of each setting."""
+    """Charts of the first steps. figures: for each of EARLY_CHARTS, the values (seeds, steps) of each setting."""
     charts = []
-    for name, title, factor, spec in FIGURES:
+    for name, title, factor, spec in EARLY_CHARTS:
         if name in figures:
             values = [factor * y[:, :EARLY] for y in figures[name]]
             x = np.arange(values[0].shape[1], dtype=np.float64)

@@ -18,7 +18,7 @@ FORMULAS = {  # by the names of effect.js
     "root": "root: d up to t, then 2 sqrt(t d) - t",
     "euclidean": "unsquared Euclidean: sqrt(d)",
 }
-FIGURES = (
+TABLE_ROWS = (
     ("vanished", f"gradient entries below {VANISHED}"),
     ("certainty", "mean of the largest probability"),
     ("distance", "mean distance"),
@@ -92,7 +92,7 @@ def _figures() -> Html:
             tag("td", words),
             *(tag("td", "", class_="number", id=f"effect-{name}{end}") for end in ("", "-squared")),
         )
-        for name, words in FIGURES
+        for name, words in TABLE_ROWS
     )
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide")
 

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leakysm.backends import Engine
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import Episode, EpisodeForm, sample
-from leakysm.errors import CheckFailed
 from leakysm.nets import Net
 from leakysm.ops import log_softmax
-from leakysm.ops.metrics import Metric, SquaredEuclidean
+from leakysm.ops.metrics import SquaredEuclidean
 from leakysm.runs import Restored
 from leakysm.runs.build import new_net
-from leakysm.training.evaluation import Report, SplitEmbeddings, embed_split, prototype_distances
+from leakysm.training.evaluation import Report, SplitEmbeddings, embed_split, finite_distances
 from leakysm.training.images import SplitImages
 
 Floats = NDArray[np.float64]
@@ -64,7 +62,7 @@ class Classifier:
         config = self.run.config
         episode = sample(self.classes.starts, *form, seed=config.seed, split="test", episode=number)
         z = self.embeddings.of(np.concatenate([episode.support, episode.query]))
-        distances = _distances(self.run.net.engine, config.metric, z, episode, form.way)
+        distances = finite_distances(self.run.net.engine, config.metric, z, episode.support_labels, form.way)
         return Answers(episode, form, distances, np.exp(log_softmax(-self.run.scale * distances)))
 
     def worst(self, form: EpisodeForm, episodes: int, report: Report) -> list[Worst]:
@@ -87,14 +85,6 @@ class Classifier:
 def _most_taken_for(true: int, taken: Counter[tuple[int, int]]) -> int | None:
     wrong = {found: n for (one, found), n in taken.items() if one == true and n}
     return max(wrong, key=lambda found: (wrong[found], -found)) if wrong else None
-
-
-def _distances(engine: Engine, metric: Metric, z: Any, episode: Episode, way: int) -> Floats:
-    """(queries, way) float64. CheckFailed if one is not finite."""
-    distances = prototype_distances(engine, metric, z, episode.support_labels, way).astype(np.float64)
-    if not np.isfinite(distances).all():
-        raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
-    return distances
 
 
 def to_play_with(run: Restored, data: Dataset) -> dict[str, Any]:
@@ -124,7 +114,7 @@ def _squared(net: Net, images: SplitImages, episode: Episode, kept: NDArray[np.i
     z = SplitEmbeddings(images, "episode", lambda at: net.embed(images(at), norm="episode")).of(
         np.concatenate([episode.support, episode.query])
     )
-    squared = _distances(engine, metric, z, episode, way)[kept]
+    squared = finite_distances(engine, metric, z, episode.support_labels, way)[kept]
     prototypes, _ = engine.operation("prototypes").forward(
         z[: len(episode.support)], engine.asarray(episode.support_labels), way
     )

@@ -8,7 +8,7 @@ from leakysm import plots
 from leakysm.errors import UserError
 from leakysm.experiments.gradients import claims
 from leakysm.experiments.gradients.plots import vanished_in_words
-from leakysm.report.curves import FIGURES, early_curves
+from leakysm.report.curves import EARLY_CHARTS, early_curves
 from leakysm.report.html import Html, table, tag
 from leakysm.report.page import Page, begun
 from leakysm.report.stored import MEND, StoredGradients, read_gradients, read_stored
@@ -52,7 +52,7 @@ def _claims(page: Page, path: Path, stored: StoredGradients) -> None:
 
 def _at_step(labels: list[str], figures: dict[str, plots.Floats], step: int) -> Html:
     rows = []
-    for name, title, part, spec in FIGURES:
+    for name, title, part, spec in EARLY_CHARTS:
         means = part * figures[name][:, :, step].mean(axis=1)
         rows.append([title, spec["y"], *(f"{mean:.4g}" for mean in means)])
     return table(("mean over the seeds", "", *labels), rows, numbers=range(2, 2 + len(labels)))

@@ -45,18 +45,8 @@ def _best(stored: StoredSweep, tests: list[str]) -> str:
 
 def grid_of(settings: list[SweptSetting]) -> Grid | None:
     """Threshold by slope, of the settings that differ in nothing else. None without two of each."""
-    cells = {}
-    for one in settings:
-        if match := LEAKY.fullmatch(one.setting):
-            cells[float(match[1]), float(match[2])] = one
-    thresholds, slopes = (sorted({place[i] for place in cells}) for i in range(2))
-    if len(thresholds) < 2 or len(slopes) < 2:
-        return None
-    means, intervals = (np.full((len(thresholds), len(slopes)), np.nan) for _ in range(2))
-    for (t, s), one in cells.items():
-        place = thresholds.index(t), slopes.index(s)
-        means[place], intervals[place] = one.accuracy, np.nan if one.interval is None else one.interval
-    return Grid(thresholds, slopes, means, intervals)
+    leaky = [(match, one) for one in settings if (match := LEAKY.fullmatch(one.setting))]
+    return Grid.of({(float(match[1]), float(match[2])): (one.accuracy, one.interval) for match, one in leaky})
 
 
 def _heat_map(grid: Grid) -> Html:

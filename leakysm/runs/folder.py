@@ -36,7 +36,8 @@ OLDER_LINES = {  # of a configuration, and how they are written now
     r"^threads = \d+\n": "",
     **{rf"^tf32 = {str(older).lower()}\n": f'products = "{now}"\n' for older, now in TF32.items()},
 }
-OWN = (*FILES.values(), "failure.txt", "config.toml.lock")  # what may be in the folder of a run that has not begun
+# What may be in the folder of a run that has not begun.
+LEFTOVERS = (*FILES.values(), "failure.txt", "config.toml.lock")
 # What a resumed run may change: no bit depends on the number of threads, and the data's checksum must be the same.
 FREE = ("threads", "data")
 
@@ -149,7 +150,7 @@ class RunFolder:
             names = sorted(path.name for path in self.path.iterdir())
         except OSError:  # what it is is told when it is made
             return None
-        return next((name for name in names if not name.startswith(".") and name not in OWN), None)
+        return next((name for name in names if not name.startswith(".") and name not in LEFTOVERS), None)
 
     def stored_config(self, *, trust: bool = False) -> TrainConfig | None:
         """The configuration of the run in this folder; None if there is no run. UserError if the file is damaged.

@@ -17,7 +17,7 @@ from leakysm.ops.metrics import DISTANCES, METRICS, Metric, RestrictedSquaredEuc
 from leakysm.ops.restriction import Leak, Restriction
 from leakysm.runs.device import choose
 from leakysm.runs.fill_in import fit, with_defaults
-from leakysm.runs.settings import OWN, TrainConfig, metric_of
+from leakysm.runs.settings import PREFIX, TrainConfig, metric_of
 
 PLAIN = (bool, int, float, str)  # parameters that a configuration can hold
 
@@ -29,7 +29,7 @@ def configured(
 
     UserError for a setting that an object decides, and for whatever `resolve` refuses.
     """
-    decided = {"dataset": f"{OWN}{data.name}" if data.own else given.get("dataset", data.name)}
+    decided = {"dataset": f"{PREFIX}{data.name}" if data.own else given.get("dataset", data.name)}
     if metric is not None:
         decided |= distance_settings(metric)
     if net is not None:
@@ -60,7 +60,7 @@ def distance_settings(metric: Metric | Restriction) -> dict[str, Any]:
     names = [name for name, known in DISTANCES.items() if known is type(kind)]
     plain = {key: value for key, value in kind.parameters.items() if isinstance(value, PLAIN)}
     own = {} if names else {"own": metric}
-    return {"distance": names[0] if names else f"{OWN}{type(kind).__name__}", **per, **_set(plain), **own}
+    return {"distance": names[0] if names else f"{PREFIX}{type(kind).__name__}", **per, **_set(plain), **own}
 
 
 def _set(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def with_metric(config: TrainConfig, metric: Metric | Restriction | None) -> Tra
     named = distance_settings(metric)
     own = named.pop("own", None)
     stored = {key: value for key, value in config.settings().items() if key in ("distance", *METRIC_PARAMETERS)}
-    if stored["distance"].startswith(OWN):
+    if stored["distance"].startswith(PREFIX):
         if named == stored:
             return replace(config, own=own)
     elif own is None and metric_of(named) == config.metric:
@@ -93,4 +93,4 @@ def with_metric(config: TrainConfig, metric: Metric | Restriction | None) -> Tra
 def _told(settings: Mapping[str, Any]) -> str:
     parameters = {key: value for key, value in settings.items() if key not in ("distance", "set")}
     whole = {**dict(settings.get("set", {})), **parameters}
-    return " ".join([settings["distance"].removeprefix(OWN), *(f"{key}={value}" for key, value in whole.items())])
+    return " ".join([settings["distance"].removeprefix(PREFIX), *(f"{key}={value}" for key, value in whole.items())])

@@ -17,7 +17,7 @@ from leakysm.runs.schema import settings_table, validated
 from leakysm.small_texts import parse_toml
 
 LARGEST = 1 << 16  # bytes of a file of settings
-OWN = "own:"  # begins the name of a distance or data set that was made in Python
+PREFIX = "own:"  # begins the name of a distance or data set that was made in Python
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class TrainConfig:
                 "choose device cuda"
             )
         self._require_formula()
-        if not self.distance.startswith(OWN) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):
+        if not self.distance.startswith(PREFIX) and not (isinstance(self.own, FormulaFile) and not self.own.trusted):
             _ = self.metric
 
     def _require_formula(self) -> None:
@@ -144,8 +144,8 @@ def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = No
     """
     if isinstance(own, Metric):
         return own
-    if settings["distance"].startswith(OWN):
-        name = settings["distance"].removeprefix(OWN)
+    if settings["distance"].startswith(PREFIX):
+        name = settings["distance"].removeprefix(PREFIX)
         raise UserError(
             f"the distance {name} was made in Python; give the same object again, in Python: metric={name}(...)"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leakysm.data.within_alphabet import WAYS, Run, within_alphabet
+from leakysm.data.within_alphabet import WAYS, Task, within_alphabet
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.runs.device import engine_for
@@ -56,7 +56,7 @@ def evaluate_within_alphabet(
     return replace(tested, **restored.described())
 
 
-def _accuracy(restored: Restored, task: Run, norm: str) -> float:
+def _accuracy(restored: Restored, task: Task, norm: str) -> float:
     z, way = restored.embed(np.concatenate([task.training, task.test]), norm), len(task.training)
     nearest = nearest_prototypes(restored.net.engine, restored.config.metric, z, np.arange(way), way)
     return float(np.mean(nearest == task.answers))

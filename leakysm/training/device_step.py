@@ -22,7 +22,7 @@ from leakysm.backends.cupy.blocks import (
     first_weight_gradient,
 )
 from leakysm.backends.cupy.convolution import image_gradient, turn, weight_gradient
-from leakysm.backends.cupy.kernels import FIGURES, THREADS, Kernels, ceil_div
+from leakysm.backends.cupy.kernels import ROW_FIGURES, THREADS, Kernels, ceil_div
 from leakysm.backends.cupy.program import Recorder
 from leakysm.nets import Conv4, Net
 from leakysm.nets.conv4 import KEEP
@@ -137,7 +137,7 @@ class TrainingStep:
         kind, restriction = distances.kind_of(self.metric.operation, **self.metric.parameters)
         prototypes = loss.prototypes(kernels, z[:S], labels[0], way)
         d, saved = distances.forward(kernels, kind, restriction, z[S:], prototypes.centres)
-        figures, dd = xp.empty((len(FIGURES), Q), z.dtype), xp.empty_like(d)
+        figures, dd = xp.empty((len(ROW_FIGURES), Q), z.dtype), xp.empty_like(d)
         loss.cross_entropy(kernels, d, labels[1], sign=-1, figures=figures, gradient=dd, vanished=VANISHED)
         dz, dcentres = xp.empty((n, D), z.dtype), xp.empty_like(prototypes.centres)
         distances.backward(kernels, saved, dd, dz[S:], dcentres)
@@ -205,7 +205,7 @@ def first_block_backward(kernels: Kernels, saved: Saved, dy: Array, gradients: t
 def summarise(kernels: Kernels, figures: Array, dquery: Array, record: Array, M: int) -> None:
     """Into record (7 or more,): loss, accuracy, and the five figures of early-gradient sparsity.
 
-    figures (len(FIGURES), N): of `loss.cross_entropy` on N x M distances; dquery (N, D): the mean loss's gradient,
+    figures (len(ROW_FIGURES), N): of `loss.cross_entropy` on N x M distances; dquery (N, D): the mean loss's gradient,
     contiguous.
     """
     N, D = dquery.shape

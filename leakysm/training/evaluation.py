@@ -21,6 +21,7 @@ from leakysm.training.test_result import TestResult
 
 Array = Any
 Report = Callable[[int, int], None]  # done, in all
+NOT_FINITE = "the net's embeddings are not finite; use a checkpoint from before training went wrong"
 CHUNK_PIXELS = 200_000  # pixels that are embedded at a time, so that memory stays bounded
 
 
@@ -93,6 +94,16 @@ def prototype_distances(
     return engine.to_host(distances)
 
 
+def finite_distances(
+    engine: Engine, metric: Metric, z: Array, support_labels: Indices, way: int
+) -> NDArray[np.float64]:
+    """`prototype_distances` in float64. CheckFailed if one is not finite."""
+    distances = prototype_distances(engine, metric, z, support_labels, way).astype(np.float64)
+    if not np.isfinite(distances).all():
+        raise CheckFailed(NOT_FINITE)
+    return distances
+
+
 def nearest_prototypes(
     engine: Engine, metric: Metric, z: Array, support_labels: Indices, way: int
 ) -> NDArray[np.int64]:
@@ -102,7 +113,7 @@ def nearest_prototypes(
     """
     host = prototype_distances(engine, metric, z, support_labels, way)
     if np.isnan(host).any():
-        raise CheckFailed("the net's embeddings are not finite; use a checkpoint from before training went wrong")
+        raise CheckFailed(NOT_FINITE)
     nearest: NDArray[np.int64] = np.argmin(host, axis=1)
     return nearest
 

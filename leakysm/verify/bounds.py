@@ -93,14 +93,6 @@ class Severity:
         return max(min(roundings, 4 * math.sqrt(max(n, 0))) if self.usual else roundings, 0.0)
 
 
-SEVERITIES: Mapping[str, Severity] = {
-    "our worst": Severity("ours", False),
-    "our usual": Severity("ours", True),
-    "any order's worst": Severity("any", False),
-    "any order's usual": Severity("any", True),
-}
-
-
 @dataclass(frozen=True)
 class Bound:
     """The number of roundings r of one output, k = r / 2, and in words what scale is and how r is counted.

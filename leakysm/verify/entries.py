@@ -5,12 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from leakysm.verify import registry
-from leakysm.verify.bounds import Exact, Sizes
+from leakysm.verify.bounds import Sizes
 from leakysm.verify.case import Case
 from leakysm.verify.cases import contrasts as contrast_cases
 from leakysm.verify.cases import corners as corner_cases
@@ -25,15 +25,13 @@ from leakysm.verify.cases import rare as rare_cases
 from leakysm.verify.cases import restricted as restricted_cases
 from leakysm.verify.cases import sizes as size_cases
 from leakysm.verify.oracle import block, convolution, distances, episode, loss, normalization, restricted
-from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.registry import Entry
 from leakysm.verify.table import BOUNDS, CHOICES, RESTRICTIONS
 
 
 def _enter(
     operation: str,
-    value: Callable[..., tuple[Exact, ...]],
-    vjp: Callable[..., tuple[Exact, ...]],
+    oracle: dict[str, Any],
     cases: Callable[[], Sequence[Case]],
     sizes: Callable[..., Sizes],
     **promises: Any,
@@ -54,12 +52,21 @@ def _enter(
         ]
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 
-    promises.setdefault("choice", CHOICES.get(operation))
-    registry.register(Entry(operation, value, vjp, BOUNDS[operation], sizes, all_cases, strategy, **promises))
+    choice = CHOICES.get(operation)
+    entry = Entry(
+        operation,
+        bounds=BOUNDS[operation],
+        sizes=sizes,
+        cases=all_cases,
+        strategy=strategy,
+        choice=choice,
+        **(oracle | promises),
+    )
+    registry.register(entry)
 
 
-def _module(module: Any, operation: str) -> tuple[Any, Any]:
-    return getattr(module, operation), getattr(module, operation + "_vjp")
+def _module(module: Any, operation: str) -> dict[str, Any]:
+    return {"value": getattr(module, operation), "vjp": getattr(module, operation + "_vjp")}
 
 
 class _LastCall:
@@ -85,69 +92,28 @@ class _LastCall:
         return before is not None and len(before) == len(arguments) and all(map(operator.is_, before, arguments))
 
 
-# An operation's value, vjp and open_gradients, as `Entry` describes them: functions of one call. Each adapter below
-# makes them of an oracle's class, whose object holds the steps of a call.
-_Oracle = tuple[Callable[..., tuple[Exact, ...]], Callable[..., tuple[Exact, ...]], Callable[..., Any]]
-
-
-def _metric(operation: str) -> _Oracle:
-    metric = _LastCall(restricted.METRICS[operation])
-
-    def value(x: Any, c: Any, **parameters: Any) -> tuple[Exact, ...]:
-        return distances.value(metric(x, c, **parameters))
-
-    def vjp(x: Any, c: Any, dy: Any, *, only: int | None = None, **parameters: Any) -> tuple[Exact, ...]:
-        return distances.vjp(metric(x, c, **parameters), dy, only)
-
-    def open_gradients(doubt: Doubt, x: Any, c: Any, dy: Any, **parameters: Any) -> tuple[OpenGradient | None, ...]:
-        return distances.open_gradients(metric(x, c, **parameters), dy, doubt)
-
-    return value, vjp, open_gradients
-
-
-def _episode() -> _Oracle:
-    steps = _LastCall(episode.Episode)
-
-    def value(*arguments: Any, distance: Any) -> tuple[Exact, ...]:
-        return episode.queries_loss(steps(*arguments, distance=distance))
-
-    def vjp(s: Any, sl: Any, q: Any, ql: Any, dy: Any = 1.0, *, distance: Any) -> tuple[Exact, ...]:
-        return episode.prototypical_loss_vjp(steps(s, sl, q, ql, distance=distance), dy)
-
-    def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[OpenGradient | None, ...]:
-        return episode.open_gradients(steps(*arguments[:-1], distance=distance), arguments[-1], doubt)
-
-    return value, vjp, open_gradients
-
-
-def _queries() -> _Oracle:
-    steps = _LastCall(episode.Queries)
-
-    def value(*arguments: Any, distance: Any) -> tuple[Exact, ...]:
-        return episode.queries_loss(steps(*arguments, distance=distance))
-
-    def vjp(x: Any, c: Any, labels: Any, dy: Any = 1.0, *, distance: Any) -> tuple[Exact, ...]:
-        return episode.distance_cross_entropy_vjp(steps(x, c, labels, distance=distance), dy)
-
-    def open_gradients(doubt: Doubt, *arguments: Any, distance: Any) -> tuple[OpenGradient | None, ...]:
-        return episode.open_gradients_of_pairs(steps(*arguments[:-1], distance=distance), arguments[-1], doubt)
-
-    return value, vjp, open_gradients
-
-
-def _block(kind: Callable[..., block.Block]) -> _Oracle:
+def _oracle(
+    kind: Callable[..., Any], value: Callable[..., Any], vjp: Callable[..., Any], open_gradients: Callable[..., Any]
+) -> dict[str, Any]:
+    """Functions of an `Entry`, by functions of an object that holds the steps of a call: value(o), vjp(o, dy) and
+    open_gradients(o, dy, doubt). kind(*arguments, **parameters) makes it."""
     steps = _LastCall(kind)
 
-    def value(*arguments: Any, **parameters: Any) -> tuple[Exact, ...]:
-        return cast("tuple[Exact, ...]", steps(*arguments, **parameters).value())
+    def all_gradients(*arguments: Any, **parameters: Any) -> Any:
+        options = {"only": parameters.pop("only")} if "only" in parameters else {}
+        return vjp(steps(*arguments[:-1], **parameters), arguments[-1], **options)
 
-    def vjp(*arguments: Any, **parameters: Any) -> tuple[Exact, ...]:
-        return cast("tuple[Exact, ...]", steps(*arguments[:-1], **parameters).vjp(arguments[-1]))
+    return {
+        "value": lambda *arguments, **parameters: value(steps(*arguments, **parameters)),
+        "vjp": all_gradients,
+        "open_gradients": lambda doubt, *arguments, **parameters: open_gradients(
+            steps(*arguments[:-1], **parameters), arguments[-1], doubt
+        ),
+    }
 
-    def open_gradients(doubt: Doubt, *arguments: Any, **parameters: Any) -> Sequence[OpenGradient | None] | None:
-        return block.open_gradients(steps(*arguments[:-1], **parameters), arguments[-1], doubt)
 
-    return value, vjp, open_gradients
+def _metric(operation: str) -> dict[str, Any]:
+    return _oracle(restricted.METRICS[operation], distances.value, distances.vjp, distances.open_gradients)
 
 
 def _pair_sizes(x: Any, c: Any, *, per: str = "pair", **_: Any) -> dict[str, float | str]:
@@ -216,57 +182,46 @@ def _channel_sizes(x: Any, *_: Any, **__: Any) -> dict[str, int]:
 
 
 for _operation in ("squared_euclidean", "euclidean", "cosine_distance"):
-    _enter(_operation, *_metric(_operation)[:2], partial(pair_cases.distance_cases, _operation), _pair_sizes)
-_leaky = _metric("leaky_squared_euclidean")
+    _enter(_operation, _metric(_operation), partial(pair_cases.distance_cases, _operation), _pair_sizes)
 _enter(
     "leaky_squared_euclidean",
-    *_leaky[:2],
+    _metric("leaky_squared_euclidean"),
     pair_cases.leaky_cases,
     _pair_sizes,
-    open_gradients=_leaky[2],
     twin=lambda *, threshold, slope, **_: "squared_euclidean" if slope == 1 or np.isinf(threshold) else None,
 )
-_restricted = _metric("restricted_squared_euclidean")
 _enter(
     "restricted_squared_euclidean",
-    *_restricted[:2],
+    _metric("restricted_squared_euclidean"),
     restricted_cases.restricted_cases,
     _restricted_sizes,
-    open_gradients=_restricted[2],
     twin=_restricted_twin,
 )
-_enter("prototypes", *_module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
-_enter("log_softmax", *_module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
-_enter("cross_entropy", *_module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)
-_value, _vjp, _open = _episode()
+_enter("prototypes", _module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
+_enter("log_softmax", _module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
+_enter("cross_entropy", _module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)
 _enter(
     "prototypical_loss",
-    _value,
-    _vjp,
+    _oracle(episode.Episode, episode.queries_loss, episode.prototypical_loss_vjp, episode.open_gradients),
     episode_cases.prototypical_loss_cases,
     _episode_sizes,
-    open_gradients=_open,
 )
-_value, _vjp, _open = _queries()
 _enter(
     "distance_cross_entropy",
-    _value,
-    _vjp,
+    _oracle(episode.Queries, episode.queries_loss, episode.distance_cross_entropy_vjp, episode.open_gradients_of_pairs),
     episode_cases.distance_cross_entropy_cases,
     _queries_sizes,
-    open_gradients=_open,
 )
-_enter("conv2d", *_module(convolution, "conv2d"), image_cases.conv2d_cases, _convolution_sizes)
-_enter("relu", *_module(convolution, "relu"), image_cases.relu_cases, _channel_sizes)
-_enter("max_pool2d", *_module(convolution, "max_pool2d"), image_cases.max_pool2d_cases, _channel_sizes)
+_enter("conv2d", _module(convolution, "conv2d"), image_cases.conv2d_cases, _convolution_sizes)
+_enter("relu", _module(convolution, "relu"), image_cases.relu_cases, _channel_sizes)
+_enter("max_pool2d", _module(convolution, "max_pool2d"), image_cases.max_pool2d_cases, _channel_sizes)
 for _operation, _cases in (
     ("batch_norm", image_cases.batch_norm_cases),
     ("batch_norm_inference", image_cases.batch_norm_inference_cases),
 ):
-    _enter(_operation, *_module(normalization, _operation), _cases, _channel_sizes)
+    _enter(_operation, _module(normalization, _operation), _cases, _channel_sizes)
 for _operation, _kind, _cases in (
     ("conv_block", block.TrainingBlock, image_cases.conv_block_cases),
     ("conv_block_inference", block.InferenceBlock, image_cases.conv_block_inference_cases),
 ):
-    _value, _vjp, _open = _block(_kind)
-    _enter(_operation, _value, _vjp, _cases, _convolution_sizes, open_gradients=_open)
+    _enter(_operation, _oracle(_kind, _kind.value, _kind.vjp, block.open_gradients), _cases, _convolution_sizes)

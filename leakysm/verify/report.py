@@ -9,7 +9,6 @@ from typing import Any
 from leakysm.verify.conformance import Report, Row, WorstError
 from leakysm.verify.flags import FLAGS, by_what_they_say
 from leakysm.verify.gradients import Checks
-from leakysm.verify.registry import ENTRIES
 from leakysm.verify.search import Peak
 
 VERSION = 2
@@ -167,18 +166,6 @@ def as_json(report: Report, checks: Sequence[Checks] | None = None) -> dict[str,
     }
 
 
-BOUND_HEADER = ("operation", "output", "r", "scale", "what is rounded")
-
-
-def bound_rows() -> list[list[str]]:
-    """The table of bounds: a row for each output. k = r / 2."""
-    return [
-        [operation, name, f"`{bound.roundings}`", f"`{bound.scale}`", bound.why]
-        for operation, entry in ENTRIES.items()
-        for name, bound in entry.bounds.items()
-    ]
-
-
 SEARCH_HEADER = ("operation", "output", "largest error / worst bound", "float32", "float64", "calls tried")
 
 
@@ -197,19 +184,3 @@ def search_rows(peaks: Sequence[Peak]) -> list[list[str]]:
         ]
         for (operation, output), by_dtype in rows.items()
     ]
-
-
-FLAG_HEADER = ("flag", "what it is there to find")
-
-
-def flag_rows() -> list[list[str]]:
-    """A row for each flag: what its cases are there to show."""
-    return [[f"`{name}`", flag.finds] for name, flag in FLAGS.items()]
-
-
-MEND_HEADER = ("flag", "what to do about its failures")
-
-
-def mend_rows() -> list[list[str]]:
-    """A row for each flag: what to do about its failures."""
-    return [[f"`{name}`", flag.mend] for name, flag in FLAGS.items()]

@@ -41,23 +41,15 @@ class Peak:
     tried: int
 
 
-def search(
-    implementation: Implementation,
-    entry: Entry,
-    seconds: float,
-    *,
-    seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
-) -> list[Peak]:
+def search(implementation: Implementation, entry: Entry, seconds: float) -> list[Peak]:
     """The largest errors of one operation in float32 and float64, an entry for each output and dtype."""
     peaks: list[Peak] = []
     for number, dtype in enumerate(DTYPES_SEARCHED):
-        evolution = _Evolution(implementation, entry, dtype, np.random.default_rng([seed, number]))
+        evolution = _Evolution(implementation, entry, dtype, np.random.default_rng([0, number]))
         end = time.monotonic() + seconds / len(DTYPES_SEARCHED)
         while time.monotonic() < end:
             evolution.step()
         peaks += evolution.peaks()
-        progress((number + 1) / len(DTYPES_SEARCHED))
     return peaks
 
 

@@ -6,15 +6,16 @@ import json
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import classes, classes_plot, distance, evaluation, loading, step_plot, train_step
-from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
+from leakysm_benchmarks import classes, distance, evaluation, loading, train_step
+from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers
 from leakysm_cli.main import app
 from typer.testing import CliRunner
 
 from leakysm.backends.numpy.engine import NumpyEngine
 from leakysm.backends.numpy.threads import Workers
 from tests.backends.cupy.block_cases import assert_close
-from tools import step_profile, tricks
+from tests.benchmarks.torch_weights import take_weights
+from tools import classes_plot, step_plot, step_profile, tricks
 
 SMALL, ODD = Size(3, 2, 2, (16, 16, 3)), Size(3, 2, 2, (18, 17, 1))
 
@@ -22,25 +23,24 @@ SMALL, ODD = Size(3, 2, 2, (16, 16, 3)), Size(3, 2, 2, (18, 17, 1))
 def test_pytorch_makes_the_same_steps():
     """The same losses, one update after another, from the same weights; PyTorch's Adam is not ours bit for bit."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from leakysm_benchmarks.torch_cpu import TorchStep, take_weights
+    from leakysm_benchmarks.torch_conv4 import TorchStep
 
-    ours = train_step.OurStep(NumpyEngine(1), SMALL)
     for form in ("NCHW", "channels_last"):
-        theirs = TorchStep(SMALL, pixels(SMALL), form, threads=1)
+        theirs = TorchStep(SMALL, form, threads=1)
         ours = train_step.OurStep(NumpyEngine(1), SMALL)
-        take_weights(theirs.net, ours.net.parameters)
+        take_weights(theirs.net, ours.net)
         for indices in episodes(SMALL, 3):
-            mine, other = (np.array([player.step(indices)], "float32") for player in (ours, theirs))
+            mine, other = (np.array([float(player.step(indices))], "float32") for player in (ours, theirs))
             assert_close(mine, other.astype("float64"), 1 + abs(other), 4096, form)
 
 
 def test_pytorch_embeds_the_same_images():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from leakysm_benchmarks.torch_cpu import TorchEmbedding, take_weights
+    from leakysm_benchmarks.torch_conv4 import TorchEmbedding
 
     images = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
     ours, theirs = evaluation.OurEmbedding(NumpyEngine(1), images), TorchEmbedding(images, "channels_last", threads=1)
-    take_weights(theirs.net, ours.net.parameters)
+    take_weights(theirs.net, ours.net)
     runs = [(0, 4), (4, 10)]
     mine, other = ours.step(runs), theirs.step(runs)
     assert_close(mine, other.astype("float64"), 1 + abs(other), 1024)  # 1x1 at the end: flattening orders agree

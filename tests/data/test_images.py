@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from leakysm.data.images import decode, in_threads, read_for_net, read_images
+from leakysm.data.images import decode, in_threads, read_images
 from leakysm.data.inputs import InputFormat
 from leakysm.data.sources import open_source
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, write_files
+from tests.data.own_images import read_for_net
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakysm.data import load
-from leakysm.data.miniimagenet_pickles import read_cache
+from leakysm.data.miniimagenet_pickles import read_split
 from leakysm.errors import UserError
 from tests.data.conftest import noise, wnids
 
@@ -191,10 +191,10 @@ def test_hidden_in_an_array_of_objects_it_is_refused_too(tmp_path: Path) -> None
     file = tmp_path / "x.pkl"
     file.write_bytes(pickle.dumps({"image_data": objects, "class_dict": {}}))
     with pytest.raises(UserError, match=r"names posix\.mkdir"):
-        read_cache(file)
+        read_split(file)
     file.write_bytes(pickle.dumps({"image_data": np.array([1, "a"], object), "class_dict": {}}))
     with pytest.raises(UserError, match="does not hold miniImageNet"):
-        read_cache(file)
+        read_split(file)
     assert not target.exists()
 
 
@@ -227,7 +227,7 @@ def test_other_content_says_what_was_expected(tmp_path: Path, content: Any) -> N
     file = tmp_path / "x.pkl"
     file.write_bytes(pickle.dumps(content))
     with pytest.raises(UserError, match=r"expected a dict of image_data, uint8 \(n, 84, 84, 3\), and class_dict"):
-        read_cache(file)
+        read_split(file)
 
 
 SMALL = pickle.dumps({"image_data": noise(0, 1, 84, 84, 3), "class_dict": {"a": [0]}}, 2)
@@ -249,7 +249,7 @@ def test_damaged_pickles_give_an_error_or_the_data(
     file = tmp_path_factory.getbasetemp() / "damaged.pkl"
     file.write_bytes(content[:place] if cut else content[:place] + bytes([byte]) + content[place + 1 :])
     with contextlib.suppress(UserError):
-        assert read_cache(file).images.shape == (1, 84, 84, 3)
+        assert read_split(file).images.shape == (1, 84, 84, 3)
 
 
 def test_all_three_are_needed(tmp_path: Path) -> None:
@@ -298,5 +298,5 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, case: str) -> Non
     file = tmp_path / "mini-imagenet-cache-train.pkl"
     file.write_bytes(HOSTILE[case])
     with pytest.raises(UserError, match=r"mini-imagenet-cache-train\.pkl") as caught:
-        read_cache(file)
+        read_split(file)
     assert "\n" not in str(caught.value)

@@ -207,8 +207,8 @@ def _pictures(folder: Path) -> Any:
 
 def _image(folder: Path) -> Any:
     """What `predict` reads of a user's own image."""
-    from leakysm.data.images import read_for_net
     from leakysm.data.inputs import InputFormat
+    from tests.data.own_images import read_for_net
 
     return read_for_net([folder / "0/0.png"], InputFormat.unscaled((16, 16, 1)))
 
@@ -221,9 +221,9 @@ def _begin_pickles(folder: Path) -> None:
 
 
 def _pickles(folder: Path) -> Any:
-    from leakysm.data.miniimagenet_pickles import read_cache
+    from leakysm.data.miniimagenet_pickles import read_split
 
-    return read_cache(folder / "cache.pkl")
+    return read_split(folder / "cache.pkl")
 
 
 @contextmanager
@@ -278,8 +278,8 @@ def _begin_photograph(folder: Path) -> None:
 
 
 def _photograph(folder: Path) -> Any:
-    from leakysm.data.images import read_for_net
     from leakysm.data.inputs import InputFormat
+    from tests.data.own_images import read_for_net
 
     return read_for_net([folder / "0.jpg"], InputFormat.unscaled((16, 16, 3)))
 

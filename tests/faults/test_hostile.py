@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin
 
-from leakysm.data.images import read_for_net
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
+from tests.data.own_images import read_for_net
 from tests.faults.hostile import HOSTILE, Hostile
 from tests.faults.mutants import postscript
 from tests.faults.outcomes import REFUSED, SAME, Outcome, read_apart

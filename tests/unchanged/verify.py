@@ -14,7 +14,6 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.registry import ENTRIES
-from leakysm.verify.report import BOUND_HEADER, bound_rows
 from tests.unchanged.looked import Looked, machine
 from tests.unchanged.runs import command
 
@@ -61,8 +60,8 @@ def look_at_cases(_: Path) -> Looked:
 
 def look_at_bounds(_: Path) -> Looked:
     """The table of bounds, without the words that explain a row."""
-    told = BOUND_HEADER[2:4]
-    return Looked({f"{row[0]} {row[1]}": dict(zip(told, row[2:4], strict=True)) for row in bound_rows()})
+    bounds = {f"{name} {output}": bound for name, entry in ENTRIES.items() for output, bound in entry.bounds.items()}
+    return Looked({name: {"r": f"`{one.roundings}`", "scale": f"`{one.scale}`"} for name, one in bounds.items()})
 
 
 ITEMS = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakysm.verify.bounds import BLOCK, SEVERITIES, Bound, Exact, Precision, Severity, errors, tolerance, tree_depth
+from leakysm.verify.bounds import BLOCK, Bound, Exact, Precision, Severity, errors, tolerance, tree_depth
 from leakysm.verify.precise import arithmetic, exact
 
 ONE = Exact.of(exact([1.0]), exact([3.0]), 2.0)
@@ -80,9 +80,9 @@ def test_the_depth_of_a_tree_of_sums(n: int) -> None:
 
 def test_a_bound_is_a_formula_of_the_sizes_and_of_nothing_else() -> None:
     bound = Bound("product(9 * C) + log2(D) / 2 + max(1, R) + 3", "s")
-    assert bound.factor({"C": 4, "D": 5, "R": "C + 2"}, SEVERITIES["our worst"]) == (36 + 1.5 + 6 + 3) / 2
+    assert bound.factor({"C": 4, "D": 5, "R": "C + 2"}, Severity("ours", False)) == (36 + 1.5 + 6 + 3) / 2
     with pytest.raises(NameError):
-        Bound("open(D)", "s").factor({"D": 1}, SEVERITIES["our worst"])
+        Bound("open(D)", "s").factor({"D": 1}, Severity("ours", False))
 
 
 @given(st.integers(0, 10**6))
@@ -96,7 +96,7 @@ def test_usual_is_at_most_worst_and_ours_at_most_anybodys(n: int) -> None:
 
 
 def test_sums_count_their_additions() -> None:
-    ours, others, usual = SEVERITIES["our worst"], SEVERITIES["any order's worst"], SEVERITIES["any order's usual"]
+    ours, others, usual = Severity("ours", False), Severity("any", False), Severity("any", True)
     assert [ours.sum(n) for n in (1, 2, 3, 1024)] == [0, 1, 2, 10]
     assert [others.sum(n) for n in (1, 2, 1024)] == [0, 1, 1023]
     assert [usual.sum(n) for n in (2, 10, 10_000)] == [1, 9, 400]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leakysm.verify import pages
+from docs.examples import pages
 from leakysm.verify.conformance import Settings, conform_module
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")

@@ -107,7 +107,7 @@ def relative_error(a: np.ndarray, b: np.ndarray) -> float:
 def race(*words: str) -> None:
     """Ratios to PyTorch at the three sizes, the hardest first. Words: tf32, for both sides; compile, for torch.compile
     in place of eager PyTorch and without the floors. CuPy reads its flag of TF32 once: one process for each."""
-    from leakysm_benchmarks.gpu_torch import TorchStep  # the other parts do without PyTorch
+    from leakysm_benchmarks.torch_conv4 import GPU_FORMS, TorchStep  # the other parts do without PyTorch
 
     tf32, compiled, metric = "tf32" in words, "compile" in words, LeakySquaredEuclidean()
     first, *variants = ("tf32",) if tf32 else ("float32", "split")
@@ -119,7 +119,7 @@ def race(*words: str) -> None:
             engine = CupyEngine("cuda", products=products)
             players.append(OurStep(engine, size, metric, f"leakysm, {products} products", "variant"))
         try:
-            players.append(TorchStep(size, metric, pixels(size), compiled=compiled, tf32=tf32, device="cuda:0"))
+            players.append(TorchStep(size, GPU_FORMS[compiled], metric, tf32=tf32, device="cuda:0"))
         except Exception as error:  # a compiler that fails costs this peer, not the others
             tell(size=str(size), failed=repr(error))
         if not compiled:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -37,10 +37,10 @@ class Unit(NamedTuple):
 
 
 class Compiler:
-    """Kernels of the current device by C++ name. files: all names by .cu file; tell: what takes a line for the user."""
+    """Kernels of the current device by C++ name. files: all names by .cu file."""
 
-    def __init__(self, cupy: Any, files: dict[str, list[str]], tell: Callable[[str], None] = tell_terminal) -> None:
-        self.cupy, self.tell = cupy, tell
+    def __init__(self, cupy: Any, files: dict[str, list[str]]) -> None:
+        self.cupy = cupy
         self.folder = Path(os.path.expanduser(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")))  # as CuPy
         self.functions: dict[str, Any] = {}
         self.units: dict[str, Unit] = {}
@@ -64,7 +64,7 @@ class Compiler:
         missing = [unit for unit, kept in compiled.items() if kept is None]
         if missing:
             count = sum(len(unit.names) for unit in missing)
-            self.tell(f"compiling {count} kernels for the GPU: once for this version and device")
+            tell_terminal(f"compiling {count} kernels for the GPU: once for this version and device")
 
             def compile_here(unit: Unit) -> Compiled:
                 self.cupy.cuda.Device(device.id).use()  # a thread begins with device 0

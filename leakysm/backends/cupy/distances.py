@@ -18,7 +18,7 @@ from leakysm.ops.restriction import Leak
 LARGEST, SMALLEST_NORMAL = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)
 
 
-class Restriction(NamedTuple):
+class LeakArguments(NamedTuple):
     """What a kernel is told of the restriction, after its other arguments. Not active: squared Euclidean."""
 
     threshold: float
@@ -27,7 +27,7 @@ class Restriction(NamedTuple):
     active: int
 
     @classmethod
-    def of(cls, leak: Leak) -> Restriction:
+    def of(cls, leak: Leak) -> LeakArguments:
         """A threshold beyond float32 restricts nothing, nor does slope 1."""
         active = leak.slope != 1 and leak.threshold <= LARGEST
         shrink = 1.0 if leak.slope >= SMALLEST_NORMAL else 2.0**-126
@@ -43,7 +43,7 @@ class Saved(NamedTuple):
     c: Array
     extra: tuple[Array | None, Array | None, Array | None]
     factors: tuple[Array | None, Array | None]
-    restriction: Restriction
+    restriction: LeakArguments
 
 
 def unit_rows(kernels: Kernels, x: Array) -> tuple[Array, Array]:
@@ -53,7 +53,7 @@ def unit_rows(kernels: Kernels, x: Array) -> tuple[Array, Array]:
     return u, factor
 
 
-def forward(kernels: Kernels, kind: str, restriction: Restriction, x: Array, c: Array) -> tuple[Array, Saved]:
+def forward(kernels: Kernels, kind: str, restriction: LeakArguments, x: Array, c: Array) -> tuple[Array, Saved]:
     """Distances of contiguous x (N, D), c (M, D) -> (N, M)."""
     (N, D), M = x.shape, c.shape[0]
     factors: tuple[Array | None, Array | None] = (None, None)
@@ -85,19 +85,19 @@ def backward(kernels: Kernels, saved: Saved, dy: Array, dx: Array, dc: Array) ->
         kernels.launch(name, grid, THREADS, own, other, dy, *saved.extra, factor, out, *sizes, *saved.restriction)
 
 
-def kind_of(operation: str, **parameters: Any) -> tuple[str, Restriction]:
+def kind_of(operation: str, **parameters: Any) -> tuple[str, LeakArguments]:
     """The kernels' kind and the restriction of a registered distance with its parameters. UserError for bad ones."""
     if operation == "leaky_squared_euclidean":
         return leaky_kind(**parameters)
     if parameters:
         raise TypeError(f"{operation} takes no {next(iter(parameters))}")
-    return PLAIN_KINDS[operation], Restriction.of(Leak(math.inf, 1.0))
+    return PLAIN_KINDS[operation], LeakArguments.of(Leak(math.inf, 1.0))
 
 
-def leaky_kind(*, threshold: float, slope: float, per: str = "pair") -> tuple[str, Restriction]:
+def leaky_kind(*, threshold: float, slope: float, per: str = "pair") -> tuple[str, LeakArguments]:
     """Kind and restriction of leaky squared Euclidean; if it restricts nothing, those of squared Euclidean."""
     require_per(per)
-    restriction = Restriction.of(Leak(threshold, slope))
+    restriction = LeakArguments.of(Leak(threshold, slope))
     return ("COORDINATE" if per == "coordinate" and restriction.active else "SQUARED"), restriction
 
 

@@ -24,7 +24,7 @@ MOST_ROWS = 65535  # blocks along its other axes
 
 PRODUCTS = tuple(name.upper() for name in choices.PRODUCTS)  # how matrix products are made (gemm.cuh)
 KINDS = ("SQUARED", "COORDINATE", "EUCLIDEAN", "COSINE")  # of distances (distances.cu)
-FIGURES = ("LOSS", "RIGHT", "VANISHED", "DISTANCE", "PROBABILITY")  # of a query, for the figures of a step (loss.cu)
+ROW_FIGURES = ("LOSS", "RIGHT", "VANISHED", "DISTANCE", "PROBABILITY")  # of a query, for a step's figures (loss.cu)
 PACK = 4  # channels that a thread reads and writes at once: 16 bytes
 THREADS = 256  # of a block, where nothing else is said
 TILE_THREADS = 128  # of a convolution's block
@@ -37,7 +37,7 @@ SIDE, WIDTH = 8, 32  # rows of x and of c whose distances a block computes; coor
 CONSTANTS: dict[str, int | str] = {
     "PRODUCTS": ", ".join(PRODUCTS),
     "KINDS": ", ".join(KINDS),
-    "FIGURES": ", ".join(FIGURES),
+    "FIGURES": ", ".join(ROW_FIGURES),
     "PACK": PACK,
     "THREADS": THREADS,
     "TILE_THREADS": TILE_THREADS,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from leakysm.backends.checks import check_cotangent
-from leakysm.backends.cupy.kernels import FIGURES, THREADS, Kernels, ceil_div
+from leakysm.backends.cupy.kernels import ROW_FIGURES, THREADS, Kernels, ceil_div
 from leakysm.backends.protocol import Pair
 from leakysm.ops.arrays import Array, class_count, integer_labels, require_shape, working
 from leakysm.ops.prototypes import refuse_empty
@@ -48,7 +48,7 @@ def cross_entropy(
     gradient: Array | None = None,
     vanished: float = 0.0,
 ) -> None:
-    """Into figures (FIGURES, N), the first of which is each row's part of the loss, and into gradient (N, M).
+    """Into figures (ROW_FIGURES, N), the first of which is each row's part of the loss, and into gradient (N, M).
 
     Logits: sign times contiguous values (N, M); labels int64 (N,), checked; the gradient is dy () times the loss's.
     Of the figures, VANISHED counts probabilities, at the label their complement, below `vanished`.
@@ -102,7 +102,7 @@ def cross_entropy_forward(kernels: Kernels, logits: Array, labels: Any) -> tuple
     (N, M), xp = logits.shape, kernels.xp
     labels = integer_labels(array_api_compat.array_namespace(logits), labels, logits, N, M)
     saved = Logits(*kernels.contiguous(logits, labels.astype(xp.int64)))
-    figures = xp.empty((len(FIGURES), N), logits.dtype)
+    figures = xp.empty((len(ROW_FIGURES), N), logits.dtype)
     cross_entropy(kernels, *saved, figures=figures)
     return total(kernels, figures[0]), saved
 

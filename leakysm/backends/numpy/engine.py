@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from leakysm.backends.numpy import prototypes
 from leakysm.backends.numpy.block import chunks
-from leakysm.backends.numpy.block.inference import ConvBlockInference
-from leakysm.backends.numpy.block.training import ConvBlock
+from leakysm.backends.numpy.block.backward import BackwardPass
+from leakysm.backends.numpy.block.forward import ForwardPass
+from leakysm.backends.numpy.block.inference import InferencePass
 from leakysm.backends.numpy.distance_cross_entropy import DistanceCrossEntropy, LossTiling
 from leakysm.backends.numpy.distances import tiling
 from leakysm.backends.numpy.distances.operations import distance_pairs
 from leakysm.backends.numpy.memory import Memory
 from leakysm.backends.numpy.threads import Workers
-from leakysm.backends.protocol import Array, Engine, Pair
+from leakysm.backends.protocol import Engine, Pair, reference_pair
 
 BLOCKS, DISTANCES, LOSSES = chunks.Tiling(), tiling.Tiling(), LossTiling()
 
@@ -30,7 +27,6 @@ class NumpyEngine(Engine):
     """
 
     name = "numpy"
-    xp = np
 
     def __init__(
         self,
@@ -43,20 +39,12 @@ class NumpyEngine(Engine):
         workers, memory = Workers(threads), Memory()
         self.threads = workers.threads
         loss = DistanceCrossEntropy(self.operation, workers, losses)
-        training = ConvBlock(workers, memory, blocks)
-        inference = ConvBlockInference(workers, memory, blocks)
+        forward, backward = ForwardPass(workers, memory, blocks), BackwardPass(workers, memory, blocks)
+        inference = InferencePass(workers, memory, blocks)
         self.pairs = {
-            "conv_block": Pair(training.forward, training.backward),
-            "conv_block_inference": Pair(inference.forward, inference.backward),
+            "conv_block": Pair(forward.run, backward.run),
+            "conv_block_inference": Pair(inference.run, reference_pair("conv_block_inference").backward),
             "prototypes": Pair(prototypes.forward, prototypes.backward),
             "distance_cross_entropy": Pair(loss.forward, loss.backward),
             **distance_pairs(workers, distances),
         }
-
-    def asarray(self, host: Any, dtype: Any = None) -> Array:
-        """A NumPy array, in `dtype` if given."""
-        return np.asarray(host, dtype)
-
-    def to_host(self, array: Array) -> np.ndarray:
-        """The array itself."""
-        return np.asarray(array)

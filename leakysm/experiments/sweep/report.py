@@ -109,6 +109,16 @@ class Grid:
     means: plots.Floats
     intervals: plots.Floats
 
+    @classmethod
+    def of(cls, cells: Mapping[tuple[float, float], tuple[float, float | None]]) -> Grid | None:
+        """From mean and interval by threshold and slope. None without two of each, or where nothing is finished."""
+        thresholds, slopes = (sorted({place[i] for place in cells}) for i in range(2))
+        means, intervals = (
+            np.array([[cells.get((t, s), (np.nan, None))[i] for s in slopes] for t in thresholds], np.float64)
+            for i in range(2)
+        )
+        return None if min(means.shape) < 2 or np.isnan(means).all() else cls(thresholds, slopes, means, intervals)
+
     @property
     def span(self) -> tuple[float, float]:
         """What the colours span: from the lowest end of an interval to the highest, at least 2 points.
@@ -122,22 +132,15 @@ class Grid:
 
 
 def grid(sweep: SweepResult, form: Form) -> Grid | None:
-    """The grid of one test. None without two thresholds and two slopes, or where nothing is finished."""
+    """The grid of one test."""
     leaky = [p for p in sweep.states if p.config.distance == "leaky" and p.config.per == "pair"]
-    thresholds, slopes = (sorted({getattr(p.config, key) for p in leaky}) for key in ("threshold", "slope"))
-    values: dict[tuple[int, int], list[float]] = {}
+    values: dict[tuple[float, float], list[float]] = {}
     for point in leaky:
-        place = thresholds.index(point.config.threshold or 0.0), slopes.index(point.config.slope or 0.0)
+        place = point.config.threshold or 0.0, point.config.slope or 0.0
         tests = sweep.finished[point].tests if point in sweep.finished else ()
         values.setdefault(place, []).extend(test.accuracy for test in tests if test.form == form)
-    if len(thresholds) < 2 or len(slopes) < 2 or not any(values.values()):
-        return None
-    means, intervals = (np.full((len(thresholds), len(slopes)), np.nan) for _ in range(2))
-    for place, accuracies in values.items():
-        if accuracies:
-            over = paired(accuracies)
-            means[place], intervals[place] = over.mean, np.nan if over.interval is None else over.interval
-    return Grid(thresholds, slopes, means, intervals)
+    over = {place: paired(accuracies) if accuracies else None for place, accuracies in values.items()}
+    return Grid.of({place: (found.mean, found.interval) if found else (np.nan, None) for place, found in over.items()})
 
 
 def heat_map(sweep: SweepResult) -> bytes | None:

@@ -11,24 +11,14 @@ from leakysm.verify.adapters.implementation import Implementation, Snippet
 from leakysm.verify.adapters.numpy_arrays import EngineArrays
 
 
-class Pair(Protocol):
-    """One operation of an engine: forward(*arguments, **parameters) -> (y, saved), backward(saved, dy) -> gradients."""
-
-    @property
-    def forward(self) -> Callable[..., tuple[Any, Any]]: ...
-
-    @property
-    def backward(self) -> Callable[..., Any]: ...
-
-
 class Engine(Protocol):
     """What verification needs of an engine. It is handed one and imports none."""
 
     name: str
     xp: Any
 
-    def operation(self, name: str, /) -> Pair:
-        """The pair of a registered operation."""
+    def operation(self, name: str, /) -> Any:
+        """A pair: `forward(*arguments, **parameters)` gives y and saved, `backward(saved, dy)` the gradients."""
         ...
 
     def asarray(self, host: Any, /) -> Any:

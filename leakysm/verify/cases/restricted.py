@@ -17,7 +17,7 @@ from leakysm.verify.cases.distances import distance_cases, leaky_cases
 from leakysm.verify.cases.numbers import cotangent, noise, single
 
 OPERATION = "restricted_squared_euclidean"
-USUAL: dict[str, Restriction] = {"": Log(2.0), "-root": Root(0.5), "-leak": Leak(0.75, 0.1)}
+BY_SUFFIX: dict[str, Restriction] = {"": Log(2.0), "-root": Root(0.5), "-leak": Leak(0.75, 0.1)}
 SOME = {
     "plain",
     "plain-half",
@@ -36,7 +36,7 @@ def restricted_cases() -> list[Case]:
     """Log on all pairs of point sets, root, leak and coordinates on some; the leaky distance's thresholds; corners."""
     pairs = [
         replace(case, stored=case.size < 200 or case.name == "wide")
-        for suffix, restriction in USUAL.items()
+        for suffix, restriction in BY_SUFFIX.items()
         for per, ending in (("pair", suffix), ("coordinate", f"{suffix}-per-coordinate"))
         for case in distance_cases(OPERATION, {"restriction": restriction, "per": per}, ending)
         if not ending or case.name.removesuffix(ending) in SOME

@@ -137,9 +137,9 @@ def labels(n: int, classes: int) -> st.SearchStrategy[Array]:
 
 
 @st.composite
-def support_labels(draw: Draw, way: int, most_shots: int = 3) -> Array:
+def support_labels(draw: Draw, way: int) -> Array:
     """Labels with every class at least once, shots that differ, in any order."""
-    shots = draw(st.lists(st.integers(1, most_shots), min_size=way, max_size=way))
+    shots = draw(st.lists(st.integers(1, 3), min_size=way, max_size=way))
     return np.asarray(draw(st.permutations([j for j, k in enumerate(shots) for _ in range(k)])), dtype=np.int64)
 
 

@@ -133,9 +133,3 @@ def _c_value(argument: Any) -> Any:
 
 class HostEngine(KernelEngine):
     """The CuPy engine's operations on NumPy arrays."""
-
-    def asarray(self, host: Any, dtype: Any = None) -> np.ndarray:
-        return np.asarray(host, dtype)
-
-    def to_host(self, array: Any) -> np.ndarray:
-        return np.asarray(array)

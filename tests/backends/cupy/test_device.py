@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from leakysm.backends.cupy import compiler
 from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.kernels import Launch, compile_options, instances, source
 
@@ -278,10 +279,10 @@ def test_a_folder_that_cannot_be_written_does_no_harm(monkeypatch, tmp_path):
     CudaKernels(fake_cupy(lambda _: None)).launch("total", (1,), 256)
 
 
-def test_compiling_is_told_once_and_happens_on_the_engines_device(cache):
+def test_compiling_is_told_once_and_happens_on_the_engines_device(cache, monkeypatch):
     compiled, told = [], []
+    monkeypatch.setattr(compiler, "tell_terminal", told.append)
     kernels = CudaKernels(fake_cupy(lambda _: None, compiled), 3)
-    kernels.compiler.tell = told.append
     kernels.told(kernels.compiler.load)(["turn_kernel", "sum_slices", "unit_rows"])
     assert [device for *_, device in compiled] == [3, 3]
     assert told == ["compiling 3 kernels for the GPU: once for this version and device"]

@@ -15,30 +15,21 @@ from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 from tests.backends.cupy.block_cases import assert_close
 from tests.backends.cupy.host_kernels import HostEngine
 from tests.backends.cupy.test_device import fake_cupy
+from tests.benchmarks.torch_weights import take_weights
 from tools.gpu import first_minutes
 from tools.gpu import profile as gpu_profile
 
 SMALL = sizes.Size(3, 2, 2, (16, 16, 3))
 
 
-def torch_with_weights_of(net, metric):
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    from leakysm_benchmarks.gpu_torch import TorchStep, torch
-
-    peer = TorchStep(SMALL, metric, sizes.pixels(SMALL), compiled=False, tf32=False, device="cpu")
-    convolutions = [m for m in peer.net if isinstance(m, torch.nn.Conv2d)]
-    with torch.no_grad():
-        for b, convolution in enumerate(convolutions, 1):
-            weight = np.array(net.parameters[f"block{b}.weight"])
-            convolution.weight.copy_(torch.from_numpy(weight).permute(3, 2, 0, 1))
-    return peer
-
-
 @pytest.mark.parametrize("metric", [SquaredEuclidean(), LeakySquaredEuclidean(threshold=2.0, slope=0.1)], ids=str)
 def test_both_sides_do_the_same_work(host_kernels, metric):
     """The same losses at the first step, and at the second, after the first one's update."""
-    ours = gpu.OurStep(HostEngine(host_kernels), SMALL, metric)
-    theirs = torch_with_weights_of(ours.net, metric)
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from leakysm_benchmarks.torch_conv4 import GPU_FORMS, TorchStep
+
+    ours, theirs = gpu.OurStep(HostEngine(host_kernels), SMALL, metric), TorchStep(SMALL, GPU_FORMS[0], metric)
+    take_weights(theirs.net, ours.net)
     for indices in sizes.episodes(SMALL, 2):
         record = ours.step(indices)
         loss = theirs.step(indices).item()

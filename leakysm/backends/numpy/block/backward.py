@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leakysm.backends.checks import check_cotangent
 from leakysm.backends.numpy.arrays import Doubles, Floats
 from leakysm.backends.numpy.block.channels import halved_sums
 from leakysm.backends.numpy.block.chunks import Chunk, Task, Tiling
@@ -26,6 +27,7 @@ from leakysm.backends.numpy.runs import cut
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.sums import pairwise_sum
 from leakysm.backends.numpy.threads import Workers, in_groups
+from leakysm.ops.arrays import quiet
 
 Gradients = tuple[Floats | None, Floats, Floats, Floats]  # dx, dw, dscale, dshift
 
@@ -63,15 +65,17 @@ class OutputGradient:
 
 
 class BackwardPass:
-    """The backward pass on a set of threads."""
+    """The gradients of the operation `conv_block`, on a set of threads."""
 
     def __init__(self, workers: Workers, memory: Memory, tiling: Tiling) -> None:
         self._workers, self._memory, self._tiling = workers, memory, tiling
         self._scratch = Scratch()
 
-    def run(self, block: Block, dy: Floats, needs_dx: bool) -> Gradients:
+    @quiet
+    def run(self, block: Block, dy: Floats, *, needs_dx: bool = True) -> Gradients:
         """dy (N, h, w, F) -> dx (None if not needed), dw, dscale, dshift."""
-        C, F = block.x.shape[3], block.w.shape[1]
+        (N, H, W, C), F = block.x.shape, block.w.shape[1]
+        check_cotangent(dy, block.x, (N, H // 2, W // 2, F))
         rows, k = np.ascontiguousarray(dy).reshape(-1, F), block.gain * block.inverse
         dx: Floats | None = None
         dw: Floats

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from leakysm.backends.checks import check_batch, check_block
 from leakysm.backends.numpy.arrays import Doubles, Floats
 from leakysm.backends.numpy.block.channels import column_sums, estimated_mean
 from leakysm.backends.numpy.block.chunks import Chunk, Task, Tiling
@@ -24,26 +25,31 @@ from leakysm.backends.numpy.runs import cut
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.sums import pairwise_sum
 from leakysm.backends.numpy.threads import Workers
+from leakysm.ops.arrays import quiet
+from leakysm.ops.batch_norm import EPS
 
 FAR = 16  # the square of the mean that outputs are left with, over their variance, at most
-USUAL = {np.dtype(np.float32): 2.0**80, np.dtype(np.float64): 2.0**800}  # variances up to this, and down to 1 / this
+ORDINARY = {np.dtype(np.float32): 2.0**80, np.dtype(np.float64): 2.0**800}  # variances up to this, and down to 1 / this
 
 Normalised = tuple[Floats, Floats, Floats]  # y (N, h, w, F), mean and biased variance (F,)
 
 
 class ForwardPass:
-    """The forward pass on a set of threads."""
+    """The value of the operation `conv_block`, on a set of threads."""
 
     def __init__(self, workers: Workers, memory: Memory, tiling: Tiling) -> None:
         self._workers, self._memory, self._tiling = workers, memory, tiling
         self._scratch = Scratch()
 
-    def run(self, x: Floats, w: Floats, scale: Floats, shift: Floats, eps: float) -> tuple[Normalised, Block]:
-        """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> (y (N, h, w, F), mean, variance (F,)), saved."""
+    @quiet
+    def run(self, x: Floats, w: Floats, scale: Floats, shift: Floats, *, eps: float = EPS) -> tuple[Normalised, Block]:
+        """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, h, w, F), mean, biased variance (F,)."""
+        check_block(eps, x, w, scale=scale, shift=shift)
+        check_batch(x)
         (N, H, W, _), F, dtype = x.shape, w.shape[3], x.dtype
         block = self._new_block(np.ascontiguousarray(x), w, scale)
         variance, power = self._variance(block), np.ones(F)
-        unusual = ~((variance + eps < USUAL[dtype]) & (variance + eps > 1 / USUAL[dtype]))
+        unusual = ~((variance + eps < ORDINARY[dtype]) & (variance + eps > 1 / ORDINARY[dtype]))
         if unusual.any():
             power = np.where(unusual, _power(x, w, eps), 1)
             np.multiply(block.w, power, out=block.w, casting="same_kind")
@@ -178,8 +184,8 @@ class _Normalisation:
 def _power(x: Floats, w: Floats, eps: float) -> Doubles:
     """A power of two for each channel, (F,): its weights are multiplied by it, so that its outputs can be squared.
 
-    No output is larger than max |x| max |w| 9 C < 2^size. Large ones are brought below 2^room, the root of USUAL, small
-    ones to about 1; but not where they are small beside sqrt(eps), which takes part in sigma.
+    No output is larger than max |x| max |w| 9 C < 2^size. Large ones are brought below 2^room, the root of ORDINARY,
+    small ones to about 1; but not where they are small beside sqrt(eps), which takes part in sigma.
     """
     C, F = w.shape[2:]
     exponents = [np.frexp(a)[1] for a in (np.abs(x).max(), np.abs(w).reshape(-1, F).max(axis=0), w.dtype.type(9 * C))]

@@ -5,8 +5,6 @@ The backward pass is the reference's: nothing trains through given statistics, s
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from leakysm.backends.checks import check_block
@@ -19,32 +17,21 @@ from leakysm.backends.numpy.memory import Memory, aligned_copy
 from leakysm.backends.numpy.products import multiply
 from leakysm.backends.numpy.scratch import Scratch
 from leakysm.backends.numpy.threads import Workers
+from leakysm.backends.protocol import ReferenceSaved
 from leakysm.ops.arrays import quiet
 from leakysm.ops.batch_norm import EPS
-from leakysm.ops.conv_block import conv_block_inference, conv_block_inference_vjp
+from leakysm.ops.conv_block import conv_block_inference
 
 
-class Arguments(NamedTuple):
-    """The arguments of a call: x (N, H, W, C), w (3, 3, C, F), the others (F,), and eps."""
-
-    x: Floats
-    w: Floats
-    scale: Floats
-    shift: Floats
-    mean: Floats
-    variance: Floats
-    eps: float
-
-
-class ConvBlockInference:
-    """The operation `conv_block_inference`, on a set of threads."""
+class InferencePass:
+    """The value of the operation `conv_block_inference`, on a set of threads."""
 
     def __init__(self, workers: Workers, memory: Memory, tiling: Tiling) -> None:
         self._workers, self._memory, self._tiling = workers, memory, tiling
         self._scratch = Scratch()
 
     @quiet
-    def forward(
+    def run(
         self,
         x: Floats,
         w: Floats,
@@ -54,14 +41,14 @@ class ConvBlockInference:
         variance: Floats,
         *,
         eps: float = EPS,
-    ) -> tuple[Floats, Arguments]:
+    ) -> tuple[Floats, ReferenceSaved]:
         """x (N, H, W, C), w (3, 3, C, F), the others (F,) -> y (N, H // 2, W // 2, F)."""
         check_block(eps, x, w, scale=scale, shift=shift, mean=mean, variance=variance)
-        saved = Arguments(x, w, scale, shift, mean, variance, eps)
+        saved = ReferenceSaved((x, w, scale, shift, mean, variance), {"eps": eps})
         (N, H, W, C), F = x.shape, w.shape[3]
         factor = np.abs(scale) * (1 / np.sqrt(variance.astype(np.float64) + eps))
         if not _usual(factor, mean):  # the reference multiplies in another order
-            return conv_block_inference(x, w, scale, shift, mean, variance, eps=eps), saved
+            return conv_block_inference(*saved.arguments, eps=eps), saved
         sign = np.where(scale < 0, -1, 1).astype(x.dtype)
         given, signed = np.ascontiguousarray(x), aligned_copy((w * sign).reshape(9 * C, F))
         factor, centre, zero = factor.astype(x.dtype), mean * sign, np.zeros_like(shift)
@@ -89,11 +76,6 @@ class ConvBlockInference:
         columns = self._scratch("columns", (9 * padded.shape[3], chunk.size), padded.dtype)
         columns_by_tap(padded, chunk, columns)
         return columns.T
-
-    def backward(self, saved: Arguments, dy: Floats) -> tuple[Floats, ...]:
-        """dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift, dmean, dvariance."""
-        gradients: tuple[Floats, ...] = conv_block_inference_vjp(*saved[:6], dy, eps=saved.eps)
-        return gradients
 
 
 def _usual(factor: Floats, mean: Floats) -> bool:

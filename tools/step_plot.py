@@ -1,7 +1,7 @@
 """Draw what a training step's time is made of: matrix products, memory traffic, everything else; beside PyTorch's.
 
-`python -m leakysm_benchmarks.step_plot PICTURE [MEASURED]` draws what `leakysm bench train-step --json` wrote into the
-file MEASURED. Without it, it measures first, which takes minutes.
+`python -m tools.step_plot PICTURE [MEASURED]` draws what `leakysm bench train-step --json` wrote into the file
+MEASURED. Without it, it measures first, which takes minutes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Plot the time of the loss of many classes over their number, and that of the distances alone.
 
-`python -m leakysm_benchmarks.classes_plot PICTURE [CLASSES ...]` measures and draws; without numbers, up to 100,000.
+`python -m tools.classes_plot PICTURE [CLASSES ...]` measures and draws; without numbers, up to 100,000.
 A million classes take some minutes.
 """
 
@@ -24,8 +24,8 @@ MARKERS = "os^"
 Seconds = dict[str, list[float]]  # by what was measured, one for each number of classes
 
 
-def measure(classes: Sequence[int], *, queries: int = QUERIES, rounds: int = 3) -> Seconds:
-    """The shortest of `rounds` turns of each; before them one that is not counted, but not of the longest."""
+def measure(classes: Sequence[int], *, queries: int = QUERIES) -> Seconds:
+    """The shortest of three turns of each; before them one that is not counted, but not of the longest."""
     engine, found = NumpyEngine(), Seconds()
     for number in classes:
         given = arrays(number, queries)
@@ -34,7 +34,7 @@ def measure(classes: Sequence[int], *, queries: int = QUERIES, rounds: int = 3) 
             Call("loss", "ours", ours(engine, given, gradients=False)),
             Call("distances alone, in chunks", "floor", distances_alone(engine, given)),
         ]
-        times = take_turns(players, [None], rounds=rounds, warm_up=int(number < CLASSES[-1]))
+        times = take_turns(players, [None], rounds=3, warm_up=int(number < CLASSES[-1]))
         for player, seconds in zip(players, np.min(times, axis=0), strict=True):
             found.setdefault(player.name, []).append(float(seconds))
     return found

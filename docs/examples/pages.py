@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from inspect import Signature, signature
 
 from leakysm.ops.registry import OPERATIONS
+from leakysm.verify.flags import FLAGS
 from leakysm.verify.registry import ENTRIES
-from leakysm.verify.report import BOUND_HEADER, FLAG_HEADER, MEND_HEADER, bound_rows, flag_rows, markdown, mend_rows
+from leakysm.verify.report import markdown
 
 
 def part(page: str, name: str) -> str:
@@ -37,15 +38,21 @@ def operations() -> list[str]:
 
 
 def bounds() -> list[str]:
-    """The table of bounds."""
-    return markdown(BOUND_HEADER, bound_rows())
+    """The table of bounds: a row for each output. k = r / 2."""
+    rows = [
+        [operation, name, f"`{bound.roundings}`", f"`{bound.scale}`", bound.why]
+        for operation, entry in ENTRIES.items()
+        for name, bound in entry.bounds.items()
+    ]
+    return markdown(("operation", "output", "r", "scale", "what is rounded"), rows)
 
 
 def flags() -> list[str]:
-    """The table of flags."""
-    return markdown(FLAG_HEADER, flag_rows())
+    """The table of flags: what the cases of each are there to show."""
+    return markdown(("flag", "what it is there to find"), [[f"`{name}`", flag.finds] for name, flag in FLAGS.items()])
 
 
 def mends() -> list[str]:
-    """The table of what to do about each flag."""
-    return markdown(MEND_HEADER, mend_rows())
+    """The table of what to do about the failures of each flag."""
+    rows = [[f"`{name}`", flag.mend] for name, flag in FLAGS.items()]
+    return markdown(("flag", "what to do about its failures"), rows)
