@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ class Call:
                 given[name] = self._prepared(name, self.arrays.placed(host, self.layouts[name]))
             else:
                 given[name] = host
+        if both := self.together():
+            given.update(zip(both, self.arrays.evaluated(self.way.together, *(given[n] for n in both)), strict=True))
         return given
 
     def twin(self, name: str) -> str | None:
@@ -108,6 +111,10 @@ class Call:
             return None
         before = floats_of(self)[: list(floats_of(self)).index(name)]
         return next((other for other in before if same(self.hosts[other], self.hosts[name])), None)
+
+    def together(self) -> tuple[str, str] | None:
+        """The two arguments whose arrays are parts of one, in a way that makes them so; None for none."""
+        return joinable(self.case) if self.way.together else None
 
     def preparation(self, name: str) -> str:
         """The expression for what this way does to an argument; "{0}" for nothing."""
@@ -153,6 +160,13 @@ class Call:
 def same(a: Any, b: Any) -> bool:
     """Whether two arrays hold the same numbers in the same shape, more than one."""
     return np.size(a) > 1 and np.shape(a) == np.shape(b) and bool(np.all(a == b))
+
+
+def joinable(case: Case) -> tuple[str, str] | None:
+    """The names of the first two arrays of floats whose rows have the same shape; None if there are none."""
+    arrays = [(case.definition.arguments[at].name, np.shape(case.arguments[at])) for at in case.definition.array_places]
+    pairs = itertools.combinations([(name, shape) for name, shape in arrays if shape], 2)
+    return next(((a, b) for (a, one), (b, other) in pairs if one[1:] == other[1:]), None)
 
 
 def floats_of(call: Call) -> Sequence[str]:

@@ -133,6 +133,8 @@ def _arguments(call: Call, truth: Truth) -> list[str]:
             lines.append(f"{name} = {expression.format(name)}")
         if call.preparation(name) != "{0}":
             lines.append(f"{name} = {call.preparation(name).format(name)}")
+    if both := call.together():
+        lines.append(f"{', '.join(both)} = {call.way.together.format(*both)}")
     return lines
 
 

@@ -142,7 +142,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "infinite-logit": Flag(
         "Logits of -inf have probability 0.",
-        "A logit of -inf has probability 0 and gradient 0: avoid -inf - (-inf).",
+        "A logit of -inf has probability 0: avoid -inf - (-inf). If it is the label's, the loss is inf and its gradient -1 / N.",
         CONVENTION,
     ),
     "undefined": Flag(
@@ -182,7 +182,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "large-mean": Flag(
         "Mean much larger than the deviation: E[x^2] - E[x]^2 cancels.",
-        "Compute the variance from the centred values, in two passes; not E[x^2] - E[x]^2.",
+        "Compute the mean as one sum, and the variance from the centred values, in two passes; not E[x^2] - E[x]^2.",
         SPECIAL,
     ),
     "few": Flag(
@@ -243,6 +243,15 @@ FLAGS: dict[str, Flag] = {
     "shared": Flag(
         "Right for two arrays with the same numbers, wrong if one array is given for both arguments.",
         "Treat the arguments as separate, even if they are one array.",
+        SPECIAL,
+    ),
+    "unfilled": Flag(
+        "Wrong where memory that nobody filled holds NaN: np.empty, torch.empty, or a function with `where` and no `out`.",
+        "Fill the array, or give `out`: what np.empty holds is what was there before.",
+    ),
+    "together": Flag(
+        "Right for two arrays, wrong if both are parts of one array, as the embeddings of a batch are.",
+        "Do not look at an array's base or storage; use the arguments' own numbers.",
         SPECIAL,
     ),
     "int32": Flag(

@@ -17,6 +17,7 @@ import numpy as np
 Array = Any  # a NumPy array of dtype object, holding mpfr numbers
 
 BITS = 170
+WORTH_FLOATS = 8  # products for each number of two matrices, from which on their product is tried in float64
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -116,7 +117,34 @@ def is_nan(a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def matmul(a: Array, b: Array) -> Array:
     """a (n, k) times b (k, m)."""
-    return a @ b if a.shape[1] else zeros((a.shape[0], b.shape[1]))
+    n, k, m = (*a.shape, b.shape[1])
+    if not k:
+        return zeros((n, m))
+    if n * k * m > WORTH_FLOATS * (n + m) * k:
+        in_floats = _in_floats(a, b)
+        if in_floats is not None:
+            return exact(in_floats)
+    return a @ b
+
+
+def _in_floats(a: Array, b: Array) -> Any:
+    """a b in float64, where that rounds nothing, in any order; else None.
+
+    It rounds nothing if all numbers are multiples of a power of two, and no sum of products needs more than 53 bits.
+    """
+    bits, floats, lowest = np.log2(a.shape[1]), (rounded(a), rounded(b)), 0
+    for values in floats:
+        if not np.all(np.isfinite(values)):
+            return None
+        mantissas, exponents = np.frexp(values[values != 0])
+        if len(mantissas):
+            whole = np.ldexp(mantissas, 53).astype(np.int64)
+            last = int((np.frexp(whole & -whole)[1] - 54 + exponents).min())  # 2^last divides every number
+            bits, lowest = bits + exponents.max() - last, lowest + last
+    if bits > 53 or not -1000 < lowest < 900:
+        return None
+    same = all(np.all(exact(values) == array) for values, array in zip(floats, (a, b), strict=True))
+    return floats[0] @ floats[1] if same else None
 
 
 def rounded(a: Array) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -52,7 +52,7 @@ class Way:
     below: all labels must be below it.
     context: the code of the context of the call, and the line that imports what it needs. autodiff: only for functions
     that the library differentiates. refusable: whether the function may raise instead. shared: equal arrays of floats
-    are one array.
+    are one array. together: the expression for two arrays as parts of one, the second before the first.
     """
 
     parts: Sequence[str]
@@ -63,6 +63,7 @@ class Way:
     autodiff: bool = False
     refusable: bool = False
     shared: bool = False
+    together: str = ""
 
 
 class Arrays:

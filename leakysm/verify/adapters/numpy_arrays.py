@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult
+from leakysm.verify.adapters.unfilled import nan_in_unfilled
 
 FILLER = 99  # fills the memory between the numbers of a strided array
 
@@ -30,6 +31,7 @@ def _set_filters(filters: list[Any]) -> None:
 
 PROGRAM = (
     Setting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
+    Setting("np.getbufsize()", "numpy", np.setbufsize),
     Setting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
     Setting(
         "pickle.dumps(np.random.get_state())",
@@ -46,7 +48,8 @@ PROGRAM = (
     Setting("logging.root.manager.disable", "logging", logging.disable),
 )
 SCOPE: Mapping[str, Any] = {module.__name__: module for module in (gc, logging, os, pickle, random, sys, warnings)} | {
-    "np": np
+    "np": np,
+    "nan_in_unfilled": nan_in_unfilled,
 }
 SHARED = Way(("value", "vjp"), shared=True)
 
@@ -70,7 +73,7 @@ class NumPyArrays(Arrays):
     bits = "{0}.tobytes()"
     watched = (
         bits,
-        "{0}.base is not None and {0}.base.tobytes()",
+        "({0}.base is not None and {0}.base.tobytes())",
         "{0}.shape",
         "{0}.strides",
         "{0}.dtype",
@@ -84,6 +87,12 @@ class NumPyArrays(Arrays):
         "int32": Way(("value", "vjp"), labels="{0}.astype(np.int32)", refusable=True),
         "uint8": Way(("value", "vjp"), labels="{0}.astype(np.uint8)", below=256, refusable=True),
         "shared": SHARED,
+        "unfilled": Way(
+            ("value", "vjp"),
+            context=("nan_in_unfilled()", f"from {nan_in_unfilled.__module__} import nan_in_unfilled"),
+            refusable=True,
+        ),
+        "together": Way(("value", "vjp"), together="np.split(np.concatenate([{1}, {0}]), [len({1})])[::-1]"),
     }
     scope = SCOPE
 

@@ -32,6 +32,17 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+@contextlib.contextmanager
+def nan_in_unfilled_tensors() -> Iterator[None]:
+    """A context in which torch.empty gives NaN. PyTorch fills memory only while it wants deterministic algorithms."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 class TorchArrays(Arrays):
     """Tensors on the CPU. Torch has no negative strides; the layout `reversed` is a part of a larger tensor instead."""
 
@@ -54,8 +65,10 @@ class TorchArrays(Arrays):
         "{0}.shape",
         "{0}.stride()",
         "{0}.requires_grad",
-        "({0}.grad is None)",
+        "({0}.grad is not None and {0}.grad.numpy().tobytes())",
         "{0}._version",
+        "{0}.retains_grad",
+        "({0}._backward_hooks is None)",
     )
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
@@ -78,14 +91,29 @@ class TorchArrays(Arrays):
         "default-dtype": Way(
             ("value",), context=("default_dtype(torch.float64)", f"from {__name__} import default_dtype")
         ),
-        "leaf": Way(("value",), argument="{0}.requires_grad_()", autodiff=True),
+        "unfilled": Way(
+            ("value", "vjp"),
+            context=("nan_in_unfilled_tensors()", f"from {__name__} import nan_in_unfilled_tensors"),
+            refusable=True,
+        ),
+        "leaf": Way(
+            ("value",),
+            argument="(lambda a: (setattr(a, 'grad', torch.ones_like(a)), a)[1])({0}.requires_grad_())",
+            autodiff=True,
+        ),
         "intermediate": Way(("value",), argument="{0}.requires_grad_().clone()", autodiff=True),
         "int32": Way(("value", "vjp"), labels="{0}.int()", refusable=True),
         "alone": Way(("vjp",), autodiff=True),
         "later": Way(("vjp",), autodiff=True),
         "shared": SHARED,
+        "together": Way(("value", "vjp"), together="torch.cat([{1}, {0}]).split([len({1}), len({0})])[::-1]"),
     }
-    scope: Mapping[str, Any] = {**SCOPE, "torch": torch, "default_dtype": default_dtype}
+    scope: Mapping[str, Any] = {
+        **SCOPE,
+        "torch": torch,
+        "default_dtype": default_dtype,
+        "nan_in_unfilled_tensors": nan_in_unfilled_tensors,
+    }
 
     def asarray(self, host: HostArray) -> Any:
         return torch.from_numpy(np.array(host))

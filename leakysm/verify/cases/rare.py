@@ -15,7 +15,7 @@ from leakysm.ops.restriction import Root
 from leakysm.verify.case import Case
 from leakysm.verify.cases.contrasts import PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
-from leakysm.verify.cases.numbers import noise
+from leakysm.verify.cases.numbers import noise, single
 
 _LOSSES = ("cross_entropy", "distance_cross_entropy", "prototypical_loss")
 
@@ -41,6 +41,9 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield _unlikely_class(plain)
     if operation in ("batch_norm", "batch_norm_inference"):
         yield from _axes(plain)
+    if operation in ("conv_block", "conv_block_inference"):
+        values = {2: np.full_like(plain.arguments[2], -0.0), 3: abs(plain.arguments[3]) + 0.5}
+        yield changed(plain, "minus-zero-scale", values, "scale -0: the first position counts", ("zero-scale",))
     yield from _nearly(plain)
     if "per" in plain.parameters:
         parameters = {name: value for name, value in plain.parameters.items() if name != "per"}
@@ -67,10 +70,11 @@ def _same_points(plain: Case) -> Case:
 
 def _sizes_in_one_row(plain: Case) -> Iterator[Case]:
     """A small difference beside a large common coordinate; differences whose squares vanish, where factors do not."""
-    x, c = (noise(f"beside {plain.operation} {name}", n, 3) * 2.0**-30 for name, n in (("x", 3), ("c", 2)))
-    x[:, 0] = c[:, 0] = 2.0**40
     if plain.operation == "cosine_distance":
         return
+    size = 66 if plain.operation == "euclidean" else 55  # no square may vanish
+    x, c = (noise(f"beside {plain.operation} {name}", n, 3) * 2.0**-size for name, n in (("x", 3), ("c", 2)))
+    x[:, 0] = c[:, 0] = 2.0**size
     dy = noise(f"beside dy {plain.operation}", 3, 2)
     yield changed(plain, "beside-large", {0: x, 1: c, -1: dy}, "a large coordinate in common", ("contrast",))
     if plain.operation != "euclidean":
@@ -82,15 +86,12 @@ def _sizes_in_one_row(plain: Case) -> Iterator[Case]:
 
 
 def _labels(plain: Case) -> Iterator[Case]:
-    """Five rows of five classes: each row its own class, or all the same one. 260 classes, with labels that bytes end at."""
-    x, c, labels = (
-        noise(f"high {plain.operation} x", 6, 2),
-        noise(f"high c {plain.operation}", 260, 2),
-        [255, 256, 127, 128, 100, 0],
-    )
-    high = {0: noise("high logits", 6, 260), 1: np.array(labels)}
-    values = high if plain.operation == "cross_entropy" else _queries(plain, x, c, np.array(labels))
-    yield changed(plain, "labels-high", values, f"labels {labels} of 260", ("size",))
+    """260 classes, with labels that bytes end at. Five rows of five classes: each its own class, or all the same one."""
+    x, c = noise(f"high {plain.operation} x", 6, 2), noise(f"high {plain.operation} c", 260, 2)
+    high = np.array([255, 256, 127, 128, 100, 0])
+    logits = {0: noise("high logits", 6, 260), 1: high}
+    values = logits if plain.operation == "cross_entropy" else _queries(plain, x, c, high)
+    yield changed(plain, "labels-high", values, f"labels {high.tolist()} of 260", ("size",))
     x, c = (noise(f"labels {plain.operation} {at}", 5, 5) for at in range(2))
     for name, labels in (("in-order", np.arange(5)), ("equal", np.full(5, 3))):
         values = {0: x, 1: labels} if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)
@@ -98,15 +99,20 @@ def _labels(plain: Case) -> Iterator[Case]:
 
 
 def _unlikely_logits(plain: Case) -> Iterator[Case]:
-    """Rows whose other classes have small probabilities, which only float64 tells from 0; of a label, and of others."""
+    """Rows whose other classes have small probabilities, which only float64 tells from 0; of a label, and of others.
+
+    One logit far from the others, of which some formulas subtract that one, or the mean.
+    """
     small = -300 * np.array([[0, 1, 2], [2, 1, 0]]) + noise("faint", 2, 3, bits=53)
     behind = np.array([[0.0, -gap] for gap in (9.3, 17.1, 21.7, 25.2, 31.4, 35.9)]) + noise("behind", 6, 2, bits=53) / 8
-    for name, logits, labels in (("faint", small, np.array([0, 2])), ("behind", behind, np.ones(6, dtype=np.int64))):
+    far = np.array([[-1e4, 0, -0.3], [0.7, -0.2, -3e4]]) + noise("far logits", 2, 3) * 2.0**-8
+    named = (("faint", small, [0, 2]), ("behind", behind, [1] * 6), ("one-far", single(far), [0, 2]))
+    for name, logits, labels in named:
         if plain.operation == "cross_entropy":
-            values = {0: logits, 1: labels}
+            values = {0: logits, 1: np.array(labels)}
         else:
-            values = {0: logits, -1: noise(f"{name} dy", *logits.shape, bits=53)}
-        yield changed(plain, name, values, "small probabilities, in float64", ("saturated",))
+            values = {0: logits, -1: noise(f"{name} dy", *logits.shape, bits=24 if name == "one-far" else 53)}
+        yield changed(plain, name, values, "small probabilities", ("saturated",))
 
 
 def _unlikely_class(plain: Case) -> Case:

@@ -60,8 +60,13 @@ def _case(operation: str, size: Any, arguments: tuple[Any, ...], dy: Any, note: 
 def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], Iterator[Case]]:
     def cases(operation: str) -> Iterator[Case]:
         for (n, m, d), bits, double in _widths(PAIRS):
-            x, c = noise(f"size x {n} {m} {d}", n, d, bits=bits), noise(f"size c {n} {m} {d}", m, d, bits=bits)
-            sample = Sample(edges(n), edges(m)) if n * m * d > MOST_TERMS and d < 1000 else None
+            many = n * m * d > MOST_TERMS and n * m > 1
+            # A formula that cancels far from the origin may be used for many pairs alone.
+            far = 16.0 * (many and operation != "cosine_distance")
+            x = noise(f"size x {n} {m} {d}", n, d, bits=bits - 5 * many) + far
+            c = noise(f"size c {n} {m} {d}", m, d, bits=bits - 5 * many) + far
+            few = slice(None, None, 1 if n * m * d < 1 << 20 else 4)
+            sample = Sample(edges(n)[few], edges(m)[few]) if many else None
             # The squares of short numbers are exact in float64, and the roundings of their sums go one way.
             one_way = ("float64",) if d > 16 and bits == 24 else ()
             given = dict(parameters)
@@ -142,6 +147,7 @@ def _episodes(operation: str) -> Iterator[Case]:
 
 def _convolutions(operation: str) -> Iterator[Case]:
     for (n, h, w, c, f), bits, double in _widths(CONVOLUTIONS):
+        bits = 11 if n * h * w * c * f > 1 << 19 else bits  # exact in float64
         x = noise(f"size i {n} {h} {w} {c} {f}", n, h, w, c, bits=bits)
         kernel = noise(f"size k {c} {f}", 3, 3, c, f, bits=bits)
         dy = cotangent(f"size i {n} {h} {w} {c} {f}", (n, h, w, f), x, kernel)
@@ -166,7 +172,10 @@ def _pools(operation: str) -> Iterator[Case]:
 def _channels(operation: str) -> Iterator[Case]:
     for (front, c), bits, double in _widths(CHANNELS):
         shape, short = (*front, c), 11 if bits == 24 else 53
-        x = noise(f"size b {shape}", *shape, bits=bits) + 0.25
+        many = (
+            int(np.prod(shape)) > 1 << 16
+        )  # a formula that cancels for a large mean may be used for many values alone
+        x = noise(f"size b {shape}", *shape, bits=bits - 5 * many) + (16 if many else 0.25)
         arguments = [x, *(noise(f"size b {name} {c}", c, bits=short) for name in ("scale", "shift", "mean"))]
         if operation == "batch_norm_inference":
             arguments.append(noise(f"size b variance {c}", c, bits=8) + 1.25)

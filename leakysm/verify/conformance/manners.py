@@ -11,7 +11,7 @@ import numpy as np
 
 from leakysm.verify.adapters.arrays import EXPANDED, Way
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.calls import Manner, in_turn, plainly, same
+from leakysm.verify.calls import Manner, in_turn, joinable, plainly, same
 from leakysm.verify.case import Case
 from leakysm.verify.conformance.selection import chosen_dtypes, fixed_truths
 from leakysm.verify.conformance.settings import Settings
@@ -77,8 +77,10 @@ def in_other_ways(
 
 
 def fits(truth: Truth, way: Way) -> bool:
-    """Whether a case can be called in a way: its labels are small enough, or two of its arrays equal."""
+    """Whether a case can be called in a way: its labels are small enough, two of its arrays equal, or of like rows."""
     case = truth.case
+    if way.together:
+        return joinable(case) is not None
     if way.shared:
         return any(same(a, b) for a, b in itertools.combinations(case.floats, 2))
     labels = [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "labels"]
