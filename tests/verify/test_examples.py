@@ -54,8 +54,8 @@ def test_an_example_comes_out_as_documented(example: str, library: str, operatio
     assert set(row.failures) >= flags if flags else not row.failures
     table = (ROOT / "docs" / "findings.md").read_text()
     line = next(li for li in table.splitlines() if f"| `{example}` |" in li and f"| {operation} |" in li)
-    contiguous = set(row.failures) - {"layout"}  # the table is of contiguous arrays
-    assert ("| failed" if contiguous else "| passed") in line
+    if set(row.failures) != {"layout"}:  # the table tells of contiguous arrays
+        assert ("| passed" if flags is None else "| failed") in line
     assert library in report.versions
 
 

@@ -39,6 +39,8 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield from _unlikely_logits(plain)
     elif operation in _LOSSES:
         yield _unlikely_class(plain)
+    if operation in (*_LOSSES, "log_softmax"):
+        yield _last_nearest(plain)
     if operation in ("batch_norm", "batch_norm_inference"):
         yield from _axes(plain)
     if operation in ("conv_block", "conv_block_inference"):
@@ -119,6 +121,20 @@ def _unlikely_class(plain: Case) -> Case:
     c, x = np.array([[0.0, 0.1], [12.2, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
     values = _queries(plain, x, c, np.array([0, 2]))
     return changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
+
+
+def _last_nearest(plain: Case) -> Case:
+    """The largest logit is the last, far above all others: exp overflows for who takes an earlier one for the largest."""
+    m = 600 if plain.operation == "prototypical_loss" else 4100
+    if plain.operation == "log_softmax":
+        z = noise("last z", 2, m, bits=11)
+        z[:, -1] += 800
+        return changed(plain, "last-largest", {0: z, -1: noise("last dy", 2, m)}, f"the last of {m} logits", ("size",))
+    x, c = noise("last x", 2, 1, bits=11), noise("last c", m, 1, bits=11) + 30
+    c[-1], labels = x[0] + 0.25, np.array([m - 1, 3])
+    logits = {0: -single((x - c.T) ** 2), 1: labels}
+    values = logits if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)
+    return changed(plain, "last-largest", values, f"the last of {m} classes is the nearest by far", ("size",))
 
 
 def _axes(plain: Case) -> Iterator[Case]:

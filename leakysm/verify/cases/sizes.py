@@ -63,15 +63,17 @@ def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], I
             many = n * m * d > MOST_TERMS and n * m > 1
             # A formula that cancels far from the origin may be used for many pairs alone.
             far = 16.0 * (many and operation != "cosine_distance")
+            given = dict(parameters)
+            if "threshold" in given and given["per"] == "pair":
+                given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above
+            elif "threshold" in given and many:  # squares of few bits, and the threshold between two of them
+                bits, given["threshold"] = 16, given["threshold"] + 2.0**-21
             x = noise(f"size x {n} {m} {d}", n, d, bits=bits - 5 * many) + far
             c = noise(f"size c {n} {m} {d}", m, d, bits=bits - 5 * many) + far
             few = slice(None, None, 1 if n * m * d < 1 << 20 else 4)
             sample = Sample(edges(n)[few], edges(m)[few]) if many else None
             # The squares of short numbers are exact in float64, and the roundings of their sums go one way.
-            one_way = ("float64",) if d > 16 and bits == 24 else ()
-            given = dict(parameters)
-            if "threshold" in given and given["per"] == "pair":
-                given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above
+            one_way = ("float64",) if d > 16 and bits < 53 else ()
             yield _case(
                 operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
                 f"{n} queries, {m} prototypes, width {d}", suffix=suffix + double, parameters=given, sample=sample,

@@ -292,7 +292,7 @@ def _just_beyond(call: Witness) -> Witness:
     """The threshold a little below a distance (or a square) that occurs."""
     x, c = call.arguments
     squares = (x[:, None] - c[None]).astype(np.float64) ** 2
-    d = squares if call.parameters["per"] == "coordinate" else squares.sum(axis=-1)
+    d = squares if call.parameters.get("per", "pair") == "coordinate" else squares.sum(axis=-1)
     return changed(
         call,
         parameters={**call.parameters, "threshold": float(np.median(d) + np.max(d[d <= np.median(d)])) / 2 - 0.004},
