@@ -117,7 +117,7 @@ def is_nan(a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def matmul(a: Array, b: Array) -> Array:
     """a (n, k) times b (k, m)."""
-    n, k, m = (*a.shape, b.shape[1])
+    (n, k), m = a.shape, b.shape[1]
     if not k:
         return zeros((n, m))
     if n * k * m > WORTH_FLOATS * (n + m) * k:
