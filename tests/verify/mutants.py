@@ -638,3 +638,60 @@ def one_power_of_two_for_all_cotangents(x, w, dy):
     power = np.frexp(np.abs(dy).max(initial=0))[1]
     dx, dw = lk.conv2d_vjp(x, w, np.ldexp(dy, -power))
     return np.ldexp(dx, power), np.ldexp(dw, power)
+
+
+@mutant("squared_euclidean", "value")
+def last_tile_of_one_row_left_out(x, c):
+    y, tile = lk.squared_euclidean(x, c), max(8, 4096 // max(x.shape[1], 1))
+    if len(c) > 1 and len(c) % tile == 1:
+        y[:, -1] = 0
+    return y
+
+
+@mutant("squared_euclidean", "value")
+def parts_of_one_array_taken_for_the_same_points(x, c):
+    same = x.base is not None and x.base is c.base and x.shape == c.shape
+    y = lk.squared_euclidean(x, c)
+    return np.triu(y, 1) + np.triu(y, 1).T if same else y
+
+
+@mutant("leaky_squared_euclidean", "value")
+def restricted_by_coordinate_if_not_told(x, c, *, threshold, slope, per="coordinate"):
+    return lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope, per=per)
+
+
+@mutant("euclidean")
+def divided_in_part_into_memory_that_nobody_filled(x, c, dy):
+    dx, dc = lk.euclidean_vjp(x, c, dy)
+    apart = (x[:, None] != c[None]).any(-1).any(1)
+    return np.divide(dx, 1, where=apart[:, None]), dc
+
+
+@mutant("cross_entropy", "value")
+def label_255_ignored(logits, labels):
+    rows = labels != 255
+    return lk.cross_entropy(logits[rows], labels[rows]) * logits.dtype.type(rows.sum() / max(len(rows), 1))
+
+
+@mutant("cross_entropy")
+def logits_less_the_label_s(logits, labels, dy=1.0):
+    own = np.take_along_axis(logits, np.asarray(labels)[:, None], 1)
+    return lk.cross_entropy_vjp(logits - np.where(np.isfinite(own), own, 0), labels, dy)
+
+
+@mutant("max_pool2d")
+def offsets_of_sixteen_bits(x, dy):
+    dx = lk.max_pool2d_vjp(x, dy)
+    flat = dx.reshape(len(dx), -1)
+    flat[:, 1 << 16 :] = 0
+    return flat.reshape(dx.shape)
+
+
+@mutant("batch_norm", "value")
+def one_pass_for_many_values(x, scale, shift, *, eps=1e-5):
+    if x.size < 1 << 16:
+        return lk.batch_norm(x, scale, shift, eps=eps)
+    flat = x.reshape(-1, x.shape[-1])
+    mean = flat.mean(0)
+    variance = np.maximum((flat * flat).mean(0) - mean * mean, 0)
+    return ((flat - mean) / np.sqrt(variance + x.dtype.type(eps)) * scale + shift).reshape(x.shape), mean, variance

@@ -167,7 +167,9 @@ def test_a_parameter_that_a_function_lacks_may_have_its_default_only(tmp_path: P
     )
     found = row(tmp_path, text, "leaky_squared_euclidean")
     assert found.status == "passed"
-    per_coordinate = [t for t in registry.ENTRIES[found.operation].truths if t.case.parameters.get("per") == "coordinate"]
+    per_coordinate = [
+        t for t in registry.ENTRIES[found.operation].truths if t.case.parameters.get("per") == "coordinate"
+    ]
     summed = 1
     assert found.cases <= len(registry.ENTRIES[found.operation].truths) - len(per_coordinate) + summed + QUICK.examples
     assert found.notes == ["it takes no per: checked at 'pair' only"]
@@ -342,6 +344,8 @@ IN_ONE_WAY = {
     "intermediate": {"VALUE": "y = 2 * y if x.grad_fn is not None else y"},
     "default-dtype": {"VALUE": "y = y.to(torch.promote_types(y.dtype, torch.get_default_dtype()))"},
     "shared": {"VALUE": "y = 2 * y if x is c else y"},
+    "together": {"VALUE": "y = 2 * y if x._base is not None and x._base is c._base else y"},
+    "unfilled": {"VALUE": "y = 2 * y if torch.empty(7).isnan().all() else y"},
 }
 
 

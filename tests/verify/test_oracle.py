@@ -142,6 +142,16 @@ def test_matrix_products_are_exact_to_the_last_digit() -> None:
         assert abs(fraction(matmul(exact(a), exact(b))[i, j]) - d) <= abs(d) * Fraction(1, 10**48)
 
 
+@pytest.mark.parametrize("spread", [1, 2.0**-30, 2.0**500, 2.0**-1060])
+@pytest.mark.parametrize("bits", [(11, 11), (24, 24), (25, 24), (53, 11)])
+@precisely
+def test_large_matrix_products_are_those_of_50_digits(bits: tuple[int, int], spread: float) -> None:
+    """Whether float64 holds them or not: 24 bits and 64 terms do, 25 bits or two powers of two do not."""
+    a, b = noise("large a", 40, 64, bits=bits[0]), noise("large b", 64, 40, bits=bits[1])
+    a[0, 0] *= spread
+    assert np.all(matmul(exact(a), exact(b)) == exact(a) @ exact(b))
+
+
 @pytest.mark.parametrize("value", [0.1, 5e-324, 1.7e308, -0.0, np.inf])
 def test_floats_come_through_unchanged(value: float) -> None:
     assert rounded(exact(np.array([value]))).tolist() == [value]
