@@ -55,7 +55,10 @@ def _checked_for_purity(
 def in_other_ways(
     implementation: Implementation, entry: Entry, truths: Sequence[Truth]
 ) -> Iterator[tuple[Truth, Manner]]:
-    """Every case's value in one of the ways to call it, in turn; the plain and the largest cases' gradients in each."""
+    """Cases in one of the ways to call them, in turn; the plain and the largest cases' gradients in each.
+
+    Every case in PyTorch, which has many ways to get a value. Every third one in NumPy, which gets gradients so, too.
+    """
     definition, compiles = entry.definition, implementation.arrays.compiles
     ways = {
         name: way
@@ -64,15 +67,18 @@ def in_other_ways(
         and (any(a.kind == "labels" for a in definition.arguments) or way.labels is None)
         and (len(entry.gradients) > 1 or name != "alone")
     }
-    for turn, truth in enumerate(truths):
+    some = truths if implementation.differentiates(entry.operation) else truths[::3]
+    for turn, truth in enumerate(some):
         fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, way)]
         if fitting:
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
     plain = [t for t in truths if "plain" in t.case.flags]
     few = plain[:1] if compiles else dict.fromkeys([*plain, *largest(truths)])
+    fewer = plain[:1] if compiles else [*plain[:2], *largest(truths)[:2]]
     for name, way in ways.items():
         if "vjp" in way.parts:
-            among = truths if way.shared else few  # only a few have equal arrays
+            # Only a few cases have equal arrays; the types of labels need the largest.
+            among = truths if way.shared else few if way.labels or way.autodiff else fewer
             yield from ((t, replace(plainly(t.case), way=name, compiled=True)) for t in among if fits(t, way))
 
 
