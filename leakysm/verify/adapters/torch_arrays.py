@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -22,25 +23,24 @@ def _set_rng_state(state: bytes) -> None:
 
 
 @contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def _while_set(read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> Iterator[None]:
+    """A context with another value of a setting."""
+    before = read()
+    write(value)
+    try:
+        yield
+    finally:
+        write(before)
+
+
+def default_dtype(dtype: torch.dtype) -> AbstractContextManager[None]:
     """A context with another default dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    return _while_set(torch.get_default_dtype, torch.set_default_dtype, dtype)
 
 
-@contextlib.contextmanager
-def nan_in_unfilled_tensors() -> Iterator[None]:
+def nan_in_unfilled_tensors() -> AbstractContextManager[None]:
     """A context in which torch.empty gives NaN. PyTorch fills memory only while it wants deterministic algorithms."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+    return _while_set(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True)
 
 
 class TorchArrays(Arrays):

@@ -72,9 +72,9 @@ def in_other_ways(
         fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, way)]
         if fitting:
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
-    plain = [t for t in truths if "plain" in t.case.flags]
-    few = plain[:1] if compiles else dict.fromkeys([*plain, *largest(truths)])
-    fewer = plain[:1] if compiles else [*plain[:2], *largest(truths)[:2]]
+    plain, long = [t for t in truths if "plain" in t.case.flags], largest(truths)
+    few = plain[:1] if compiles else dict.fromkeys([*plain, *long])
+    fewer = plain[:1] if compiles else [*plain[:2], *long[:2]]
     for name, way in ways.items():
         if "vjp" in way.parts:
             # Only a few cases have equal arrays; the types of labels need the largest.
