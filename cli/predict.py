@@ -9,6 +9,7 @@ import typer
 from leakysm_cli import options as o
 from leakysm_cli.progress import shown_count
 
+from leakysm.choices import NormName
 from leakysm.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from leakysm.data.inputs import InputFormat
     from leakysm.predict.predict import Candidate
+    from leakysm.runs.restore import Restored
 
 FAR = "nothing here is close"
 
@@ -65,21 +67,13 @@ def predict(
     from leakysm.predict.predict import read_support
     from leakysm.runs import restore
     from leakysm.runs.device import engine_for
-    from leakysm.runs.fill_in import under_distance
     from leakysm.training.closeness import limit_for
 
     if picture:
         _refuse_to_write_over(picture, images, support)
     restored = restore(run, engine_for(device, backend, threads), trust=trust)
-    if distance:
-        other = under_distance(restored.config, {"distance": distance, "set": o.parameters(set or [])})
-        restored = replace(restored, config=other)
-    else:
-        o.refuse("goes with --distance; add it", set=set)
-    _ = restored.config.metric  # code that is not trusted is reported before the images are read
+    restored = _with_options(restored, distance, set, norm)
     inputs = restored.checkpoint.inputs
-    if norm:
-        restored = replace(restored, config=replace(restored.config, norm=norm))
     with shown_count("reading examples") as report:
         classes = read_support(inputs, support, report)
     shot = min(len(examples) for examples in classes.values())
@@ -87,12 +81,12 @@ def predict(
     readable, queries, unreadable = _read(images, inputs)
     ranked = classify(restored, classes, queries, restored.config.norm)
     if picture:
-        far = [is_close(classes[0], limit) is False for classes in ranked]
+        far = [is_close(candidates[0], limit) is False for candidates in ranked]
         content = drawn([printable(path.name) for path in readable], queries, classes, ranked, ink=inputs.ink, far=far)
         write_files(picture.parent, {})
         write_new(picture, content)
-    ranked = [[replace(one, name=printable(one.name)) for one in classes] for classes in ranked]
-    found = dict(zip(readable, ranked, strict=True))
+    named = [[replace(one, name=printable(one.name)) for one in candidates] for candidates in ranked]
+    found = dict(zip(readable, named, strict=True))
     if json:
         _print_json(images, found, unreadable, limit)
     else:
@@ -101,6 +95,21 @@ def predict(
         for error in unreadable.values():
             typer.echo(f"leakysm: {error}", err=True)
         raise CheckFailed(f"{len(unreadable)} of {len(images)} images cannot be read, and were left out")
+
+
+def _with_options(restored: Restored, distance: str | None, set: list[str] | None, norm: NormName | None) -> Restored:
+    """The run with another distance or other statistics, if they are given. Code that is not trusted is refused."""
+    from dataclasses import replace
+
+    from leakysm.runs.fill_in import under_distance
+
+    config = restored.config
+    if distance:
+        config = under_distance(config, {"distance": distance, "set": o.parameters(set or [])})
+    else:
+        o.refuse("goes with --distance; add it", set=set)
+    _ = config.metric  # loads the distance's code, before the images are read
+    return replace(restored, config=replace(config, norm=norm) if norm else config)
 
 
 def _read(images: list[Path], inputs: InputFormat) -> tuple[list[Path], NDArray[np.uint8], dict[Path, UserError]]:

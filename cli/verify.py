@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from leakysm_cli import options as o
+
+if TYPE_CHECKING:
+    from leakysm.backends import Engine
+    from leakysm.verify.adapters import Implementation
+    from leakysm.verify.conformance import Row
+    from leakysm.verify.gradients import Checks
+
+EXAMPLES, THOROUGH_EXAMPLES = 6, 500  # random cases of each operation
 
 
 def verify(
@@ -68,39 +77,51 @@ def verify(
         return
     o.refuse("goes with --distance; add it", set=set)
     from leakysm_cli.caches import keep_hypothesis_files
-    from leakysm_cli.output import print_json, print_lines, print_table
-    from leakysm_cli.progress import shown_count
 
     import leakysm as lk
-    from leakysm.cores import usable_cores
-    from leakysm.verify import report as reports
     from leakysm.verify.adapters import EngineImplementation
-    from leakysm.verify.conformance import OWN_DTYPES, Report, Settings, require_known
-    from leakysm.verify.processes import mapped
+    from leakysm.verify.conformance import require_known
     from leakysm.verify.registry import ENTRIES
 
     if backend != "numpy":
         o.refuse("is the numpy engine's; leave it out", threads=threads)
-    keep_hypothesis_files()
-    implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
+    engine = partial(lk.backend, backend, threads=threads, device=device)
+    implementation = EngineImplementation(engine())
     names = operation or list(ENTRIES)
     require_known(names)
+    keep_hypothesis_files()
     if search is not None:
         o.refuse("goes without --search; leave it out", thorough=thorough or None)
         searched(implementation, names, search, json=json)
         return
-    settings = Settings(OWN_DTYPES, strict=True, examples=500 if thorough else 6)
-    rows, checks = [], []
-    check = partial(checked, backend, threads, device, settings)
-    workers = 1 if backend == "cupy" else usable_cores()
-    with shown_count("checking") as bar, mapped(check, names, workers) as results:
-        for done, (row, gradients) in enumerate(results):
-            bar(done, len(names))
-            rows.append(row)
-            checks.append(gradients)
-    report = Report(implementation.name, implementation.versions, rows)
-    failed = [row.operation for row in report.rows if row.status != "passed"]
-    failed += [f"gradients of {c.operation}" for c in checks if c.problems]
+    check = partial(checked, engine, THOROUGH_EXAMPLES if thorough else EXAMPLES)
+    verified(implementation, names, check, processes=1 if backend == "cupy" else None, json=json)
+
+
+def verified(
+    implementation: Implementation,
+    names: list[str],
+    check: Callable[[str], tuple[Row, Checks]],
+    *,
+    processes: int | None,
+    json: bool,
+) -> None:
+    """The table of errors and the checks of gradients; exit 1 if anything fails. processes: None, one for each core."""
+    from leakysm_cli.output import print_json, print_lines, print_table
+    from leakysm_cli.progress import shown_count
+
+    from leakysm.cores import usable_cores
+    from leakysm.verify import report as reports
+    from leakysm.verify.conformance import Report
+    from leakysm.verify.processes import mapped
+
+    results: list[tuple[Row, Checks]] = []
+    with shown_count("checking") as bar, mapped(check, names, processes or usable_cores()) as finished:
+        for result in finished:
+            bar(len(results), len(names))
+            results.append(result)
+    checks = [gradients for _, gradients in results]
+    report = Report(implementation.name, implementation.versions, [row for row, _ in results])
     if json:
         print_json(reports.as_json(report, checks), indent=1)
     else:
@@ -108,33 +129,28 @@ def verify(
         print_lines([""])
         print_table(reports.GRADIENT_HEADER, reports.gradient_rows(checks))
         print_lines([*reports.problems(report), *(problem for c in checks for problem in c.problems)])
-        cases, unknown = (sum(getattr(row, n) for row in report.rows) for n in ("cases", "not_judged"))
-        verdict = f"failed: {', '.join(failed)}" if failed else "every error is within its bound"
-        amount = f"{len(rows)} operation{'s' * (len(rows) != 1)}, {cases} cases"
-        print_lines(["", f"{implementation.name}: {amount}: {verdict}"])
-        if unknown:
-            print_lines([f"not judged: {unknown} elements"])
-    if failed:
+        print_lines(["", *reports.verdict(report, checks)])
+    if reports.failed(report, checks):
         raise typer.Exit(1)
 
 
-def checked(backend: str, threads: int | None, device: str | None, settings: Any, name: str) -> tuple[Any, Any]:
+def checked(engine: Callable[[], Engine], examples: int, name: str) -> tuple[Row, Checks]:
     """Check one operation: its row of the report, and its checks by numerical derivatives and laws."""
     import numpy as np
 
-    import leakysm as lk
     from leakysm.verify.adapters import EngineImplementation
+    from leakysm.verify.conformance import OWN_DTYPES, Settings
     from leakysm.verify.conformance.run import check_operation
     from leakysm.verify.gradients import check_gradients
     from leakysm.verify.registry import ENTRIES
 
-    implementation = EngineImplementation(lk.backend(backend, threads=threads, device=device))
+    implementation = EngineImplementation(engine())
     with np.errstate(all="ignore"):
-        row, _ = check_operation(implementation, ENTRIES[name], settings)
+        row, _ = check_operation(implementation, ENTRIES[name], Settings(OWN_DTYPES, strict=True, examples=examples))
         return row, check_gradients(implementation, ENTRIES[name])
 
 
-def searched(implementation: Any, names: list[str], seconds: float, *, json: bool) -> None:
+def searched(implementation: Implementation, names: list[str], seconds: float, *, json: bool) -> None:
     """The table of the adversarial search; exit 1 if an error is above its worst bound."""
     from dataclasses import fields
 

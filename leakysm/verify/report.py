@@ -128,6 +128,21 @@ def problems(report: Report) -> list[str]:
     return lines + [f"expected failure that did not happen: {entry}; remove it" for entry in report.unmatched]
 
 
+def failed(report: Report, checks: Sequence[Checks]) -> list[str]:
+    """The names of what failed of an engine: operations, and checks of gradients."""
+    operations = [row.operation for row in report.rows if row.status != "passed"]
+    return operations + [f"gradients of {c.operation}" for c in checks if c.problems]
+
+
+def verdict(report: Report, checks: Sequence[Checks]) -> list[str]:
+    """What the check of an engine came to, in a line or two."""
+    wrong, many = failed(report, checks), len(report.rows)
+    cases, unknown = sum(row.cases for row in report.rows), sum(row.not_judged for row in report.rows)
+    came_to = f"failed: {', '.join(wrong)}" if wrong else "every error is within its bound"
+    lines = [f"{report.name}: {many} operation{'s' * (many != 1)}, {cases} cases: {came_to}"]
+    return lines + ([f"not judged: {unknown} elements"] if unknown else [])
+
+
 def required(name: str) -> str:
     """What is missing of what is required: an operation, or its gradient `<name>_vjp`."""
     operation = name.removesuffix("_vjp")

@@ -32,9 +32,8 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
     smaller: Case | None = case
     while smaller is not None:
         case = smaller
-        smaller = next(
-            (c for c in _simpler(case) if time.monotonic() < end and _sensible(c, finite) and fails(c)), None
-        )
+        in_time = itertools.takewhile(lambda _: time.monotonic() < end, _simpler(case))
+        smaller = next((c for c in in_time if _sensible(c, finite) and fails(c)), None)
     return replace(case, name=SHRUNK + case.name) if case.name != "random" else case
 
 

@@ -193,6 +193,11 @@ class OperationRun:
         row.notes = [*self.implementation.notes(row.operation), *self.notes]
         if self.flushed:
             row.notes.append(f"takes subnormal inputs for 0 in: {', '.join(sorted(self.flushed))}")
+        if self.settings.counterexamples:
+            self._show(row)
+
+    def _show(self, row: Row) -> None:
+        """Add the failure that says most to the row, or one for each flag, as code."""
         telling = sorted(self.best.items(), key=lambda item: item[1].rank)
         for flag, failure in telling if self.settings.every_flag else telling[:1]:
             row.others.append(shown(self.implementation, flag, failure, self.settings, self._is_unexpected))

@@ -15,11 +15,11 @@ class Settings:
     """How much is checked.
 
     strict: also check what only this package promises, float16 included. examples, seed: number and seed of the random
-    cases of each operation. seconds: the time limit of each operation, kept between its cases, not within one.
-    every_flag: show a counterexample for every flag, not only for the one that says most. first_failure: leave an
-    operation at its first failure. most_numbers: leave out the cases that hold more numbers. most_cases:
-    take only so many fixed cases of each operation, the first ones. purity: call some cases in every layout and watch
-    them for side effects on the program.
+    cases of each operation. shrink_seconds: how long a failing case is made smaller. seconds: the time limit of each
+    operation, kept between its cases, not within one. counterexamples: make the failure that says most small, and show
+    it as code. every_flag: do so for every flag that fails. first_failure: leave an operation at its first failure.
+    most_numbers: leave out the cases that hold more numbers. most_cases: take only so many fixed cases of each
+    operation, the first ones. purity: call some cases in every layout and watch them for side effects on the program.
     """
 
     dtypes: tuple[str, ...] = OTHERS_DTYPES
@@ -28,6 +28,7 @@ class Settings:
     shrink_seconds: float = 1.5
     seed: int = 0
     seconds: float | None = None
+    counterexamples: bool = True
     every_flag: bool = False
     first_failure: bool = False
     most_numbers: float = float("inf")

@@ -13,7 +13,7 @@ from leakysm.verify.conformance import OTHERS_DTYPES, Settings, conform
 from .mutant import Mutant
 from .mutants import counts
 
-SETTINGS = Settings(OTHERS_DTYPES, examples=10, shrink_seconds=0, first_failure=True)
+SETTINGS = Settings(OTHERS_DTYPES, examples=10, counterexamples=False, first_failure=True)
 
 
 QUICK = replace(SETTINGS, most_numbers=10_000)
