@@ -59,28 +59,50 @@ def _case(operation: str, size: Any, arguments: tuple[Any, ...], dy: Any, note: 
 
 def _pairs(parameters: Mapping[str, Any], suffix: str = "") -> Callable[[str], Iterator[Case]]:
     def cases(operation: str) -> Iterator[Case]:
-        for (n, m, d), bits, double in _widths(PAIRS):
+        for size, bits, double in _widths(PAIRS):
+            n, m, d = size
             many = n * m * d > MOST_TERMS and n * m > 1
+            between = many and _by_coordinate(parameters)
+            bits = 16 if between else bits
             # A formula that cancels far from the origin may be used for many pairs alone.
-            far = 16.0 * (many and operation != "cosine_distance")
-            given = dict(parameters)
-            if "threshold" in given and given["per"] == "pair":
-                given["threshold"] = 0.625 * d if d > 2 else 1.0  # about as many distances below as above
-            elif "threshold" in given and many:  # squares of few bits, and the threshold between two of them
-                bits, given["threshold"] = 16, given["threshold"] + 2.0**-21
-            x = noise(f"size x {n} {m} {d}", n, d, bits=bits - 5 * many) + far
-            c = noise(f"size c {n} {m} {d}", m, d, bits=bits - 5 * many) + far
-            few = slice(None, None, 1 if n * m * d < 1 << 20 else 4)
-            sample = Sample(edges(n)[few], edges(m)[few]) if many else None
-            # The squares of short numbers are exact in float64, and the roundings of their sums go one way.
-            one_way = ("float64",) if d > 16 and bits < 53 else ()
+            offset = 16.0 * (many and operation != "cosine_distance")
+            x, c = (
+                noise(f"size {name} {n} {m} {d}", rows, d, bits=bits - 5 * many) + offset
+                for name, rows in (("x", n), ("c", m))
+            )
             yield _case(
-                operation, (n, m, d), (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
-                f"{n} queries, {m} prototypes, width {d}", suffix=suffix + double, parameters=given, sample=sample,
-                one_way=one_way,
+                operation, size, (x, c), cotangent(f"size {n} {m} {d}", (n, m), x, c),
+                f"{n} queries, {m} prototypes, width {d}", suffix=suffix + double,
+                parameters={**parameters, **_threshold(parameters, d, between=between)},
+                sample=_sample(size) if many else None,
+                # The squares of short numbers are exact in float64, and the roundings of their sums go one way.
+                one_way=("float64",) if d > 16 and bits < 53 else (),
             )  # fmt: skip
 
     return cases
+
+
+def _by_coordinate(parameters: Mapping[str, Any]) -> bool:
+    return "threshold" in parameters and parameters["per"] == "coordinate"
+
+
+def _threshold(parameters: Mapping[str, Any], d: int, *, between: bool) -> dict[str, float]:
+    """The threshold for points of width d, if the operation has one.
+
+    Of pairs about as many are below it as above. between: it lies between two squares of short numbers.
+    """
+    if "threshold" not in parameters:
+        return {}
+    if _by_coordinate(parameters):
+        return {"threshold": parameters["threshold"] + between * 2.0**-21}
+    return {"threshold": 0.625 * d if d > 2 else 1.0}
+
+
+def _sample(size: tuple[int, int, int]) -> Sample:
+    """The rows and columns that are looked at."""
+    n, m, d = size
+    few = slice(None, None, 1 if n * m * d < 1 << 20 else 4)
+    return Sample(edges(n)[few], edges(m)[few])
 
 
 def _leaky(operation: str) -> Iterator[Case]:
