@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from leakysm.ops.registry import OPERATIONS
 from tests.cli.commands import commands
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,17 @@ def test_every_folder_is_installed() -> None:
 def test_every_folder_begins_with_what_it_is_for(folder: str) -> None:
     file = FOLDERS[folder]
     assert ast.get_docstring(ast.parse(file.read_text())), f"{file}: begin it with a docstring, what the folder is for"
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS.keys() - {"leakysm"}))
+def test_every_folder_says_which_of_its_files_does_what(folder: str) -> None:
+    """Operations and commands are known by their names."""
+    init = FOLDERS[folder]
+    named = set(re.findall(r"`(\w+)`", ast.get_docstring(ast.parse(init.read_text())) or ""))
+    files = {path.stem for path in init.parent.glob("*.py") if not path.read_text().startswith('"""`leakysm ')}
+    folders = {path.parent.name for path in init.parent.glob("*/__init__.py")}
+    missing = sorted((files | folders) - named - set(OPERATIONS) - {"__init__"})
+    assert not missing, f"{missing}: name each in the docstring of {init}, and say what it does"
 
 
 def test_contributing_names_files_that_are_there() -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pages
+from pages import markdown
 
 import leakysm as lk
 from leakysm.verify.adapters import EngineImplementation
 from leakysm.verify.conformance import OWN_DTYPES, Settings, conform
 from leakysm.verify.registry import ENTRIES
-from leakysm.verify.report import SEARCH_HEADER, error_rows, markdown, search_rows
+from leakysm.verify.report import SEARCH_HEADER, error_rows, search_rows
 from leakysm.verify.search import search
 
 DOCS = Path(__file__).resolve().parents[1]

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pages
 import proof
+from pages import markdown
 
 from leakysm.verify.adapters import ModuleImplementation, NotOffered, arrays_named, load
 from leakysm.verify.adapters.module import array_kind
@@ -34,7 +35,6 @@ from leakysm.verify.calls import PARTS, Call, plainly
 from leakysm.verify.checks import judge
 from leakysm.verify.conformance import OTHERS_DTYPES, few_sizes
 from leakysm.verify.registry import ENTRIES, Truth
-from leakysm.verify.report import markdown
 from leakysm.verify.shrink import shrink
 
 EXAMPLES = Path(__file__).parent

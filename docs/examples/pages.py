@@ -9,7 +9,12 @@ from inspect import Signature, signature
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.flags import FLAGS
 from leakysm.verify.registry import ENTRIES
-from leakysm.verify.report import markdown
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines of Markdown, its cells not padded."""
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *escaped)]
 
 
 def part(page: str, name: str) -> str:

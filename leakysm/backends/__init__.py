@@ -1,4 +1,8 @@
-"""The engines: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy)`, by name."""
+"""The engines: every operation as a pair of `forward -> (y, saved)` and `backward(saved, dy)`, by name.
+
+`protocol` says what an engine is, `checks` what its fast pairs check before they compute. The engines: `reference`,
+`numpy`, `cupy`.
+"""
 
 from __future__ import annotations
 

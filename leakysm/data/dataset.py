@@ -17,7 +17,7 @@ from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError, suggestion
 
 Images = NDArray[np.uint8]
-Report = Callable[[int, int], None]  # done, of how many
+Report = Callable[[int, int], None]  # called with (done, total) as work goes on
 USUAL_SPLITS = ("train", "val", "test")
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.dataset import USUAL_SPLITS, ClassSet, Dataset, normalised, refuse_shared, splits_digest, starts_of
-from leakysm.data.miniimagenet import refuse_other_classes
+from leakysm.data.miniimagenet_classes import refuse_other_classes
 from leakysm.data.pickles import as_indices, as_text, read_pickle
+from leakysm.data.split_tables import has_tables
 from leakysm.errors import UserError
 
 _CACHES = {split: f"mini-imagenet-cache-{split}.pkl" for split in USUAL_SPLITS}  # as Ren et al. (2018) pass them on
@@ -22,14 +23,9 @@ _CATEGORY_SPLITS = {  # as Gidaris and Komodakis (2018) do; their `train_phase_v
 }
 
 
-def has_caches(folder: Path) -> bool:
-    """Whether any of the files `mini-imagenet-cache-<split>.pkl` is in the folder."""
-    return _any_of(folder, _CACHES)
-
-
-def has_category_splits(folder: Path) -> bool:
-    """Whether any of the files `miniImageNet_category_split_<...>.pickle` is in the folder."""
-    return _any_of(folder, _CATEGORY_SPLITS)
+def has_pickles(folder: Path) -> bool:
+    """Whether a folder's images are read from pickles: its caches, or its category splits if it has no tables."""
+    return _any_of(folder, _CACHES) or (_any_of(folder, _CATEGORY_SPLITS) and not has_tables(folder))
 
 
 def _any_of(folder: Path, files: Mapping[str, str]) -> bool:
@@ -42,7 +38,7 @@ def pickle_dataset(root: Path) -> Dataset:
     Splits train, val, test. UserError if a file is absent, damaged, no miniImageNet, or names anything but arrays and
     plain containers.
     """
-    form = dict(_CACHES if has_caches(root) else _CATEGORY_SPLITS)
+    form = dict(_CACHES if _any_of(root, _CACHES) else _CATEGORY_SPLITS)
     if form == _CACHES and not (root / form["val"]).exists() and (root / VALIDATION).exists():
         form["val"] = VALIDATION
     files = {split: root / file for split, file in form.items()}

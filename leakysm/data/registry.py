@@ -66,11 +66,11 @@ def load(
 
 
 def _photographs(name: str, path: Path, cache_dir: str | Path | None, report: Report | None) -> Dataset:
-    from leakysm.data.miniimagenet_pickles import has_caches, has_category_splits, pickle_dataset
-    from leakysm.data.tables import has_tables, table_dataset
+    from leakysm.data.miniimagenet_pickles import has_pickles, pickle_dataset
+    from leakysm.data.split_tables import has_tables, table_dataset
 
     root = path.parent if path.is_file() else path
-    if has_caches(root) or (has_category_splits(root) and not has_tables(root)):
+    if has_pickles(root):
         if name == "miniimagenet":
             return pickle_dataset(root)
         if not has_tables(root):

@@ -8,9 +8,9 @@ from pathlib import Path
 from leakysm.data.class_folders import class_folders
 from leakysm.data.dataset import Report
 from leakysm.data.images import BILINEAR, decode, in_threads
-from leakysm.data.miniimagenet_pickles import has_caches, has_category_splits
+from leakysm.data.miniimagenet_pickles import has_pickles
 from leakysm.data.sources import Source
-from leakysm.data.tables import SIZE, files_of, has_tables, tables_and_images
+from leakysm.data.split_tables import SIZE, files_of, has_tables, tables_and_images
 from leakysm.errors import UserError
 from leakysm.files import UnwritableError, printable, temporary_folder
 from leakysm.tables import csv_table
@@ -73,7 +73,7 @@ def _of_folder(path: Path) -> tuple[Source, Targets, dict[str, bytes]]:
 
 def _of_tables(name: str, path: Path) -> tuple[Source, Targets, dict[str, bytes]]:
     root = path if path.is_dir() else path.parent
-    if not has_tables(root) and (has_caches(root) or has_category_splits(root)):
+    if has_pickles(root) and not has_tables(root):
         raise UserError(f"{root} holds pickles, whose images are {SIZE}x{SIZE} already; leave --size out")
     source, tables, rows = tables_and_images(name, path)
     targets: Targets = {}

@@ -1,4 +1,4 @@
-"""Episodes: which images stand in which few-shot task."""
+"""Episodes: which images are in which few-shot task. `sampler` draws them, the same for a seed on every machine."""
 
 from leakysm.episodes.sampler import Episode, EpisodeForm, Indices, check_episode, sample
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
+from leakysm.data.dataset import Report
 from leakysm.errors import CheckFailed
 from leakysm.runs import TrainConfig
 from leakysm.runs.build import build_trainer
@@ -29,7 +30,6 @@ COUNTS = (
     "vanished_distance_gradients",
     "vanished_query_gradients",
 )  # fractions; one query more or less is allowed
-Report = Callable[[int, int], None]
 Floats = NDArray[np.float64]
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from leakysm.data.dataset import Report
 from leakysm.errors import UserError
-from leakysm.experiments.again import Again, Report, train_again
+from leakysm.experiments.again import Again, train_again
 from leakysm.experiments.finished import read_finished_metrics, read_run
 from leakysm.files import read_file
 from leakysm.runs import Checkpoint, RunFolder, TrainConfig

@@ -1,4 +1,4 @@
-"""Optimizers: Adam and SGD with momentum, and the halving of the learning rate."""
+"""Adam, SGD with momentum, and the halving of the learning rate: all in `optimizers`."""
 
 from leakysm.optim.optimizers import SGD, Adam, Optimizer, check_learning_rate
 

@@ -1,1 +1,4 @@
-"""A user's own images, classified by a trained net from a few examples of each class."""
+"""A user's own images classified from a few examples of each class.
+
+`predict` classifies, `picture` draws each image beside examples of its nearest class.
+"""

@@ -7,7 +7,7 @@ from pathlib import Path
 from leakysm import plots
 from leakysm.experiments.finished import read_finished_metrics
 from leakysm.experiments.intervals import differences_in_words
-from leakysm.report.curves import learning_curves
+from leakysm.report.charts import learning_curves
 from leakysm.report.html import Html, join, plus_minus, table, tag
 from leakysm.report.page import INTERVALS, Page, begun
 from leakysm.report.stored import ComparedSetting, ComparedTest, StoredComparison, read_stored

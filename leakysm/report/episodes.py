@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data import ClassSet, Dataset
+from leakysm.data.dataset import Report
 from leakysm.episodes import Episode, EpisodeForm, sample
 from leakysm.nets import Net
 from leakysm.ops import log_softmax
 from leakysm.ops.metrics import SquaredEuclidean
 from leakysm.runs import Restored
 from leakysm.runs.build import new_net
-from leakysm.training.evaluation import Report, SplitEmbeddings, embed_split, finite_distances
+from leakysm.training.evaluation import SplitEmbeddings, embed_split, finite_distances
 from leakysm.training.images import SplitImages
 
 Floats = NDArray[np.float64]

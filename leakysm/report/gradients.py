@@ -8,7 +8,7 @@ from leakysm import plots
 from leakysm.errors import UserError
 from leakysm.experiments.gradients import claims
 from leakysm.experiments.gradients.plots import vanished_in_words
-from leakysm.report.curves import EARLY_CHARTS, early_curves
+from leakysm.report.charts import EARLY_CHARTS, early_curves
 from leakysm.report.html import Html, table, tag
 from leakysm.report.page import Page, begun
 from leakysm.report.stored import MEND, StoredGradients, read_gradients, read_stored

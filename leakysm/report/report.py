@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from leakysm.backends import Engine
+from leakysm.data.dataset import Report
 from leakysm.errors import UserError
 from leakysm.files import create_atomically, printable, write_atomically
 from leakysm.report.comparison import comparison_page
@@ -12,7 +13,6 @@ from leakysm.report.gradients import gradients_page
 from leakysm.report.page import LARGEST, MARK
 from leakysm.report.run import run_page
 from leakysm.report.sweep import sweep_page
-from leakysm.training.evaluation import Report
 
 NAME = "report.html"
 PAGES = {"comparison.json": comparison_page, "sweep.json": sweep_page, "gradients.json": gradients_page}

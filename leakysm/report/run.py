@@ -10,18 +10,18 @@ import numpy as np
 from leakysm.backends import Engine
 from leakysm.choices import SETTINGS
 from leakysm.data import ClassSet, Dataset
+from leakysm.data.dataset import Report
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.experiments.finished import FinishedRun, read_finished_metrics, read_run
 from leakysm.experiments.settings import METRIC_KEYS, label
-from leakysm.report.curves import learning_curves
+from leakysm.report.charts import learning_curves
 from leakysm.report.effect import effect_section
 from leakysm.report.episodes import EPISODES, PAIRS, Answers, Classifier, Worst, class_image, to_play_with
 from leakysm.report.html import Html, image, join, plus_minus, table, tag
 from leakysm.report.page import Page, begun
 from leakysm.runs import Restored, RunFolder, TestResult, restore
 from leakysm.runs.resolve import load_data, require_data_of
-from leakysm.training.evaluation import Report
 
 WAY, SHOT, QUERY = 10, 5, 10  # of an episode, shown at most
 WORST, NEAREST = 10, 3

@@ -155,12 +155,19 @@ def read_stored(path: Path, model: type[M]) -> M:
 
 
 def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
-    """Each of STEP_COLUMNS as (settings, seeds, steps). UserError unless the file holds what gradients.json tells."""
+    """Its columns, some or all of STEP_COLUMNS, each as (settings, seeds, steps).
+
+    UserError unless the file holds what gradients.json tells.
+    """
     shape = (len(stored.settings), len(stored.seeds), stored.steps)
     text = read_file(path, most=LARGEST_TABLE, mend=MEND).decode(errors="replace")
     try:
         header, *rows = csv.reader(text.splitlines())
-        if header[3:] != [*STEP_COLUMNS] or len(rows) != math.prod(shape):
+        names = header[3:]
+        strange = [name for name in names if name not in STEP_COLUMNS or names.count(name) > 1]
+        if strange or not names:
+            raise ValueError(f"it has the columns {', '.join(names)}, expected some of {', '.join(STEP_COLUMNS)}")
+        if len(rows) != math.prod(shape):
             raise ValueError(f"{len(rows)} rows, {path.with_suffix('.json').name} has {math.prod(shape)}")
         labels = [one.setting for one in stored.settings]
         for row, (label, seed, step) in zip(rows, product(labels, stored.seeds, range(stored.steps)), strict=True):
@@ -171,4 +178,4 @@ def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
             raise ValueError("a number is not finite")
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); {MEND}") from None
-    return dict(zip(STEP_COLUMNS, values.reshape(*shape, len(STEP_COLUMNS)).transpose(3, 0, 1, 2), strict=True))
+    return dict(zip(names, values.reshape(*shape, len(names)).transpose(3, 0, 1, 2), strict=True))

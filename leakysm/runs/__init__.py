@@ -3,7 +3,8 @@
 The way of a run: `resolve` and `fill_in` complete what a user gave, `settings` is the result and its config.toml,
 `build` makes net and trainer on the engine of `device`, and `run` is the loop: steps, checkpoints, validation, test.
 Its files: `folder` has their names and refuses to write over others; `checkpoint`, `journal` (metrics.csv), `results`
-(summary.json), `curves`, `environment` and `manifest` write them; `sound` and `summary_schema` check what is read back.
+(summary.json), `curves`, `environment` and `manifest` write them; `schema`, `sound` and `summary_schema` check what is
+read back.
 Afterwards: `restore` reads the net, `evaluate` and `within_alphabet` test it again, and `kept_tests` adds such a test.
 `estimate` says how long a run takes; `objects` is for runs with objects made in Python.
 """

@@ -17,7 +17,7 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
 from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.restore import restore
-from leakysm.runs.run import Progress, Report
+from leakysm.runs.run import Progress, ReportProgress
 from leakysm.training.evaluation import embed_split, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
@@ -30,7 +30,7 @@ def evaluate_run(
     device: str | None = None,
     backend: str | None = None,
     threads: int | None = None,
-    report: Report = lambda progress: None,
+    report: ReportProgress = lambda progress: None,
     keep: bool = False,
     trust: bool = False,
     data: Dataset | None = None,

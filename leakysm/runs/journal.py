@@ -36,8 +36,11 @@ class Journal:
     """
 
     def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
-        """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`."""
-        self.path = path
+        """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`.
+
+        columns: the names of a row's values. A file that is kept goes on with the columns that it has.
+        """
+        self.path, self.columns = path, columns
         kept = _content(path)[:size] if size else b""
         self._sha = hashlib.sha256(kept)
         if size and self._sha.hexdigest() != digest:
@@ -47,6 +50,7 @@ class Journal:
             )
         self._file = path.open("r+b" if size else "wb", buffering=0)
         self.size = size
+        self.written = kept.split(b"\n", 1)[0].decode(errors="replace").split(",") if size else columns
         if not size:
             self._write(",".join(columns))
             return
@@ -62,8 +66,10 @@ class Journal:
         return self._sha.hexdigest()
 
     def append(self, row: Sequence[float | int | None]) -> None:
-        """One row; it survives a kill of this process as soon as this returns."""
-        self._write(",".join("" if value is None else f"{value:.9g}" for value in row))
+        """One row, a value for each of `columns`; it survives a kill of this process as soon as this returns."""
+        values = dict(zip(self.columns, row, strict=True))
+        fields = (values.get(name) for name in self.written)
+        self._write(",".join("" if value is None else f"{value:.9g}" for value in fields))
 
     def sync(self) -> None:
         """Everything written so far reaches the disk. UserError if it does not."""
@@ -131,8 +137,11 @@ def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[
         header, *lines = content.decode().splitlines() or [""]
         if not lines:
             raise ValueError("it holds no step")
-        names, table = header.split(","), np.genfromtxt(lines, delimiter=",", ndmin=2)
-        columns = dict(zip(names, table.T, strict=True))
+        names = header.split(",")
+        for number, line in enumerate(lines, 2):
+            if len(line.split(",")) != len(names):
+                raise ValueError(f"line {number} has {line.count(',') + 1} fields, the header {len(names)}")
+        columns = dict(zip(names, np.genfromtxt(lines, delimiter=",", ndmin=2).T, strict=True))
     except UserError:
         raise
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset, load
+from leakysm.data.dataset import Report
 from leakysm.errors import UserError
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
 from leakysm.runs.device import choose
@@ -17,7 +18,6 @@ from leakysm.runs.fill_in import absolute, fit, with_defaults
 from leakysm.runs.folder import FREE, RunFolder
 from leakysm.runs.settings import TrainConfig, checked, metric_of
 
-Report = Callable[[int, int], None]  # called with (done, total)
 Load = Callable[[Mapping[str, Any]], Dataset]  # settings -> the data set that they name
 Choose = Callable[[str | None, str | None], tuple[str, str]]  # device and backend as given -> both in full
 DATA_SETTINGS = ("dataset", "data", "split")

@@ -53,7 +53,7 @@ class Progress:
     accuracy: float | None = None
 
 
-Report = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 
 
 class Stopped(KeyboardInterrupt):
@@ -72,7 +72,7 @@ def train(
     metric: Metric | Restriction | None = None,
     net: Net | None = None,
     resume: bool = False,
-    report: Report = lambda progress: None,
+    report: ReportProgress = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Train and test by `config`, and write everything to the folder `out`.
@@ -112,7 +112,7 @@ class _Run:
         data: Dataset,
         engine: Engine,
         folder: RunFolder,
-        report: Report,
+        report: ReportProgress,
         stop: Callable[[], bool],
         net: Net | None = None,
     ) -> None:

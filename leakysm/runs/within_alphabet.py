@@ -12,7 +12,7 @@ from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
 from leakysm.runs.device import engine_for
 from leakysm.runs.restore import Restored, restore
-from leakysm.runs.run import Progress, Report
+from leakysm.runs.run import Progress, ReportProgress
 from leakysm.training.evaluation import mean_and_interval, nearest_prototypes
 from leakysm.training.test_result import TestResult
 
@@ -25,7 +25,7 @@ def evaluate_within_alphabet(
     device: str | None = None,
     backend: str | None = None,
     threads: int | None = None,
-    report: Report = lambda progress: None,
+    report: ReportProgress = lambda progress: None,
     trust: bool = False,
 ) -> TestResult:
     """The error rate of a run's best checkpoint over the 20 tasks.

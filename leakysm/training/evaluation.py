@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from leakysm.backends import Engine
+from leakysm.data.dataset import Report
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
 from leakysm.nets import Net
@@ -20,7 +21,7 @@ from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
 Array = Any
-Report = Callable[[int, int], None]  # done, in all
+NORMAL_95 = 1.96  # standard errors. Part of the file format: stored intervals are compared with it when they are read
 NOT_FINITE = "the net's embeddings are not finite; use a checkpoint from before training went wrong"
 CHUNK_PIXELS = 200_000  # pixels that are embedded at a time, so that memory stays bounded
 
@@ -119,6 +120,6 @@ def nearest_prototypes(
 
 
 def mean_and_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """(mean, 1.96 standard errors) in percent of at least two values between 0 and 1."""
+    """(mean, half of its 95 % interval), in percent, of at least two values: accuracies or their differences."""
     error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return 100 * float(values.mean()), 100 * 1.96 * float(error)
+    return 100 * float(values.mean()), 100 * NORMAL_95 * float(error)

@@ -1,6 +1,17 @@
 """Verification: check an engine, or other functions, against stated error bounds.
 
-`oracle` gives exact results, `cases` and `strategies` the calls, `bounds` and `table` what error is allowed, `adapters`
-the one door for what is checked. `registry` joins them: an entry for each operation. `checks` and `gradients` do the
-checking, `search` looks for the largest error, `conformance` and `vectors` are built on all of these.
+What is true: `oracle`, in the 50-digit arithmetic of `precise`. What is called: a `case`; fixed ones in `cases`, random
+ones in `strategies`. What error is allowed: `table`, computed by `bounds`. `registry` joins them: an entry for each
+operation, of which `entries` has ours.
+
+What is checked is presented by `adapters`. `calls` makes one call, `purity` watches it for side effects, `judging`
+compares its numbers with the bounds, and `checks` does all of that for a case. `gradients` checks derivatives
+numerically, `search` looks for the largest error. `conformance` and `vectors` are built on these, and `plugin` is
+`conformance` for pytest; `processes` shares the operations among cores.
+
+What is told: `flags` has the kinds of cases and the advice, `shrink` makes a failing case small, `counterexample`
+writes it as code, `report` makes tables and JSON.
+
+Somebody's own distance: `formula` checks a restriction, in the namespace `exact_namespace`, `own_metric` a metric, and
+`formula_report` tells the results.
 """

@@ -154,7 +154,7 @@ def _run(
     try:
         with (
             call.around(),
-            kept(arrays.settings, arrays.scope),
+            kept(arrays.watched_settings, arrays.scope),
             contextlib.redirect_stdout(quiet),
             contextlib.redirect_stderr(quiet),
         ):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import HostArray, Setting, as_tuple, kept
+from leakysm.verify.adapters.arrays import HostArray, WatchedSetting, as_tuple, kept
 from leakysm.verify.calls import Call, floats_of
 
 FEW = 1000  # numbers of a case that is called
@@ -50,7 +50,7 @@ def observed(call: Call) -> Observation:
     Only NotOffered passes through.
     """
     arrays = call.arrays
-    settings = [s for s in arrays.settings if call.manner.purity or not s.costly]
+    settings = [s for s in arrays.watched_settings if call.manner.purity or not s.costly]
     with call.around():
         given, function = call.placed(), call.function()
         marks = {name: _states(call, given[name]) for name, host in call.hosts.items() if isinstance(host, np.ndarray)}
@@ -88,7 +88,7 @@ def _changed(call: Call, given: dict[str, Any], marks: dict[str, tuple[Any, ...]
     return None
 
 
-def of_setting(setting: Setting) -> Impurity:
+def of_setting(setting: WatchedSetting) -> Impurity:
     """The side effect of a call that changed a setting of the program."""
     problem = f"changed a setting of the program, {setting.read}"
     return Impurity(problem, setting.read, f"before == {setting.read}", None, (setting.module,))
@@ -97,7 +97,7 @@ def of_setting(setting: Setting) -> Impurity:
 def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
     """A setting of the program that a call changes. Not the first call: libraries that load late may set some, once."""
     arrays = call.arrays
-    with kept(arrays.settings, arrays.scope) as changed:
+    with kept(arrays.watched_settings, arrays.scope) as changed:
         with contextlib.suppress(Exception):
             function(*call.placed().values())
         return next(map(of_setting, changed()), None)

@@ -14,12 +14,6 @@ from leakysm.verify.search import Peak
 VERSION = 2
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table as lines of Markdown, its cells not padded."""
-    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *escaped)]
-
-
 MOST_FLAGS = 3  # of an operation, in the table
 EXPLAIN = "What another flag means, and what to do about it: leakysm conform --explain FLAG"
 SUMMARY_HEADER = ("operation", "result", "cases", "largest error / bound", "failures by flag, and notes")

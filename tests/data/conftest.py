@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from leakysm.data import omniglot
-from leakysm.data.miniimagenet import CLASSES
+from leakysm.data.miniimagenet_classes import CLASSES
 from leakysm.data.omniglot import SMALL1, SMALL2
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]

@@ -9,7 +9,7 @@ import pytest
 from leakysm_cli.data import app
 from typer.testing import CliRunner
 
-from leakysm.data import DATASETS, SPLITS, load, miniimagenet, omniglot
+from leakysm.data import DATASETS, SPLITS, load, miniimagenet_classes, omniglot
 from leakysm.data.fetch import ARCHIVES, Archive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def test_every_data_set_has_a_row_and_a_section(name: str) -> None:
 
 def test_the_counts_are_the_codes() -> None:
     strokes = ", ".join(f"{split} {one.n_classes}" for split, one in load("strokes").splits.items())
-    mini = ", ".join(f"{split} {count}" for split, count in miniimagenet.CLASSES.items())
+    mini = ", ".join(f"{split} {count}" for split, count in miniimagenet_classes.CLASSES.items())
     assert strokes in row("strokes")
     assert mini in row("miniimagenet")
     for split in SPLITS:

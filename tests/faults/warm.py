@@ -43,7 +43,7 @@ IMPORTED = (
     "leakysm.data.folder",
     "leakysm.data.omniglot",
     "leakysm.data.miniimagenet_pickles",
-    "leakysm.data.tables",
+    "leakysm.data.split_tables",
     "leakysm.data.within_alphabet",
     "leakysm.exchange.weights",
     "leakysm.experiments.audit",

@@ -55,6 +55,16 @@ def test_rows_beyond_the_checkpoint_go_and_the_rest_stays(tmp_path: Path, beyond
     assert path.read_bytes() == whole.read_bytes()
 
 
+def test_a_file_with_other_columns_goes_on_with_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    with Journal(path, ("episode", "gone", "loss")) as journal:
+        journal.append((1, 7, 0.5))
+        size, digest = journal.size, journal.digest
+    with Journal(path, ("episode", "loss", "new"), size=size, digest=digest) as journal:
+        journal.append((2, 0.25, 9))
+    assert path.read_text() == "episode,gone,loss\n1,7,0.5\n2,,0.25\n"
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:-2] + b"9\n", lambda b: b""])
 def test_a_damaged_beginning_is_refused_and_left_alone(tmp_path: Path, damage) -> None:
     path = tmp_path / "metrics.csv"

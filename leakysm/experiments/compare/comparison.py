@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from leakysm.errors import UserError
 from leakysm.experiments.finished import FinishedRun
 from leakysm.experiments.settings import METRIC_KEYS, label
 from leakysm.experiments.student import Paired, holm, paired
 from leakysm.runs import TestResult
+from leakysm.training.evaluation import mean_and_interval
 
 Form = tuple[str, int, int]
 MACHINE = {"seed", "backend", "device", "threads", "data"}  # differences that no label names
@@ -61,9 +60,7 @@ class Comparison:
     def seed_difference(self, label: str, seed: int, form: Form) -> tuple[float, float]:
         """(difference, interval) of one seed's two nets over their common test episodes, in percentage points."""
         one, other = (self.test(name, seed, form).per_episode for name in (label, self.labels[0]))
-        differences = one - other
-        error = float(np.std(differences, ddof=1)) / len(differences) ** 0.5
-        return 100 * float(np.mean(differences)), 100 * 1.96 * error
+        return mean_and_interval(one - other)
 
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:

@@ -6,21 +6,20 @@ update; `leakysm.training.sparsity` defines them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leakysm.backends import Engine
 from leakysm.data import Dataset
+from leakysm.data.dataset import Report
 from leakysm.errors import CheckFailed
 from leakysm.experiments.gradients.observed import Floats, columns, observe
 from leakysm.runs.build import build_trainer
 from leakysm.runs.settings import TrainConfig, conv4_size
 from leakysm.training.loss import Array, EpisodeLoss
 from leakysm.training.trainer import STEP_COLUMNS, Trainer
-
-Report = Callable[[int, int], None]  # steps done, steps in all
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The one door for everything that is checked: an implementation offers operations, each as a value and a vjp.
 
-`EngineImplementation` presents one of our engines, `ModuleImplementation` anybody's module or object, on NumPy arrays
-or, through `torch_arrays` and `jax_arrays`, on those frameworks' arrays, with gradients by their autodiff.
+`implementation` is the interface. `engine` presents one of our engines, `module` anybody's module or object, which
+`loading` loads and whose functions `signatures` learns to call. `arrays` is what verification needs of an array
+library: `numpy_arrays`, `torch_arrays` and `jax_arrays`, by their names in `libraries`. They also list what a call may
+not change. `unfilled` makes NumPy's unfilled memory visible.
 An implementation is called with its own arrays. Its results are compared as NumPy arrays.
 """
 

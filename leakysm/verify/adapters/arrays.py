@@ -30,7 +30,7 @@ def as_tuple(result: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class WatchedSetting:
     """A setting of the whole program: the expression that reads it, the module it needs, and how it is set back.
 
     once: whether a call may change it once, as libraries do that are loaded late. costly: it takes long to read, and is
@@ -73,8 +73,8 @@ class Arrays:
     `expanded`: the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions whose value no
     call may change of an argument. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that
     does no harm. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written into
-    it; None if nothing can write to it. `settings`: what a call may not change of the program. `ways`: other ways to
-    call a function, by name.
+    it; None if nothing can write to it. `watched_settings`: what a call may not change of the program. `ways`: other
+    ways to call a function, by name.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Arrays:
     shares: str | None
     other: str
     overwritten: str | None = None
-    settings: Sequence[Setting] = ()
+    watched_settings: Sequence[WatchedSetting] = ()
     ways: Mapping[str, Way] = MappingProxyType({})
     scope: Mapping[str, Any]
     compiles = False
@@ -168,12 +168,12 @@ def _code(expression: str, count: int) -> tuple[CodeType, tuple[str, ...]]:
 
 
 @contextlib.contextmanager
-def kept(settings: Sequence[Setting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[Setting]]]:
+def kept(settings: Sequence[WatchedSetting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[WatchedSetting]]]:
     """A context that restores the settings at its end. It yields a function that lists those changed so far."""
     code, _ = _code(f"[{', '.join(s.read for s in settings)}]", 0)
     before = eval(code, dict(scope))
 
-    def others() -> list[tuple[Setting, Any]]:
+    def others() -> list[tuple[WatchedSetting, Any]]:
         """Settings that have another value now, and the value before."""
         now = eval(code, dict(scope))
         return [(s, b) for s, b, n in zip(settings, before, now, strict=True) if n != b] if now != before else []

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult, as_tuple
+from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
 # Each program runs only once or twice. On a CPU, compiling with few optimizations takes a third of the time.
@@ -52,9 +52,9 @@ class JaxArrays(Arrays):
     watched = ("{0}.is_deleted()", bits)
     shares = None
     other = "jnp.flip({0}) / 2"
-    settings = (
+    watched_settings = (
         *PROGRAM,
-        *(Setting(f"jax.config.values[{n!r}]", "jax", partial(jax.config.update, n)) for n in jax.config.values),
+        *(WatchedSetting(f"jax.config.values[{n!r}]", "jax", partial(jax.config.update, n)) for n in jax.config.values),
     )
     scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
     ways: Mapping[str, Way] = {"alone": Way(("vjp",), autodiff=True)}

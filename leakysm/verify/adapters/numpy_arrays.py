@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult
+from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult
 from leakysm.verify.adapters.unfilled import nan_in_unfilled
 
 FILLER = 99  # fills the memory between the numbers of a strided array
@@ -30,22 +30,22 @@ def _set_filters(filters: list[Any]) -> None:
 
 
 PROGRAM = (
-    Setting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
-    Setting("np.getbufsize()", "numpy", np.setbufsize),
-    Setting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
-    Setting(
+    WatchedSetting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
+    WatchedSetting("np.getbufsize()", "numpy", np.setbufsize),
+    WatchedSetting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
+    WatchedSetting(
         "pickle.dumps(np.random.get_state())",
         "pickle",
         lambda value: np.random.set_state(pickle.loads(value)),
         costly=True,
     ),
-    Setting("random.getstate()", "random", random.setstate, costly=True),
-    Setting("dict(os.environ)", "os", _set_environment, costly=True),
-    Setting("os.getcwd()", "os", os.chdir, once=False),
-    Setting("gc.isenabled()", "gc", lambda value: gc.enable() if value else gc.disable()),
-    Setting("list(warnings.filters)", "warnings", _set_filters),
-    Setting("sys.getrecursionlimit()", "sys", sys.setrecursionlimit),
-    Setting("logging.root.manager.disable", "logging", logging.disable),
+    WatchedSetting("random.getstate()", "random", random.setstate, costly=True),
+    WatchedSetting("dict(os.environ)", "os", _set_environment, costly=True),
+    WatchedSetting("os.getcwd()", "os", os.chdir, once=False),
+    WatchedSetting("gc.isenabled()", "gc", lambda value: gc.enable() if value else gc.disable()),
+    WatchedSetting("list(warnings.filters)", "warnings", _set_filters),
+    WatchedSetting("sys.getrecursionlimit()", "sys", sys.setrecursionlimit),
+    WatchedSetting("logging.root.manager.disable", "logging", logging.disable),
 )
 SCOPE: Mapping[str, Any] = {module.__name__: module for module in (gc, logging, os, pickle, random, sys, warnings)} | {
     "np": np,
@@ -82,7 +82,7 @@ class NumPyArrays(Arrays):
     shares: str | None = "np.may_share_memory({0}, {1})"
     other = "np.flip({0}) / 2"
     overwritten = "(np.copyto({0}, np.flip({0}) / 2), {0})[1]"
-    settings = PROGRAM
+    watched_settings = PROGRAM
     ways: Mapping[str, Way] = {
         "int32": Way(("value", "vjp"), labels="{0}.astype(np.int32)", refusable=True),
         "uint8": Way(("value", "vjp"), labels="{0}.astype(np.uint8)", below=256, refusable=True),

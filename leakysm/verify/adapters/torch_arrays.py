@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, Setting, Way, WrongResult, as_tuple
+from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import FILLER, PROGRAM, SCOPE, SHARED
 
 
@@ -73,17 +73,19 @@ class TorchArrays(Arrays):
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
     overwritten = "{0}.copy_({0}.flip(tuple(range({0}.ndim))) / 2)"
-    settings = (
+    watched_settings = (
         *PROGRAM,
-        Setting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
-        Setting("torch.get_rng_state().numpy().tobytes()", "torch", _set_rng_state),
-        Setting("torch.is_grad_enabled()", "torch", torch.set_grad_enabled),
-        Setting("torch.are_deterministic_algorithms_enabled()", "torch", torch.use_deterministic_algorithms),
-        Setting("torch.is_anomaly_enabled()", "torch", torch.autograd.set_detect_anomaly),
-        Setting("torch.backends.mkldnn.enabled", "torch", _set_mkldnn),
-        Setting("torch.get_num_threads()", "torch", torch.set_num_threads),
-        Setting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
-        Setting("((torch.tensor(1e-40) / 2).item() > 0)", "torch", lambda value: torch.set_flush_denormal(not value)),
+        WatchedSetting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
+        WatchedSetting("torch.get_rng_state().numpy().tobytes()", "torch", _set_rng_state),
+        WatchedSetting("torch.is_grad_enabled()", "torch", torch.set_grad_enabled),
+        WatchedSetting("torch.are_deterministic_algorithms_enabled()", "torch", torch.use_deterministic_algorithms),
+        WatchedSetting("torch.is_anomaly_enabled()", "torch", torch.autograd.set_detect_anomaly),
+        WatchedSetting("torch.backends.mkldnn.enabled", "torch", _set_mkldnn),
+        WatchedSetting("torch.get_num_threads()", "torch", torch.set_num_threads),
+        WatchedSetting("torch.get_float32_matmul_precision()", "torch", torch.set_float32_matmul_precision),
+        WatchedSetting(
+            "((torch.tensor(1e-40) / 2).item() > 0)", "torch", lambda value: torch.set_flush_denormal(not value)
+        ),
     )
     ways: Mapping[str, Way] = {
         "no-grad": Way(("value",), context=("torch.no_grad()", "import torch")),

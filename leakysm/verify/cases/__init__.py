@@ -1,4 +1,6 @@
-"""The fixed adversarial cases, one file a family of operations.
+"""The fixed adversarial cases. Their names are for ever: reference vectors are known by them.
 
-Their names are for ever: reference vectors are known by them.
+By operation: `distances`, `restricted`, `loss` (logits and labels), `episode` (prototypes and the losses of distances),
+`images` (convolution, pooling, batch norm, the block). By kind, for every operation: `contrasts`, `corners`,
+`cotangents`, `equal`, `magnitudes`, `rare`, and `sizes` with its `size_tables`. `numbers` makes the numbers.
 """

@@ -55,12 +55,18 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
             )  # fmt: skip
 
 
+# The parameter of a distance that is itself a squared distance.
+_SQUARED_DISTANCE: Mapping[type[Any], str] = {
+    LeakySquaredEuclidean: "threshold",
+    Leak: "threshold",
+    Log: "scale",
+    Root: "threshold",
+}
+
+
 def _multiplied(value: Any, name: str, factor: float) -> Any:
     """A parameter that is a squared distance, or has one, for distances that are `factor` times as large."""
-    if isinstance(value, LeakySquaredEuclidean):
-        return replace(value, threshold=value.threshold * factor)
-    if isinstance(value, Leak | Log | Root):
-        field = "scale" if isinstance(value, Log) else "threshold"
-        scaled: Restriction = replace(value, **{field: getattr(value, field) * factor})
-        return scaled
+    field = _SQUARED_DISTANCE[type(value)] if isinstance(value, LeakySquaredEuclidean | Restriction) else None
+    if field is not None:
+        return replace(value, **{field: getattr(value, field) * factor})
     return value * factor if name == "threshold" else value

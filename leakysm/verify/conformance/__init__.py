@@ -2,6 +2,10 @@
 
 `conform(implementation)` is what `leakysm conform`, `leakysm verify` and the pytest plugin run. It raises for nothing
 that an implementation does: whatever goes wrong is a row of the report.
+
+`implementation` goes through the operations, `module` does so for a module by its name, and `run` checks one operation.
+`selection` says which cases, `manners` in which layouts and ways they are called, `settings` how much is checked.
+`failures` makes a failure small, `expected` has those that a user expects, and `rows` is the result.
 """
 
 from leakysm.verify.conformance.expected import ExpectedFailure, read_expected, read_expected_file

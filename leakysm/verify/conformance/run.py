@@ -71,7 +71,7 @@ class OperationRun:
 
     def check_all(self) -> None:
         """Call the fixed cases, then random ones. Settings of the program that they change are restored."""
-        with kept(self.implementation.arrays.settings, self.implementation.arrays.scope):
+        with kept(self.implementation.arrays.watched_settings, self.implementation.arrays.scope):
             if self._check_fixed() and self.settings.examples and not self._failed_first():
                 self._check_random()
 

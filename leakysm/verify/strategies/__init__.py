@@ -1,7 +1,7 @@
 """Hypothesis strategies for the corners where distances, softmaxes and their gradients break, for anybody to import.
 
 All draw float64 arrays whose numbers the given `dtype` holds exactly, so that the same draw serves every wider dtype.
-`cases(operation)` draws whole calls.
+`arrays` has those for arrays and parameters. `calls` has `cases(operation)`, which draws whole calls.
 """
 
 from leakysm.verify.strategies.arrays import (

@@ -29,8 +29,9 @@ and `subtracted` is an estimate of the mean from a few images: so the squares do
 estimate. Where squares leave the dtype's range, which the variance shows, the weights are multiplied by a power of two,
 and all is done once more.
 
-The backward pass (`backward`). Let g be dy where y > 0, routed to the chosen position of each window and 0 elsewhere,
-and o^ = (o' - offset) / sigma the normalised outputs. Batch norm's gradient (Ioffe & Szegedy, 2015) is
+The backward pass (`backward`, from what `forward` has `saved`). Let g be dy where y > 0, routed to the chosen position
+of each window and 0 elsewhere, and o^ = (o' - offset) / sigma the normalised outputs. Batch norm's gradient (Ioffe &
+Szegedy, 2015) is
 
     dshift = sum g          dscale = sum g o^          do = gain / sigma (g - dshift / n - o^ dscale / n)
 

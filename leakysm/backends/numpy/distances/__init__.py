@@ -9,7 +9,8 @@ The idea. A matrix product is many times faster than a loop over differences, bu
 
 cancel where points are near, and would leave few right digits, or none. So every tile of results comes with a size,
 `least`: the error of the products is certain to be a small part of any result of that size. Results that are smaller,
-among them those of coincident points, are computed again from differences (`pair_sums`, `pair_gradients`). Most data
+among them those of coincident points, are computed again from differences (`pair_sums` after `sum_tiles`,
+`pair_gradients` after `gradient_tiles`). Most data
 have few of them. This keeps the error bound of summed differences, at nearly the speed of the products.
 
 float32, widened. The factors are turned into float64, where a product's error is 2^29 times smaller than float32's own

@@ -27,7 +27,7 @@ from leakysm.data.dataset import (
     same_class,
 )
 from leakysm.data.images import RESIZE, is_image_name, read_images
-from leakysm.data.miniimagenet import refuse_other_classes
+from leakysm.data.miniimagenet_classes import refuse_other_classes
 from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
 from leakysm.files import read_file

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leakysm.data import load
-from leakysm.data.miniimagenet import CLASSES
+from leakysm.data.miniimagenet_classes import CLASSES
 from leakysm.data.sources import open_source
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, wnids, write_files, write_zip
