@@ -7,7 +7,8 @@ import importlib.util
 from leakysm.errors import UserError, suggestion
 from leakysm.verify.adapters.arrays import Arrays
 
-KINDS = ("numpy", "torch", "jax")
+FRAMEWORKS = ("torch", "jax")
+KINDS = ("numpy", *FRAMEWORKS)
 
 
 def arrays_named(kind: str) -> Arrays:

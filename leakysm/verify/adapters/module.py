@@ -14,17 +14,19 @@ from leakysm.verify.adapters import signatures
 from leakysm.verify.adapters.arrays import Arrays
 from leakysm.verify.adapters.engine import written
 from leakysm.verify.adapters.implementation import Implementation, NotOffered, Snippet
+from leakysm.verify.adapters.libraries import FRAMEWORKS
 from leakysm.verify.adapters.loading import as_code
 from leakysm.verify.adapters.signatures import Names
 
 
 def array_kind(module: ModuleType, name: str | None = None) -> str:
-    """torch, jax or numpy, inferred from the module's imports; UserError if it imports both frameworks."""
+    """torch, jax or numpy, inferred from the module's imports; UserError if it imports several frameworks."""
     roots = _roots(module)
-    frameworks = sorted(roots & {"torch", "jax"})
+    frameworks = sorted(roots & set(FRAMEWORKS))
     if len(frameworks) > 1:
         raise UserError(
-            f"{name or module.__name__} imports torch and jax; one array library is expected: choose it with --array"
+            f"{name or module.__name__} imports {' and '.join(frameworks)}; one array library is expected: choose it "
+            "with --array"
         )
     return frameworks[0] if frameworks else "numpy"
 
