@@ -114,7 +114,7 @@ def peers(vs: Sequence[str], gradients: bool, threads: int) -> list[tuple[str, M
 
 
 def keeps_small_distances(make: Make, dtype: str) -> bool:
-    """Whether points a few units in the last place apart keep the relative accuracy that the specification asks for."""
+    """Whether points a few units in the last place apart keep the relative accuracy that leakysm promises."""
     rng = np.random.default_rng(0)
     x = (8 + rng.standard_normal((64, 48))).astype(dtype)
     c = x + rng.integers(-3, 4, x.shape).astype(dtype) * np.spacing(x)

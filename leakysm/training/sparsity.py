@@ -1,4 +1,4 @@
-"""The early-gradient sparsity figures of one training step, as the specification defines them.
+"""The early-gradient sparsity figures of one training step (docs/experiments.md).
 
 All gradients are those of the *sum* of the queries' losses, so that no figure depends on the number of queries.
 """

@@ -53,10 +53,8 @@ CONSTANTS: dict[str, int | str] = {
 }
 
 LARGE_ROWS, SMALL_ROWS = 128, 32  # pixels of a convolution's tile
-WIDE_ROWS, NARROW_ROWS = (
-    96,
-    32,
-)  # (tap, channel) rows of a weight gradient's tile, for any C that PACK divides, and others
+# (tap, channel) rows of a weight gradient's tile: for any C that PACK divides, and for others
+WIDE_ROWS, NARROW_ROWS = 96, 32
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Each metric is a class over one pair of point sets x (N, D), c (M, D): `value` and `scale` (N, M), `jacobian()`, and
 what a perturbation of c does to them, which the prototypical loss needs, since its prototypes are rounded.
-Formulas: leakysm's specification of the distances; Shen & Liu, arXiv:1811.10779, for the idea of the restriction.
+Formulas: docs/mathematics/operations.md; Shen & Liu, arXiv:1811.10779, for the idea of the restriction.
 
 Underflow: `under` (N, M) is what a distance may lose, in smallest normal numbers. A gradient adds up terms dy J. Its
 factors may be multiplied in any order, so each product may lose up to 3. What J itself loses, `jacobian().under`, is
