@@ -21,7 +21,7 @@ UNKNOWN = "time: unknown; the first steps fail with these settings"
 
 
 def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
-    """The settings of a run for people. metrics: the distances of several runs, which else share these settings."""
+    """The settings of a run for people. metrics: the distances of several runs, which share all other settings."""
     halved = f", halved every {config.halve_every} episodes" if config.halve_every else ""
     ways = " and ".join(f"{way}-way" for way in config.test_way)
     return [
@@ -34,7 +34,7 @@ def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
 
 
 def time_lines(config: TrainConfig, data: Dataset, done: int = 0) -> list[str]:
-    """How long the run takes from `done` training episodes on, measured now. Before a long run, what a short one is."""
+    """The time of the run from `done` training episodes on, measured now; if it is long, also a shorter run's time."""
     from leakysm.tables import duration
 
     if (measured := _measured(config, data)) is None:
@@ -72,12 +72,12 @@ def time_of_runs(work: Sequence[tuple[TrainConfig, Dataset]], jobs: int = 1) -> 
         if (measured := kinds[kind]) is None:
             return UNKNOWN
         seconds += measured.seconds(config)
-    shared = f", {jobs} at a time that do not slow each other down" if jobs > 1 else ""
+    shared = f", {jobs} at a time, if none slows another down" if jobs > 1 else ""
     return f"time: about {duration(seconds / min(jobs, max(1, len(work))))}: {len(work)} runs{shared} (measured now)"
 
 
 def comparison_lines(configs: Mapping[str, TrainConfig], seeds: Sequence[int], data: Dataset) -> list[str]:
-    """The settings of a comparison for people, and how long it takes where it is long enough to ask."""
+    """The settings of a comparison for people, and, if they are long, how long they take."""
     first = next(iter(configs.values()))
     told = settings_lines(first, " against ".join(configs))
     told[1] = told[1].replace(f"seed {first.seed}", f"seeds {', '.join(map(str, seeds))}")

@@ -35,7 +35,7 @@ def bench(
         int | None,
         typer.Option(
             min=1,
-            help="Number of measurements of each side; they take turns.",
+            help="Number of measurements of each library, in turns.",
             show_default=f"{ROUNDS}; on a GPU 30",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""`leakysm conform`: somebody else's functions, held to the same bounds."""
+"""`leakysm conform`: check a user's functions against the same bounds."""
 
 from __future__ import annotations
 

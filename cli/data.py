@@ -94,7 +94,7 @@ def prepare(
     if size:
         data = _resized(dataset, data, size, out)
     else:
-        o.refuse("goes with --size; add it", out=out)
+        o.refuse("needs --size; add it", out=out)
     loaded = _load(dataset, data, split)
     changed = []
     if check:
@@ -215,7 +215,7 @@ def _resized(dataset: str | None, data: Path | None, size: int, out: Path | None
     from leakysm.files import expanded
 
     if dataset not in RESIZABLE:
-        raise UserError(f"--size is for --dataset {', '.join(RESIZABLE)}; {dataset or 'strokes'} has a size of its own")
+        raise UserError(f"--size is for --dataset {', '.join(RESIZABLE)}; {dataset or 'strokes'} has a fixed size")
     if data is None or not expanded(data).exists():
         raise UserError(
             f"{data or '--size'}: no such file or folder; give the place of the data set's files with --data"

@@ -57,7 +57,7 @@ def export(
 
     if layout != "torch":
         biases = {"no_bias" if bias is False else "bias": bias}
-        o.refuse("goes with --layout torch; add that, or leave it out", prefix=prefix, **biases)
+        o.refuse("needs --layout torch; add it, or leave this out", prefix=prefix, **biases)
     if not source.exists():
         raise UserError(f"{source}: no such file or folder; name a run's folder, or a file of weights")
     if out and out.exists() and out.samefile(source):

@@ -1,4 +1,4 @@
-"""`leakysm gradients`: the early-sparsity experiment, and the threshold and slope that one's own data ask for."""
+"""`leakysm gradients`: the early-sparsity experiment, and a threshold and slope for the user's own data."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def gradients(
     target: Annotated[
         float | None,
         typer.Option(
-            help="With --suggest: the fraction (0 to 1) of gradient entries that may vanish, as another rule.",
+            help="With --suggest: let at most this fraction (0 to 1) of gradient entries vanish.",
             show_default="none; distances grow like unsquared ones",
             rich_help_panel=SUGGESTION,
         ),

@@ -1,7 +1,7 @@
 """Help texts in sections, as plain text: to draw boxes around them would take longer than all the rest of `--help`.
 
-A command or option stands in the section that its `rich_help_panel` names: sections in the order of their first entry,
-RARE last. Options that name none stand under "Options": everyday ones, which come first in a command's function.
+A command or option is in the section that its `rich_help_panel` names. Sections are in the order of their first entry,
+RARE is last. Options without a section are everyday ones, under "Options"; a command's function has them first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 RARE = "Rarely needed"
-LONGEST = 300  # characters of a command's first sentence in the list of commands: all of it
+LONGEST = 300  # characters: in the list of commands, a command's first sentence is not cut
 KINDS = {"int": "<number>", "float": "<number>", "str": "<text>", "Path": "<path>"}  # by the names of Python's types
 PLAIN = (  # what Typer writes, and what we write instead
     (r"\[default: \((.*?)\)", r"[default: \1"),  # a default in words comes in brackets

@@ -1,6 +1,6 @@
-"""Wrong words of a command line, told in one line: unknown names with the nearest known one, values with what is taken.
+"""Errors in a command line, in one line each: an unknown name with the nearest known one, a value with what is allowed.
 
-Typer's own errors come here. They are known by what they have, because Typer's copy of Click is private.
+Typer's own errors come here. They are known by their attributes: Typer's copy of Click is private.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ DistanceBesideBaseline = Annotated[
 SetOfDistance = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="With --distance: a parameter of it, NAME=VALUE; may be repeated.", rich_help_panel=DISTANCE
+        "--set", help="With --distance: its parameter, NAME=VALUE; may be repeated.", rich_help_panel=DISTANCE
     ),
 ]
 LearnScale = Annotated[bool | None, _setting("learn_scale", DISTANCE)]
@@ -179,7 +179,7 @@ def compared(
 
 
 def parameters(texts: Sequence[str]) -> dict[str, Any]:
-    """The parameters of --set NAME=VALUE, by name. UserError for a text that is none, and for a name given twice."""
+    """The parameters of --set NAME=VALUE, by name. UserError for any other text, and for a name given twice."""
     from leakysm.experiments.settings import value_of
 
     found: dict[str, Any] = {}

@@ -18,7 +18,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_json(content: object, *, indent: int | None = None) -> None:
-    """One strict JSON value, in one line or with so many spaces a level."""
+    """One strict JSON value, in one line or with `indent` spaces a level."""
     from leakysm.strict_json import json_text
 
     print(json_text(content, indent=indent))

@@ -1,4 +1,4 @@
-"""Distances from somebody's own file: checked before they are trained with, and by `verify --distance`."""
+"""Distances from a user's own file: checked before training, and by `verify --distance`."""
 
 from __future__ import annotations
 

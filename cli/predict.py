@@ -107,7 +107,7 @@ def _with_options(restored: Restored, distance: str | None, set: list[str] | Non
     if distance:
         config = under_distance(config, {"distance": distance, "set": o.parameters(set or [])})
     else:
-        o.refuse("goes with --distance; add it", set=set)
+        o.refuse("needs --distance; add it", set=set)
     _ = config.metric  # loads the distance's code, before the images are read
     return replace(restored, config=replace(config, norm=norm) if norm else config)
 
@@ -129,7 +129,7 @@ def _read(images: list[Path], inputs: InputFormat) -> tuple[list[Path], NDArray[
 
 
 def _refuse_to_write_over(picture: Path, images: list[Path], support: Path) -> None:
-    """UserError unless the picture is a PNG file that replaces no image and is no example."""
+    """UserError unless the picture is a PNG file, none of the images, and outside `support`."""
     from leakysm.errors import UserError
 
     if picture.suffix.lower() != ".png":
@@ -179,7 +179,7 @@ def _print_table(found: dict[Path, list[Candidate]], top: int, limit: float | No
     of = "examples of a class" if shot > 1 else "two classes of the support"
     told = [f"1 spread is the mean distance between {of}."]
     if limit is None:
-        told.append("Whether that is close cannot be judged: the run holds no figure of its validation for it.")
+        told.append("Whether an image is close is unknown: the run has no validation figure for this.")
     else:
         told.append(f"{100 * PART:.0f} % of the images in the run's validation were within {limit:.2f} spreads.")
     print_lines([*columns(header, rows, rule=False, right=range(2, 5)), "", " ".join(told)])

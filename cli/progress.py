@@ -27,17 +27,17 @@ LABELS = {
 
 
 class Show(Protocol):
-    """Shows that `done` of `total` are done in the row `label`; None: how many there are is not known."""
+    """Shows `done` of `total` in the row `label`. total: None if it is not known."""
 
     def __call__(self, label: str, done: int, total: int | None, figures: str = "") -> None:
-        """figures: what else there is to say of the work."""
+        """figures: further words about the work."""
 
 
 @dataclass
 class Lines:
-    """Lines on standard error, of which each is written only if the one before it is PERIOD seconds old.
+    """Lines on standard error. A line is written only if the one before it is PERIOD seconds old.
 
-    begun: of the work of each label, how much was done when it was first seen, and at which time.
+    begun: for each label, how much was done when it was first seen, and the time.
     """
 
     last: float = field(default_factory=monotonic)
@@ -119,7 +119,7 @@ def shown_steps(label: str) -> Iterator[Steps]:
 
 @contextmanager
 def shown_status() -> Iterator[Callable[[str], None]]:
-    """One line, whose text report(text) replaces on a terminal; elsewhere the text of every half minute."""
+    """One line, whose text report(text) replaces on a terminal; elsewhere a line every half minute."""
     console = _console()
     if not console.is_terminal:
         lines = Lines()
@@ -137,7 +137,7 @@ def _console() -> Any:
 
 @contextmanager
 def _rows(*, of_bytes: bool = False) -> Iterator[Show]:
-    """A row on a terminal for each label. Work of the same kind that begins again takes the row that it had."""
+    """A row on a terminal for each label. Work with the same label that begins again reuses its row."""
     console = _console()
     if not console.is_terminal:
         yield Lines().show

@@ -1,4 +1,4 @@
-"""What the signals that ask the program to end do. Light: it is imported before all else."""
+"""What the signals that ask the program to end do. It is imported first, so it is small."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def end(number: int, frame: types.FrameType | None) -> None:
 
 
 def listen(answer: signal._HANDLER) -> None:
-    """Let `answer` take each signal that asks the program to end, but for those that were ignored, as nohup does."""
+    """Let `answer` take each signal that asks the program to end, except ignored ones (as by nohup)."""
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, answer)

@@ -15,9 +15,9 @@ from leakysm_cli.signals import end
 
 @dataclass
 class Request:
-    """What was asked for. number: of the last signal, 0 before any. patient: the command looks at `asked` by itself.
+    """A request to stop. number: the last signal's; 0 before any. patient: the command itself looks at `asked`.
 
-    ending: the command is on its way out, so a further signal ends it at once. words: the command's own.
+    ending: the command is ending, so a further signal ends it at once. words: the command's arguments.
     """
 
     number: int = 0
@@ -57,7 +57,7 @@ def patience() -> Iterator[Callable[[], bool]]:
 
 
 def same_command(**options: str) -> str:
-    """The command line that runs now, for a shell, with these options where it has them not; "" is a flag's value."""
+    """The present command line, quoted for a shell, plus these options if it lacks them; "" is a flag's value."""
     from shlex import join
 
     words = list(request.words)

@@ -51,7 +51,7 @@ def sweep(
 ) -> None:
     """Train every combination of a grid of settings, and rank the settings by their accuracy.
 
-    The same command again continues the sweep: finished runs are kept, runs that were cut off are resumed, failed ones
+    To continue a sweep, run the same command: finished runs are kept, runs that were cut off are resumed, failed ones
     are tried again. One failed run does not stop the others; the exit status is then 1.
 
     Example: leakysm sweep grid.toml --jobs 2
@@ -102,9 +102,9 @@ def sweep(
 def _points(
     content: SweepFile, machine: dict[str, Any], out: Path, jobs: int, *, always: bool
 ) -> tuple[list[Point], list[str]]:
-    """The runs, and a line that says how long those take that are not finished: no line for short runs, but `always`.
+    """The runs, and a line with the time of the unfinished ones; short runs have none, unless `always` is true.
 
-    jobs: how many run at a time on this machine; 0 is on others.
+    jobs: how many run at a time on this machine; 0: on others.
     """
     from leakysm_cli import before
 

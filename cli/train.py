@@ -102,7 +102,7 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
 
 
 def _summary(summary: Summary, folder: RunFolder) -> list[str]:
-    """What the run came to: its tests in a table, its files, and the command to try next."""
+    """The run's results: its tests in a table, its files, and the command to try next."""
     from shlex import quote
 
     from leakysm.tables import columns

@@ -100,7 +100,7 @@ def export(
         Path,
         typer.Argument(
             metavar="OUTPUT",
-            help="A folder, for a file of each operation; or one file, which ends in .json, .json.gz, .txt or .npz.",
+            help="A folder, for one file per operation; or a file's name that ends in .json, .json.gz, .txt or .npz.",
         ),
     ],
     operation: Annotated[str | None, typer.Option(help="Only this operation, or conv4.", show_default="all")] = None,

@@ -1,4 +1,4 @@
-"""`leakysm verify`: error table and gradient checks of a backend, on this very machine."""
+"""`leakysm verify`: error table and gradient checks of a backend, on this machine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def verify(
 ) -> None:
     """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
 
-    Prints the largest error of each operation and dtype as a part of its bound, then the checks by numerical
+    Prints the largest error of each operation and dtype divided by its bound, then the checks by numerical
     differentiation and the laws of gradients. If an error exceeds its bound, it prints the smallest failing example as
     code, and exits with status 1. With --search it looks for the inputs with the largest errors instead, and checks
     them against the bound for any data.
@@ -69,13 +69,13 @@ def verify(
     Example: leakysm verify --distance my_formula.py:MyFormula --set scale=2
     """
     if distance is not None:
-        why = "goes without --distance; leave it out"
+        why = "cannot be combined with --distance; leave one of them out"
         o.refuse(why, operation=operation, thorough=thorough or None, search=search, threads=threads, device=device)
         from leakysm_cli.own_distance import verify_distance
 
         verify_distance(distance, o.parameters(set or []), json=json)
         return
-    o.refuse("goes with --distance; add it", set=set)
+    o.refuse("needs --distance; add it", set=set)
     from leakysm_cli.caches import keep_hypothesis_files
 
     import leakysm as lk
@@ -84,14 +84,14 @@ def verify(
     from leakysm.verify.registry import ENTRIES
 
     if backend != "numpy":
-        o.refuse("is the numpy engine's; leave it out", threads=threads)
+        o.refuse("is only for numpy; leave it out", threads=threads)
     engine = partial(lk.backend, backend, threads=threads, device=device)
     implementation = EngineImplementation(engine())
     names = operation or list(ENTRIES)
     require_known(names)
     keep_hypothesis_files()
     if search is not None:
-        o.refuse("goes without --search; leave it out", thorough=thorough or None)
+        o.refuse("cannot be combined with --search; leave one of them out", thorough=thorough or None)
         searched(implementation, names, search, json=json)
         return
     check = partial(checked, engine, THOROUGH_EXAMPLES if thorough else EXAMPLES)
@@ -106,7 +106,7 @@ def verified(
     processes: int | None,
     json: bool,
 ) -> None:
-    """The table of errors and the checks of gradients; exit 1 if anything fails. processes: None, one for each core."""
+    """The table of errors and the checks of gradients; exit 1 if one fails. processes: None is one for each core."""
     from leakysm_cli.output import print_json, print_lines, print_table
     from leakysm_cli.progress import shown_count
 

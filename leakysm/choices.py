@@ -30,7 +30,7 @@ LEAKY_THRESHOLD = 1.0
 LEAKY_SLOPE = 0.03
 LEAKY_PER: Per = "pair"
 
-# Somebody's own, beside the choices: a class in a file, or what was made in Python and is given as an object.
+# What a user may give instead of a choice: a class in a file, or an object that was made in Python.
 OWN_DISTANCE = r".+\.py:[^\W\d]\w*|own:[^\W\d]\w*"
 OWN_DATASET = r"own:[\w .+-]+"
 OWN_NET = r"[^\W\d]\w*"
@@ -40,7 +40,7 @@ USUAL: dict[str, Any] = {
     **CONV4,
     "learn_scale": False,
     "products": "float32",
-}  # what a configuration does not name
+}  # defaults left out of config.toml
 
 LARGEST = (1 << 63) - 1  # the largest whole number that TOML takes
 
@@ -51,9 +51,9 @@ class Setting(NamedTuple):
     kind: bool, int, float, str, dict for parameters by name, or tuple for a list of whole numbers. help: a sentence for
     the command line.
     default: what holds for every data set where DATASET_DEFAULTS has nothing else; None if there is no such value.
-    shown: the default in words, where a value does not say it. choices: the names that it can have.
+    shown: the default in words, if it is no fixed value. choices: the names that it can have.
     limits: of the number, or of each number of a list, by pydantic's names: ge is >=, gt is >, le is <=, lt is <.
-    own: a regular expression of what will do as well as one of the choices.
+    own: a regular expression for further values that are allowed.
     """
 
     kind: type
@@ -139,7 +139,7 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     ),
 }
 
-ALSO_CALLED = {  # elsewhere
+ALSO_CALLED = {  # other usual names
     "lr": "learning_rate",
     "t": "threshold",
     "s": "slope",

@@ -22,7 +22,7 @@ from leakysm.errors import UserError
 LARGEST = 1 << 30  # bytes of a file that is read whole
 PIECE = 1 << 20
 SPARE, RATIO = 1 << 26, 32  # bytes that a file may hold when it is unpacked: SPARE, and RATIO for each of its own
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the name of what takes another when it is whole
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the name of a file until it is complete
 LOCKS = os.name == "posix"  # whether a locked file can be read by others, and renamed
 
 
@@ -77,7 +77,7 @@ def read_file(path: Path, *, most: int = LARGEST, mend: str) -> bytes:
     """The whole content. UserError that ends in `mend` if it cannot be read, or is more than `most` bytes."""
     with opened(path, most=most, mend=mend) as file:
         parts = [file.read(os.fstat(file.fileno()).st_size)]
-        while part := file.read(PIECE):  # written while it is read, or of a system that does not tell the size
+        while part := file.read(PIECE):  # it may grow meanwhile, or the system may not know its size
             parts.append(part)
             if sum(map(len, parts)) > most:
                 raise _too_large(path, sum(map(len, parts)), most, mend)
@@ -136,7 +136,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, for what takes that name when it is whole. What is in it at the end is deleted.
+    """A new folder beside `path`, for what is renamed to `path` when complete. What is left at the end is deleted.
 
     OSError if it cannot be made.
     """
@@ -159,8 +159,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files and folders in `folder` of processes that were killed; those in use stay.
 
-    One whose file has taken its name goes in any case: that file may be locked for another reason. On a file system
-    without locks nobody knows whether one is in use, so the others stay.
+    A file that has its final name too is deleted even if locked: the lock may have another reason. On a file system
+    without locks nobody knows which are in use, so the others stay.
     """
     with suppress(OSError):  # the folder may not be there, or not be readable: then nothing is lost
         for leftover in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
@@ -172,7 +172,7 @@ def _remove_unless_locked(leftover: Path) -> None:
     whole = leftover.is_dir()
     descriptor = os.open(leftover, os.O_RDONLY if whole else os.O_RDWR)
     try:
-        named = not whole and os.fstat(descriptor).st_nlink > 1  # it has the name already that it was to take
+        named = not whole and os.fstat(descriptor).st_nlink > 1  # it has its final name already
         if named or (LOCKS and lock_descriptor(descriptor, blocking=False)):
             shutil.rmtree(leftover) if whole else leftover.unlink(missing_ok=True)
     finally:
@@ -188,7 +188,7 @@ def _write(path: Path, content: bytes | memoryview, take_name: Callable[[Path, P
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            if LOCKS:  # elsewhere an open file takes no other name
+            if LOCKS:  # elsewhere an open file cannot be renamed
                 take_name(temporary, path)
         if not LOCKS:
             take_name(temporary, path)
@@ -206,7 +206,7 @@ def _write(path: Path, content: bytes | memoryview, take_name: Callable[[Path, P
 
 
 def _temporary_file(path: Path) -> tuple[BufferedWriter, Path]:
-    """A new file beside `path`, open and locked as long as it is, and its name. Several processes may write `path`."""
+    """A new file beside `path`, locked while it is open, and its name. Several processes may write `path`."""
     while True:
         temporary = _temporary_name(path)
         file = temporary.open("xb")
@@ -246,7 +246,7 @@ def _take_free_name(temporary: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write a rename to the disk, which is part of the folder. Windows cannot open folders, and does it by itself."""
+    """Write a rename, a change of the folder, to the disk. Windows cannot open folders, and does it by itself."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -77,11 +77,11 @@ def read_hdf5(
     depth: int | None = None,
     attributes: bool = True,
 ) -> Node:
-    """All that a file holds, or those of its members that `only` names; the others may be of any kind.
+    """A file's content, or only the members that `only` names; the others may be of any kind.
 
     seal: the kind of a file that has a SHA-256 in front, which is checked before HDF5 opens it; files of older versions
-    have none. depth: how deep groups are read; what is deeper is left out, and all arrays are. attributes: False leaves
-    those out. An attribute comes as a text or as an array.
+    have none. depth: how deep groups are read; deeper ones are left out, and all arrays too. attributes: False leaves
+    attributes out. An attribute comes as a text or as an array.
     Hdf5Error if the file is damaged, or not plain.
     """
     if seal is not None and not content.startswith(SIGNATURE) and not is_sealed(content, seal):
@@ -158,7 +158,7 @@ class _Reader:
     def _require_sound_heaps(self) -> None:
         if not self.heaps_are_sound:
             if self.file.get_create_plist().get_sizes() != hdf5_heaps.SIZES or not hdf5_heaps.are_sound(self.content):
-                raise Hdf5Error("the place of its texts is damaged")
+                raise Hdf5Error("the heap of its texts is damaged")
             self.heaps_are_sound = True
 
     def _attributes(self, node: Any, at: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Locks between processes: the system lets go of one when its process ends, however it ends."""
+"""Locks between processes: the system removes one when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from filelock import lock_descriptor, unlock_descriptor
 def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of the file `path`, which is made if it is not there; its content stays. False if another has it.
 
-    wait: wait until the other gives it back. Where the file system has no locks, it gives True.
+    wait: wait until it is free. Where the file system has no locks, the result is True.
     """
     if sys.platform == "win32":  # there nobody else can read a locked file, so an empty one beside it is locked
         path = path.with_name(f"{path.name}.lock")

@@ -15,8 +15,8 @@ _numbers = itertools.count(1)
 def fresh_module(path: Path, *, package: str = "", text: bytes | None = None) -> ModuleType:
     """A new module made from a file, under a new name in `package`. Whatever the text raises passes through.
 
-    text: what to load in place of the file's present content. Neither a module that was imported before is taken, nor
-    bytecode of an older text.
+    text: what to load in place of the file's present content. Modules imported before and bytecode of
+    an older text are not used.
     """
     name = f"{package + '.' if package else ''}_{path.stem}_{next(_numbers)}"
     loader = SourceFileLoader(name, str(path))

@@ -75,7 +75,7 @@ def _header(text: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
         plain = isinstance(descr, str) and type(fortran) is bool and len(header) == 3
         counts = isinstance(shape, tuple) and all(type(length) is int and 0 <= length < 1 << 62 for length in shape)
         dtype = np.dtype(descr) if plain and counts and len(shape) <= 32 else None
-    except Exception as error:  # parsed as Python, it may fail as that does
+    except Exception as error:  # Python's parser fails in many ways
         raise NumpyFileError(f"its header cannot be read ({type(error).__name__})") from None
     if dtype is None:
         raise NumpyFileError("its header is not that of an array of numbers")

@@ -1,7 +1,7 @@
 """TOML and JSON read within a bound: settings, summaries and manifests are small, whatever a file claims.
 
-Both parsers of Python follow brackets by calling themselves, one of TOML takes time in the square of a key's parts, and
-whole numbers of thousands of digits are errors of another kind than the rest.
+Python's parsers recurse at each bracket, the one of TOML takes time quadratic in the parts of a key, and whole
+numbers of thousands of digits raise another error than the rest.
 """
 
 from __future__ import annotations

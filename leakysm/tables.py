@@ -14,7 +14,7 @@ def columns(
 ) -> list[str]:
     """The lines of a table with aligned columns, two spaces between them.
 
-    rule: draw a line below the header. right: numbers of the columns whose cells stand at the right.
+    rule: draw a line below the header. right: indices of the right-aligned columns.
     """
     table = _padded([header, *rows], right)
     lines = ["  ".join(row).rstrip() for row in table]

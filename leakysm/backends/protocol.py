@@ -5,8 +5,8 @@ One convention holds for every engine and every operation:
     y, saved = pair.forward(*arguments, **parameters)
     gradients = pair.backward(saved, dy)
 
-`saved` is a named tuple or a frozen dataclass that says what it holds. A fast forward pass that does not serve its
-arguments returns what the reference's returns, a `ReferenceSaved`; `Engine.operation` sees to the backward pass.
+`saved` is a named tuple or a frozen dataclass that says what it holds. If a fast forward pass cannot take its
+arguments, it returns the reference's y and `ReferenceSaved`; `Engine.operation` then goes back by the reference.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Engine:
         return Pair(forward, backward)
 
     def serves(self, name: str, arguments: tuple[Any, ...]) -> bool:
-        """Whether the fast pair takes these arguments: float32, float64; a convolution with some channel and filter."""
+        """Whether the fast pair takes these arguments: float32, float64; a convolution needs a channel and a filter."""
         if not hasattr(arguments[0], "dtype") or dtype_name(arguments[0]) not in ("float32", "float64"):
             return False
         return not (name in CONVOLUTIONS and 0 in getattr(arguments[1], "shape", ()))

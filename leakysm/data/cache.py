@@ -22,7 +22,7 @@ from leakysm.files import UnwritableError, read_file, write_atomically
 from leakysm.hdf5 import Node, read_hdf5
 from leakysm.seal import BLOCK, sealed
 
-_FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read otherwise, or refused
+_FORMAT = 3  # raise it when the file's layout changes, or when the same sources are read differently, or refused
 SEAL = "data cache"
 _LARGEST = 1 << 36  # bytes of a cache
 Splits = dict[str, ClassSet]
@@ -45,7 +45,7 @@ def cache_folder(folder: str | Path | None = None) -> Path:
 
 
 def known_cache_folder() -> Path | None:
-    """The cache folder, for those who can do without; None if it is in a home folder and there is none."""
+    """The cache folder, for optional use; None if it is in a home folder and there is none."""
     try:
         return cache_folder()
     except UserError:

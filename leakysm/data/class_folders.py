@@ -42,7 +42,7 @@ class ClassFolders:
 def class_folders(path: Path) -> ClassFolders:
     """The folder's images by class. UserError, with the culprit's name, for a file that has no place in the layout.
 
-    A folder that has no images and one folder of folders stands for that one: Windows unpacks `photos.zip` to
+    If a folder holds no images and one folder of folders, that one is read: Windows unpacks `photos.zip` to
     `photos/photos`. Names that differ in blanks at their ends, or in how Unicode writes the same letters, are one
     class, called as the first is written.
     """
@@ -107,9 +107,9 @@ def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
 def _recognised(names: Sequence[str], in_splits: Sequence[str]) -> str:
     """The layout that most of the folder has, and what to do with an image that is elsewhere."""
     if in_splits:
-        return f"the others are sorted as {IN_SPLITS} ({', '.join(in_splits)}): move it to its class, or away"
+        return f"the others are sorted as {IN_SPLITS} ({', '.join(in_splits)}): move or remove it"
     if any(name.count("/") == 1 for name in names):
-        return f"the others are sorted as {IN_CLASSES}: move it to its class, or away"
+        return f"the others are sorted as {IN_CLASSES}: move or remove it"
     return LAYOUTS
 
 
@@ -119,7 +119,7 @@ def _split(folder: str) -> str | None:
 
 
 def _image_names(source: FolderSource) -> list[str]:
-    """All files but those beside the classes that are no images, a README or a licence say."""
+    """All files except those beside the classes that are no images, e.g. a README."""
     if not source.names and source.empty_folders in ([], [""]):
         raise UserError(f"{source.path} is an empty folder; {LAYOUTS}")
     for folder in source.empty_folders:

@@ -22,7 +22,7 @@ USUAL_SPLITS = ("train", "val", "test")
 
 
 def same_class(name: str) -> str:
-    """What all writings of a class's name share: no blanks at the ends, and Unicode's composed form (NFC).
+    """A class's name in its one form: no blanks at the ends, and Unicode's composed form (NFC).
 
     File systems and editors write the same letters in several ways: e and an accent, or one letter for both.
     """
@@ -214,7 +214,7 @@ def digest_of(*parts: str) -> str:
 
 
 def splits_digest(splits: Mapping[str, ClassSet]) -> str:
-    """SHA-256 of names, shapes and pixels; where they came from does not enter."""
+    """SHA-256 of names, shapes and pixels; their source does not matter."""
     digest = hashlib.sha256()
     for name in sorted(splits):
         one = splits[name]

@@ -24,8 +24,8 @@ Progress = Callable[[str, int, int | None], None]  # archive, bytes so far, of h
 
 @dataclass(frozen=True)
 class Archive:
-    """A published archive. place: its path below the address. md5: as published. images: `images_digest`, which an
-    archive keeps that was rebuilt with the same images.
+    """A published archive. place: its path below the address. md5: as published. images: `images_digest`, which
+    stays the same if an archive is packed again.
 
     Where md5 and images are not known, the archive is checked only by its own CRCs.
     """

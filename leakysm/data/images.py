@@ -89,7 +89,7 @@ def read_images(
 ) -> Images:
     """The named files as one array (n, H, W, C), all of one size.
 
-    channels 3 makes grey images grey RGB; None is 3 if any image has colour, else 1.
+    channels: 3 turns grey into RGB; None is 3 if any image has colour, else 1.
     """
 
     def read(name: str) -> Images:

@@ -1,6 +1,6 @@
 """Omniglot (Lake et al., 2015) from its published archives, or the folders that they unpack to.
 
-Every image as 8-bit grey, then rotated by 0, 90, 180 and 270 degrees (counter-clockwise; each rotation of a character
+Images become 8-bit grey, are rotated by 0, 90, 180 and 270 degrees (counter-clockwise; each rotation of a character
 is a class of its own), then resized to 28x28 (Pillow's bilinear, which averages when it reduces), then stored as
 ink = 255 - grey.
 """

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from leakysm.errors import UserError
 from leakysm.files import opened
 
-_LARGEST_KEY = 1 << 32  # of a dict: whole numbers of one hash lie further apart
+_LARGEST_KEY = 1 << 32  # of a dict: below it all whole numbers differ in hash
 _LARGEST = 1 << 32  # bytes; miniImageNet's published files have up to 1.2 GB
 
 
@@ -41,7 +41,7 @@ def read_pickle(file: Path, *, mend: str) -> Any:
 
 
 class _RefusedContentError(Exception):
-    """What the file holds that no cache does; the words go on from the file's name."""
+    """What is wrong with the file, in words that follow the file's name."""
 
 
 class _Bounded:

@@ -1,6 +1,6 @@
 """Photographs with `filename,label` tables: miniImageNet (Ravi and Larochelle's split), Caltech 101 in the same form.
 
-84x84x3; images in `images.zip`, in a folder `images`, or beside the tables; all in one folder, in one a class, or in
+84x84x3; images in `images.zip`, in a folder `images`, or beside the tables; in one folder, in `<class>`, or in
 `<split>/<class>`. A table may name them with the folders or without.
 """
 
@@ -131,7 +131,7 @@ def _read_table(file: Path) -> Rows:
     rows = [(name, label) for name, label in lines[1:]]
     (commonest, times), *_ = Counter(name for name, _ in rows).most_common(1)
     if times > 1:
-        raise UserError(f"{file} lists {commonest} {times} times; leave one line of them")
+        raise UserError(f"{file} lists {commonest} {times} times; keep one of the lines")
     spelled: dict[str, str] = {}  # every class as its first writing in the order of the alphabet
     for label in sorted({label for _, label in rows}):
         spelled.setdefault(same_class(label), label)
@@ -152,7 +152,7 @@ def files_of(source: Source, table: Path, rows: Rows, split: str) -> list[str]:
     (commonest, times), *_ = Counter(found).most_common(1)
     if times > 1:
         names = ", ".join(name for name, file in files.items() if file == commonest)
-        raise UserError(f"{table} lists {commonest} {times} times, as {names}; leave one line of them")
+        raise UserError(f"{table} lists {commonest} {times} times, as {names}; keep one of the lines")
     return found
 
 
@@ -165,7 +165,7 @@ def _read_split(source: Source, files: list[str], rows: Rows, report: Report | N
 
 
 def _file(name: str, label: str, split: str, there: Mapping[str, str]) -> str | None:
-    """An image's name in the source, in the first of the usual layouts that has it; as written, else in any writing."""
+    """An image's name in the source, in the first of the usual layouts that has it; by name, else in any spelling."""
     below = ("", f"{label}/", f"{split}/{label}/", f"{split}/")
     folders = [images + folder for folder in below for images in ("images/", "")]
     files = [folder + one for one in (name, name.removeprefix("images/")) for folder in folders]
@@ -173,5 +173,5 @@ def _file(name: str, label: str, split: str, there: Mapping[str, str]) -> str | 
 
 
 def _written(path: str) -> str:
-    """The path with each part as all its writings share it."""
+    """The path with the one form of each part's name."""
     return "/".join(map(same_class, path.split("/")))

@@ -1,7 +1,7 @@
 """Draw few-shot episodes: episode k of a seed and split is the same on every machine.
 
 The random words are those of the counter-based generator Philox4x64-10 (Salmon et al., "Parallel random numbers: as
-easy as 1, 2, 3", 2011), whose stream NumPy guarantees for good. None of NumPy's
+easy as 1, 2, 3", 2011), whose stream NumPy promises to keep. None of NumPy's
 `Generator` methods is used: they may change.
 """
 

@@ -48,7 +48,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
     """Conv4's state from a PyTorch state dict of tensors on the CPU, or of arrays.
 
     As many convolutions as batch norms are expected, whatever their names are. The nth convolution goes with the nth
-    batch norm. Names that differ in numbers alone are in the order of those; others as the state dict lists them. A
+    batch norm. Names that differ only in numbers are in numeric order; others as the state dict lists them. A
     convolution's bias is subtracted from the running mean, where it has the same effect. UserError if the arrays are
     not those of a Conv4, or if their order is in doubt.
     """
@@ -78,7 +78,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
 def _modules(arrays: State, chosen: Any) -> list[str]:
     """The modules that own the chosen arrays, in the order of the net.
 
-    Many programs sort the arrays of a file by name, so a list that is sorted tells nothing.
+    Many programs sort arrays by name, so a sorted list does not show the net's order.
     """
     listed = [name.rpartition(".")[0] for name in arrays if chosen(name)]
     parts = {name: re.split(r"([0-9]{1,9})", name) for name in listed}

@@ -30,7 +30,7 @@ def metadata(run: Stored, layout: str) -> dict[str, str]:
 
     `scale`: the learned scale of the distances, if the run has one; no embedding depends on it. `config`: the run's
     settings as TOML, with its distance and that distance's parameters. `formula`: the text of the file that defines
-    the distance, if it is one of somebody's own; its SHA-256 stands in `config`.
+    the distance, if it is a user's own; its SHA-256 stands in `config`.
     The net's input is (pixels / 255 - mean) / std. `ink`: dark strokes on light paper were stored as 255 - grey.
     """
     inputs = run.checkpoint.inputs.to_arrays()

@@ -24,7 +24,7 @@ from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
 LAST_BIT = 2.0**-23  # of a float32, relative
 FACTOR = 30  # a difference up to FACTOR times the one that other last bits cause counts as rounding
-LEAST, MOST = 1e-6, 0.1  # a difference below LEAST always counts as rounding; where one of MOST would, rows say nothing
+LEAST, MOST = 1e-6, 0.1  # differences below LEAST count as rounding; once over MOST is allowed, rows are not compared
 COUNTS = (
     "accuracy",
     "vanished_distance_gradients",

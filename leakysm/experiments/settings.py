@@ -39,7 +39,7 @@ def parse_settings(texts: Sequence[str], keys: Collection[str] = METRIC_KEYS) ->
 def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
     """`DISTANCE[,key=value...]` as checked settings, with the distance's defaults where they are missing.
 
-    The distance may be one of somebody's own, FILE.py:CLASS; the text of its file is added as `own`.
+    The distance may be a user's own, FILE.py:CLASS; the text of its file is added as `own`.
     """
     given = _pairs(text)
     if "distance" not in given:
@@ -64,7 +64,7 @@ def parse_setting(text: str, keys: Collection[str] = METRIC_KEYS) -> Setting:
 
 
 def _pairs(text: str) -> dict[str, Any]:
-    """The keys and values of `DISTANCE[,key=value...]`. UserError for a part that is none, or a key given twice."""
+    """The keys and values of `DISTANCE[,key=value...]`. UserError for any other part, or a key given twice."""
     given: dict[str, Any] = {}
     for number, part in enumerate(text.split(",")):
         key, equals, value = part.partition("=")

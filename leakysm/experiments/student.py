@@ -44,10 +44,10 @@ def paired(differences: Sequence[float]) -> Paired:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p-value corrected for their number: below 0.05 only if the tests before it, by size, are so too.
+    """Each p-value corrected for their number: below 0.05 only if those of all smaller p-values are, too.
 
     The k-th smallest of m becomes the largest of (m - j + 1) p_j over j <= k, at most 1. Then the chance that any test
-    of no difference at all falls below a level is at most that level. Source: Holm (1979), "A simple sequentially
+    without a real difference falls below a level is at most that level. Source: Holm (1979), "A simple sequentially
     rejective multiple test procedure", Scandinavian Journal of Statistics 6(2).
     """
     corrected, largest = [0.0] * len(p_values), 0.0

@@ -95,7 +95,7 @@ class Conv4(Net):
         return self.embed(x, norm)
 
     def embed(self, x: Array, norm: Norm = "running") -> Array:
-        """Embeddings in evaluation. x (N, H, W, C) on the engine -> (N, h w F).
+        """Embeddings in evaluation. x (N, H, W, C) of the net's dtype, on the engine -> (N, h w F).
 
         norm: batch norm by the "running" statistics, or by this "episode"'s own.
         """
@@ -171,7 +171,7 @@ class Conv4(Net):
 
 
 def blocks_of(state: dict[str, np.ndarray]) -> int:
-    """The number of blocks of the Conv4 whose state this is; 1 if it is none's."""
+    """The number of blocks of a Conv4 with this state; 1 if it is no Conv4's."""
     return max(1, sum(name.endswith(".scale") for name in state))
 
 

@@ -45,7 +45,7 @@ class NormalisedRows(NamedTuple):
 
     x_hat: Array
     inverse: Array
-    power: Array  # of two: what the channel was multiplied by, 1 unless squares or sums would leave the dtype
+    power: Array  # of two that multiplied the channel: 1, unless squares or sums would leave the dtype's range
     mean: Array
     variance: Array
 
@@ -61,7 +61,7 @@ def normalised(xp: Any, rows: Array, eps: float) -> NormalisedRows:
     rows = rows * first
     mean = tree_sum(xp, rows, axis=0) / n
     centred = rows - mean
-    rest = tree_sum(xp, centred, axis=0) / n  # what the mean was rounded by: squared, it may exceed the variance
+    rest = tree_sum(xp, centred, axis=0) / n  # the mean's rounding error; its square may exceed the variance
     mean, centred = mean + rest, centred - rest
     second = near_one(xp, xp.maximum(xp.max(xp.abs(centred), axis=0), math.sqrt(eps) * first))
     centred, power = centred * second, first * second
@@ -74,7 +74,8 @@ def normalised(xp: Any, rows: Array, eps: float) -> NormalisedRows:
 def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
     """Batch norm. x (..., C), scale (C,), shift (C,) of one float dtype -> y (..., C), mean (C,), biased variance (C,).
 
-    UserError (a ValueError) for a single value a channel.
+    y = scale (x - mean) / sqrt(variance + eps) + shift (Ioffe & Szegedy 2015). UserError (a ValueError) for fewer than
+    two values per channel, a wrong shape, or eps < 0; ArrayError for a wrong dtype.
 
     Examples
     --------
@@ -91,7 +92,7 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tup
 
 @quiet
 def batch_norm_vjp(x: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
-    """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,).
+    """Gradients of `batch_norm`'s y. dy (..., C) -> dx (..., C), dscale (C,), dshift (C,). Errors as in `batch_norm`.
 
     Examples
     --------

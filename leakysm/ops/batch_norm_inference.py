@@ -20,6 +20,8 @@ def batch_norm_inference(
 ) -> Array:
     """Batch norm with given statistics. x (..., C), the others (C,), of one float dtype -> (..., C).
 
+    scale (x - mean) / sqrt(variance + eps) + shift (Ioffe & Szegedy 2015).
+
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit, and
     0 <= eps < inf.
 
@@ -59,6 +61,8 @@ def batch_norm_inference_vjp(
     x: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Gradients of `batch_norm_inference`. dy (..., C) -> dx (..., C); dscale, dshift, dmean, dvariance (C,).
+
+    Errors as in `batch_norm_inference`.
 
     Examples
     --------

@@ -53,7 +53,9 @@ def _require_kernel(x: Array, w: Array) -> tuple[int, int, int, int, int]:
 
 @quiet
 def conv2d(x: Array, w: Array) -> Array:
-    """Convolution. x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F).
+    """3x3 convolution (cross-correlation), stride 1, zero padding 1, no bias.
+
+    x (N, H, W, C), w (3, 3, C, F) of one float dtype -> (N, H, W, F).
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
 
@@ -72,7 +74,7 @@ def conv2d(x: Array, w: Array) -> Array:
 
 @quiet
 def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
-    """Gradients of `conv2d`. dy (N, H, W, F) -> dx (N, H, W, C), dw (3, 3, C, F).
+    """Gradients of `conv2d`. dy (N, H, W, F) -> dx (N, H, W, C), dw (3, 3, C, F). Errors as in `conv2d`.
 
     Examples
     --------
@@ -86,7 +88,7 @@ def conv2d_vjp(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
     xp, (x, w, dy), finish = working(x=x, w=w, dy=dy)
     N, H, W, C, F = _require_kernel(x, w)
     require_shape("dy", dy, (N, H, W, F))
-    # y's sum, read backwards: dx is dy correlated with the turned kernel.
+    # dx is dy correlated with the kernel turned by 180 degrees.
     dx = added(rows @ xp.matrix_transpose(w[2 - i, 2 - j, :, :]) for i, j, rows in _windows(xp, dy))
     dy = xp.reshape(dy, (N * H * W, F))
     dw = xp.stack([_over_pixels(xp, rows, dy) for _, _, rows in _windows(xp, x)])

@@ -18,7 +18,10 @@ from leakysm.ops.relu import relu, relu_vjp
 
 @quiet
 def conv_block(x: Array, w: Array, scale: Array, shift: Array, *, eps: float = EPS) -> tuple[Array, Array, Array]:
-    """x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) -> y (N, H // 2, W // 2, F); mean, biased variance (F,).
+    """y = max_pool2d(relu(batch_norm(conv2d(x, w), scale, shift))), and the batch's statistics.
+
+    x (N, H, W, C), w (3, 3, C, F), scale, shift (F,) of one float dtype -> y (N, H // 2, W // 2, F); mean, biased
+    variance (F,). Errors as in `conv2d` and `batch_norm`.
 
     Examples
     --------
@@ -40,7 +43,9 @@ def _through_pool_and_relu(normalised: Array, dy: Array) -> Array:
 def conv_block_vjp(
     x: Array, w: Array, scale: Array, shift: Array, dy: Array, *, eps: float = EPS, needs_dx: bool = True
 ) -> tuple[Array | None, Array, Array, Array]:
-    """Gradients of `conv_block`'s y. dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift; dx None if not needed.
+    """Gradients of `conv_block`'s y. dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift, shaped as their arguments.
+
+    dx is None if needs_dx is false. Errors as in `conv_block`.
 
     Examples
     --------
@@ -63,6 +68,8 @@ def conv_block_inference(
 ) -> Array:
     """The block with given statistics. mean, variance (F,), the others as in `conv_block` -> (N, H // 2, W // 2, F).
 
+    y = max_pool2d(relu(batch_norm_inference(conv2d(x, w), ...))). Errors as in these.
+
     Examples
     --------
     >>> x, w, one = np.array([0.0, 2.0, 0.0, 2.0]).reshape(1, 2, 2, 1), np.eye(9)[4].reshape(3, 3, 1, 1), np.ones(1)
@@ -77,7 +84,9 @@ def conv_block_inference(
 def conv_block_inference_vjp(
     x: Array, w: Array, scale: Array, shift: Array, mean: Array, variance: Array, dy: Array, *, eps: float = EPS
 ) -> tuple[Array, ...]:
-    """Gradients of `conv_block_inference`: dx, dw, dscale, dshift, dmean, dvariance.
+    """Gradients of `conv_block_inference`. dy (N, H // 2, W // 2, F) -> dx, dw, dscale, dshift, dmean, dvariance.
+
+    Each has the shape of its argument. Errors as in `conv_block_inference`.
 
     Examples
     --------

@@ -33,7 +33,9 @@ def _cosine(xp: Any, u: Array, v: Array) -> Array:
 
 @quiet
 def cosine_distance(x: Array, c: Array) -> Array:
-    """Cosine distances 1 - cos. x (N, D), c (M, D) of one float dtype -> (N, M), in [0, 2] up to rounding.
+    """Cosine distances 1 - x.c / (|x| |c|). x (N, D), c (M, D) of one float dtype -> (N, M), in [0, 2] up to rounding.
+
+    The distance of a zero vector is 1.
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
 
@@ -51,6 +53,8 @@ def cosine_distance(x: Array, c: Array) -> Array:
 @quiet
 def cosine_distance_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
     """Gradients of `cosine_distance`. dy (N, M) -> dx (N, D), dc (M, D); 0 where either vector is zero.
+
+    Errors as in `cosine_distance`.
 
     Examples
     --------

@@ -22,10 +22,10 @@ from leakysm.ops.registry import Argument, Operation, arrays, register
 
 @quiet
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Mean cross-entropy. logits (N, M) float, labels (N,) integers in [0, M) -> scalar (0-d array).
+    """Mean of log(sum of exp z) - z_label. logits z (N, M) float, labels (N,) integers in [0, M) -> scalar (0-d array).
 
     The result is NaN if a row holds only -inf, or holds +inf or NaN, also with one class. UserError (a ValueError) for
-    a label that is not in [0, M).
+    a label that is not in [0, M) or a wrong shape, ArrayError for a wrong dtype. Without rows it is 0.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 @quiet
 def cross_entropy_vjp(logits: Array, labels: Array, dy: Any = 1.0) -> Array:
-    """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M).
+    """Gradient of `cross_entropy`. dy scalar -> dlogits (N, M): (p - onehot) dy / N. Errors as in `cross_entropy`.
 
     Examples
     --------

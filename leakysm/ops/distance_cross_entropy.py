@@ -34,7 +34,7 @@ from leakysm.ops.cross_entropy import cross_entropy, require_cotangent
 from leakysm.ops.metrics import Metric, require_metric
 from leakysm.ops.registry import OPERATIONS, Argument, Operation, arrays, register
 
-DISTANCES = 1 << 20  # of a run of prototypes: so many are held at a time
+DISTANCES = 1 << 20  # that are held at a time, in a run of prototypes
 
 
 class _Run(NamedTuple):
@@ -129,6 +129,8 @@ def distance_cross_entropy_vjp(
     x: Array, c: Array, labels: Array, dy: Any = 1.0, *, distance: Metric
 ) -> tuple[Array, Array]:
     """Gradients of `distance_cross_entropy`. dy scalar -> dx (N, D), dc (M, D).
+
+    Errors as in `distance_cross_entropy`.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def norm(xp: Any, vectors: Array) -> Array:
 
 @quiet
 def euclidean(x: Array, c: Array) -> Array:
-    """Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M).
+    """Euclidean distances sqrt(sum_k (x_k - c_k)^2). x (N, D), c (M, D) of one float dtype -> (N, M).
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
 
@@ -89,6 +89,8 @@ def _gradient(xp: Any, points: tuple[Array, Array], fixed: tuple[Array, Array]) 
 @quiet
 def euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
     """Gradients of `euclidean`. dy (N, M) -> dx (N, D), dc (M, D); 0 from a pair of coincident points.
+
+    Errors as in `euclidean`.
 
     Examples
     --------

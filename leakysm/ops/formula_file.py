@@ -44,7 +44,7 @@ def without_folder(distance: str) -> str:
 class FormulaFile:
     """The text of a file that defines a distance. trusted: whether it may be run.
 
-    path: that file's, or that of a run's checkpoint that holds the text.
+    path: of that file, or of the checkpoint that holds the text.
     """
 
     path: Path

@@ -24,7 +24,10 @@ from leakysm.ops.restriction import Leak
 
 
 def leaky_squared_euclidean(x: Array, c: Array, *, threshold: float, slope: float, per: Per = "pair") -> Array:
-    """Leaky squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf.
+    """Leaky squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M).
+
+    With d the squared distance of a pair (or the square of each coordinate, summed after): d if d <= threshold, else
+    threshold + slope (d - threshold). Our definition for Shen & Liu, arXiv:1811.10779. Beyond the dtype it is +inf.
 
     UserError (a ValueError) unless 0 <= threshold <= inf, 0 < slope <= 1 and per is "pair" or "coordinate".
 

@@ -31,8 +31,8 @@ def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax
     that logit. So the gradient at a label is the sum of the other probabilities, not a small difference of two numbers
     near 1.
     """
-    # The constants' maximum, and not the maximum made constant: the derivative of a maximum looks for it among the
-    # logits again, which a compiler may compute anew, with other roundings.
+    # Make the logits constant first, then take the maximum: the derivative of a maximum compares it with the logits,
+    # which a compiler may compute again, with other roundings.
     largest = xp.max(constant(xp, logits), axis=-1, keepdims=True)
     largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
     index = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))[None, :]
@@ -51,7 +51,9 @@ def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax
 
 @quiet
 def log_softmax(logits: Array) -> Array:
-    """Log-probabilities. logits (N, M) float -> (N, M). ArrayError or UserError: wrong dtype or shape.
+    """Log-probabilities z_j - log(sum of exp z). logits z (N, M) float -> (N, M).
+
+    A row that holds only -inf, or holds +inf or NaN, gives NaN. ArrayError or UserError: wrong dtype or shape.
 
     Examples
     --------
@@ -68,7 +70,7 @@ def log_softmax(logits: Array) -> Array:
 
 @quiet
 def log_softmax_vjp(logits: Array, dy: Array) -> Array:
-    """Gradient of `log_softmax`. dy (N, M) -> dlogits (N, M).
+    """Gradient of `log_softmax`. dy (N, M) -> dlogits (N, M): dy_j - p_j sum dy. Errors as in `log_softmax`.
 
     Examples
     --------

@@ -28,7 +28,9 @@ def _maximum(xp: Any, corners: list[Array]) -> tuple[Array, Array]:
 
 @quiet
 def max_pool2d(x: Array) -> Array:
-    """x (N, H, W, C) float -> (N, H // 2, W // 2, C). ArrayError or UserError: wrong dtype or shape.
+    """2x2 max pool, stride 2; an odd last row or column is dropped. x (N, H, W, C) float -> (N, H // 2, W // 2, C).
+
+    A NaN in a window makes its maximum NaN. ArrayError or UserError (both ValueErrors): wrong dtype or shape.
 
     Examples
     --------
@@ -44,6 +46,8 @@ def max_pool2d(x: Array) -> Array:
 @quiet
 def max_pool2d_vjp(x: Array, dy: Array) -> Array:
     """Gradient of `max_pool2d`. dy (N, H // 2, W // 2, C) -> dx (N, H, W, C).
+
+    Of equal values in a window the first in row-major order gets the gradient. Errors as in `max_pool2d`.
 
     Examples
     --------

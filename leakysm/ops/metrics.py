@@ -19,7 +19,7 @@ from leakysm.ops.restriction import RESTRICTIONS, Leak, Restriction
 @dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Metric:
-    """A distance metric. `name`: its name on the command line. `operation`: its operation. `parameters`: its keywords.
+    """A distance metric. `name`: on the command line. `operation`: its operation's name. `parameters`: its keywords.
 
     A subclass becomes a frozen dataclass: its annotated fields are the parameters. To write your own, define
     `__call__(x, c)` and `vjp(x, c, dy)`; its name is the name of the class.
@@ -59,7 +59,7 @@ class Metric:
 
     @property
     def is_operation(self) -> bool:
-        """Whether it is its operation, which engines have forms of; not if it has methods of its own."""
+        """Whether it only calls its operation, of which engines have fast forms."""
         methods = type(self).__call__ is Metric.__call__, type(self).vjp is Metric.vjp
         return bool(self.operation) and all(methods)
 
@@ -73,7 +73,7 @@ class Metric:
 
 
 class SquaredEuclidean(Metric):
-    """d = sum_k (x_k - c_k)^2.
+    """d = sum_k (x_k - c_k)^2 of each pair. x (N, D), c (M, D) of one float dtype -> (N, M). Source: Snell et al. 2017.
 
     Examples
     --------
@@ -88,7 +88,8 @@ class SquaredEuclidean(Metric):
 class LeakySquaredEuclidean(Metric):
     """d if d <= threshold, else threshold + slope (d - threshold): of a pair, or of each coordinate's square.
 
-    Our definition; the paper's abstract prints none. UserError unless 0 <= threshold <= inf and 0 < slope <= 1.
+    Our definition; the paper's abstract prints none. UserError unless 0 <= threshold <= inf and 0 < slope <= 1,
+    and per is "pair" or "coordinate". Idea: Shen & Liu, arXiv:1811.10779.
     The defaults are the best of what was measured, for embeddings of 64 values (docs/results).
 
     Examples
@@ -142,7 +143,7 @@ class RestrictedSquaredEuclidean(Metric):
 
 
 class Euclidean(Metric):
-    """d = sqrt(sum_k (x_k - c_k)^2): a control.
+    """d = sqrt(sum_k (x_k - c_k)^2) of each pair, a control. x (N, D), c (M, D) of one float dtype -> (N, M).
 
     Examples
     --------
@@ -155,7 +156,7 @@ class Euclidean(Metric):
 
 
 class Cosine(Metric):
-    """d = 1 - cos(x, c): a control.
+    """d = 1 - x.c / (|x| |c|) of each pair, a control; 1 for a zero vector. x (N, D), c (M, D) floats -> (N, M).
 
     Examples
     --------
@@ -180,7 +181,7 @@ def require_metric(distance: Any) -> None:
 
 
 def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
-    """The class of a distance: of DISTANCES, or of FILE.py:CLASS, whose text is `file`, or is read now.
+    """The class of a distance: in DISTANCES, or in FILE.py:CLASS. file: the file's text, if read already.
 
     UserError for an unknown name, and for a file that cannot be used.
     """
@@ -220,7 +221,8 @@ def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None
 
 
 def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: Any) -> Metric:
-    """The metric with this name on the command line, or FILE.py:CLASS. UserError for a parameter that it does not have.
+    """The metric with this name on the command line, or FILE.py:CLASS. UserError
+    for an unknown name, an unusable file, or a parameter that is unknown, missing or out of range.
 
     file: the text of the file, if it was read already.
 

@@ -28,7 +28,7 @@ from leakysm.ops.registry import Argument, Operation, register
 
 def refuse_empty(m: int, n_classes: int) -> NoReturn:
     """Raise the UserError for class m, which has no shot."""
-    raise UserError(f"class {m} of {n_classes} has no shot; at least 1 is expected: give it an example")
+    raise UserError(f"class {m} of {n_classes} has no example; at least 1 is expected: give it one")
 
 
 def _shots(xp: Any, z: Array, given: Any, n_classes: int) -> tuple[Array, Array]:
@@ -58,7 +58,7 @@ def _empty_class(xp: Any, shots: Array, labels: Any) -> int | None:
 
 @quiet
 def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
-    """Class means. z (N, D) float, labels (N,) integers in [0, n_classes) -> (n_classes, D).
+    """Class means (Snell et al. 2017). z (N, D) float, labels (N,) integers in [0, n_classes) -> (n_classes, D).
 
     UserError (a ValueError) for a label that is not in [0, n_classes), and for a class without a shot.
 
@@ -86,7 +86,7 @@ def prototypes(z: Array, labels: Array, n_classes: int) -> Array:
 
 @quiet
 def prototypes_vjp(z: Array, labels: Array, n_classes: int, dy: Array) -> Array:
-    """Gradient of `prototypes`. dy (n_classes, D) -> dz (N, D).
+    """Gradient of `prototypes`. dy (n_classes, D) -> dz (N, D): dy of its class / shots. Errors as in `prototypes`.
 
     Examples
     --------

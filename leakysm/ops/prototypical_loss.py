@@ -36,7 +36,9 @@ def _classes(xp: Any, support: Array, given: Any) -> int:
 def prototypical_loss(
     support: Array, support_labels: Array, query: Array, query_labels: Array, *, distance: Metric
 ) -> Array:
-    """support (S, D), query (Q, D) float; labels (S,), (Q,) integers from 0 -> scalar (0-d array).
+    """Mean cross-entropy of the negative distances from queries to prototypes (Snell et al. 2017).
+
+    support (S, D), query (Q, D) float; labels (S,), (Q,) integers from 0 -> scalar (0-d array).
 
     A distance that overflows is +inf, and has probability 0. If all distances of a query overflow, the loss is NaN,
     also with one class. UserError (a ValueError) for a class without a shot, and for a query label without a class; and
@@ -61,6 +63,8 @@ def prototypical_loss_vjp(
     support: Array, support_labels: Array, query: Array, query_labels: Array, dy: Any = 1.0, *, distance: Metric
 ) -> tuple[Array, Array]:
     """Gradients of `prototypical_loss`. dy scalar -> dsupport (S, D), dquery (Q, D).
+
+    Errors as in `prototypical_loss`.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from leakysm.ops.registry import Operation, arrays, register
 
 @quiet
 def relu(x: Array) -> Array:
-    """x (...) float -> (...). ArrayError (a ValueError) unless the array holds floats.
+    """ReLU, max(x, 0); NaN stays NaN. x (...) float -> (...). ArrayError (a ValueError) unless the array holds floats.
 
     Examples
     --------
@@ -21,7 +21,7 @@ def relu(x: Array) -> Array:
 
 @quiet
 def relu_vjp(x: Array, dy: Array) -> Array:
-    """Gradient of `relu`. dy (...) -> dx (...): dy where x > 0, else 0.
+    """Gradient of `relu`. dy (...) -> dx (...): dy where x > 0, else 0. Errors as in `relu`; UserError for dy's shape.
 
     Examples
     --------

@@ -37,7 +37,9 @@ def require_restriction(restriction: object) -> None:
 
 @quiet
 def restricted_squared_euclidean(x: Array, c: Array, *, restriction: Restriction, per: Per = "pair") -> Array:
-    """Restricted squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M).
+    """Restricted squared Euclidean distances r(d). x (N, D), c (M, D) of one float dtype -> (N, M).
+
+    r = restriction.value of the squared distance d of a pair, or the sum of r over the squares of the coordinates.
 
     A squared distance beyond the dtype counts as +inf. UserError (a ValueError) unless restriction is a `Restriction`
     and per is "pair" or "coordinate".

@@ -143,8 +143,8 @@ class Leak(Restriction):
 class Log(Restriction):
     """r(d) = s log(1 + d / s); r'(d) = 1 / (1 + d / s) = s / (s + d). A control; not from the paper.
 
-    scale s in (0, inf). r(d) is d for small d and grows like log d far beyond the scale. The derivative by the chain
-    rule: s * (1 / s) / (1 + d / s).
+    scale s in (0, inf); outside, or NaN: UserError (a ValueError). r(d) is d for small d, and grows like log d far
+    beyond the scale. The derivative by the chain rule: s * (1 / s) / (1 + d / s).
 
     Examples
     --------
@@ -160,7 +160,7 @@ class Log(Restriction):
         s, eps, largest = self.scale, float(xp.finfo(d.dtype).eps), float(xp.finfo(d.dtype).max)
         if s > largest:
             return d
-        near, far = d <= eps * s, d > min(largest * s, largest)  # d / s would underflow; overflow
+        near, far = d <= eps * s, d > min(largest * s, largest)  # d / s underflows; overflows
         one = xp.ones_like(d)
         ordinary = s * xp.log1p(xp.where(near | far, one, d) / s)
         if s >= 1:
@@ -180,8 +180,9 @@ class Log(Restriction):
 class Root(Restriction):
     """r(d) = d for d <= t, 2 sqrt(t d) - t beyond; r'(d) = 1 for d <= t, sqrt(t / d) beyond. A control.
 
-    threshold t in (0, inf]. Not from the paper. Huber's function of the unsquared distance: quadratic up to sqrt(t),
-    linear beyond. At d = t both branches have the value t and the slope 1, so there is no kink. Huber (1964).
+    threshold t in (0, inf]; outside, or NaN: UserError (a ValueError). Not from the paper. Huber's function (1964) of
+    the unsquared distance: quadratic up to sqrt(t), linear beyond. At d = t both branches have the value t and the
+    slope 1, so there is no kink.
 
     Examples
     --------

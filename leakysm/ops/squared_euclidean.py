@@ -15,7 +15,9 @@ from leakysm.ops.registry import Operation, arrays, register
 
 @quiet
 def squared_euclidean(x: Array, c: Array) -> Array:
-    """Squared Euclidean distances. x (N, D), c (M, D) of one float dtype -> (N, M). Beyond the dtype: +inf.
+    """Squared Euclidean distances sum_k (x_k - c_k)^2. x (N, D), c (M, D) of one float dtype -> (N, M).
+
+    A distance beyond the dtype is +inf. Source: Snell et al. (2017).
 
     ArrayError or UserError (both ValueErrors) unless all arrays are floats of one dtype, of shapes that fit.
 
@@ -32,7 +34,7 @@ def squared_euclidean(x: Array, c: Array) -> Array:
 
 @quiet
 def squared_euclidean_vjp(x: Array, c: Array, dy: Array) -> tuple[Array, Array]:
-    """Gradients of `squared_euclidean`. dy (N, M) -> dx (N, D), dc (M, D).
+    """Gradients of `squared_euclidean`. dy (N, M) -> dx (N, D), dc (M, D). Errors as in `squared_euclidean`.
 
     Examples
     --------

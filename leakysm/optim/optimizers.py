@@ -16,7 +16,7 @@ class Optimizer:
     """Base of all optimizers: the step count, the decay of the learning rate, and the state that a checkpoint keeps.
 
     learning_rate > 0 is halved after every `halve_every` steps (0: never). `slots` are vectors like the parameters.
-    `name` is the one that settings and messages use.
+    `name` is the one that settings and messages use. UserError for a wrong learning_rate or halve_every.
 
     Examples
     --------
@@ -78,6 +78,8 @@ def check_learning_rate(rate: float) -> None:
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1).
 
+    decays: of the two moments. epsilon is added to the root of the second one. Others, and errors, as in `Optimizer`.
+
     Examples
     --------
     >>> w = np.array([1.0, 2.0])
@@ -118,6 +120,8 @@ class Adam(Optimizer):
 
 class SGD(Optimizer):
     """Stochastic gradient descent with heavy-ball momentum (Polyak 1964): u = momentum u + g; w = w - rate u.
+
+    UserError unless 0 <= momentum < 1. Others, and errors, as in `Optimizer`.
 
     Examples
     --------

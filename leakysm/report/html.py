@@ -52,7 +52,7 @@ def image(pixels: NDArray[np.uint8], *, ink: bool, name: str) -> Html:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = ()) -> Html:
-    """A table. numbers: the columns of numbers, which stand at the right."""
+    """A table. numbers: the columns of numbers, right-aligned."""
     right = set(numbers)
 
     def cell(name: str, i: int, content: str) -> Html:

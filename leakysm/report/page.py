@@ -102,7 +102,7 @@ def _kept(n: int) -> np.ndarray:
 
 
 def _short(values: Floats) -> list[float]:
-    """Five digits of each number, which a chart cannot show."""
+    """Each number to five digits; a chart shows fewer."""
     return [float(f"{value:.5g}") for value in values]
 
 

@@ -133,9 +133,9 @@ def _episode(answers: Answers, classes: ClassSet, *, ink: bool) -> list[Html]:
         rows.append(tag("div", tag("div", *examples, class_="support"), *map(answered, queries), class_="row"))
     right = f"{len(wrong) - int(wrong.sum())} of {len(wrong)}"
     note = (
-        f"Test episode 0, {form.way}-way {form.shot}-shot: {right} queries are right. A row is a class: left of the "
-        "line its support, right of it queries, each with the probability of the class that the net gives it. A "
-        "dashed frame is a wrong answer, and names that class."
+        f"Test episode 0, {form.way}-way {form.shot}-shot: {right} queries are right. Each row is a class: its "
+        "support left of the line, queries right of it. Below each query is the probability of the net's answer. A "
+        "dashed frame marks a wrong answer, and names its class."
     )
     if form.query > QUERY:
         note += f" The first {QUERY} of {form.query} queries of a class are drawn."
@@ -184,7 +184,7 @@ def _worst(worst: list[Worst], classes: ClassSet, way: str, episodes: int, *, in
         [shown(one.number), f"{one.accuracy:.0f} % ({one.right} of {one.seen})", shown(one.taken_for)]
         for one in worst[:WORST]
     ]
-    note = f"Of the first {episodes} {way} test episodes, in which {len(worst)} classes were seen."
+    note = f"The first {episodes} {way} test episodes, which contain {len(worst)} classes."
     return [tag("p", note, class_="note"), table(("class", "queries right", "most often taken for"), rows)]
 
 

@@ -66,8 +66,8 @@ def _heat_map(grid: Grid) -> Html:
             cells.append(tag("td", words, style=part, **best))
         rows.append(tag("tr", tag("th", f"{threshold:g}"), *cells))
     note = (
-        f"Leaky distance. Framed: the highest. The colours span {low:.1f} to {high:.1f} %, which is all intervals: "
-        "what may be chance is no contrast."
+        f"Leaky distance. Framed: the highest. The colours span all intervals, {low:.1f} to {high:.1f} %: "
+        "differences that may be chance look alike."
     )
     parts = tag("table", tag("thead", head), tag("tbody", *rows), class_="heat")
     return tag("div", parts, tag("p", note, class_="note"), class_="wide")

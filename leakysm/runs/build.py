@@ -39,7 +39,7 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
 def build_trainer(config: TrainConfig, data: Dataset, engine: Engine, net: Net | None = None) -> Trainer:
     """A run's trainer before its first step. UserError if the images are too small for the net.
 
-    net: somebody's own, which goes on with the parameters that it has.
+    net: a user's own, which keeps its parameters.
     """
     height, width, channels = data.image_shape
     net = new_net(config, channels, engine, net)

@@ -37,7 +37,7 @@ def evaluate_run(
     metric: Metric | Restriction | None = None,
     net: Net | None = None,
 ) -> TestResult:
-    """The test accuracy of a run's best checkpoint, on the engine `backend`.
+    """The test accuracy (percent) of a run's best checkpoint, on the engine `backend`.
 
     settings, by TrainConfig's names: test_way (only its first value is used), test_shot, test_query, test_episodes,
     seed, norm, data; for those that are None or missing, the run's own settings. report: called while images are read

@@ -23,7 +23,7 @@ from leakysm.runs.settings import TrainConfig, checked
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Given settings, checked, and every default that needs no look at the data. None counts as not given.
 
-    The text of a formula's file is added as `own`; or it is given so, if it was read already, or the metric itself.
+    The text of a formula's file is added as `own`, unless this text or the metric object is given already.
     """
     own = {"own": given["own"]} if given.get("own") else {}
     given = without_usual(checked({key: value for key, value in given.items() if key != "own"}))
@@ -38,7 +38,7 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked settings with every parameter of their distance, and of a distance FILE.py:CLASS with the file's text.
+    """Checked settings with every parameter of their distance, and, for a distance FILE.py:CLASS, the file's text.
 
     UserError for a parameter that it does not have, or that is missing.
     """
@@ -83,13 +83,13 @@ def _with_code(settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("formula", code.digest) != code.digest:
         raise UserError(
             f"{printable(code.path)} has the SHA-256 {code.digest[:12]}..., but the formula to use has "
-            f"{settings['formula'][:12]}...; name the file as it was"
+            f"{settings['formula'][:12]}...; give the original file"
         )
     return {**settings, "distance": without_folder(distance), "formula": code.digest, "own": code}
 
 
 def without_usual(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the usual ones, which a configuration does not name."""
+    """The settings that differ from USUAL, which config.toml leaves out."""
     return {key: value for key, value in settings.items() if USUAL.get(key) != value}
 
 

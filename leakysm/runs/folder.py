@@ -148,7 +148,7 @@ class RunFolder:
         """A name in the folder that is none of a run's files; None if it is empty, or not there."""
         try:
             names = sorted(path.name for path in self.path.iterdir())
-        except OSError:  # what it is is told when it is made
+        except OSError:  # reported when the folder is made
             return None
         return next((name for name in names if not name.startswith(".") and name not in LEFTOVERS), None)
 

@@ -48,7 +48,7 @@ def keep_test(folder: RunFolder, new: TestResult, data_digest: str) -> None:
 
 
 def other_tests(folder: RunFolder, tests: Iterable[TestResult]) -> list[TestResult]:
-    """The tests of a finished run beside these: those that were kept. UserError if a file that tells is damaged."""
+    """The tests of a finished run beside these: those that were kept. UserError if their file is damaged."""
     names = {test.name for test in tests}
     return with_episodes(folder.test_episodes, [t for t in read_summary(folder.summary)[1] if t.name not in names])
 

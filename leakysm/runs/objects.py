@@ -43,7 +43,7 @@ def configured(
 
 
 def distance_settings(metric: Metric | Restriction) -> dict[str, Any]:
-    """The settings that name a metric: a built-in one in full, one of somebody's own as `own:CLASS` with the object.
+    """The settings that name a metric: a built-in one in full, a user's own as `own:CLASS` with the object.
 
     A restriction counts as the metric that restricts the distance of a pair.
     """

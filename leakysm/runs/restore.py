@@ -23,7 +23,7 @@ from leakysm.runs.settings import TrainConfig
 from leakysm.small_texts import parse_toml
 from leakysm.training.closeness import Limits
 
-DECISIVE = ("distance", "threshold", "slope", "per", "set", "formula", "norm")  # for how close is close
+DECISIVE = ("distance", "threshold", "slope", "per", "set", "formula", "norm")  # for what is close
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Restored(Stored):
     def closeness(self) -> Limits:
         """How many spreads of a support an image usually is from its class, by the number of examples of a class.
 
-        Empty if the run does not tell, as older ones and those without validation, and if `config` has another distance
+        Empty for older runs, for runs without validation, and if `config` has another distance
         or norm than the run. UserError if summary.json is damaged.
         """
         from leakysm.runs.results import read_summary

@@ -29,7 +29,7 @@ AGREEMENT = 0.01  # percent: how far a test's mean in its two files may differ
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """A run's results.
 
     checkpoint: the file of the net that was tested, after checkpoint_episode training episodes. validation_accuracy: in
     percent; None where the data have no validation split, so that the last checkpoint counts as the best. data_digest:
@@ -125,7 +125,7 @@ def _require_agreement(
 ) -> None:
     """UserError unless interval, query and norm in summary.json are those of test-episodes.h5.
 
-    stated: query and norm of the latter; None where it says none, as those of older runs may.
+    stated: query and norm of the latter; None if it is missing, as in older runs.
     """
     told = {"interval": test.interval, "query": test.query, "norm": test.norm}
     held = {"interval": mean_and_interval(per_episode)[1] if len(per_episode) > 1 else test.interval, **stated}

@@ -83,6 +83,7 @@ def train(
     same bits as a run without interruption. Only the number of threads and the place of the data may differ.
     report is called after every episode. stop is called after every episode: if it returns true, a checkpoint is
     written and Stopped raised.
+    UserError if metric or net is given with a TrainConfig.
     UserError if `out` holds a run and `resume` is false, a run with other settings or data, or a run that another
     process trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
@@ -104,7 +105,7 @@ def train(
 
 
 class _Run:
-    """Trainer, journals and checkpoints of one folder, kept in step."""
+    """Trainer, journals and checkpoints of one folder, in agreement."""
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class _Run:
         self.threads = config.threads  # of this process; None is one for each core
         self.best = (-1, -1.0)  # episode and validation accuracy of the best checkpoint
         self.saved = 0  # episode of the last checkpoint
-        self.was_finished = False  # before this process took it up
+        self.was_finished = False  # when this process began
 
     def begin(self, stack: ExitStack, *, resume: bool) -> None:
         """Take possession of the folder, restore the state in it, and open the journals."""
@@ -131,7 +132,7 @@ class _Run:
         stack.enter_context(folder.alone())
         last = self._restore()
         self.was_finished = folder.summary.exists() and self.trainer.episode == self.config.episodes
-        if not self.was_finished:  # what these files tell is over when a row is cut off, or comes
+        if not self.was_finished:  # these files are wrong once rows are removed or added
             folder.summary.unlink(missing_ok=True)
             folder.manifest.unlink(missing_ok=True)
         size, digest = 0, ""
@@ -205,7 +206,7 @@ class _Run:
         ).accuracy
 
     def stop_if_asked(self) -> None:
-        """Stopped, after a checkpoint, if `stop` is true. That checkpoint brings no validation and no new best."""
+        """Stopped, after a checkpoint, if `stop` is true. It is not validated, and is no new best."""
         if not self.stop():
             return
         if self.saved != self.trainer.episode:

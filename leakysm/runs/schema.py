@@ -45,8 +45,8 @@ def settings_table() -> type[BaseModel]:
 
 
 def validated(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content, each value in the type of its key, in the order given. Older content may say tf32 for products,
-    and name a convolution, of which one is left.
+    """The content, each value in the type of its key, in the order given. Older content may have tf32 for products,
+    and a convolution, which is ignored.
 
     UserError if a key is unknown, or its value is not one that it takes.
     """
@@ -102,7 +102,7 @@ def _as_pairs(value: Any) -> Any:
 
 
 def _as_tuple(value: Any) -> Any:
-    """One number does where a list of them is wanted."""
+    """One number counts as a list of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 

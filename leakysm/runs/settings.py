@@ -107,7 +107,7 @@ class TrainConfig:
     def to_toml(self) -> str:
         """One line for each setting but threads; `read_settings` and `TrainConfig(**...)` give the others back.
 
-        No bit of a run depends on the number of threads, so it is the machine's: environment.json tells of it.
+        No bit of a run depends on the number of threads, so it is the machine's: environment.json has it.
         """
         return toml_lines({key: value for key, value in self.settings().items() if key != "threads"})
 
@@ -123,7 +123,7 @@ def toml_lines(settings: Mapping[str, Any]) -> str:
 
 
 def in_full(key: str, value: Any) -> Any:
-    """A setting's value; the usual one for None, where a configuration does not name it."""
+    """A setting's value; for None its value in USUAL, if it has one."""
     return USUAL.get(key) if value is None else value
 
 
@@ -140,7 +140,7 @@ def metric_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
 def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = None) -> Metric:
     """The metric that settings name. UserError for a parameter that it does not have, or out of range.
 
-    own: the text of its file, or the object, if the distance is one of somebody's own.
+    own: the text of its file, or the object, if the distance is a user's own.
     """
     if isinstance(own, Metric):
         return own
@@ -184,7 +184,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 def differing(stored: TrainConfig, given: Mapping[str, Any]) -> str | None:
     """The first setting whose given value differs from the stored one; None if there is none.
 
-    Of `set` some parameters do.
+    `set` need not hold all.
     """
     given = dict(given)
     if given.get("set"):

@@ -49,8 +49,8 @@ def support_spread(engine: Engine, metric: Metric, z: Array, labels: Indices, wa
 
 
 def closeness_limits(embeddings: SplitEmbeddings, metric: Metric, way: int, *, episodes: int, seed: int) -> Limits:
-    """The spreads within which PART of the queries are from their nearest prototype, for each of SHOTS that the split's
-    classes allow.
+    """The distance in spreads from the nearest prototype that PART of the queries do not exceed, for each of SHOTS
+    that the split allows.
 
     It is measured over episodes 0 to `episodes` - 1 of `seed`, of which all queries have a class in the support.
     """
@@ -68,8 +68,8 @@ def closeness_limits(embeddings: SplitEmbeddings, metric: Metric, way: int, *, e
 def limit_for(limits: Limits, shot: int) -> float | None:
     """The limit for a support with `shot` examples of each class; None if it is not known.
 
-    Between two numbers that were measured, the limit of the smaller one holds. But that of one example holds for one
-    alone: `support_spread` measures another distance there.
+    Between two numbers that were measured, the limit of the smaller one holds. The limit of one example holds for
+    one only: `support_spread` then measures another distance.
     """
     fitting = [measured for measured in limits if measured <= shot and (measured > 1 or shot == 1)]
     return limits[max(fitting)] if fitting else None

@@ -89,7 +89,7 @@ class TrainingStep:
         addresses = tuple(map(self.kernels.address, state))
         if self._run and addresses == self._built:
             return self._run
-        self._run = None  # its arrays go before new ones come
+        self._run = None  # free its arrays before making new ones
         xp, dtype, n = self.kernels.xp, self.net.vector.dtype, self.way * (self.shot + self.query)
         recorder = Recorder(self.kernels)
         # One buffer, one copy: n indices, and behind them the rates.
@@ -186,7 +186,7 @@ def gather(kernels: Kernels, images: Images, indices: Array) -> Array:
 def block_backward(
     kernels: Recorder, saved: Saved, dy: Array, gradients: tuple[Array, Array, Array], turned: Array
 ) -> Array:
-    """dx of a block, whose kernel is given turned; dw, dscale, dshift into `gradients`. No dx waits for a dw."""
+    """dx of a block; dw, dscale, dshift go into `gradients`. turned: its kernel turned. No dx waits for a dw."""
     dw, dscale, dshift = gradients
     channel_gradients(kernels, saved, dy, dscale, dshift)
     dz = convolution_gradient(kernels, saved, dy, dscale, dshift, training=True)
@@ -203,7 +203,7 @@ def first_block_backward(kernels: Kernels, saved: Saved, dy: Array, gradients: t
 
 
 def summarise(kernels: Kernels, figures: Array, dquery: Array, record: Array, M: int) -> None:
-    """Into record (7 or more,): loss, accuracy, and the five figures of early-gradient sparsity.
+    """Fill record (7 or more,): loss, accuracy, and the five figures of early-gradient sparsity.
 
     figures (len(ROW_FIGURES), N): of `loss.cross_entropy` on N x M distances; dquery (N, D): the mean loss's gradient,
     contiguous.

@@ -67,7 +67,7 @@ def evaluate(
     seed: int,
     report: Report | None = None,
 ) -> TestResult:
-    """Accuracy in the test episodes 0 to `episodes` - 1 of `seed`: a query gets the class of its nearest prototype.
+    """Accuracy (percent) in test episodes 0 to `episodes` - 1 of `seed`: a query gets its nearest prototype's class.
 
     report(done, total) is called after each episode. UserError if the split cannot give such episodes, CheckFailed if
     an embedding is not finite.

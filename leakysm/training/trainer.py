@@ -89,10 +89,10 @@ class Trainer:
     def step(self, observe: Observe | None = None) -> Step:
         """Train on the next episode.
 
-        observe: called with what the step has found, before its update. On a GPU that step is taken operation by
+        observe: called with the step's loss and gradient, before the update. A GPU takes that step operation by
         operation.
         CheckFailed if loss or gradient is not finite; then nothing has changed. CheckFailed also if the gradient would
-        overflow the optimizer's state; a whole step in one call notices that only after its update.
+        overflow the optimizer's state; a GPU step in one call notices it only after its update.
         """
         row = self._step_on_device() if self._whole_step and observe is None else self._step(observe)
         self.episode += 1

@@ -1,8 +1,8 @@
 """Error bounds: |computed - exact| <= k * eps * scale + under * smallest_normal, element by element.
 
 There is no other tolerance. eps and smallest_normal are those of the compute dtype. scale is the sum of the absolute
-values of the terms that a result adds up, with the condition of the steps before. under counts the smallest normal
-numbers that underflow may cost: one for every step that can underflow, times what later steps multiply it by. The
+values of the terms that a result adds up, with the condition of the steps before. under is what underflow may cost,
+in smallest normal numbers: one for every step that can underflow, times what later steps multiply it by. The
 oracle gives value, scale and under; `leakysm.verify.table` gives k.
 
 k is half the number of roundings r on the way to the result, since one rounding is at most eps / 2. r depends on the
@@ -129,10 +129,10 @@ class Exact:
     """The truth about one output, all arrays of one shape: high + low is the exact value, good for 100 bits.
 
     value: the same in 50 digits, or high where the truth was read from a file.
-    scale: what k * eps is multiplied by. under: how many smallest normal numbers underflow may cost. reach: the largest
-    intermediate on which an element rests; where that is beyond the compute dtype, a value may be infinite and a
+    scale: what k * eps is multiplied by. under: what underflow may cost, in smallest normal numbers. reach: the largest
+    intermediate that an element needs; where that is beyond the compute dtype, a value may be infinite and a
     gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
-    only a sample is looked at, and its shape; all of it by default. slack: others may err by eps times this more.
+    only a sample is looked at, and its shape; all of it by default. slack: others may err by this times eps more.
     """
 
     value: Any

@@ -63,7 +63,7 @@ FLAGS: dict[str, Flag] = {
         CONVENTION,
     ),
     "overflow": Flag(
-        "Beyond float32 (float64): the distance is +inf there, and gradients are not promised.",
+        "Distances beyond float32 (float64): they are +inf, and gradients are not promised.",
         "A distance beyond the dtype is +inf, not NaN: avoid inf - inf and 0 * inf.",
         RANGE,
     ),
@@ -121,13 +121,13 @@ FLAGS: dict[str, Flag] = {
         "Look at what happens beyond the first block or tile, and at the remainder where a size is not a multiple of it.",
     ),
     "magnitude": Flag(
-        "Plain numbers, all multiplied by a power of two: constants that stand for 0 or infinity, guards and series that hold near 1 only.",
-        "Look for constants in the code that the size of the numbers passes: an eps that is added, a start of a maximum, the range of a series.",
+        "Plain numbers times a power of two. Finds constants that stand for 0 or infinity, and guards and series right only near 1.",
+        "Look for constants that are wrong for numbers of this size: an added eps, a maximum's start value, the range of a series.",
         SPECIAL,
     ),
     "contrast": Flag(
         "Rows, channels or classes of very different size in one call, some of nothing but 0; whole numbers.",
-        "Look for work that is scaled or skipped for a whole array where the rows differ, and for a path of its own for whole numbers.",
+        "Look for code that scales or skips a whole array although its rows differ, and for a separate path for whole numbers.",
         SPECIAL,
     ),
     "corner": Flag(
@@ -197,7 +197,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "cut-off": Flag(
         "ReLU cuts everything off: all gradients are 0.",
-        "Where ReLU cuts everything off all gradients are 0, not NaN.",
+        "If ReLU cuts everything off, all gradients are 0, not NaN.",
         CONVENTION,
     ),
     "layout": Flag(
@@ -206,13 +206,13 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "alone": Flag(
-        "Right if all gradients are wanted, wrong here, where one argument alone wants its gradient.",
-        "Look at what the backward pass does where another argument wants no gradient (`needs_input_grad`, skipped work).",
+        "Right if all gradients are asked for, wrong if only one argument requires its gradient.",
+        "Look at what the backward pass does if another argument needs no gradient (`needs_input_grad`, skipped work).",
         SPECIAL,
     ),
     "later": Flag(
-        "Right at once, wrong here, where the gradient is taken after another call, and for the second time (`retain_graph`).",
-        "Keep what the backward pass needs for each call (`save_for_backward`), and change nothing of it there.",
+        "Right if the gradient is taken at once, wrong if it is taken after another call, a second time (`retain_graph`).",
+        "Save for each call what its backward pass needs (`save_for_backward`), and do not change it there.",
         SPECIAL,
     ),
     "no-grad": Flag(
@@ -226,12 +226,12 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "leaf": Flag(
-        "Right for plain tensors, wrong for tensors that want a gradient.",
+        "Right for plain tensors, wrong for tensors with `requires_grad`.",
         "Use one formula for the value, whether a gradient is wanted or not.",
         SPECIAL,
     ),
     "intermediate": Flag(
-        "Right for plain tensors, wrong for results of other operations that want a gradient.",
+        "Right for plain tensors, wrong for results of other operations that need a gradient.",
         "Use one formula for the value, whether a gradient is wanted or not, and do not work in place.",
         SPECIAL,
     ),
@@ -247,7 +247,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "unfilled": Flag(
         "Wrong where memory that nobody filled holds NaN: np.empty, torch.empty, or a function with `where` and no `out`.",
-        "Fill the array, or give `out`: what np.empty holds is what was there before.",
+        "Fill the array, or give `out`: np.empty holds what was in memory before.",
     ),
     "together": Flag(
         "Right for two arrays, wrong if both are parts of one array, as the embeddings of a batch are.",
@@ -279,8 +279,8 @@ FEW_NUMBERS = 30  # of a case that is not large
 def flag_to_advise(flag: str, failures: Mapping[str, int], numbers: int) -> str:
     """The flag whose mend suits a failure that is shown.
 
-    Its own. But if that says "large", and the case holds few numbers, it is the one that says most of those that say
-    what the numbers are.
+    Its own, unless that one says "large" and the case holds few numbers. Then it is the one that says most about the
+    numbers.
     """
     if flag not in SIZES or numbers > FEW_NUMBERS:
         return flag

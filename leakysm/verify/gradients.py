@@ -2,7 +2,7 @@
 
 Five-point differences: f'(0) ~ (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / (12 h). Their error is bounded by 1.5 / h times
 that of f: its own bound, the rounding of the sum, and the rounding of x + h v, which the gradient carries on; plus the
-truncation, for which the change from step 2h to step h stands with a margin of 15.
+truncation, estimated by the change from step 2h to step h with a margin of 15.
 Where a discrete choice (mask, argmax) differs between the five points there is a kink between them: the step is
 made smaller, and a direction that still crosses one is left out and counted.
 """

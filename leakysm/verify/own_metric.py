@@ -24,7 +24,7 @@ TOLERANCE = 1e-6
 
 
 def check_metric(metric: Metric) -> Findings:
-    """What is found of a metric of somebody's own: shapes, dtypes, and the gradients of x and c."""
+    """The findings about a user's metric: shapes, dtypes, and the gradients of x and c."""
     findings = Findings(str(metric), restriction=False)
     try:
         with arithmetic(), np.errstate(all="ignore"):

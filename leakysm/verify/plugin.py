@@ -25,9 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--leakysm-conform",
         metavar="MODULE[:NAME]",
-        help="Hold what it offers to leakysm's error bounds. Runs its code.",
+        help="Check a module against leakysm's error bounds. Runs its code.",
     )
-    add("--leakysm-array", choices=("numpy", "torch", "jax"), help="Its arrays. Default: inferred from its imports.")
+    add("--leakysm-array", choices=("numpy", "torch", "jax"), help="The module's arrays. Default: from its imports.")
     add("--leakysm-expected", metavar="FILE", help="File of expected failures, a line PATTERN  # REASON for each.")
     add("--leakysm-strict", action="store_true", help="Also check what only leakysm promises.")
     add(
@@ -36,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="Fail if this operation is not offered, or has no gradient; repeatable.",
     )
-    add("--leakysm-map", action="append", metavar="THEIRS=OURS", help="Its name of a parameter; repeatable.")
-    add("--leakysm-dtype", action="append", choices=("float16", "float32", "float64"), help="Only this; repeatable.")
+    add("--leakysm-map", action="append", metavar="THEIRS=OURS", help="The module's name for a parameter; repeatable.")
+    add("--leakysm-dtype", action="append", choices=("float16", "float32", "float64"), help="One dtype; repeatable.")
     add("--leakysm-seed", type=int, help="Seed of the random cases.")
     add("--leakysm-examples", type=int, help="Number of random cases for each operation.")
 
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for option in OPTIONS:
             value = config.getoption(f"leakysm_{option}")
             if value is not None and value is not False:
-                raise pytest.UsageError(f"--leakysm-{option} goes with --leakysm-conform; add that, or leave it out")
+                raise pytest.UsageError(f"--leakysm-{option} needs --leakysm-conform; add it, or leave this out")
         return
     _checked(config)  # wrong options are refused before any test runs
     config.stash[UNCHECKED] = []
@@ -65,7 +65,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """List the tests that passed and left something unchecked, which the dot of a passed test does not say."""
+    """List the tests that passed but left something unchecked, because a passed test shows only a dot."""
     if lines := config.stash.get(UNCHECKED, []):
         terminalreporter.section("leakysm: not checked")
         for line in lines:
@@ -102,7 +102,7 @@ def _loaded(config: pytest.Config) -> Any:
 
 
 class Conformance(pytest.File):
-    """A test for each operation, one that any is offered, and one that the expected failures happened."""
+    """One test per operation, one that there is an operation, and one that expected failures happened."""
 
     def collect(self) -> Iterator[pytest.Item]:
         from leakysm.verify.registry import ENTRIES

@@ -18,7 +18,7 @@ from leakysm.verify.adapters.arrays import HostArray, WatchedSetting, as_tuple, 
 from leakysm.verify.calls import Call, floats_of
 
 FEW = 1000  # numbers of a case that is called
-BUFFERS = 16  # times, so that buffers used in turn are used again; even, for what is right every second time
+BUFFERS = 16  # calls, so that buffers used in turn come again; even, for what is right every second time
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ class Entry:
     bounds: by output name, and "d" + argument name; sizes(*arguments, **parameters): the numbers in the bounds' r.
     A distance's vjp also takes only=0 or only=1, for one gradient alone: cases of which a sample is looked at need it.
     choice: how well a computation knows the argument of a discrete choice. open_gradients(doubt, *arguments, dy,
-    **parameters): what open choices leave of each gradient, None where nothing is open, None in all if it is too much
-    to be judged. twin(**parameters): the operation whose bits these parameters promise, if any.
+    **parameters): what open choices allow each gradient; None for a gradient without any, one None for all if too
+    many are open. twin(**parameters): the operation whose bits these parameters promise, if any.
     """
 
     operation: str

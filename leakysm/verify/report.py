@@ -129,7 +129,7 @@ def failed(report: Report, checks: Sequence[Checks]) -> list[str]:
 
 
 def verdict(report: Report, checks: Sequence[Checks]) -> list[str]:
-    """What the check of an engine came to, in a line or two."""
+    """The result of an engine's check, in a line or two."""
     wrong, many = failed(report, checks), len(report.rows)
     cases, unknown = sum(row.cases for row in report.rows), sum(row.not_judged for row in report.rows)
     came_to = f"failed: {', '.join(wrong)}" if wrong else "every error is within its bound"

@@ -107,7 +107,10 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
         ({}, "is an empty folder; expected <class>/<image>, or <split>/<class>/<image>"),
         ({"README.md": b""}, "holds no images in folders"),
         ({"1.png": b"", "2.png": b""}, "x holds images, not class folders; did you mean "),
-        (bad({"1.png": b""}), r"1\.png is not in a class folder; the others are sorted as <class>/<image>: move it"),
+        (
+            bad({"1.png": b""}),
+            r"1\.png is not in a class folder; the others are sorted as <class>/<image>: move or",
+        ),
         (bad({"a/deep/1.png": b""}), r"a/deep/1\.png is not in a class folder; the others are sorted as <class>/"),
         (
             {**SORTED, "train/1.png": b""},

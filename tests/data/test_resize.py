@@ -106,9 +106,9 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, monkeypatch: pytes
     [
         (("--dataset", "folder", "--data", "x", "--size", "84", "--out", "y"), "y exists already; use it with --data"),
         (("--dataset", "folder", "--data", "x", "--size", "84", "--out", "x/z"), "--out is x/z, among the data in x"),
-        (("--dataset", "folder", "--data", "x", "--out", "z"), "--out goes with --size; add it"),
+        (("--dataset", "folder", "--data", "x", "--out", "z"), "--out needs --size; add it"),
         (("--dataset", "folder", "--data", "none", "--size", "84"), "none: no such file or folder"),
-        (("--dataset", "omniglot", "--data", "x", "--size", "84"), "omniglot has a size of its own"),
+        (("--dataset", "omniglot", "--data", "x", "--size", "84"), "omniglot has a fixed size"),
         (
             ("--dataset", "caltech101", "--data", "x", "--size", "64"),
             "--size is 64, and caltech101 has images of 84x84",

@@ -122,7 +122,7 @@ def test_a_run_whose_weights_cannot_be_written_is_none(
 
 @pytest.mark.parametrize("option", [("--prefix", "x."), ("--bias",), ("--no-bias",)])
 def test_options_of_the_torch_layout_are_refused_without_it(run: Path, tmp_path: Path, option: tuple[str]) -> None:
-    assert f"{option[0]} goes with --layout torch" in refused("export", run, "--out", tmp_path / "x.npz", *option)
+    assert f"{option[0]} needs --layout torch" in refused("export", run, "--out", tmp_path / "x.npz", *option)
 
 
 def test_bad_use_is_one_line(run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -216,7 +217,12 @@ def test_every_library_gives_the_same_bits(library):
         convert = convert_from.asarray
     else:
         convert = LIBRARIES[library]
-    np.testing.assert_array_equal(np.asarray(lk.euclidean(convert(x), convert(c))), lk.euclidean(x, c))
+    computed, expected = np.asarray(lk.euclidean(convert(x), convert(c))), lk.euclidean(x, c)
+    squares = convert(lk.squared_euclidean(x, c))
+    root = array_namespace(squares).sqrt(squares)
+    # PyTorch's root is not the nearest number on every processor (MKL on AMD).
+    rounded = np.array_equal(np.asarray(root), np.sqrt(np.asarray(squares)))
+    np.testing.assert_array_max_ulp(computed, expected, maxulp=0 if rounded else 1)
 
 
 @pytest.fixture
@@ -242,7 +248,7 @@ def test_jit_compiles_the_loss_and_its_gradient(jax):
     jax.jit(lambda z, labels: lk.cross_entropy(z, labels))(support, constants % 3)  # unknown labels: not checked
     with pytest.raises(UserError, match="support_labels are traced"):
         jax.jit(lambda s, q, labels: loss(s, q, labels))(support, query, constants)
-    for wrong, message in [((0, 1, 9, 0), "labels run from 0 to 9"), ((0, 1, 1, 0), "class 2 of 3 has no shot")]:
+    for wrong, message in [((0, 1, 9, 0), "labels run from 0 to 9"), ((0, 1, 1, 0), "class 2 of 3 has no example")]:
         with pytest.raises(UserError, match=message):
             jax.jit(lambda z, wrong=wrong: lk.prototypes(z, wrong, 3))(support)
 

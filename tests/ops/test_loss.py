@@ -139,11 +139,11 @@ def test_prototypes_of_equal_shots_are_the_shot_and_order_does_not_matter(marks,
 def test_prototypes_of_bad_calls():
     z = np.ones((2, 3))
     for call, message in [
-        (lambda: lk.prototypes(z, [0, 0], 2), "class 1 of 2 has no shot"),
+        (lambda: lk.prototypes(z, [0, 0], 2), "class 1 of 2 has no example"),
         (lambda: lk.prototypes(z, [0, 1], 2.5), "n_classes is 2.5"),
         (lambda: lk.prototypes(z, [0, 1], -1), "n_classes is -1"),
         (lambda: lk.prototypical_loss(z[:0], [], z, [0, 0], distance=lk.Euclidean()), "support has no examples"),
-        (lambda: lk.prototypical_loss(z, [0, 2], z, [0, 0], distance=lk.Euclidean()), "class 1 of 3 has no shot"),
+        (lambda: lk.prototypical_loss(z, [0, 2], z, [0, 0], distance=lk.Euclidean()), "class 1 of 3 has no example"),
         (lambda: lk.prototypical_loss(z, [0, 1], z, [0, 2], distance=lk.Euclidean()), "labels run from 0 to 2"),
         (lambda: lk.prototypical_loss(z, [0, 10**9], z, [0, 0], distance=lk.Euclidean()), "class 1 of 1000000001"),
         (lambda: lk.prototypical_loss(z, [0, 1], z, [0, 1], distance="leaky"), "distance is 'leaky'"),

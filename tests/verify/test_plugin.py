@@ -89,7 +89,7 @@ def test_a_module_that_cannot_be_imported_fails_once(run) -> None:
 def test_options_alone_are_bad_use(run, option: str) -> None:
     result = run(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {option.partition('=')[0]} goes with --leakysm-conform*"])
+    result.stderr.fnmatch_lines([f"ERROR: {option.partition('=')[0]} needs --leakysm-conform*"])
 
 
 @pytest.mark.parametrize(

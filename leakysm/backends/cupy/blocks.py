@@ -82,7 +82,7 @@ def pool(kernels: Kernels, z: Array, channels: tuple[Array, ...]) -> tuple[Array
 
 
 def channel_gradients(kernels: Kernels, saved: Saved, dy: Array, dscale: Array, dshift: Array) -> None:
-    """Into dscale and dshift, (F,)."""
+    """Fill dscale and dshift, (F,)."""
     F = dy.shape[3]
     rows = dy.size // F
     tiles = ceil_div(rows, TILE)
@@ -108,7 +108,7 @@ def convolution_gradient(
 
 
 def first_weight_gradient(kernels: Kernels, saved: Saved, dy: Array, dw: Array, dscale: Array, dshift: Array) -> None:
-    """Into dw (3, 3, C, F), where no dx is needed: dz is made as the product takes it, never stored."""
+    """Fill dw (3, 3, C, F), if no dx is needed: dz is computed inside the product, never stored."""
     N, H, W, F = saved.z.shape
     C, pixels = saved.x.shape[3], N * H * W
     channels = (*saved.channels[:3], dscale, dshift)

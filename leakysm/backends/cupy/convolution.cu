@@ -36,7 +36,7 @@ struct ConvolutionShared {
 };
 
 // Mean and sum of squared deviations of each column of the tile, for batch norm: from differences, so nothing cancels. The
-// mean is mended once by the mean of what it leaves: what it was rounded by, squared, may exceed the variance.
+// mean is corrected once, by the mean of the differences: the square of its rounding error may exceed the variance.
 template <int BM>
 __device__ inline void tile_statistics(ConvolutionShared<BM>& s, int rows, float* mean, float* square, int columns,
                                        int tiles) {

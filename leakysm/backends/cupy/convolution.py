@@ -102,13 +102,13 @@ class Slices(NamedTuple):
 
 
 def add_groups(kernels: Kernels, partial: Array, total: Array, count: int, number: int) -> None:
-    """Into total (groups, count): sums of GROUP slices each of partial (number, count); 0 for no slice."""
+    """Fill total (groups, count): sums of GROUP slices each of partial (number, count); 0 for no slice."""
     grid = (ceil_div(count, VALUES), max(1, ceil_div(number, GROUP)))
     kernels.launch("sum_slices", grid, THREADS, partial, total, count, number)
 
 
 def weight_gradient(kernels: Kernels, x: Array, dz: Array, dw: Array) -> None:
-    """Into dw (3, 3, C, F), from x (N, H, W, C) and dz (N, H, W, F)."""
+    """Fill dw (3, 3, C, F), from x (N, H, W, C) and dz (N, H, W, F)."""
     N, H, W, C = x.shape
     F = dz.shape[3]
     slices = Slices.of(kernels, x, F, kernels.tiling.slices)

@@ -77,7 +77,7 @@ class CudaKernels(Kernels):
 
 
 class Graph:
-    """A captured program, to be called. kept: all that it works on, whose memory others would be given if it went."""
+    """A captured program, to be called. kept: all that it works on, so that its memory is not given away."""
 
     def __init__(self, cuda: Any, stream: Any, graph: Any, *, kept: Any) -> None:
         self.cuda, self.stream, self.graph, self.kept = cuda, stream, graph, kept

@@ -73,7 +73,7 @@ def forward(kernels: Kernels, kind: str, restriction: LeakArguments, x: Array, c
 
 
 def backward(kernels: Kernels, saved: Saved, dy: Array, dx: Array, dc: Array) -> None:
-    """Into dx (N, D) and dc (M, D), of contiguous dy (N, M): one kernel, the second time with the roles exchanged."""
+    """Fill dx (N, D) and dc (M, D), for contiguous dy (N, M): one kernel, the second time with x and c exchanged."""
     D, M = saved.x.shape[1], saved.c.shape[0]
     name = f"distances_gradient<{saved.kind}>"
     for own, other, factor, out, stride_own, stride_other in (

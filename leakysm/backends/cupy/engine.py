@@ -40,7 +40,7 @@ def device_number(device: str | int | None) -> int:
 
 
 def device_count(cupy: Any) -> int:
-    """How many CUDA devices there are; 0 where there is no driver. An error of any other kind is told as it is."""
+    """How many CUDA devices there are; 0 where there is no driver. Any other error is reported as it is."""
     try:
         return int(cupy.cuda.runtime.getDeviceCount())
     except cupy.cuda.runtime.CUDARuntimeError as error:

@@ -19,7 +19,7 @@ def one_line(error: BaseException) -> str:
 def told_in_one_line(cupy: Any, call: Callable[..., Any], device: int = 0) -> Callable[..., Any]:
     """`call` on this device, which is the current one from then on; the device's own errors become UserErrors.
 
-    Such are no memory, a failed launch, a library that misses, a kernel that does not compile.
+    These are: no memory, a failed launch, a missing library, a kernel that does not compile.
     """
 
     @functools.wraps(call)
@@ -36,7 +36,7 @@ def told_in_one_line(cupy: Any, call: Callable[..., Any], device: int = 0) -> Ca
             raise
         except RuntimeError as error:  # what CuPy's modules raise, plain or of their own kinds
             if "failed to load" in str(error):
-                raise UserError(f"CuPy misses a library ({one_line(error)}); {EXTRAS}") from None
+                raise UserError(f"CuPy lacks a library ({one_line(error)}); {EXTRAS}") from None
             raise UserError(
                 f"the CUDA device failed ({one_line(error)}); its state is lost: run the command again, with --resume "
                 "if a checkpoint was written"

@@ -195,8 +195,8 @@ struct Parts {
 };
 
 // The tile on the tensor cores to float's accuracy: of (high + low) (high + low) all but low low, which is about float's
-// last bit (Markidis et al. 2018). The tensor cores cut where float rounds, so each slice's sum begins at 0 there, and the
-// slices are added outside (Ootomo & Yokota 2022).
+// last bit (Markidis et al. 2018). The tensor cores cut where float rounds, so each slice's sum begins at 0 there, and
+// ordinary units add the slices (Ootomo & Yokota 2022).
 template <int BM, int THREADS, bool A_BY_ROW>
 struct SplitCores : TensorCores<BM, THREADS, A_BY_ROW> {
     using Base = TensorCores<BM, THREADS, A_BY_ROW>;

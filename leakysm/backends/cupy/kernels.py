@@ -128,7 +128,7 @@ def ceil_div(a: int, b: int) -> int:
 def dividers(*divisors: int) -> tuple[np.uint64, ...]:
     """What a kernel needs to divide 0 <= n < 2^31 by these numbers (`Divider` in common.cuh): shift << 32 | magic.
 
-    n / d is n times 2^shift / d, rounded up, over 2^shift (Granlund & Montgomery 1994). 0, of an empty array, is as 1.
+    n / d is n times 2^shift / d, rounded up, over 2^shift (Granlund & Montgomery 1994). 0 (an empty array) acts as 1.
     """
     shifts = [31 + max(d - 1, 0).bit_length() for d in divisors]
     return tuple(np.uint64(s << 32 | ceil_div(1 << s, max(d, 1))) for d, s in zip(divisors, shifts, strict=True))

@@ -32,7 +32,7 @@ def prototypes(kernels: Kernels, z: Array, labels: Array, n_classes: int) -> Pro
 
 
 def prototypes_gradient(kernels: Kernels, saved: Prototypes, dcentres: Array, dz: Array) -> None:
-    """Into dz (S, D), both contiguous."""
+    """Fill dz (S, D); both contiguous."""
     grid = (ceil_div(dz.size, THREADS),)
     kernels.launch("prototypes_gradient", grid, THREADS, dcentres, saved.labels, saved.shots, dz, *dz.shape)
 
@@ -48,7 +48,7 @@ def cross_entropy(
     gradient: Array | None = None,
     vanished: float = 0.0,
 ) -> None:
-    """Into figures (ROW_FIGURES, N), the first of which is each row's part of the loss, and into gradient (N, M).
+    """Fill figures (ROW_FIGURES, N), the first of which is each row's part of the loss, and gradient (N, M).
 
     Logits: sign times contiguous values (N, M); labels int64 (N,), checked; the gradient is dy () times the loss's.
     Of the figures, VANISHED counts probabilities, at the label their complement, below `vanished`.

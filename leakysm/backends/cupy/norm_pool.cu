@@ -13,7 +13,7 @@ struct Moments {
     float mean, variance, inverse;  // inverse = 1 / sigma
 };
 
-// Those of the n values z[0], z[F], ..., for a channel whose squares or sums leave the type: multiplied by powers of two.
+// The statistics of the n values z[0], z[F], ..., if squares or sums leave the type's range: scaled by powers of two.
 __device__ inline Moments scaled_moments(const float* z, int n, int F, float eps, PerThread& shared) {
     float largest = 0, centre = 0, square = 0;
     for (int i = threadIdx.x; i < n; i += THREADS) largest = larger(largest, fabs(z[static_cast<long long>(i) * F]));

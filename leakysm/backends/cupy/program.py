@@ -1,4 +1,4 @@
-"""Write kernel launches down instead of doing them, so that they can be run again and again as one program.
+"""Record kernel launches instead of starting them, so that they can be run again and again as one program.
 
 While a program is recorded nothing runs: code that launches our own kernels, and nothing else, leaves its launches
 here, and the arrays that it makes stay with them. Launches `beside` the main line depend on all before them, and
@@ -15,7 +15,7 @@ from leakysm.backends.cupy.kernels import Kernels, Launch
 
 
 class Recorder(Kernels):
-    """Kernels that are not started but written down, to be started by `kernels` later."""
+    """Kernels that are recorded, not started; `kernels` starts them later."""
 
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels

@@ -15,10 +15,10 @@ from leakysm.backends.numpy.arrays import Floats
 from leakysm.backends.numpy.sums import RunningSum, pairwise_sum
 
 SMALL = 1_000_000  # multiplications of a product that OpenBLAS makes without copying
-FEWEST_COLUMNS, MOST_COLUMNS = 32, 64  # of one small product a^T b,
-RESULTS = 2048  # which is to have about so many results
-LANES = 8  # values that the processor computes at once: numbers of rows are multiples of it, if that can be
-IN_ORDER = 8_000  # values of a right operand up to which copying it into rows costs next to nothing
+FEWEST_COLUMNS, MOST_COLUMNS = 32, 64  # of one small product a^T b
+RESULTS = 2048  # that a small product a^T b has, about
+LANES = 8  # values that the processor computes at once: numbers of rows are multiples of it, if possible
+IN_ORDER = 8_000  # values of a right operand up to which copying it into rows costs almost nothing
 LONG = 64  # rows of a small product that is long: it need not be a multiple of LANES
 LONGEST = 256  # rows of a product that is summed over them
 STACKED = 1 << 14  # results of a stack of such products

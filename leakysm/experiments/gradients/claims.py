@@ -122,7 +122,7 @@ def _claim(traces: Traces, phase: str, values: dict[str, Floats], setting: int, 
 
 
 def spelt_out(claim: str, names: Sequence[str]) -> Iterator[Figure]:
-    """The claim's figures; one with a star in its name once for each column that it fits."""
+    """The claim's figures. A figure with a star in its name stands for each column it fits."""
     for figure in CLAIMS[claim]:
         stem, star, _ = figure.column.partition("*")
         for name in names:

@@ -18,7 +18,7 @@ PANELS = (  # figure, title, what its axis counts, on a logarithmic axis
     ("mean_distance", "Distance to a prototype", "mean distance", True),
     ("mean_max_probability", "How sure the net is", "mean of the largest probability", False),
 )
-LONGER = "training step\nNo contradiction where this one is longer:\nfew entries are alive, but each pulls hard"
+LONGER = "training step\nThis can be larger although more entries\nvanish: the few that remain are large"
 LEAST = 1e-6  # gradients below it are drawn as one bin
 
 
@@ -67,7 +67,7 @@ def histogram_figure(traces: Traces, steps: Sequence[int], title: str) -> bytes:
             "% of the pairs",
         )
         gradients.axvline(VANISHED, color="#555555", lw=1, ls=":")
-    plots.finding(figure, "Large distances make small gradients: a query and each class is a pair")
+    plots.finding(figure, "Large distances make small gradients. A pair: a query and a class")
     plots.legend(figure, axes[0], f"{title}, {len(traces.seeds)} seeds together")
     return plots.png(figure)
 

@@ -1,8 +1,8 @@
 """Suggest a slope for embeddings, from the distances in a few first episodes.
 
 The derivative of the unsquared distance e = sqrt(d) with respect to an embedding has length 1, whatever the number of
-values, and training with it needs no setting. That of s d has length 2 s e. So the largest slope s of 1, 0.3, 0.1,
-0.03, ... is sought with which 2 s e is at most 1, on average over the pairs of a query and a prototype. Slope 1 means
+values, and training with it needs no setting. That of s d has length 2 s e. So the rule takes the largest slope s of 1,
+0.3, 0.1, 0.03, ... for which 2 s e is at most 1, averaged over pairs of a query and a prototype. Slope 1 means
 that no restriction is needed. The threshold is 1.
 
 This rule finds the best slope of both grids in docs/results: 0.03 on Omniglot, 0.01 on Caltech 101. No threshold was

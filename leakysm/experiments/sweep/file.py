@@ -2,7 +2,7 @@
 
 dataset = "strokes"               # settings by their names in a run's config.toml
 episodes = 1000
-[grid]                            # every combination of these; [grid.set]: of the parameters of an own distance
+[grid]                            # every combination of these; [grid.set]: the parameters of your own distance
 threshold = [0, 1, 10]
 slope = [0.1, 0.01]
 seed = [0, 1, 2]

@@ -28,7 +28,7 @@ class Point:
 
 
 def points(sweep: SweepFile, machine: Mapping[str, Any], load: Load | None = None) -> list[Point]:
-    """The runs, each once. UserError, naming the run, if one cannot be.
+    """The runs, each once. UserError, naming the run, if one is wrong.
 
     machine: device, backend and threads of all, in full. load: where the data come from; by default a `Loader`.
     """

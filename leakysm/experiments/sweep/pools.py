@@ -19,9 +19,9 @@ SILENCE = 10  # seconds that a scheduler may take to answer
 
 @dataclass(frozen=True)
 class Pool:
-    """opened: makes a new executor. window: how many runs it is given at a time; None gives it all.
+    """opened: makes a new executor. window: how many runs it gets at a time; None: all.
 
-    tell: lets workers that the executor does not start stop the runs of a sweep's folder after a step, or no longer.
+    tell(out, stop): asks workers of a cluster to stop the runs of the sweep in `out` after a step, or not any more.
     """
 
     opened: Callable[[], Executor]

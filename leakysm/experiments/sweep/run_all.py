@@ -77,7 +77,7 @@ def _state_on_disk(point: Point, out: Path) -> State:
             return State(WAITING)
     except UserError as error:
         return State(FAILED, str(error))
-    with suppress(OSError):  # it failed after its last file was whole, say
+    with suppress(OSError):  # it may have failed after its last file
         (folder / FAILURE).unlink(missing_ok=True)
     return State(FINISHED)
 

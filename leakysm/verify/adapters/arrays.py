@@ -34,7 +34,7 @@ class WatchedSetting:
     """A setting of the whole program: the expression that reads it, the module it needs, and how it is set back.
 
     once: whether a call may change it once, as libraries do that are loaded late. costly: it takes long to read, and is
-    read where purity is checked only.
+    read only where purity is checked.
     """
 
     read: str
@@ -46,9 +46,9 @@ class WatchedSetting:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to call a function that users have, beside the plain one: its results must be as right.
+    """Another way in which users call a function; its results must be right, too.
 
-    parts: what is called so. argument, labels: what is done to arrays of floats, or of integers, before the call.
+    parts: those called so. argument, labels: what is done to arrays of floats, or of integers, before the call.
     below: all labels must be below it.
     context: the code of the context of the call, and the line that imports what it needs. autodiff: only for functions
     that the library differentiates. refusable: whether the function may raise instead. shared: equal arrays of floats
@@ -70,8 +70,8 @@ class Arrays:
     """What a library's arrays can do.
 
     `layouts`: name -> expression that gives the same numbers in another memory layout; the first is plain.
-    `expanded`: the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions whose value no
-    call may change of an argument. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that
+    `expanded`: the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions of an argument
+    whose value no call may change. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that
     does no harm. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written into
     it; None if nothing can write to it. `watched_settings`: what a call may not change of the program. `ways`: other
     ways to call a function, by name.

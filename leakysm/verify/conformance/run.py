@@ -192,7 +192,7 @@ class OperationRun:
         row.not_judged = self.not_judged
         row.notes = [*self.implementation.notes(row.operation), *self.notes]
         if self.flushed:
-            row.notes.append(f"takes subnormal inputs for 0 in: {', '.join(sorted(self.flushed))}")
+            row.notes.append(f"reads subnormal inputs as 0 in: {', '.join(sorted(self.flushed))}")
         if self.settings.counterexamples:
             self._show(row)
 

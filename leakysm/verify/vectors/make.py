@@ -132,7 +132,7 @@ def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major:
         names = ", ".join((remade.changed + remade.missing)[:3])
         raise CheckFailed(
             f"{len(remade.changed)} reference vectors would change and {len(remade.missing)} disappear ({names}); "
-            f"none is expected to: mend the oracle or the case, or make a major version with --major"
+            f"none is expected to: correct the oracle or case, or make a major version with --major"
         )
     _require_own(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -119,7 +119,7 @@ def test_other_names_are_refused(device):
         (FakeMemoryError("Out of memory allocating\n512 bytes"), "out of memory on the device"),
         (FakeRuntimeError("illegal address", 700), "the CUDA device failed"),
         (FakeCompileError("no such architecture"), "cannot be compiled"),
-        (RuntimeError("CuPy failed to load libnvrtc.so.13: OSError"), "misses a library (CuPy failed to load libnvrtc"),
+        (RuntimeError("CuPy failed to load libnvrtc.so.13: OSError"), "lacks a library (CuPy failed to load libnvrtc"),
         (RuntimeError("the current stream is capturing"), "the CUDA device failed"),
     ],
 )

@@ -39,7 +39,7 @@ class NormGradient:
     dscale: Doubles  # of outputs negated where the scale is negative
     dshift: Doubles
     a: Doubles  # -dscale / (n sigma)
-    b: Doubles  # -dshift / n: the constant b for outputs whose mean has been taken away in full
+    b: Doubles  # -dshift / n: the constant b for outputs with their whole mean subtracted
 
     @classmethod
     def of(cls, block: Block, sum_g: Doubles, sum_g_outputs: Doubles) -> NormGradient:

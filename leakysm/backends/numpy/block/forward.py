@@ -28,7 +28,7 @@ from leakysm.backends.numpy.threads import Workers
 from leakysm.ops.arrays import quiet
 from leakysm.ops.batch_norm import EPS
 
-FAR = 16  # the square of the mean that outputs are left with, over their variance, at most
+FAR = 16  # at most: the square of the outputs' remaining mean, over their variance
 ORDINARY = {np.dtype(np.float32): 2.0**80, np.dtype(np.float64): 2.0**800}  # variances up to this, and down to 1 / this
 
 Normalised = tuple[Floats, Floats, Floats]  # y (N, h, w, F), mean and biased variance (F,)

@@ -40,7 +40,7 @@ and distances stay in cache; long coordinates are cut into runs whose products a
 tile. Beyond arguments and results this needs some 12 MB a thread, never N M D values. The cuts do not
 depend on the number of threads, and every result is made in one task: so no bit depends on it either.
 
-What products cannot do goes to the reference: float64 numbers that are not finite or too far from 1 to be split, and
+The reference does what products cannot: float64 numbers that are not finite or too far from 1 to be split, and
 Euclidean distances that are too small to divide by.
 
 The leaky distance restricts the finished distance of a pair (`operations`). Where it restricts every coordinate there

@@ -54,8 +54,8 @@ class TileGradient(NamedTuple):
 class GradientTiles(ABC, Generic[Scale]):
     """A way to compute the tiles of one call. points: so many of the other side are multiplied at a time.
 
-    What is made of points and weights is kept, for each thread, until it needs that of another place: the tile of dc
-    follows that of dx and often takes the same.
+    Each thread keeps what it made of points and weights until it works on another place: the tile of dc follows the
+    one of dx and often uses the same.
     """
 
     def __init__(self, scratch: Scratch, points: int) -> None:

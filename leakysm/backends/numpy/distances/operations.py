@@ -1,4 +1,4 @@
-"""The distances as operations, on top of `pair_sums` and `pair_gradients`; what those cannot do the reference does.
+"""The distances as operations, on top of `pair_sums` and `pair_gradients`; the reference does what they cannot.
 
 What a forward pass saves holds the arguments themselves, not copies; for the leaky distance of pairs also one byte a
 pair, d <= threshold; for the Euclidean distance a copy of the result; for other restrictions the distances before.
@@ -156,7 +156,7 @@ class LeakySquaredEuclidean:
 
         def restrict(distances: Floats, place: Place) -> Floats:
             rounded = distances.astype(dtype)
-            # A distance of exactly t is one once it is rounded; of others float64 knows better which side they are on.
+            # A distance is exactly t if its rounded value is; otherwise float64 knows better on which side it is.
             within[place] = leak.within(rounded if representable else distances)
             restricted: Floats = leak.value(np, rounded)
             return restricted
@@ -297,7 +297,7 @@ def _reference_forward(x: Floats, c: Floats, leak: Leak, per: Per) -> tuple[Floa
 
 
 def _reference_gradients(name: str, x: Floats, c: Floats, dy: Floats, **parameters: Any) -> Gradients:
-    """Where the forward pass could scale the numbers, and the backward pass cannot."""
+    """The reference's, if the forward pass could scale the numbers, but this cannot."""
     gradients: Gradients = OPERATIONS[name].vjp(x, c, dy, **parameters)
     return gradients
 
@@ -315,6 +315,6 @@ def _check_cotangent(x: Floats, c: Floats, dy: Floats) -> None:
 
 
 def _alike(*arrays: Floats) -> bool:
-    """Whether all are arrays of one of the dtypes at hand: no more is asked, and asking in general takes 10 us."""
+    """Whether all are NumPy arrays, all float32 or all float64. `working` would need 10 us to check this."""
     first = arrays[0]
     return all(type(a) is np.ndarray and a.dtype is first.dtype for a in arrays) and first.dtype.char in "fd"
