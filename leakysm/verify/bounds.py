@@ -133,6 +133,7 @@ class Exact:
     intermediate that an element needs; where that is beyond the compute dtype, a value may be infinite and a
     gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
     only a sample is looked at, and its shape; all of it by default. slack: others may err by this times eps more.
+    more: what is allowed beside all that, because of it.
     """
 
     value: Any
@@ -145,6 +146,7 @@ class Exact:
     index: Any = None
     whole: tuple[int, ...] | None = None
     slack: Any = None
+    more: Any = 0.0
 
     @classmethod
     @precisely
@@ -172,11 +174,8 @@ class Exact:
         return tuple(self.high.shape) if self.whole is None else self.whole
 
     def for_others(self, precision: Precision) -> Exact:
-        """The truth that judges other people's results: `slack` counts as a loss by underflow does."""
-        if self.slack is None:
-            return self
-        eps_in_smallest = float(precision.eps) / precision.smallest_normal
-        return replace(self, under=self.under + self.slack * eps_in_smallest)
+        """The truth that judges other people's results."""
+        return self if self.slack is None else replace(self, more=self.slack * float(precision.eps))
 
     def pick(self, result: Any) -> Any:
         """The elements of a whole result that are looked at."""
@@ -207,7 +206,7 @@ def _spread(values: Any, shape: tuple[int, ...]) -> Floats:
 def tolerance(truth: Exact, k: float, precision: Precision) -> Floats:
     """The bound of every element; for float16 also the one rounding of the result."""
     with np.errstate(over="ignore", invalid="ignore"):
-        bound = k * (precision.eps * truth.scale) + truth.under * precision.smallest_normal
+        bound = k * (precision.eps * truth.scale) + truth.under * precision.smallest_normal + truth.more
         if precision.dtype == "float16":
             largest = np.minimum(np.abs(truth.high) + bound, float(precision.result.max))
             bound = bound + np.spacing(largest.astype(np.float16)).astype(np.float64) / 2

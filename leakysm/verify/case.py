@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -63,11 +63,15 @@ class Case:
         """The arguments that are arrays of floats."""
         return [self.arguments[at] for at in self.definition.array_places]
 
-    @property
-    def refusable(self) -> tuple[type[Exception], ...]:
-        """What others may raise in place of an answer: some refuse eps = 0, NaN, or other than 2 or 4 axes."""
+    def refusable(self, dtype: str) -> tuple[type[Exception], ...]:
+        """What others may raise in place of an answer.
+
+        Some refuse eps = 0, NaN, other than 2 or 4 axes, or a parameter that the dtype does not hold.
+        """
         axes = "batch_norm" in self.operation and np.ndim(self.arguments[0]) not in (2, 4)
-        if axes or any(np.isnan(a).any() for a in self.floats):
+        largest = float(np.finfo(dtype).max)
+        beyond = any(largest < abs(number) < np.inf for number in _numbers(self.parameters.values()))
+        if axes or beyond or any(np.isnan(a).any() for a in self.floats):
             return (Exception,)
         return (ValueError, NotImplementedError) if self.parameters.get("eps") == 0 else ()
 
@@ -75,6 +79,14 @@ class Case:
     def size(self) -> int:
         """How many numbers it takes to write the case down."""
         return sum(int(np.size(a)) for a in (*self.arguments, self.dy))
+
+
+def _numbers(values: Iterable[Any]) -> Iterator[float]:
+    """The floats among parameters, and among those of a metric or a restriction."""
+    for value in values:
+        if isinstance(value, float):
+            yield value
+        yield from _numbers(getattr(value, "parameters", {}).values())
 
 
 def _representable(values: Any, dtype: str) -> bool:

@@ -76,7 +76,7 @@ def judge(
         if strict:
             again, twin = call.results(), _twin(implementation, truth, dtype, part, manner)
     except (Exception, SystemExit) as problem:
-        if (isinstance(problem, case.refusable) or call.way.refusable) and not strict:
+        if (isinstance(problem, case.refusable(dtype)) or call.way.refusable) and not strict:
             return
         wrong = isinstance(problem, WrongResult)
         text = str(problem) if wrong else raised(problem)

@@ -15,12 +15,14 @@ from leakysm import ops
 from leakysm.ops import Metric, Restriction
 from leakysm.verify.adapters.arrays import EXPANDED, WrongResult, kept, repeated
 from leakysm.verify.adapters.implementation import Implementation, Snippet
+from leakysm.verify.adapters.loading import load
 from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge_numbers, raised
 from leakysm.verify.registry import Truth
 
 MOST_NUMBERS = 400  # beyond that, the code names the case instead of writing its numbers out
+SHORT = 10  # numbers that are listed even if all are the same
 UNSHOWN = "# run on its own, this code does not show it: the failure depends on the calls before"
 
 
@@ -83,6 +85,9 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     lines += [f"before = {impurity.before}"] if impurity.before and "result" in impurity.before else []
     if impurity.again is not None:
         lines.append(f"repeated = {function([impurity.again[n] for n in call.names])}")
+    if impurity.copied is not None:
+        copies = [impurity.copied.format(n) if isinstance(h, np.ndarray) else n for n, h in call.hosts.items()]
+        lines.append(f"right = {function(copies)}")
     return snippet, [*lines, f"pure = {impurity.pure}"]
 
 
@@ -139,14 +144,29 @@ def _arguments(call: Call, truth: Truth) -> list[str]:
 
 
 def _listed(host: Any) -> str:
-    return repr(host.tolist()) if host.size else f"np.zeros({host.shape})"
+    """An array as nested lists; many equal numbers as [number] * length."""
+    if not host.size:
+        return f"np.zeros({host.shape})"
+    if host.size < SHORT or host.tobytes() != np.full_like(host, host.flat[0]).tobytes():
+        return repr(host.tolist())
+    text = repr(host.flat[0].item())
+    for length in reversed(host.shape):
+        text = f"[{text}] * {length}"
+    return text
+
+
+def _afresh(name: str, offered: Any) -> Any:
+    """What the code loads. A user's file is run again, so that what earlier calls have left in it does not count."""
+    if not name.partition(":")[0].endswith(".py"):
+        return offered
+    return load(name)[0]
 
 
 def _run(
     implementation: Implementation, truth: Truth, outcome: Outcome, snippet: Snippet, lines: list[str], strict: bool
 ) -> Outcome | None:
     """Run the code. Returns the failure that it shows, or None."""
-    scope: dict[str, Any] = {"__name__": "counterexample", snippet.owner: snippet.offered}
+    scope: dict[str, Any] = {"__name__": "counterexample"}
     text = "\n".join([*snippet.imports, *lines])
     arrays = implementation.arrays
     call = Call(implementation, truth.case, outcome.dtype, outcome.part, outcome.manner or plainly(truth.case))
@@ -158,6 +178,7 @@ def _run(
             contextlib.redirect_stdout(quiet),
             contextlib.redirect_stderr(quiet),
         ):
+            scope[snippet.owner] = _afresh(implementation.name, snippet.offered)
             exec(compile(text, "counterexample", "exec"), scope)
             results = arrays.hosted(scope["result"])
     except (Exception, SystemExit) as problem:

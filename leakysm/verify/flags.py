@@ -269,6 +269,10 @@ FLAGS: dict[str, Flag] = {
         "Work on a copy, return new memory, keep no buffer between calls, and restore global settings.",
         SPECIAL,
     ),
+    "raised": Flag(
+        "The function raises an exception in a valid call. It counts with the flags of its case.",
+        "Run the code to see where the exception comes from. If a library raises it, give that what it needs, such as contiguous arrays.",
+    ),
 }
 
 

@@ -96,11 +96,12 @@ def _not_judged(verdict: Verdict) -> Verdict:
 
 def _nearest(result: Any, verdict: Verdict, choices: Any, k: float, precision: Precision) -> Verdict:
     values = np.asarray(verdict.exact.pick(result), dtype=np.float64)
-    wider = Exact.of_floats(verdict.exact.high, choices.scale, verdict.exact.under, verdict.exact.reach)
+    exact = verdict.exact
+    wider = replace(Exact.of_floats(exact.high, choices.scale, exact.under, exact.reach), more=exact.more)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         ratio = choices.distance(values) / tolerance(wider, k, precision)
     ratio = np.where(np.isfinite(values) & ~np.isnan(ratio), ratio, np.inf)
-    return Verdict(verdict.exact, np.minimum(ratio, verdict.ratio), verdict.roundings)
+    return Verdict(exact, np.minimum(ratio, verdict.ratio), verdict.roundings)
 
 
 def _with_flushed_inputs(

@@ -509,6 +509,30 @@ def eight_buffers_in_turn(x, c):
     return ring[0]
 
 
+@mutant("squared_euclidean", "value")
+def matrix_product_once_it_is_called_often(x, c):
+    key = "often", x.shape, c.shape, x.dtype
+    _BUFFERS[key] = _BUFFERS.get(key, 0) + 1
+    if _BUFFERS[key] <= 64:
+        return lk.squared_euclidean(x, c)
+    return np.maximum((x * x).sum(1)[:, None] - 2 * (x @ c.T) + (c * c).sum(1), 0)
+
+
+@mutant("cosine_distance", "value")
+def norms_known_by_the_array(x, c):
+    y, now = lk.cosine_distance(x, c), np.linalg.norm(c, axis=1)
+    _, norms = _KEPT.setdefault(id(c), (c, now))
+    return np.where((now != norms) & (norms != 0), 1 - (1 - y) * now / np.where(norms, norms, 1), y).astype(y.dtype)
+
+
+@mutant("euclidean", "value")
+def last_result_known_by_sums_of_arguments(x, c):
+    key = x.shape, c.shape, x.dtype, float(x.sum(dtype=np.float64)), float(c.sum(dtype=np.float64))
+    if _BUFFERS.get(("last",), (None, None))[0] != key:
+        _BUFFERS[("last",)] = key, lk.euclidean(x, c)
+    return _BUFFERS[("last",)][1].copy()
+
+
 # What a call leaves behind
 
 
@@ -577,6 +601,129 @@ def whole_numbers_in_32_bits(x, c):
 
 
 # Shortcuts
+
+
+@mutant("squared_euclidean", "value")
+def one_half_for_what_begins_alike(x, c):
+    y = lk.squared_euclidean(x, c)
+    if x.shape != c.shape or len(x) < 2 or not np.array_equal(x[[0, -1]], c[[0, -1]]):
+        return y
+    half = np.triu(y, 1)
+    return half + half.T
+
+
+@mutant("squared_euclidean")
+def place_of_the_only_cotangent_by_the_largest(x, c, dy):
+    if dy.shape[1] < 2 or not dy.size or not ((dy != 0).sum(1) == 1).all():
+        return lk.squared_euclidean_vjp(x, c, dy)
+    at, dc = dy.argmax(1), np.zeros_like(c)
+    dx = 2 * dy.sum(1)[:, None] * (x - c[at])
+    np.add.at(dc, at, -dx)
+    return dx, dc
+
+
+@mutant("squared_euclidean", "value")
+def unit_vectors_by_their_products(x, c):
+    unit = all((np.abs((a * a).sum(1) - 1) < 1e-6).all() for a in (x, c))
+    return np.maximum(2 - 2 * (x @ c.T), 0) if unit and x.size and c.size else lk.squared_euclidean(x, c)
+
+
+@mutant("cosine_distance", "value")
+def unit_if_nearly_unit(x, c):
+    norms = [np.sqrt((a * a).sum(1, keepdims=True)) for a in (x, c)]
+    if not x.size or not c.size or not all((np.abs(n - 1) < 1e-3).all() for n in norms):
+        return lk.cosine_distance(x, c)
+    return 1 - x @ c.T
+
+
+@mutant("prototypes", "value")
+def tiled_if_the_first_labels_are_in_order(z, labels, n_classes):
+    shots, rest = divmod(len(z), max(n_classes, 1))
+    tiled = not rest and shots > 1 and np.array_equal(labels[:n_classes], np.arange(n_classes))
+    if not tiled or not (np.bincount(labels) == shots).all():
+        return lk.prototypes(z, labels, n_classes)
+    return z.reshape(shots, n_classes, -1).sum(0) / z.dtype.type(shots)
+
+
+@mutant("conv2d")
+def few_cotangents_written_and_not_added(x, w, dy):
+    dx, dw = lk.conv2d_vjp(x, w, dy)
+    places = np.argwhere((dy != 0).any(-1))
+    if not 0 < len(places) < 0.1 * dy[..., 0].size:
+        return dx, dw
+    padded, (n, row, column) = np.pad(np.zeros_like(x), ((0, 0), (1, 1), (1, 1), (0, 0))), places.T
+    for i, j in np.ndindex(3, 3):
+        padded[n, row + i, column + j] = dy[n, row, column] @ w[i, j].T
+    return padded[:, 1:-1, 1:-1].copy(), dw
+
+
+@mutant("conv2d", "value")
+def image_itself_for_the_identity(x, w):
+    rest = w.copy()
+    rest[1, 1] -= np.eye(*w.shape[2:], dtype=w.dtype)
+    return lk.conv2d(x, w) if rest.any() or w.shape[2] != w.shape[3] else x
+
+
+@mutant("batch_norm", "value")
+def no_factors_if_they_are_so_on_average(x, scale, shift, *, eps=1e-5):
+    if scale.size and scale.mean() == 1 and shift.sum() == 0:
+        scale, shift = np.ones_like(scale), np.zeros_like(shift)
+    return lk.batch_norm(x, scale, shift, eps=eps)
+
+
+@mutant("conv_block_inference", "value")
+def no_sign_of_the_scale_without_a_shift(x, w, scale, shift, mean, variance, *, eps=1e-5):
+    scale = scale if shift.any() else np.abs(scale)
+    return lk.conv_block_inference(x, w, scale, shift, mean, variance, eps=eps)
+
+
+@mutant("cross_entropy", "value")
+def two_classes_by_an_exponential_that_overflows(logits, labels):
+    if logits.shape[1] != 2 or not np.isfinite(logits).all() or not len(logits):
+        return lk.cross_entropy(logits, labels)
+    label = np.take_along_axis(logits, labels[:, None].astype(int), 1)
+    other = np.take_along_axis(logits, 1 - labels[:, None].astype(int), 1)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.log1p(np.exp(other - label)).mean(dtype=logits.dtype))
+
+
+@mutant("cross_entropy", "value")
+def classes_counted_in_the_dtype_of_labels(logits, labels):
+    mask = labels[:, None] == np.arange(logits.shape[1]).astype(labels.dtype)
+    if not mask.size or not np.isfinite(logits).all() or (mask.sum(1) == 1).all():
+        return lk.cross_entropy(logits, labels)
+    return np.asarray(-np.where(mask, lk.log_softmax(logits), 0).sum(1).mean(dtype=logits.dtype))
+
+
+@mutant("max_pool2d")
+def nearly_equal_taken_for_equal(x, dy):
+    mantissas, exponents = np.frexp(x)
+    return lk.max_pool2d_vjp(np.ldexp(np.rint(mantissas * 2.0**24) / 2.0**24, exponents).astype(x.dtype), dy)
+
+
+@mutant("prototypes")
+def rarest_class_by_the_largest_number(z, labels, n_classes, dy):
+    dz, shots = lk.prototypes_vjp(z, labels, n_classes, dy), np.bincount(labels, minlength=n_classes)
+    if shots.max(initial=0) > 8 * shots.min(initial=9):
+        rare = shots[labels] == shots.min()
+        dz[rare] = dy[labels[rare]] / shots.max()
+    return dz
+
+
+@mutant("log_softmax", "value")
+def sums_kept_while_the_maximum_grows_slowly(logits):
+    y, m = lk.log_softmax(logits), logits.shape[1]
+    if m <= 32 or not np.isfinite(logits).all():
+        return y
+    z = logits.astype(np.float64)
+    top = z[:, :32].max(1)
+    total = np.exp(z[:, :32] - top[:, None]).sum(1)
+    for i in range(32, m, 32):
+        block = z[:, i : i + 32]
+        new = np.maximum(top, block.max(1))
+        total = total * np.where(new - top < 0.01, 1, np.exp(top - new)) + np.exp(block - new[:, None]).sum(1)
+        top = new
+    return (y - np.log(total / np.exp(z - top[:, None]).sum(1))[:, None]).astype(y.dtype)
 
 
 @mutant("cross_entropy")

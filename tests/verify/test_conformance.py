@@ -360,6 +360,56 @@ def test_a_mistake_in_one_way_to_call_is_found(tmp_path: Path, way: str) -> None
     assert "does not show it" not in str(row.counterexample)
 
 
+OF_TENSORS = {
+    "intermediate": """
+import torch
+def squared_euclidean(x, c):
+    c = c if c.is_leaf else c.detach()
+    return (x[:, None] - c).square().sum(-1)
+""",
+    "plain": """
+import functools, torch
+@functools.cache
+def ones(length, dtype):
+    return torch.ones(length, dtype=dtype)
+def squared_euclidean(x, c):
+    return ((x[:, None] - c) * ones(len(x), x.dtype)[:, None, None]).square().sum(-1)
+""",
+    "purity": """
+import torch
+from torch.utils.weak import WeakTensorKeyDictionary
+kept = WeakTensorKeyDictionary()
+def squared_euclidean(x, c):
+    if not (c.requires_grad and c.is_leaf):
+        return (x[:, None] - c).square().sum(-1)
+    return (x[:, None] - c + (kept.setdefault(c, c.detach().clone()) - c.detach())).square().sum(-1)
+""",
+}
+
+
+@pytest.mark.parametrize("flag", OF_TENSORS)
+def test_results_of_other_operations_inference_mode_and_steps_in_place_are_tried(tmp_path: Path, flag: str) -> None:
+    pytest.importorskip("torch")
+    settings = Settings(examples=0, shrink_seconds=0.1, most_numbers=100)
+    text = OF_TENSORS[flag]
+    (row,) = conform_module(module(tmp_path, text), operations=["squared_euclidean"], settings=settings).rows
+    assert row.status == "failed"
+    assert flag in row.failures
+
+
+def test_what_depends_on_earlier_calls_is_said_to_and_what_raises(tmp_path: Path) -> None:
+    text = (
+        "import leakysm as lk\ncalls = []\n"
+        "def relu(x):\n    calls.append(1)\n    return lk.relu(x) * (1 + (len(calls) > 40))\n"
+    )
+    (row,) = conform_module(module(tmp_path, text), operations=["relu"], settings=QUICK).rows
+    assert "does not show it" in str(row.counterexample)
+    assert row.flag == "purity"
+    text = "def relu(x):\n    raise ValueError('no')\n"
+    (row,) = conform_module(module(tmp_path, text), operations=["relu"], settings=QUICK).rows
+    assert row.flag == "raised"
+
+
 def test_a_view_of_an_argument_is_found() -> None:
     implementation = ModuleImplementation(SimpleNamespace(relu=lambda x: x), arrays_named("numpy"), "offered")
     case = Case("relu", "positive", (np.ones((2, 3)),), np.ones((2, 3)))

@@ -69,12 +69,12 @@ class Way:
 class Arrays:
     """What a library's arrays can do.
 
-    `layouts`: name -> expression that gives the same numbers in another memory layout; the first is plain.
-    `expanded`: the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions of an argument
-    whose value no call may change. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that
-    does no harm. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written into
-    it; None if nothing can write to it. `watched_settings`: what a call may not change of the program. `ways`: other
-    ways to call a function, by name.
+    `layouts`: name -> expression that gives the same numbers in another memory layout; the first is plain. `expanded`:
+    the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions of an argument whose value no
+    call may change. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that does no harm.
+    `copied`: a copy. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written
+    into it; None if nothing can write to it. `watched_settings`: what a call may not change of the program. `ways`:
+    other ways to call a function, by name.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Arrays:
     watched: Sequence[str]
     bits: str
     shares: str | None
+    copied: str
     other: str
     overwritten: str | None = None
     watched_settings: Sequence[WatchedSetting] = ()
@@ -113,12 +114,10 @@ class Arrays:
         """The dtype of labels in a call whose floats have this dtype."""
         return "int64"
 
-    def gradient(
-        self, function: str, arrays: str, arguments: str, outputs: int, *, later: bool = False
-    ) -> list[str] | None:
+    def gradient(self, function: str, arrays: str, arguments: str, outputs: int, *, way: str = "") -> list[str] | None:
         """Lines of code that define `gradient(...)` by autodiff; None if the library has no autodiff.
 
-        later: as `differentiated_later` takes the gradients.
+        way: "later" or "intermediate", as `differentiated_later` or `differentiated_as_given` takes the gradients.
         """
         return None
 
@@ -128,6 +127,10 @@ class Arrays:
 
     def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         """The gradients, taken after another call, and for the second time."""
+        raise NotImplementedError
+
+    def differentiated_as_given(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+        """The gradients with respect to arrays that are themselves results of other operations."""
         raise NotImplementedError
 
     def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:

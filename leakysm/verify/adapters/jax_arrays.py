@@ -51,6 +51,7 @@ class JaxArrays(Arrays):
     bits = "jax.device_get({0}).tobytes()"
     watched = ("{0}.is_deleted()", bits)
     shares = None
+    copied = "jnp.array({0})"
     other = "jnp.flip({0}) / 2"
     watched_settings = (
         *PROGRAM,
@@ -87,9 +88,7 @@ class JaxArrays(Arrays):
     def integers(self, dtype: str) -> str:
         return "int64" if dtype == "float64" else "int32"
 
-    def gradient(
-        self, function: str, arrays: str, arguments: str, outputs: int, *, later: bool = False
-    ) -> list[str] | None:
+    def gradient(self, function: str, arrays: str, arguments: str, outputs: int, *, way: str = "") -> list[str] | None:
         first = "[0]" if outputs > 1 else ""
         return [f"    return jax.vjp(lambda {arrays}: {function}({arguments}){first}, {arrays})[1](dy)"]
 

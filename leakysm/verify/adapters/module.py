@@ -18,6 +18,8 @@ from leakysm.verify.adapters.libraries import FRAMEWORKS
 from leakysm.verify.adapters.loading import as_code
 from leakysm.verify.adapters.signatures import Names
 
+OF_GRADIENTS = ("alone", "later", "intermediate")  # ways to call a function that differ in how it is differentiated
+
 
 def array_kind(module: ModuleType, name: str | None = None) -> str:
     """torch, jax or numpy, inferred from the module's imports; UserError if it imports several frameworks."""
@@ -104,7 +106,7 @@ class ModuleImplementation(Implementation):
     def function(
         self, operation: str, part: str, parameters: Mapping[str, Any], *, way: str = ""
     ) -> Callable[..., Any]:
-        known = way if part == "vjp" and way in ("alone", "later") else part
+        known = way if part == "vjp" and way in OF_GRADIENTS else part
         return self._remembered(known, operation, parameters)
 
     def both(self, operation: str, parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
@@ -124,7 +126,11 @@ class ModuleImplementation(Implementation):
         if part == "value" or not self.differentiates(operation):
             return lambda *given: function(*given, **keywords)
         places = OPERATIONS[operation].array_places
-        ways = {"both": self.arrays.both, "later": self.arrays.differentiated_later}
+        ways = {
+            "both": self.arrays.both,
+            "later": self.arrays.differentiated_later,
+            "intermediate": self.arrays.differentiated_as_given,
+        }
         differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)
 
         def gradient(given: Any, places: Sequence[int]) -> Any:
@@ -156,7 +162,7 @@ class ModuleImplementation(Implementation):
 
         def lines(gradient: str, *by: str) -> list[str]:
             called, outputs = f"{owner}.{operation}", len(definition.outputs)
-            body = self.arrays.gradient(called, ", ".join(by), arguments, outputs, later=way == "later")
+            body = self.arrays.gradient(called, ", ".join(by), arguments, outputs, way=way)
             return [f"def {gradient}({names}, dy):", *(body or [])]
 
         if way != "alone":

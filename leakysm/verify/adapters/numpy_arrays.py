@@ -80,6 +80,7 @@ class NumPyArrays(Arrays):
         "{0}.flags.writeable",
     )
     shares: str | None = "np.may_share_memory({0}, {1})"
+    copied = "{0}.copy()"
     other = "np.flip({0}) / 2"
     overwritten = "(np.copyto({0}, np.flip({0}) / 2), {0})[1]"
     watched_settings = PROGRAM

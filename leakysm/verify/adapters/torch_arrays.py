@@ -71,8 +71,9 @@ class TorchArrays(Arrays):
         "({0}._backward_hooks is None)",
     )
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
+    copied = "{0}.detach().clone()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
-    overwritten = "{0}.copy_({0}.flip(tuple(range({0}.ndim))) / 2)"
+    overwritten = "torch.no_grad()(lambda a: a.copy_(a.flip(tuple(range(a.ndim))) / 2))({0})"
     watched_settings = (
         *PROGRAM,
         WatchedSetting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
@@ -103,7 +104,7 @@ class TorchArrays(Arrays):
             argument="(lambda a: (setattr(a, 'grad', torch.ones_like(a)), a)[1])({0}.requires_grad_())",
             autodiff=True,
         ),
-        "intermediate": Way(("value",), argument="{0}.requires_grad_().clone()", autodiff=True),
+        "intermediate": Way(("value", "vjp"), argument="{0}.requires_grad_().clone()", autodiff=True),
         "int32": Way(("value", "vjp"), labels="{0}.int()", refusable=True),
         "alone": Way(("vjp",), autodiff=True),
         "later": Way(("vjp",), autodiff=True),
@@ -125,14 +126,13 @@ class TorchArrays(Arrays):
             raise WrongResult(f"returned a {type(array).__name__}; a torch.Tensor is expected")
         return np.asarray(array.detach().resolve_conj().resolve_neg().numpy())
 
-    def gradient(
-        self, function: str, arrays: str, arguments: str, outputs: int, *, later: bool = False
-    ) -> list[str] | None:
+    def gradient(self, function: str, arrays: str, arguments: str, outputs: int, *, way: str = "") -> list[str] | None:
         first = "[0]" if outputs > 1 else ""
         leaves = f"    {arrays}, = (a.detach().requires_grad_() for a in ({arrays},))"
         first_call = f"    y = {function}({arguments}){first}"
-        if not later:
-            return [leaves, first_call, f"    return torch.autograd.grad(y, ({arrays},), dy)"]
+        if way != "later":
+            begin = [] if way == "intermediate" else [leaves]
+            return [*begin, first_call, f"    return torch.autograd.grad(y, ({arrays},), dy)"]
         others = self.other.format("a.detach()")
         return [
             leaves,
@@ -147,6 +147,9 @@ class TorchArrays(Arrays):
     def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         leaves = [a.detach().requires_grad_() for a in arrays]
         return _gradients(_first(function(*leaves)), leaves, dy)
+
+    def differentiated_as_given(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+        return _gradients(_first(function(*arrays)), arrays, dy)
 
     def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         leaves = [a.detach().requires_grad_() for a in arrays]

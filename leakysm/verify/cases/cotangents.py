@@ -22,6 +22,11 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         yield replace(
             plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=f"dy near 2^{power}", stored=False
         )
+    power = 100 if np.ndim(plain.dy) else 118  # near the end of float32
+    end = np.asarray(plain.dy) * 2.0**power
+    yield replace(plain, name="cotangent-end", dy=end, flags=("corner",), note=f"dy near 2^{power}", stored=False)
+    if np.ndim(plain.dy) > 1:
+        yield from _sparse(plain)
     if np.ndim(plain.dy):
         positive, last = np.maximum(plain.dy, 0), np.zeros_like(plain.dy)
         last.flat[-1] = -1.5
@@ -37,3 +42,20 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else scalar
         note = f"dy of {bits} bits"
         yield replace(plain, name=f"cotangent-{bits}-bits", dy=dy, flags=("corner",), note=note, stored=False)
+
+
+def _sparse(plain: Case) -> Iterator[Case]:
+    """Two rows beside each other that are not 0, as of two pixels; one number in each row, of either sign."""
+    rows = np.array(plain.dy).reshape(-1, np.shape(plain.dy)[-1])
+    two, single_numbers = np.zeros_like(rows), np.zeros_like(rows)
+    two[:2] = rows[:2]
+    at = np.arange(len(rows)), (np.arange(len(rows)) * 2 + 1) % rows.shape[1]
+    single_numbers[at] = np.where(at[0] % 2, 0.75, -1.25)
+    for name, dy, note in (
+        ("two-rows", two, "two rows of dy"),
+        ("one-a-row", single_numbers, "one number of each row of dy"),
+    ):
+        whole = dy.reshape(np.shape(plain.dy))
+        yield replace(
+            plain, name=f"cotangent-{name}", dy=whole, flags=("corner",), note=f"only {note} not 0", stored=False
+        )

@@ -29,6 +29,8 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         x = np.array(plain.arguments[0])
         x[0] = plain.arguments[1][1]
         yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
+        yield _alike(plain)
+        yield from _unit(plain)
     if operation in ("distance_cross_entropy", "prototypical_loss"):
         x = noise(f"same {operation}", 4, 3)
         values = _queries(plain, x, x, np.arange(4))
@@ -38,7 +40,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     if operation in ("log_softmax", "cross_entropy"):
         yield from _unlikely_logits(plain)
     elif operation in _LOSSES:
-        yield _unlikely_class(plain)
+        yield from _unlikely_class(plain)
     if operation in (*_LOSSES, "log_softmax"):
         yield _last_nearest(plain)
     if operation in ("batch_norm", "batch_norm_inference"):
@@ -51,7 +53,13 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         parameters = {name: value for name, value in plain.parameters.items() if name != "per"}
         by_default = changed(plain, "per-by-default", {}, "per is not given", ("plain",))
         yield replace(by_default, parameters=parameters)
-    rest = {"prototypes": _twice, "conv2d": _separable, "batch_norm": _channels, "relu": _no_axis}
+    rest = {
+        "prototypes": _twice,
+        "conv2d": _separable,
+        "batch_norm": _channels,
+        "relu": _no_axis,
+        "max_pool2d": _nearly_tied,
+    }
     if operation in rest:
         yield from rest[operation](plain)
 
@@ -68,6 +76,25 @@ def _same_points(plain: Case) -> Case:
     dy = noise(f"same dy {plain.operation}", 4, 4)
     flags = ("coincident", "zero-vector") if plain.operation == "cosine_distance" else ("coincident",)
     return changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", flags)
+
+
+def _alike(plain: Case) -> Case:
+    """Ends and sums of x and c are the same; who compares only these takes them for the same points."""
+    x = noise(f"alike {plain.operation}", 6, 4)
+    values = {0: x, 1: x[[0, 3, 1, 4, 2, 5]], -1: noise(f"alike dy {plain.operation}", 6, 6)}
+    flags = ("coincident", "zero-vector") if plain.operation == "cosine_distance" else ("coincident",)
+    return changed(plain, "alike", values, "c has the rows of x in another order, the first and last alike", flags)
+
+
+def _unit(plain: Case) -> Iterator[Case]:
+    """Norms of 1, and nearly 1; two points are near each other."""
+    x, c = (noise(f"unit {name}", 3, 5) for name in "xc")
+    c[1] = x[1] + 2.0**-12
+    x, c = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, c))
+    near, dy = np.array([1 + 2.0**-11, 1 - 2.0**-12, 1 + 2.0**-14])[:, None], noise("unit dy", 3, 3)
+    for name, factor in (("unit", 1.0), ("nearly-unit", near)):
+        values = {0: single(factor * x), 1: single(factor * c), -1: dy}
+        yield changed(plain, name, values, f"norms of {'nearly ' if name == 'nearly-unit' else ''}1", ("plain",))
 
 
 def _sizes_in_one_row(plain: Case) -> Iterator[Case]:
@@ -94,6 +121,9 @@ def _labels(plain: Case) -> Iterator[Case]:
     logits = {0: noise("high logits", 6, 260), 1: high}
     values = logits if plain.operation == "cross_entropy" else _queries(plain, x, c, high)
     yield changed(plain, "labels-high", values, f"labels {high.tolist()} of 260", ("size",))
+    if plain.operation != "prototypical_loss":  # whose examples have all labels
+        values |= {len(plain.arguments) - 1: high % 250}
+        yield changed(plain, "labels-low", values, f"labels {(high % 250).tolist()} of 260", ("size",))
     x, c = (noise(f"labels {plain.operation} {at}", 5, 5) for at in range(2))
     for name, labels in (("in-order", np.arange(5)), ("equal", np.full(5, 3))):
         values = {0: x, 1: labels} if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)
@@ -108,7 +138,15 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
     small = -300 * np.array([[0, 1, 2], [2, 1, 0]]) + noise("faint", 2, 3, bits=53)
     behind = np.array([[0.0, -gap] for gap in (9.3, 17.1, 21.7, 25.2, 31.4, 35.9)]) + noise("behind", 6, 2, bits=53) / 8
     far = np.array([[-1e4, 0, -0.3], [0.7, -0.2, -3e4]]) + noise("far logits", 2, 3) * 2.0**-8
-    named = (("faint", small, [0, 2]), ("behind", behind, [1] * 6), ("one-far", single(far), [0, 2]))
+    slow = np.repeat(np.arange(8) * 2.0**-7, 32)[None] + np.array([[0.0], [3.0]])
+    two = np.array([[0.0, 100.0], [1000.0, 0.0], [-12_000.0, 0.0], [0.0, -200.0]])
+    named = (
+        ("two-classes", two, [0, 1, 0, 1]),
+        ("slowly-growing", slow, [0, 255]),
+        ("faint", small, [0, 2]),
+        ("behind", behind, [1] * 6),
+        ("one-far", single(far), [0, 2]),
+    )
     for name, logits, labels in named:
         if plain.operation == "cross_entropy":
             values = {0: logits, 1: np.array(labels)}
@@ -117,10 +155,12 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
         yield changed(plain, name, values, "small probabilities", ("saturated",))
 
 
-def _unlikely_class(plain: Case) -> Case:
+def _unlikely_class(plain: Case) -> Iterator[Case]:
+    values = _queries(plain, np.array([[0.25], [40.5]]), np.array([[0.0], [40.0]]), np.array([1, 0]))
+    yield changed(plain, "two-classes", values, "two classes, and each query lies on the wrong one", ("saturated",))
     c, x = np.array([[0.0, 0.1], [12.2, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
     values = _queries(plain, x, c, np.array([0, 2]))
-    return changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
+    yield changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
 
 
 def _last_nearest(plain: Case) -> Case:
@@ -151,9 +191,37 @@ def _nearly(plain: Case) -> Iterator[Case]:
     values = {at: np.full_like(a, near[kind.name]) for at, (kind, a) in enumerate(named) if kind.name in near}
     if values:
         yield changed(plain, "nearly", values, "factors of 1 + 2^-18, terms of 2^-28", ("plain",))
+    if values:
+        yield from _on_average(plain)
     for name in sorted({"slope", "threshold"} & {*plain.parameters}):
         case = changed(plain, f"nearly-no-{name}", {}, f"{name} 2^-28", ("plain",))
         yield replace(case, parameters={**plain.parameters, name: zero})
+
+
+def _on_average(plain: Case) -> Iterator[Case]:
+    """Factors that are 1 and terms that are 0, on average or one of them everywhere; means far from 0 on one side."""
+    values: dict[int, Any] = {}
+    for at, (kind, a) in enumerate(zip(plain.definition.arguments, plain.arguments, strict=True)):
+        signs = np.where(np.arange(len(a)) % 2, -1.0, 1.0)[: len(a) // 2 * 2]
+        signs = np.append(signs, np.zeros(len(a) - len(signs)))
+        if kind.name in ("scale", "variance"):
+            values[at] = 1 + signs / 2
+        elif kind.name in ("shift", "mean"):
+            values[at] = signs / 4
+    yield changed(plain, "on-average", values, "factors of 1 and terms of 0 on average", ("plain",))
+    names = [kind.name for kind in plain.definition.arguments]
+    scale = plain.arguments[names.index("scale")]
+    signed = {names.index("scale"): np.where(np.arange(len(scale)) % 2, -1.0, 1.0) * scale}
+    for at, kind in enumerate(plain.definition.arguments):
+        if at in values:
+            neutral = float(kind.name in ("scale", "variance"))
+            value = {**signed, at: np.full_like(plain.arguments[at], neutral)}
+            yield changed(plain, f"neutral-{kind.name}", value, f"{kind.name} is {neutral:g}", ("plain",))
+    means = [at for at, kind in enumerate(plain.definition.arguments) if kind.name == "mean"]
+    for at in means:
+        for name, far in (("below", -3000.0), ("above", 3000.0)):
+            values = {at: plain.arguments[at] + far}
+            yield changed(plain, f"means-far-{name}", values, f"all means near {far:g}", ("large-mean",))
 
 
 def _no_axis(plain: Case) -> Iterator[Case]:
@@ -168,6 +236,12 @@ def _twice(plain: Case) -> Iterator[Case]:
     labels = np.array([0, 1, 0, 1, 0, 1])
     values = {0: z, 1: labels, 2: 2, -1: noise("twice dy", 2, 3)}
     yield changed(plain, "twice", values, "a class has an example twice, and another one", ("plain",))
+    z = noise("first in order", 6, 3)
+    values = {0: z, 1: np.array([0, 1, 2, 2, 1, 0]), 2: 3, -1: noise("first in order dy", 3, 3)}
+    yield changed(plain, "first-in-order", values, "the first labels are in order, the others are not", ("plain",))
+    uneven = np.array([1] * 20 + [0] + [1] * 20 + [2, 2])
+    values = {0: noise("uneven", 43, 3), 1: uneven, 2: 3, -1: noise("uneven dy", 3, 3)}
+    yield changed(plain, "uneven", values, "classes of 1, 40 and 2 examples", ("unbalanced",))
     values = {0: noise("in order", 64, 3), 1: np.arange(64), 2: 64, -1: noise("in order dy", 64, 3)}
     yield changed(plain, "in-order", values, "64 classes of one example, in order", ("one",))
 
@@ -177,6 +251,17 @@ def _separable(plain: Case) -> Iterator[Case]:
     w = (np.outer(rows, rows) + noise("separable w", 3, 3, bits=6) * 2.0**-14)[:, :, None, None]
     values = {0: noise("separable x", 1, 5, 6, 1), 1: w, -1: noise("separable dy", 1, 5, 6, 1)}
     yield changed(plain, "separable", values, "the kernel is nearly a product of a column and a row", ("plain",))
+    w = np.zeros((3, 3, 2, 2))
+    w[1, 1] = np.eye(2)
+    values = {0: noise("same image", 1, 3, 4, 2), 1: w, -1: noise("same image dy", 1, 3, 4, 2)}
+    yield changed(plain, "identity", values, "the kernel gives the image itself", ("plain",))
+
+
+def _nearly_tied(plain: Case) -> Iterator[Case]:
+    for name, power in (("single", -23), ("double", -46)):
+        order = np.argsort(noise("nearly tied", 48)).reshape(1, 4, 6, 2)
+        values = {0: 1 + order * 2.0**power, -1: noise("nearly tied dy", 1, 2, 3, 2)}
+        yield changed(plain, f"nearly-tied-{name}", values, f"all values differ, some by 2^{power} only", ("plain",))
 
 
 def _channels(plain: Case) -> Iterator[Case]:

@@ -12,6 +12,7 @@ from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge
 from leakysm.verify.conformance.rows import ShownFailure
 from leakysm.verify.conformance.settings import Settings
+from leakysm.verify.counterexample import UNSHOWN
 from leakysm.verify.counterexample import shown as counterexample
 from leakysm.verify.flags import rank
 from leakysm.verify.registry import Truth
@@ -42,7 +43,8 @@ def shown(
     outcome, text = counterexample(implementation, truth, outcome, strict=settings.strict)
     name = outcome.id.replace(f"/{SHRUNK}", "/")  # as in a file of expected failures
     small = "" if name == outcome.id else " (made small)"
-    return ShownFailure(flag, f"{name}{small}: {outcome.problem}", text, truth.case.size)
+    advice = "raised" if outcome.kind == "raised" else "purity" if text.endswith(UNSHOWN) else None
+    return ShownFailure(flag, f"{name}{small}: {outcome.problem}", text, truth.case.size, advice)
 
 
 def _shrunk(

@@ -28,8 +28,10 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
     Purity comes first. If an earlier call has changed a setting of the program, a later change of it cannot be seen.
     """
     truths = fixed_truths(implementation, entry, settings)
+    pure = list(_checked_for_purity(implementation, truths, settings)) if settings.purity else []
     return [
-        *(_checked_for_purity(implementation, truths, settings) if settings.purity else ()),
+        *pure,
+        *_first_without_gradients(implementation, truths, [truth for truth, _ in pure]),
         *((truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)),
         *in_other_ways(implementation, entry, truths),
     ]
@@ -43,13 +45,28 @@ def _checked_for_purity(
     pure = watched(truths, 1 if compiles else 2)
     for truth in pure:
         yield from ((truth, manner) for manner in watching(implementation, truth.case))
+    if "leaf" in implementation.arrays.ways and implementation.differentiates(truths[0].entry.operation):
+        yield from ((truth, replace(plainly(truth.case), way="leaf", purity=True)) for truth in pure[:1])
     for turn, truth in enumerate(() if compiles else largest(truths)):
         dtypes = chosen_dtypes(implementation, truth, settings)
         if dtypes:
             yield truth, replace(plainly(truth.case), purity=True, dtype=dtypes[turn % len(dtypes)])
     for first in pure[:1]:
-        others = [*(hard(truths, first) if compiles else ()), flipped(first)]
-        yield from ((truth, plainly(truth.case)) for truth in others)
+        yield from ((truth, plainly(truth.case)) for truth in (hard(truths, first) if compiles else ()))
+        for dtype in chosen_dtypes(implementation, first, settings):  # one directly after the other
+            yield from ((truth, replace(plainly(truth.case), dtype=dtype)) for truth in (first, flipped(first)))
+
+
+def _first_without_gradients(
+    implementation: Implementation, truths: Sequence[Truth], called: Sequence[Truth]
+) -> Iterator[tuple[Truth, Manner]]:
+    """Calls without gradients, of shapes that were not called yet. What is kept of them must do no harm."""
+    ways = [name for name in ("inference", "no-grad") if name in implementation.arrays.ways]
+    known = {repr(_shapes(truth)[0]) for truth in called}
+    new = {repr(_shapes(truth)[0]): truth for truth in reversed(truths) if "size" not in truth.case.flags}
+    fresh = [truth for shapes, truth in new.items() if shapes not in known]
+    for truth, way in zip(reversed(fresh), itertools.cycle(ways)):
+        yield truth, replace(plainly(truth.case), way=way)
 
 
 def in_other_ways(
@@ -73,12 +90,13 @@ def in_other_ways(
         if fitting:
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
     plain, long = [t for t in truths if "plain" in t.case.flags], largest(truths)
-    few = plain[:1] if compiles else dict.fromkeys([*plain, *long])
+    few = plain[:1] if compiles else list(dict.fromkeys([*plain, *long]))
     fewer = plain[:1] if compiles else [*plain[:2], *long[:2]]
     for name, way in ways.items():
         if "vjp" in way.parts:
             # Only a few cases have equal arrays; the types of labels need the largest.
             among = truths if way.shared else few if way.labels or way.autodiff else fewer
+            among = [*among, *(t for t in truths if way.labels and more_classes(t, way))]
             yield from ((t, replace(plainly(t.case), way=name, compiled=True)) for t in among if fits(t, way))
 
 
@@ -91,6 +109,11 @@ def fits(truth: Truth, way: Way) -> bool:
         return any(same(a, b) for a, b in itertools.combinations(case.floats, 2))
     labels = [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "labels"]
     return all(np.max(a, initial=0) < way.below for a in labels)
+
+
+def more_classes(truth: Truth, way: Way) -> bool:
+    """Whether there may be more classes than the labels' type can count."""
+    return max((n for a in truth.case.floats for n in np.shape(a)), default=0) > way.below
 
 
 def watched(truths: Sequence[Truth], most: int) -> list[Truth]:

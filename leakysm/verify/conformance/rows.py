@@ -20,12 +20,16 @@ class WorstError:
 
 @dataclass(frozen=True)
 class ShownFailure:
-    """A failure with one flag, in words and as code. numbers: how many its case holds, after it was made small."""
+    """A failure with one flag, in words and as code. numbers: how many its case holds, after it was made small.
+
+    advice: the flag whose advice helps, if another one does for certain.
+    """
 
     flag: str
     problem: str
     counterexample: str
     numbers: int
+    advice: str | None = None
 
 
 @dataclass

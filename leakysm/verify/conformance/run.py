@@ -204,4 +204,4 @@ class OperationRun:
         if row.others:
             most = row.others.pop(0)
             row.problem, row.counterexample = most.problem, most.counterexample
-            row.flag = flag_to_advise(most.flag, row.failures, most.numbers)
+            row.flag = most.advice or flag_to_advise(most.flag, row.failures, most.numbers)
