@@ -58,6 +58,8 @@ class OneLineErrors(SectionedGroup):
         except BrokenPipeError:
             end_of_a_pipe()
         except Exception as error:
+            if request.ending:  # a signal that ended an import comes as another error
+                raise KeyboardInterrupt from error
             fail(*told(error))
         sys.exit(request.status(code if isinstance(code, int) else 0))
 
@@ -151,7 +153,16 @@ for section, commands in SECTIONS.items():
 
 def main() -> None:
     """The command `leakysm`, in the process that it has to itself: signals are answered from here on."""
-    listen(request.answer)
+    try:
+        listen(request.answer)
+        prepare()
+        app(prog_name="leakysm")
+    except KeyboardInterrupt:  # before or after the time in which a command answers it
+        sys.exit(128 + request.number)
+
+
+def prepare() -> None:
+    """Silence what other libraries would print, and let the output take every name."""
     # Pillow warns of what we report as an error ourselves, or of what does not matter; a font lacks a letter
     for words in ("Image size .* exceeds limit", "Corrupt EXIF data", "Glyph .* missing from"):
         warnings.filterwarnings("ignore", message=words)
@@ -159,4 +170,3 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for names that the output's encoding cannot write
-    app(prog_name="leakysm")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from leakysm_cli import main as main_module
 from leakysm_cli.main import app
 from typer.testing import CliRunner, Result
 
@@ -197,3 +198,22 @@ def test_completion_is_offered() -> None:
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "leakysm", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"leakysm {lk.__version__}\n"
+
+
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_signal_outside_of_every_command_gives_its_status_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As while the commands are being built, or during an import, which turns it into another error."""
+
+    def interrupted(**_: Any) -> None:
+        main_module.request.number = number
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "listen", lambda answer: None)
+    monkeypatch.setattr(main_module, "prepare", lambda: None)
+    monkeypatch.setattr(main_module, "app", interrupted)
+    monkeypatch.setattr(main_module.request, "number", 0)
+    with pytest.raises(SystemExit) as ended:
+        main_module.main()
+    assert ended.value.code == 128 + number

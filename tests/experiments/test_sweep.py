@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from leakysm.data import load
 from leakysm.experiments.finished import is_finished
 from leakysm.experiments.sweep.file import SweepFile, read_sweep
 from leakysm.experiments.sweep.points import Point, points
-from leakysm.experiments.sweep.pools import Pool, dask_pool
+from leakysm.experiments.sweep.pools import LocalExecutor, Pool, dask_pool, local_pool
 from leakysm.experiments.sweep.report import heat_map, markdown, read_results, to_json
 from leakysm.experiments.sweep.run_all import ATTEMPTS, run_all
 from leakysm.experiments.sweep.worker import FAILURE, run_one
@@ -458,3 +459,15 @@ def alive(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_ctrl_c_does_not_reach_a_worker_that_is_starting() -> None:
+    """Blocked while it imports, then ignored; the signals of this process are as before."""
+    with LocalExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        starting = executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
+    assert signal.SIGINT in starting
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with local_pool(1).opened() as executor:
+        assert signal.SIGINT not in executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
+        assert executor.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN

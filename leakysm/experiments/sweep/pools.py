@@ -6,14 +6,16 @@ import logging
 import multiprocessing
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from leakysm.errors import UserError
-from leakysm.experiments.sweep.worker import begin_worker, stop_sweep
+from leakysm.experiments.sweep.worker import begin_worker, interrupts_blocked, stop_sweep
 
+T = TypeVar("T")
 SILENCE = 10  # seconds that a scheduler may take to answer
 
 
@@ -32,7 +34,16 @@ class Pool:
 def local_pool(jobs: int) -> Pool:
     """`jobs` processes of this machine."""
     context = multiprocessing.get_context("spawn")  # a forked copy of a process with threads may hang
-    return Pool(lambda: ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
+    return Pool(lambda: LocalExecutor(jobs, mp_context=context, initializer=begin_worker), jobs)
+
+
+class LocalExecutor(ProcessPoolExecutor):
+    """Processes that Ctrl-C does not reach while they start: it is blocked until `begin_worker` ignores it."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **keywords: Any) -> Future[T]:
+        """Submit a call. This may start a process."""
+        with interrupts_blocked():
+            return super().submit(function, *args, **keywords)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from leakysm.errors import LeakysmError
 from leakysm.experiments.finished import is_finished
@@ -25,10 +27,25 @@ def begin_worker() -> None:
     """Prepare a new worker process of this machine: on SIGTERM it finishes its step. It ignores Ctrl-C, which its
     parent handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, lambda number, frame: asked_to_stop.set())
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     end_with_parent()
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """A context in which Ctrl-C waits, in this thread and for good in processes that are started in it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:
