@@ -58,7 +58,7 @@ class OneLineErrors(SectionedGroup):
         except BrokenPipeError:
             end_of_a_pipe()
         except Exception as error:
-            if request.ending:  # a signal that ended an import comes as another error
+            if request.number and request.ending:  # a signal that ended an import comes as another error
                 raise KeyboardInterrupt from error
             fail(*told(error))
         sys.exit(request.status(code if isinstance(code, int) else 0))

@@ -11,7 +11,7 @@ from typing import Any
 
 def reworded(error: Any) -> str:
     """What the error says, in this program's words, and where to read on."""
-    words = _unknown_option(error) or _command(error) or _choice(error) or _number(error)
+    words = _unknown_option(error) or _command(error) or _choice(error) or _number(error) or _too_much(error)
     plain = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
     message = words or re.sub("Missing (?:argument|option) '(.+?)'", r"\1 is missing", plain)
     context = getattr(error, "ctx", None)
@@ -70,3 +70,13 @@ def _number(error: Any) -> str | None:
         "less_than_equal": f"give {limits.get('le')} or less",
     }.get(cause["type"])
     return f"{error.param.opts[0]} is {cause['input']!r}: {mend}" if mend else None
+
+
+def _too_much(error: Any) -> str | None:
+    """An argument, or an option's value, where none is taken."""
+    message = error.format_message()
+    extra = re.match(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", message)
+    if extra:
+        return f"{extra[1]}: no such argument is expected; leave it out"
+    flag = re.match("Option '(.+?)' does not take a value", message)
+    return f"{flag[1]} takes no value; write {flag[1]} alone" if flag else None

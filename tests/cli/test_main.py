@@ -100,7 +100,7 @@ def test_every_help_has_an_example(leakysm: Leakysm, words: tuple[str, ...]) -> 
         (["compare", "--seeds", "0"], "--seeds is '0': give 1 or more"),
         (["train", "--dataset", "omnigot"], "--dataset is 'omnigot'; did you mean 'omniglot'?"),
         (["train", "--backend", "torch"], "--backend is 'torch'; choose one of"),
-        (["train", "extra"], "unexpected extra argument"),
+        (["train", "extra"], "no such argument is expected"),
         (["evaluate"], "RUN is missing"),
     ],
 )
@@ -217,3 +217,14 @@ def test_a_signal_outside_of_every_command_gives_its_status_and_no_traceback(
     with pytest.raises(SystemExit) as ended:
         main_module.main()
     assert ended.value.code == 128 + number
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "foo", "bar"), "foo bar: no such argument is expected; leave it out; see leakysm train --help"),
+        (("train", "--resume=3"), "--resume takes no value; write --resume alone"),
+    ],
+)
+def test_what_is_too_much_is_named(words: tuple[str, ...], message: str) -> None:
+    assert CliRunner().invoke(app, words).stderr.strip() == f"leakysm: {message}"

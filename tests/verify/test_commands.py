@@ -133,6 +133,10 @@ def test_conform_requires_gradients_and_names_a_misnamed_one(run, tmp_path: Path
     ("target", "told"),
     [
         ("nomod", "no module nomod here; give the path of its .py file, or run in its folder"),
+        (".", "'.' is a folder; give a module's name"),
+        (":relu", ":relu: '' is not a module's name; give a module's name"),
+        ("my-losses", "'my-losses' is not a module's name; give a module's name"),
+        ("leakysm:relu", "leakysm:relu is a function; give its module with --operation relu: leakysm"),
         ("empty", "empty: offers nothing; define a function of one of these names"),
     ],
 )

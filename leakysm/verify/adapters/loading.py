@@ -36,6 +36,8 @@ def load(target: str) -> tuple[Any, ModuleType]:
         if not hasattr(value, part):
             raise UserError(_missing(value, part, name))
         value = getattr(value, part)
+    if inspect.isroutine(value) and attribute in OPERATIONS:
+        raise UserError(f"{target} is a function; give its module with --operation {attribute}: {name}")
     if inspect.isclass(value) and _wants_instance(value):
         instance = value.__name__.lower()
         raise UserError(
@@ -47,6 +49,9 @@ def load(target: str) -> tuple[Any, ModuleType]:
 
 def _module(name: str) -> ModuleType:
     here = Path.cwd()
+    if not name.endswith(".py") and not all(part.isidentifier() for part in name.split(".")):
+        what = "a folder" if name and Path(name).is_dir() else "not a module's name"
+        raise UserError(f"{name!r} is {what}; give a module's name, such as my_losses, or the path of a .py file")
     if name.endswith(".py"):
         path = Path(name).resolve()
         if not path.is_file():

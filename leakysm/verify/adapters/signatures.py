@@ -36,7 +36,8 @@ class Names:
             if ours not in known:
                 of = f" of {operation}" if operation else ""
                 raise UserError(
-                    f"map is {entry!r}; {ours!r} is not a parameter{of}; {suggestion(ours, dict.fromkeys(known))}"
+                    f"map is {entry!r}; {ours!r} is not a parameter{of}; "
+                    + (suggestion(ours, dict.fromkeys(known)) if known else "it has none: leave this out")
                 )
             table[operation, ours] = theirs
         return cls(table)
