@@ -45,8 +45,9 @@ def _checked_for_purity(
     pure = watched(truths, 1 if compiles else 2)
     for truth in pure:
         yield from ((truth, manner) for manner in watching(implementation, truth.case))
-    if "leaf" in implementation.arrays.ways and implementation.differentiates(truths[0].entry.operation):
-        yield from ((truth, replace(plainly(truth.case), way="leaf", purity=True)) for truth in pure[:1])
+    for truth in pure[:1] if "leaf" in implementation.arrays.ways else ():
+        if implementation.differentiates(truth.entry.operation):
+            yield truth, replace(plainly(truth.case), way="leaf", purity=True)
     for turn, truth in enumerate(() if compiles else largest(truths)):
         dtypes = chosen_dtypes(implementation, truth, settings)
         if dtypes:
