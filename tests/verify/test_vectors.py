@@ -202,6 +202,21 @@ def test_the_version_says_what_happened(
     assert set(stored.read(tmp_path / "new" / OPERATIONS)) == set(new)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, OPERATIONS, NETS])
+@pytest.mark.parametrize("content", [b"precious", b'{"format": 1, "files": {"config.toml": "0"}}'])
+def test_only_vectors_are_replaced(name: str, content: bytes, copied: Path) -> None:
+    """A finished run has a manifest.json too."""
+    old = {name: upgraded(group) for name, group in stored.read(OLD / OPERATIONS).items()}
+    publish(copied, {OPERATIONS: old}, [], shipped=OLD, major=True)
+    (copied / name).write_bytes(content)
+    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+    with pytest.raises(UserError, match=f"{name} holds no vectors; give --out an empty folder or a new one"):
+        make(copied, lk.backend("reference"), lk.Conv4)
+    with pytest.raises(UserError, match="is a file, and a folder is expected"):
+        make(copied / name, lk.backend("reference"), lk.Conv4)
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+
+
 def test_a_number_read_from_a_parameter_is_that_number() -> None:
     assert parameter("inf") == np.inf
     assert parameter("pair") == "pair"

@@ -143,12 +143,27 @@ def publish(out: Path, files: Files, within: list[str], *, shipped: Path, major:
 
 
 def _require_own(out: Path) -> None:
-    """UserError unless the folder is empty, new, or one of vectors: then its files are replaced."""
-    if not out.is_dir() or (out / stored.MANIFEST).is_file():
+    """UserError unless the folder is empty, new, or one of vectors. Only files that hold vectors are replaced."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, and a folder is expected; give --out an empty folder, or a new one")
+    if not out.is_dir():
         return
-    other = next((path for path in sorted(out.iterdir()) if path.name[0] != "." and path.name not in FILES_MADE), None)
-    if other:
-        raise UserError(f"{out} holds something else ({other.name}); give --out an empty folder, or a new one")
+    there = sorted(path.name for path in out.iterdir() if path.name[0] != ".")
+    other = [name for name in there if name not in FILES_MADE]
+    if other and stored.MANIFEST not in other:
+        raise UserError(f"{out} holds something else ({other[0]}); give --out an empty folder, or a new one")
+    for name in there:
+        if name in (*FILES_MADE, stored.MANIFEST) and not _holds_vectors(out / name):
+            raise UserError(f"{out / name} holds no vectors; give --out an empty folder or a new one, or remove it")
+
+
+def _holds_vectors(path: Path) -> bool:
+    """Whether this is a manifest or a file of vectors, by its content."""
+    try:
+        _ = stored.read_manifest(path.parent) if path.name == stored.MANIFEST else stored.read(path, arrays=False)
+    except (UserError, CheckFailed):
+        return False
+    return True
 
 
 def _read_if_there(path: Path) -> dict[str, Group]:
