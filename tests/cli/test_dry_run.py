@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from leakysm_cli.before import time_lines
+from leakysm_cli.compare import COMPARABLE
 from typer.testing import Result
 
+from leakysm.experiments.settings import parse_settings, resolve_each
 from leakysm.experiments.sweep.file import SweepFile, read_sweep
 from leakysm.experiments.sweep.points import points
 from leakysm.experiments.sweep.written import sweep_of_settings, sweep_toml, with_defaults_of
-from leakysm.runs import TrainConfig
+from leakysm.runs import Loader, TrainConfig
 from leakysm.runs.estimate import Estimate
 from leakysm.runs.settings import read_settings
 from tests.tiny_run import SETTINGS
 
 MACHINE = {"device": "cpu", "backend": "numpy", "threads": 1}
+STROKES = Loader()
 TIME = r"# time: about [\d.]+ (ms|s|min)\b.*measured"
 
 
@@ -87,6 +92,46 @@ def test_a_comparison_as_a_sweep_has_the_same_configurations(second: dict[str, A
         (tmp_path / "sweep.toml").write_text(sweep_toml(sweep_of_settings(configs, [5])))
         runs = points(read_sweep(tmp_path / "sweep.toml"), {**MACHINE, "threads": None})
         assert [run.config for run in runs] == configs
+
+
+OWN = """import leakysm as lk
+class Twice(lk.Restriction):
+    def value(self, xp, d): return 2 * d
+    def derivative(self, xp, d): return 2 * xp.ones_like(d)
+class Same(Twice):
+    def value(self, xp, d): return d
+"""
+DISTANCES = ("squared-euclidean", "euclidean", "cosine", "leaky", "leaky,slope=0.5", "leaky,threshold=2,per=coordinate")
+DISTANCES += ("log", "log,scale=2", "log,per=coordinate", "root,per=coordinate", "OWN:Twice", "OWN:Same,per=coordinate")
+
+
+@given(
+    distances=st.lists(st.sampled_from(DISTANCES), min_size=2, max_size=4),
+    others=st.lists(
+        st.sampled_from(("", ",learn_scale=true", ",norm=episode", ",learning_rate=0.5")), min_size=4, max_size=4
+    ),
+)
+@example(["squared-euclidean", "euclidean"], [",learn_scale=true", "", "", ""])
+@example(["leaky", "leaky"], [",learn_scale=true", "", "", ""])
+@example(["OWN:Twice", "leaky"], [""] * 4)
+@example(["OWN:Twice", "OWN:Same,per=coordinate"], [""] * 4)
+@example(["leaky,threshold=2,per=coordinate", "log,per=coordinate"], [""] * 4)
+def test_any_comparison_as_a_sweep_has_the_same_configurations(
+    tmp_path_factory: pytest.TempPathFactory, distances: list[str], others: list[str]
+) -> None:
+    """A [[control]] says what it does not share with the first setting."""
+    folder = tmp_path_factory.mktemp("formula")
+    (folder / "own.py").write_text(OWN)
+    texts = [(d + o).replace("OWN", str(folder / "own.py")) for d, o in zip(distances, others, strict=False)]
+    settings = parse_settings(list(dict.fromkeys(texts)), COMPARABLE)
+    configs, _ = resolve_each({"dataset": "strokes", "seed": 5} | MACHINE, settings, STROKES)
+    (folder / "sweep.toml").write_text(sweep_toml(sweep_of_settings(list(configs.values()), [5])))
+    runs = points(read_sweep(folder / "sweep.toml"), MACHINE, STROKES)
+    assert [run.config for run in runs] == list(configs.values())
+    (folder / "sweep.toml").write_text(
+        sweep_toml(with_defaults_of(read_sweep(folder / "sweep.toml"), list(configs.values())))
+    )
+    assert points(read_sweep(folder / "sweep.toml"), MACHINE, STROKES) == runs
 
 
 def test_the_file_that_a_sweep_prints_has_the_same_runs(tmp_path: Path) -> None:

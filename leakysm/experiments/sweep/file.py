@@ -30,6 +30,7 @@ from leakysm.runs.settings import read_toml
 
 MOST_RUNS = 10_000
 MACHINE = {"backend", "device", "threads"}  # settings that all runs must share
+OF_DISTANCE = {"distance", "formula", *METRIC_PARAMETERS}  # a [[control]] with a distance has none of the others'
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class SweepFile:
         """Settings that runs share, and the values that they combine: of the grid, then beside each control."""
         yield self.shared, self.grid
         for control in self.controls:
-            replaced = {*control, *(METRIC_PARAMETERS if "distance" in control else ())}
+            replaced = {*control, *(OF_DISTANCE if "distance" in control else ())}
             rest = {key: values for key, values in self.grid.items() if key.partition(".")[0] not in replaced}
             shared = {key: value for key, value in self.shared.items() if key not in replaced}
             yield shared | control, rest

@@ -5,24 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leakysm.experiments.sweep.file import SweepFile
+from leakysm.choices import USUAL
+from leakysm.experiments.sweep.file import OF_DISTANCE, SweepFile
+from leakysm.ops.formula_file import FormulaFile, split
 from leakysm.runs.settings import KEYS, TrainConfig, toml_lines
 
 
 def sweep_of_settings(configs: Sequence[TrainConfig], seeds: Sequence[int]) -> SweepFile:
     """The sweep whose runs are these configurations, each with every seed."""
-    first, *others = (config.settings() for config in configs)
-    controls = [{key: value for key, value in other.items() if first.get(key) != value} for other in others]
+    first, *others = map(_settings, configs)
     shared = {key: value for key, value in first.items() if key not in ("seed", "threads")}
-    return SweepFile(shared, {"seed": list(seeds)}, controls)
+    return SweepFile(shared, {"seed": list(seeds)}, [_control(first, other) for other in others])
+
+
+def _control(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What the other run has in place of the first one's settings: a distance as a whole, and usual values in words."""
+    stated = {key: value for key, value in USUAL.items() if key in first} | dict(other)
+    apart = {key for key in {*first, *stated} if first.get(key) != stated.get(key)}
+    apart |= OF_DISTANCE if apart & OF_DISTANCE else set()
+    return {key: value for key, value in stated.items() if key in apart}
 
 
 def with_defaults_of(sweep: SweepFile, configs: Sequence[TrainConfig]) -> SweepFile:
     """The sweep with every setting that all its runs share. The number of threads is the machine's."""
-    runs = [config.settings() for config in configs]
+    runs = [_settings(config) for config in configs]
     alike = {key: value for key, value in runs[0].items() if all(run.get(key) == value for run in runs)}
     shared = sweep.shared | {key: value for key, value in alike.items() if key not in sweep.varied() | {"threads"}}
     return SweepFile({key: shared[key] for key in KEYS if key in shared}, sweep.grid, sweep.controls)
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings by name, with the place of a formula's file, which a run's own settings leave out."""
+    settings = config.settings()
+    if isinstance(config.own, FormulaFile):
+        settings["distance"] = f"{config.own.path}:{split(config.distance)[1]}"
+    return settings
 
 
 def sweep_toml(sweep: SweepFile) -> str:
@@ -30,4 +47,9 @@ def sweep_toml(sweep: SweepFile) -> str:
     tables: list[tuple[str, Mapping[str, Any]]] = [("", sweep.shared)]
     tables += [("[grid]\n", sweep.grid)] if sweep.grid else []
     tables += [("[[control]]\n", control) for control in sweep.controls]
-    return "\n".join(head + toml_lines(table) for head, table in tables)
+    return "\n".join(head + toml_lines(_as_table(settings)) for head, settings in tables)
+
+
+def _as_table(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with parameters by name, which are pairs once they are checked."""
+    return {key: dict(value) if key == "set" else value for key, value in settings.items()}
