@@ -25,6 +25,19 @@ class ArrayError(UserError, TypeError):
     """Arrays of a kind that an operation cannot take: mixed namespaces, mixed or non-float dtypes."""
 
 
+def require_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    """UserError unless the value is of this kind, or of one of these. expected: what is, and what to do."""
+    if isinstance(value, kind):
+        return
+    if not isinstance(value, type):
+        found = "None" if value is None else f"of type {type(value).__name__}"
+    else:
+        found = f"the class {value.__name__}"
+        if issubclass(value, kind):
+            expected = f"an instance is expected: give {value.__name__}(...)"
+    raise UserError(f"{name} is {found}; {expected}")
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice most similar to the word, or that begins with it, or that it begins with; None if there is none."""
     from difflib import get_close_matches
@@ -34,8 +47,8 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(word, choices, n=1, cutoff=0.65) or longer), None)
 
 
-def suggestion(word: str, choices: Iterable[str]) -> str:
+def suggestion(word: object, choices: Iterable[str]) -> str:
     """What to do about a name that is none of the choices: the most similar one, or all of them."""
     choices = list(choices)
-    near = choices[0] if len(choices) == 1 else nearest(word, choices)
+    near = choices[0] if len(choices) == 1 else nearest(str(word), choices)
     return f"did you mean {near!r}?" if near else f"choose one of {', '.join(choices)}"

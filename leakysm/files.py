@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, require_kind
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
 PIECE = 1 << 20
@@ -39,8 +39,16 @@ def printable(path: Path | str) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def require_path(name: str, path: object) -> None:
+    """UserError unless this is a path, as a text or an object."""
+    require_kind(name, path, (str, os.PathLike), "a text or a pathlib.Path is expected: give one")
+    if path == "":
+        raise UserError(f"{name} is empty; a path is expected: give one, . for the current folder")
+
+
 def expanded(path: Path | str) -> Path:
-    """The path that a user gave, with the home folder in place of `~`. UserError if there is none."""
+    """The path that a user gave, with the home folder in place of `~`. UserError if there is none, or it is no path."""
+    require_path("the path", path)
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -36,7 +36,7 @@ def backend(
     if name not in BACKENDS:
         raise UserError(f"backend is {name!r}; {suggestion(name, BACKENDS)}")
     if products not in PRODUCTS:
-        raise UserError(f"products is {products!r}; {suggestion(str(products), PRODUCTS)}")
+        raise UserError(f"products is {products!r}; {suggestion(products, PRODUCTS)}")
     if name == "cupy":
         if device == "cpu":
             raise UserError(

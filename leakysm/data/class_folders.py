@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakysm.data.dataset import digest_of, refuse_shared, same_class
+from leakysm.data.dataset import digest_of, refuse_shared, same_class, split_named
 from leakysm.data.images import is_image_name
 from leakysm.data.sources import FolderSource
 from leakysm.errors import UserError
@@ -20,7 +20,6 @@ from leakysm.files import read_file
 ALL = "all"  # the one split of a folder without splits
 IN_CLASSES, IN_SPLITS = "<class>/<image>", "<split>/<class>/<image>"
 LAYOUTS = f"expected {IN_CLASSES}, or {IN_SPLITS} with the splits train, val and test"
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LIST = re.compile(r"splits/[^/]+/(train|val|test)\.txt")
 Classes = dict[str, list[str]]  # image files by class
 
@@ -61,7 +60,7 @@ def class_folders(path: Path) -> ClassFolders:
                 f"{source.path} has the class {label} in {first} and {folder}; few-shot splits share no class: "
                 "leave it out of one, or give one split's folder"
             )
-        files.setdefault(_split(folder) or ALL, {}).setdefault(known, []).append(name)
+        files.setdefault(split_named(folder) or ALL, {}).setdefault(known, []).append(name)
     return ClassFolders(source, files, _checksum(source, len(spelled), len({*places.values()})), source.path)
 
 
@@ -78,19 +77,21 @@ def _inner(source: FolderSource) -> Path | None:
     images = [name for name in source.names if is_image_name(name)]
     if len(folders) == 1 and images and all(name.count("/") > 1 for name in images):
         only = folders.pop()
-        return None if _split(only) else source.path / only
+        return None if split_named(only) else source.path / only
     return None
 
 
 def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
     """Each image's folder of its split, "" without splits, and its class."""
     names = _image_names(source)
-    in_splits = sorted({name.split("/")[0] for name in names if name.count("/") == 2 and _split(name.split("/")[0])})
-    twice = [folder for k, folder in enumerate(in_splits) if _split(folder) in map(_split, in_splits[:k])]
+    in_splits = sorted(
+        {name.split("/")[0] for name in names if name.count("/") == 2 and split_named(name.split("/")[0])}
+    )
+    twice = [folder for k, folder in enumerate(in_splits) if split_named(folder) in map(split_named, in_splits[:k])]
     if twice:
         raise UserError(
-            f"{source.path} has the folders {', '.join(in_splits)}: several of them are the split {_split(twice[0])}; "
-            "merge them"
+            f"{source.path} has the folders {', '.join(in_splits)}: several of them are the split "
+            f"{split_named(twice[0])}; merge them"
         )
     if all("/" not in name for name in names):
         raise UserError(f"{source.path} holds images, not class folders; did you mean {source.path.parent}?")
@@ -111,11 +112,6 @@ def _recognised(names: Sequence[str], in_splits: Sequence[str]) -> str:
     if any(name.count("/") == 1 for name in names):
         return f"the others are sorted as {IN_CLASSES}: move or remove it"
     return LAYOUTS
-
-
-def _split(folder: str) -> str | None:
-    """The split that a folder of this name holds."""
-    return _SPLITS.get(folder.lower())
 
 
 def _image_names(source: FolderSource) -> list[str]:

@@ -14,11 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.inputs import InputFormat
-from leakysm.errors import UserError, suggestion
+from leakysm.errors import UserError, require_kind, suggestion
 
 Images = NDArray[np.uint8]
 Report = Callable[[int, int], None]  # called with (done, total) as work goes on
 USUAL_SPLITS = ("train", "val", "test")
+_ALSO_CALLED = {"valid": "val", "validation": "val"}
+
+
+def split_named(name: str) -> str | None:
+    """The split that a folder or a user calls so: Train, valid and so on. None if it is none."""
+    name = name.lower()
+    return _ALSO_CALLED.get(name, name if name in USUAL_SPLITS else None)
 
 
 def same_class(name: str) -> str:
@@ -125,10 +132,10 @@ class Dataset:
 
         images (n, H, W) or (n, H, W, C) uint8. labels (n,): the class of each image, numbers or texts. splits: the
         classes of each split, {"train": ..., "test": ...} and perhaps "val"; no class is in two. UserError if arrays
-        and splits do not fit one another.
+        and splits do not fit one another, or a split has another name.
         """
         images, labels = _checked_arrays(images, np.asarray(labels), name)
-        by_split = {split: [_as_label(one) for one in classes] for split, classes in splits.items()}
+        by_split = _by_split(splits)
         split_of = {_meant(one): split for split, classes in by_split.items() for one in classes}
         sets: dict[str, ClassSet] = {}
         for split, classes in by_split.items():
@@ -178,9 +185,24 @@ def _checked_arrays(images: Any, labels: NDArray[Any], name: str) -> tuple[Image
         )
     if labels.shape != (len(images),):
         raise UserError(f"labels have shape {labels.shape}; ({len(images)},) is expected, one for each image")
-    if not re.fullmatch(r"[\w .+-]+", name):
+    if not (isinstance(name, str) and re.fullmatch(r"[\w .+-]+", name)):
         raise UserError(f"name is {name!r}; letters, digits, spaces and . + - are expected: choose another")
     return images, labels
+
+
+def _by_split(splits: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
+    """The classes of each split by its usual name. UserError for an unknown name, or two of one split."""
+    require_kind("splits", splits, Mapping, 'a dictionary {"train": classes, "test": classes} is expected: give one')
+    found: dict[str, list[Any]] = {}
+    for name, classes in splits.items():
+        require_kind(f"splits[{name!r}]", classes, Iterable, "a list of classes is expected: give one")
+        split = split_named(str(name))
+        if split is None:
+            raise UserError(f"splits has the unknown name {name!r}; {suggestion(str(name).lower(), USUAL_SPLITS)}")
+        if split in found:
+            raise UserError(f"splits names {split} twice, once as {name!r}; leave one out")
+        found[split] = [_as_label(one) for one in classes]
+    return found
 
 
 def _as_label(value: Any) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 
 from leakysm.choices import DATASETS, SPLITS
 from leakysm.data.dataset import Dataset, Report
-from leakysm.errors import UserError, suggestion
+from leakysm.errors import UserError, require_kind, suggestion
 from leakysm.files import expanded
 
 
@@ -31,7 +32,7 @@ def load(
     >>> lk.load_dataset("strokes").split("test").images.shape
     (2500, 28, 28, 1)
     """
-    if name.startswith("own:"):
+    if isinstance(name, str) and name.startswith("own:"):
         raise UserError(
             f"the data set {name.removeprefix('own:')} was made in Python from arrays; give the same object "
             "again, in Python: data=..."
@@ -42,6 +43,7 @@ def load(
         raise UserError(f"unknown split {split!r}; {suggestion(split, SPLITS)}")
     if name != "omniglot" and split != "lake":
         raise UserError(f"the split '{split}' is Omniglot's; leave --split out for {name}")
+    require_kind("seed", seed, Integral, "a whole number is expected: give one")
     if not 0 <= seed < 2**64:
         raise UserError(f"seed {seed} is out of range; give one from 0 to 2**64 - 1")
     if name == "strokes":

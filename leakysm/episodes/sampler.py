@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, require_kind
 
 Indices = NDArray[np.int64]
 
@@ -80,7 +81,9 @@ def check_episode(
 
     names: of the classes; then the error names the class that has too few images.
     """
+    require_classes(starts, split)
     for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
+        require_kind(name, value, Integral, f"a whole number is expected: give {least} or more")
         if value < least:
             raise UserError(f"{name} is {value}: an episode needs at least {least}; give {name} {least} or more")
     counts = np.diff(starts)
@@ -96,6 +99,14 @@ def check_episode(
         raise UserError(
             f"shot + query is {shot} + {query} = {shot + query}, but {name} of the {split} split has "
             f"{fewest} image{'s' * (fewest != 1)}; {mend}"
+        )
+
+
+def require_classes(starts: NDArray[np.integer], split: str) -> None:
+    """UserError unless a split with these class offsets has classes enough for any episode."""
+    if (n := len(starts) - 1) < 2:
+        raise UserError(
+            f"the {split} split has {n} class{'es' * (n != 1)}, but an episode needs at least 2; add classes to it"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from leakysm.backends import Engine
-from leakysm.errors import UserError
+from leakysm.errors import UserError, require_kind
 
 Array = Any  # an array of the engine's namespace
 Norm = Literal["running", "episode"]
@@ -54,6 +54,11 @@ class Net:
                 "give the same net"
             )
         self.vector[...] = self.engine.asarray(state["vector"], self.vector.dtype)
+
+
+def require_net(net: object) -> None:
+    """UserError unless it is an instance of a subclass of `Net`."""
+    require_kind("net", net, Net, "an instance of a subclass of leakysm.Net is expected: give one")
 
 
 def _shapes(state: dict[str, np.ndarray]) -> str:

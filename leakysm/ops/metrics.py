@@ -8,7 +8,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
-from leakysm.errors import LeakysmError, UserError, suggestion
+from leakysm.errors import LeakysmError, UserError, require_kind, suggestion
 from leakysm.ops.arrays import Array
 from leakysm.ops.formula_file import FormulaFile, is_own, split
 from leakysm.ops.registry import OPERATIONS
@@ -185,6 +185,7 @@ def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
 
     UserError for an unknown name, and for a file that cannot be used.
     """
+    require_kind("the distance's name", name, str, f"a text is expected: give one of {', '.join(DISTANCES)}")
     if name in DISTANCES:
         return DISTANCES[name]
     if is_own(name):

@@ -10,7 +10,7 @@ no formula.
 from __future__ import annotations
 
 from leakysm.choices import PER, Per
-from leakysm.errors import UserError
+from leakysm.errors import UserError, require_kind
 from leakysm.ops.arrays import Array, quiet, require_same_width, require_shape, tree_sum, working
 from leakysm.ops.pairs import both_gradients, over_pairs
 from leakysm.ops.registry import Operation, arrays, register
@@ -26,13 +26,8 @@ def require_per(per: str) -> None:
 
 def require_restriction(restriction: object) -> None:
     """UserError unless it is an instance of a subclass of `Restriction`."""
-    if isinstance(restriction, type) and issubclass(restriction, Restriction):
-        name = restriction.__name__
-        raise UserError(f"restriction is the class {name}; an instance is expected: give {name}(...)")
-    if not isinstance(restriction, Restriction):
-        raise UserError(
-            f"restriction is {restriction!r}; an instance of a subclass of leakysm.Restriction is expected: give one"
-        )
+    expected = "an instance of a subclass of leakysm.Restriction is expected: give one"
+    require_kind("restriction", restriction, Restriction, expected)
 
 
 @quiet

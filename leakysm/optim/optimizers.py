@@ -8,6 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from leakysm.errors import UserError
+from leakysm.ops.arrays import number
 
 Array = Any  # of NumPy or CuPy
 
@@ -31,7 +32,7 @@ class Optimizer:
 
     def __init__(self, learning_rate: float, *, halve_every: int = 0) -> None:
         check_learning_rate(learning_rate)
-        if halve_every < 0:
+        if not number("halve_every", halve_every, "halve_every >= 0") >= 0:
             raise UserError(f"halve_every is {halve_every}: expected a number of steps, or 0 for never")
         self.initial_learning_rate = learning_rate
         self.halve_every = halve_every
@@ -71,7 +72,7 @@ class Optimizer:
 
 def check_learning_rate(rate: float) -> None:
     """UserError unless it is finite and above 0."""
-    if not 0 < rate < float("inf"):
+    if not 0 < number("learning_rate", rate, "0 < learning_rate < inf") < float("inf"):
         raise UserError(f"learning_rate is {rate}: expected a finite number above 0, e.g. 0.001")
 
 
@@ -136,7 +137,7 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate: float = 1e-2, *, halve_every: int = 0, momentum: float = 0.9) -> None:
         super().__init__(learning_rate, halve_every=halve_every)
-        if not 0 <= momentum < 1:
+        if not 0 <= number("momentum", momentum, "0 <= momentum < 1") < 1:
             raise UserError(f"momentum is {momentum}: expected 0 <= momentum < 1")
         self.momentum = momentum
 

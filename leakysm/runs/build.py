@@ -6,7 +6,7 @@ from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
-from leakysm.nets import Conv4, Net
+from leakysm.nets import Conv4, Net, require_net
 from leakysm.optim import OPTIMIZERS
 from leakysm.runs.settings import TrainConfig, conv4_size
 from leakysm.training.images import SplitImages
@@ -23,8 +23,7 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
             f"the net {config.net} was made in Python; give the same object again, in Python: net={config.net}(...)"
         )
     if own is not None:
-        if not isinstance(own, Net):
-            raise UserError(f"net is a {type(own).__name__}; an instance of a subclass of leakysm.Net is expected")
+        require_net(own)
         if type(own).__name__ != (config.net or Conv4.__name__):
             raise UserError(
                 f"net is {type(own).__name__}, and the run's is {config.net or 'Conv4'}; give the run's own"

@@ -9,6 +9,7 @@ from typing import Any
 
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
+from leakysm.errors import require_kind
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
 from leakysm.ops.restriction import Restriction
@@ -17,7 +18,7 @@ from leakysm.runs.folder import RunFolder
 from leakysm.runs.kept_tests import keep_test, require_keepable
 from leakysm.runs.resolve import load_data, require_data_of
 from leakysm.runs.restore import restore
-from leakysm.runs.run import Progress, ReportProgress
+from leakysm.runs.run import NO_DATASET, Progress, ReportProgress
 from leakysm.training.evaluation import embed_split, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
@@ -45,6 +46,9 @@ def evaluate_run(
     own formula may run. data, metric, net: the objects of the run, if it was made in Python with objects.
     UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
+    require_kind("settings", settings, Mapping, "a dictionary of settings is expected: give one, {} for the run's own")
+    if data is not None:
+        require_kind("data", data, Dataset, NO_DATASET)
     restored = restore(run, engine_for(device, backend, threads), trust=trust, metric=metric, net=net)
     config = replace(restored.config, **{key: value for key, value in settings.items() if value is not None})
     distance = config.metric  # code that is not trusted is reported first

@@ -11,7 +11,7 @@ from typing import Any
 
 from leakysm.choices import DATASET_DEFAULTS, FITTED, METRIC_PARAMETERS, SETTINGS, USUAL
 from leakysm.data import ClassSet, Dataset
-from leakysm.episodes import check_episode
+from leakysm.episodes import check_episode, require_classes
 from leakysm.errors import UserError
 from leakysm.files import expanded, printable
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
@@ -104,6 +104,8 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
     UserError if a given way, shot or query asks for more than there is, in training or in the test.
     """
     train, test = data.split("train"), data.split("test")
+    for name, classes in data.splits.items():
+        require_classes(classes.starts, name)
     defaults, shot = _defaults(settings["dataset"]), settings["shot"]
     test_shot = settings.get("test_shot", shot)
     # with several shots, Snell et al. train on 20 classes of miniImageNet, but on 60 of Omniglot as with one

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, printable, read_file, write_atomically, write_new
+from leakysm.files import create_atomically, printable, read_file, require_path, write_atomically, write_new
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
@@ -58,6 +58,7 @@ class RunFolder:
     manifest: Path
 
     def __init__(self, path: Path | str) -> None:
+        require_path("the run's folder", path)
         self.path = Path(path)
         for purpose, name in FILES.items():
             setattr(self, purpose, self.path / name)

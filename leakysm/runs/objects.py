@@ -11,8 +11,8 @@ from typing import Any
 
 from leakysm.choices import BACKENDS, METRIC_PARAMETERS
 from leakysm.data import Dataset
-from leakysm.errors import UserError
-from leakysm.nets import Conv4, Net
+from leakysm.errors import UserError, require_kind
+from leakysm.nets import Conv4, Net, require_net
 from leakysm.ops.metrics import DISTANCES, METRICS, Metric, RestrictedSquaredEuclidean
 from leakysm.ops.restriction import Leak, Restriction
 from leakysm.runs.device import choose
@@ -29,6 +29,7 @@ def configured(
 
     UserError for a setting that an object decides, and for whatever `resolve` refuses.
     """
+    require_kind("config", given, Mapping, "a TrainConfig or a dictionary of settings is expected: give one")
     decided = {"dataset": f"{PREFIX}{data.name}" if data.own else given.get("dataset", data.name)}
     if metric is not None:
         decided |= distance_settings(metric)
@@ -47,6 +48,8 @@ def distance_settings(metric: Metric | Restriction) -> dict[str, Any]:
 
     A restriction counts as the metric that restricts the distance of a pair.
     """
+    expected = "an instance of a subclass of leakysm.Metric or leakysm.Restriction is expected: give one"
+    require_kind("metric", metric, (Metric, Restriction), expected)
     if not isinstance(metric, Metric):
         metric = RestrictedSquaredEuclidean(metric)
     if type(metric) in METRICS.values():
@@ -69,6 +72,7 @@ def _set(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def net_settings(net: Net) -> dict[str, Any]:
     """The settings that name a net: the size of a Conv4, or the class of somebody's own; and its engine."""
+    require_net(net)
     engine = {"backend": net.engine.name} if net.engine.name in BACKENDS else {}
     if type(net) is Conv4:
         return {"channels": net.channels, "blocks": net.blocks, **engine}

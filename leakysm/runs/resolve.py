@@ -11,7 +11,7 @@ from typing import Any
 from leakysm.choices import METRIC_PARAMETERS, SETTINGS
 from leakysm.data import Dataset, load
 from leakysm.data.dataset import Report
-from leakysm.errors import UserError
+from leakysm.errors import UserError, require_kind
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
 from leakysm.runs.device import choose
 from leakysm.runs.fill_in import absolute, fit, with_defaults
@@ -77,6 +77,7 @@ def resolve(
     are the configuration, and only threads and the place of the data may differ. trust: whether the code of that run's
     own formula may run, if the given distance does not name its file. UserError if settings or data do not fit.
     """
+    require_kind("given", given, Mapping, "a dictionary of settings is expected: give one, {} for the defaults")
     stored = folder.stored_config(trust=trust) if folder else None
     if folder and stored:
         named = _as_written(given, choose)

@@ -12,7 +12,7 @@ from typing import Any
 from leakysm.backends import Engine
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm, check_episode
-from leakysm.errors import CheckFailed, UserError
+from leakysm.errors import CheckFailed, UserError, require_kind
 from leakysm.files import write_atomically
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
@@ -34,6 +34,7 @@ from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
 
+NO_DATASET = "a leakysm.Dataset is expected: make one with leakysm.Dataset.from_arrays or leakysm.load_dataset"
 VALIDATION_EPISODES = 200
 CLOSENESS_EPISODES = 50
 
@@ -87,6 +88,7 @@ def train(
     UserError if `out` holds a run and `resume` is false, a run with other settings or data, or a run that another
     process trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
     """
+    require_kind("data", data, Dataset, NO_DATASET)
     if not isinstance(config, TrainConfig):
         config = configured(config, data, metric, net)
     elif metric is not None or (net is not None and config.net is None):

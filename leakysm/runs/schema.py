@@ -135,7 +135,7 @@ def _one_line(error: ValidationError, known: Collection[str]) -> str:
     if kind == "extra_forbidden":
         return _not_taken(key, value, known)
     if kind in ("literal_error", "string_type") and setting and setting.choices:
-        return f"{shown}: {suggestion(str(value), setting.choices)}"
+        return f"{shown}: {suggestion(value, setting.choices)}"
     if kind == "value_error":
         return f"{shown}: {first['ctx']['error']}"
     if kind == "too_short":

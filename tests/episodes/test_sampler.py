@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,12 +119,14 @@ def test_a_class_with_too_few_images_is_named() -> None:
     [
         ((41, 1, 1), "way is 41, but the train split has 40 classes; give a way of 40 or less"),
         ((1, 1, 1), "way is 1: an episode needs at least 2"),
+        (("a", 1, 1), "way is of type str; a whole number is expected: give 2 or more"),
+        ((5, 1.0, 1), "shot is of type float; a whole number is expected: give 1 or more"),
         ((5, 0, 1), "shot is 0: an episode needs at least 1"),
         ((5, 1, 0), "query is 0: an episode needs at least 1"),
         ((5, 6, 15), "shot + query is 6 + 15 = 21, but the smallest class of the train split has 20 images"),
     ],
 )
-def test_impossible_episodes_are_refused(form: tuple[int, int, int], message: str) -> None:
+def test_impossible_episodes_are_refused(form: tuple[Any, Any, Any], message: str) -> None:
     way, shot, query = form
     with pytest.raises(UserError) as caught:
         draw(way=way, shot=shot, query=query)

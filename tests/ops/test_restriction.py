@@ -175,7 +175,7 @@ def test_a_restriction_is_a_value():
         (lambda: lk.Leak(1.0, 0.0), "slope is 0.0; 0 < slope <= 1 is expected"),
         (lambda: lk.Log("wide"), "scale is 'wide'"),
         (lambda: lk.RestrictedSquaredEuclidean(lk.Log), "restriction is the class Log; an instance is expected"),
-        (lambda: lk.RestrictedSquaredEuclidean(1.0), "restriction is 1.0; an instance of a subclass"),
+        (lambda: lk.RestrictedSquaredEuclidean(1.0), "restriction is of type float; an instance of a subclass"),
         (lambda: lk.RestrictedSquaredEuclidean(lk.Log(), "row"), "per is 'row'; 'pair' or 'coordinate' is expected"),
     ],
 )

@@ -124,7 +124,7 @@ def test_it_is_compared_and_exported_like_any_other(made: Path, tmp_path: Path) 
         ),
         ({"net": Linear(64), "metric": METRIC}, "the data set birds was made in Python from arrays; give the same"),
         ({"net": Linear(64, width=3)}, "the state holds vector [256], and the net Linear has vector [192]"),
-        ({"net": 3}, "net is a int; an instance of a subclass of leakysm.Net is expected"),
+        ({"net": 3}, "net is of type int; an instance of a subclass of leakysm.Net is expected"),
         ({"net": lk.Conv4()}, "net is Conv4, and the run's is Linear; give the run's own"),
         (
             {"net": Linear(64), "metric": lk.RestrictedSquaredEuclidean(Soft(2.0))},
@@ -141,6 +141,62 @@ def test_what_is_missing_or_another_is_told(made: Path, objects: dict[str, Any],
         lk.evaluate_run(made, {}, **objects)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+WAYS = {"way": 2, "test_way": 2}
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda out: lk.train({}, data=np.ones(3), out=out), "data is of type ndarray; a leakysm.Dataset is expected"),
+        (lambda out: lk.train(None, data=birds(), out=out), "config is None; a TrainConfig or a dictionary"),
+        (lambda out: lk.train({}, data=birds(), out=None), "the run's folder is None; a text or a pathlib.Path"),
+        (lambda out: lk.train({}, data=birds(), out=""), "the run's folder is empty; a path is expected"),
+        (
+            lambda out: lk.train(WAYS, data=birds(), out=out, net=lk.Conv4),
+            "net is the class Conv4; an instance is expected: give Conv4(...)",
+        ),
+        (lambda out: lk.train(WAYS, data=birds(), out=out, net=3), "net is of type int; an instance of a subclass"),
+        (
+            lambda out: lk.train(WAYS, data=birds(), out=out, metric=lk.SquaredEuclidean),
+            "metric is the class SquaredEuclidean; an instance is expected: give SquaredEuclidean(...)",
+        ),
+        (lambda out: lk.train(WAYS, data=birds(), out=out, metric=4), "metric is of type int; an instance of a sub"),
+        (lambda out: lk.resolve(None), "given is None; a dictionary of settings is expected"),
+        (lambda out: lk.evaluate_run(out, None), "settings is None; a dictionary of settings is expected"),
+        (lambda out: lk.evaluate_run(out, {}, data=3), "data is of type int; a leakysm.Dataset is expected"),
+        (lambda out: lk.load_dataset(3), "unknown data set 3; choose one of strokes, "),
+        (lambda out: lk.load_dataset("folder", 3), "the path is of type int; a text or a pathlib.Path is expected"),
+        (lambda out: lk.load_dataset("strokes", seed="a"), "seed is of type str; a whole number is expected"),
+        (lambda out: lk.backend(None), "backend is None; choose one of reference, numpy, cupy"),
+        (lambda out: lk.metric_named(None), "the distance's name is None; a text is expected"),
+        (lambda out: lk.Adam("a"), "learning_rate is a: expected a finite number above 0"),
+        (lambda out: lk.SGD(momentum="a"), "momentum is a: expected 0 <= momentum < 1"),
+        (lambda out: lk.Adam(halve_every=None), "halve_every is None: expected a number of steps"),
+    ],
+)
+def test_an_object_of_another_kind_is_told(tmp_path: Path, call: Callable[[Path], object], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        call(tmp_path / "run")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_of_one_class_is_named(split: str, tmp_path: Path) -> None:
+    """Nobody gave a way of 1."""
+    splits = {"train": ["a", "b"], "val": ["c", "d"], "test": ["e", "f"]}
+    splits[split] = splits[split][:1]
+    with pytest.raises(UserError, match=f"the {split} split has 1 class, but an episode needs at least 2; add classes"):
+        lk.train({"episodes": 1}, data=birds(splits=splits), out=tmp_path / "run")
+
+
+def test_splits_of_arrays_have_the_names_that_folders_have() -> None:
+    for name in ("val", "valid", "Validation"):
+        named = birds(splits={"Train": ["a", "b"], name: ["c", "d"], "test": ["e", "f"]})
+        assert list(named.splits) == ["train", "val", "test"]
 
 
 def test_the_command_line_says_what_is_missing(made: Path) -> None:
@@ -201,7 +257,14 @@ def test_a_net_has_a_size_that_can_be_made(key: str, most: int) -> None:
         ({"splits": {"train": ["a", "x"]}}, "train has the class 'x', of which there is no image; leave it out"),
         ({"splits": {"test": ["a"]}}, "splits are test; 'train' and 'test' are expected"),
         ({"splits": {"train": []}}, "train has no class"),
+        ({"splits": {"train": ["a"], "tset": ["b"]}}, "splits has the unknown name 'tset'; did you mean 'test'?"),
+        ({"splits": {"dev": ["a"]}}, "splits has the unknown name 'dev'; choose one of train, val, test"),
+        ({"splits": {"val": ["a"], "Valid": ["b"]}}, "splits names val twice, once as 'Valid'; leave one out"),
+        ({"splits": None}, "splits is None; a dictionary"),
+        ({"splits": [["a"], ["b"]]}, "splits is of type list; a dictionary"),
+        ({"splits": {"train": 3}}, "splits['train'] is of type int; a list of classes is expected"),
         ({"name": "a/b"}, "name is 'a/b'; letters, digits, spaces"),
+        ({"name": 3}, "name is 3; letters, digits, spaces"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(other: dict[str, Any], told: str) -> None:
