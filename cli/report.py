@@ -35,15 +35,15 @@ def report(
     from leakysm.errors import UserError
     from leakysm.files import printable
     from leakysm.report.report import NAME, page_of, write_report
-    from leakysm.runs import RunFolder
     from leakysm.runs.device import engine_for
 
     out = out or folder / NAME
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out is {printable(out)}: an HTML file is written; give a name that ends in .html")
     with shown_count("embedding and testing") as shown:
-        content = page_of(folder, engine_for(device, backend, threads), data=data, trust=trust, report=shown)
+        engine, lacks = engine_for(device, backend, threads), list[str]()
+        content = page_of(folder, engine, data=data, trust=trust, report=shown, tell=lacks.append)
     write_report(out, content)
+    for words in lacks:
+        typer.echo(f"leakysm: {printable(words)}", err=True)
     print(f"{printable(out)}: {len(content) / 1e3:.0f} kB; open it in a browser")
-    if not trust and RunFolder(folder).formula.exists():
-        print("Without the code of the run's formula, what needs the net is left out: add --trust to run it")

@@ -26,13 +26,15 @@ INTERVALS = f"Intervals: 95 %, Student's t over the training seeds; none from fe
 
 @dataclass
 class Page:
-    """A page as it grows. effect: what the sliders work on; None where there is nothing to play with."""
+    """A page as it grows. effect: what the sliders work on; None where there is nothing to play with. lacks: what
+    cannot be shown, and why."""
 
     title: str
     parts: list[Html] = field(default_factory=list)
     headings: list[tuple[str, str]] = field(default_factory=list)
     charts: dict[str, Any] = field(default_factory=dict)
     effect: dict[str, Any] | None = None
+    lacks: list[str] = field(default_factory=list)
 
     def add(self, *parts: Html) -> None:
         """More of the section that was begun last."""
@@ -46,6 +48,7 @@ class Page:
 
     def missing(self, words: str) -> None:
         """Say what cannot be shown, and why."""
+        self.lacks.append(words)
         self.add(tag("p", words, class_="missing"))
 
     def chart(self, title: str, spec: dict[str, Any], note: str = "") -> Html:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from leakysm.backends import Engine
@@ -26,15 +27,17 @@ def page_of(
     data: Path | None = None,
     trust: bool = False,
     report: Report = lambda done, total: None,
+    tell: Callable[[str], None] = lambda words: None,
 ) -> bytes:
     """The HTML page of a run's folder, or of one that compare, sweep or gradients wrote: UTF-8, LARGEST bytes at most.
 
     engine: what embeds a run's images. data: where they are, if not where config.toml says. trust: whether the code of
-    the run's own formula may be run. report(done, total) is called while images are embedded, and episodes tested.
-    UserError if the folder is none of these, or a file of it is damaged.
+    the run's own formula may be run. report(done, total) is called while images are embedded, and episodes tested;
+    tell(words) for whatever the page cannot show. UserError if the folder is none of these, a file of it is damaged, or
+    the given data cannot be read.
     """
     if (folder / "config.toml").exists():
-        content = run_page(folder, engine, data, report, trust=trust).html()
+        page = run_page(folder, engine, data, report, trust=trust)
     else:
         names = [name for name in PAGES if (folder / name).exists()]
         if not names:
@@ -45,11 +48,14 @@ def page_of(
         if data or trust:
             option = "--data" if data else "--trust"
             raise UserError(f"{option} is given, but {printable(folder)} is not a run; leave it out")
-        content = PAGES[names[0]](folder).html()
+        page = PAGES[names[0]](folder)
+    content = page.html()
     if len(content) > LARGEST:
         raise UserError(
             f"{printable(folder)}: its report would be {len(content)} bytes, {LARGEST} at most; report on its runs"
         )
+    for words in page.lacks:
+        tell(words)
     return content
 
 

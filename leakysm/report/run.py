@@ -32,7 +32,7 @@ def run_page(path: Path, engine: Engine, data: Path | None, report: Report, *, t
 
     trust: whether the code of the run's own formula may be run. What needs files that are missing (the metrics, the
     net, the images), or code that is not trusted, is left out, and the page says so. UserError if the run is not
-    finished, or a file of it is damaged.
+    finished, a file of it is damaged, or the images are not in `data`.
     """
     run = read_run(path)
     config = run.config
@@ -87,7 +87,10 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
     try:
         images = load_data(settings)
     except UserError as error:
-        page.missing(f"The images could not be read, so there is no episode and there are no sliders: {error}")
+        if data:
+            raise
+        mend = "; if they have moved, say where with --data FOLDER" if "data" in settings else ""
+        page.missing(f"The images could not be read, so there is no episode and there are no sliders: {error}{mend}")
         return
     require_data_of(run.path, data or settings.get("data", run.config.dataset), images.digest, run.data_digest)
     if run.config.way**2 > PAIRS:

@@ -121,8 +121,10 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
 def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: Fails, pictures: Path) -> None:
     assert "agrees" in passes(leakysm, "audit", run, "--episodes", 0)
     assert "agrees" in passes(leakysm, "audit", run, "--episodes", 1, "--trust")
-    assert "is left out: add --trust to run it" in passes(leakysm, "report", run)
-    assert "is left out" not in passes(leakysm, "report", run, "--trust")
+    told = leakysm("report", str(run))
+    assert (told.exit_code, "leakysm: There is no episode: " in told.stderr) == (0, True)
+    assert "then add --trust to run it" in told.stderr
+    assert leakysm("report", str(run), "--trust").stderr == ""
     (run / "summary.json").unlink()
     (run / "manifest.json").unlink()
     picture = str(pictures / "test" / "test0" / "0.png")

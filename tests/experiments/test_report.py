@@ -219,12 +219,17 @@ def test_colours_span_the_intervals() -> None:
     assert Grid([0.0], [0.1, 0.2], means, means * np.nan).span == (49.5, 51.5)
 
 
-def test_missing_images_are_told_on_the_page(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_images_are_told(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(settings: object) -> Dataset:
         raise UserError("/nowhere: no such folder; give --data")
 
     monkeypatch.setattr(run_module, "load_data", gone)
     assert "The images could not be read" in page_of(run, ENGINE).decode()
+    done = leakysm("report", run, "--out", tmp_path / "page.html")
+    assert done.err.startswith("leakysm: The images could not be read, so there is no episode and there are no sliders")
+    assert done.err.count("\n") == 1
+    assert "/nowhere: no such folder" in refused("report", run, "--data", tmp_path, "--out", tmp_path / "bad.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
 def test_an_episode_of_very_many_classes_is_not_played_with(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
