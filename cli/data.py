@@ -89,8 +89,10 @@ def prepare(
 
     from leakysm.data.cache import known_cache_folder, read_anew
     from leakysm.files import printable
+    from leakysm.runs.fill_in import refuse_split
 
     start = perf_counter()
+    refuse_split({"dataset": dataset or "strokes", "split": split})
     if size:
         data = _resized(dataset, data, size, out)
     else:

@@ -16,6 +16,7 @@ from leakysm.files import UnwritableError, printable, temporary_folder
 from leakysm.tables import csv_table
 
 Targets = dict[str, str]  # where the copy has each image, by its name in the source
+LARGEST = 1 << 12  # pixels in a row: Pillow, the cache and checkpoints take such images
 RESIZABLE = ("folder", "miniimagenet", "caltech101")
 
 
@@ -23,7 +24,8 @@ def write_resized(name: str, path: Path, size: int, out: Path, report: Report | 
     """Write the folder `out` with every image of the data set as a PNG of size x size, whatever its proportions.
 
     An image is resized as `leakysm predict` resizes those that it is given. name: one of RESIZABLE. `out` is there
-    whole or not at all. UserError if it exists or lies among the data, or if an image or the layout cannot be read.
+    whole or not at all. UserError if it exists or lies among the data, if size is above LARGEST, or if an
+    image or the layout cannot be read.
     """
     if out.exists():
         raise UserError(f"{out} exists already; use it with --data, give another --out, or remove it")
@@ -31,6 +33,8 @@ def write_resized(name: str, path: Path, size: int, out: Path, report: Report | 
         raise UserError(f"--out is {out}, among the data in {path}; choose another folder")
     if name != "folder" and size != SIZE:
         raise UserError(f"--size is {size}, and {name} has images of {SIZE}x{SIZE}; give --size {SIZE}")
+    if size > LARGEST:
+        raise UserError(f"--size is {size}, expected at most {LARGEST}; give a smaller one")
     source, targets, tables = _of_folder(path) if name == "folder" else _of_tables(name, path)
     if len({*targets.values()}) < len(targets):
         twice = next(name for name, target in targets.items() if name != target and target in targets)

@@ -30,11 +30,16 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     dataset = given.get("dataset", SETTINGS["dataset"].default)
     defaults = {key: value for key, value in _defaults(dataset).items() if key not in FITTED}
     settings = with_distance({**defaults, **given, **own})
-    if "split" in settings and dataset != "omniglot":
-        raise UserError(f"split is given, but {dataset} has no choice of splits; leave it out")
+    refuse_split(settings)
     if "data" in settings:
         settings["data"] = absolute(settings["data"])
     return settings
+
+
+def refuse_split(settings: Mapping[str, Any]) -> None:
+    """UserError if a split is given for a data set that has no choice of splits."""
+    if settings.get("split") is not None and settings["dataset"] != "omniglot":
+        raise UserError(f"split is given, but {settings['dataset']} has no choice of splits; leave it out")
 
 
 def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from leakysm.data.dataset import Report
 from leakysm.errors import UserError, require_kind
 from leakysm.ops.formula_file import FormulaFile, is_own, split, without_folder
 from leakysm.runs.device import choose
-from leakysm.runs.fill_in import absolute, fit, with_defaults
+from leakysm.runs.fill_in import absolute, fit, refuse_split, with_defaults
 from leakysm.runs.folder import FREE, RunFolder
 from leakysm.runs.settings import TrainConfig, checked, metric_of
 
@@ -35,8 +35,10 @@ def require_data_of(run: Path | str, place: Path | str, digest: str, expected: s
 def load_data(settings: Mapping[str, Any], report: Report | None = None) -> Dataset:
     """The data set that the settings name. It does not depend on the seed, so runs with different seeds compare.
 
-    report(done, total) is called while images are read.
+    report(done, total) is called while images are read. UserError if there are no such data, or a split is given where
+    there is no choice.
     """
+    refuse_split(settings)
     split = {"split": settings["split"]} if "split" in settings else {}
     return load(settings["dataset"], settings.get("data"), **split, report=report)
 

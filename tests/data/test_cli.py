@@ -213,3 +213,10 @@ def test_errors_of_the_data_come_through(command: str) -> None:
     with pytest.raises(UserError, match=r"omniglot needs its files: .*--data, or run `leakysm data fetch omniglot`"):
         run(command, "--dataset", "omniglot")
     assert CliRunner().invoke(app, [command, "--dataset", "mnist"]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["prepare", "info", "show"])
+@pytest.mark.parametrize("split", ["lake", "vinyals"])
+def test_a_split_is_refused_where_there_is_no_choice(command: str, split: str) -> None:
+    with pytest.raises(UserError, match="split is given, but strokes has no choice of splits; leave it out"):
+        run(command, "--split", split)

@@ -110,6 +110,14 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, monkeypatch: pytes
         (("--dataset", "folder", "--data", "none", "--size", "84"), "none: no such file or folder"),
         (("--dataset", "omniglot", "--data", "x", "--size", "84"), "omniglot has a fixed size"),
         (
+            ("--dataset", "folder", "--data", "x", "--size", "4097"),
+            "--size is 4097, expected at most 4096; give a smal",
+        ),
+        (
+            ("--dataset", "folder", "--data", "x", "--size", "84", "--split", "lake"),
+            "split is given, but folder has no choice of splits; leave it out",
+        ),
+        (
             ("--dataset", "caltech101", "--data", "x", "--size", "64"),
             "--size is 64, and caltech101 has images of 84x84",
         ),
