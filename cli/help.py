@@ -12,6 +12,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from leakysm.errors import UserError
+
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 RARE = "Rarely needed"
 LONGEST = 300  # characters: in the list of commands, a command's first sentence is not cut
@@ -58,7 +60,18 @@ def with_whole_examples(help: str | None) -> str | None:
 
 
 class SectionedCommand(TyperCommand):
-    """A command whose options are listed in sections."""
+    """A command whose options are listed in sections. No value is empty: as a path it would mean `.`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the values into the context. UserError for an empty one, which a shell makes of an unset variable."""
+        values = self.make_parser(ctx).parse_args(list(args))[0]
+        for parameter in self.get_params(ctx):
+            value = values.get(parameter.name)
+            if value == "" or (isinstance(value, list | tuple) and "" in value):
+                option = parameter.param_type_name == "option"
+                name = parameter.opts[0] if option else parameter.metavar or parameter.name
+                raise UserError(f"{name} is empty; give it a value" + (", or leave it out" if option else ""))
+        return super().parse_args(ctx, args)
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         """What the command does, with an example."""

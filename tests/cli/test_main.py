@@ -110,6 +110,17 @@ def test_bad_use_is_told_in_one_line(fails: Callable[..., str], arguments: list[
     assert "--help" in told
 
 
+def test_no_value_is_empty(fails: Callable[..., str]) -> None:
+    """As a path it would mean the current folder, and elsewhere the default."""
+    for words, command in commands():
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not parameter.is_flag and words:
+                name = parameter.opts[0]
+                assert f"{name} is empty; give it a value, or leave it out" in fails(*words, name, "")
+    assert "RUN is empty; give it a value" in fails("evaluate", "")
+    assert "RUN is empty; give it a value" in fails("compare", "runs/a", "")
+
+
 def test_an_error_of_the_program_itself_is_not_hidden(monkeypatch: pytest.MonkeyPatch, leakysm: Leakysm) -> None:
     def broken() -> None:
         raise ZeroDivisionError("a bug")
