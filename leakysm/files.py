@@ -29,9 +29,10 @@ LOCKS = os.name == "posix"  # whether a locked file can be read by others, and r
 class UnwritableError(UserError):
     """A file that the system did not take. reason: in the system's words."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: cannot be written ({reason}); make room, or choose another folder")
-        self.reason = reason
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.reason = error.strerror or str(error)
+        mend = "make its folder" if isinstance(error, FileNotFoundError) else "make room"
+        super().__init__(f"{path}: cannot be written ({self.reason}); {mend}, or choose another folder")
 
 
 def printable(path: Path | str) -> str:
@@ -206,7 +207,7 @@ def _write(path: Path, content: bytes | memoryview, take_name: Callable[[Path, P
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, and a file is expected; give another name") from None
     except OSError as error:
-        raise UnwritableError(path, error.strerror or str(error)) from None
+        raise UnwritableError(path, error) from None
     finally:
         if temporary != path:
             with suppress(OSError):  # an error is already on its way

@@ -99,6 +99,13 @@ def test_a_file_in_place_of_the_folder_is_told_without_the_temporary_name(tmp_pa
         write_atomically(target, b"")
 
 
+def test_a_folder_that_is_gone_is_to_be_made_again(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"x: cannot be written \(No such file or directory\); make its folder, or choo"
+    ):
+        write_atomically(tmp_path / "gone" / "x", b"")
+
+
 def test_a_file_that_cannot_be_read_is_named_with_the_mend(tmp_path: Path) -> None:
     (tmp_path / "five").write_bytes(b"12345")
     assert read_file(tmp_path / "five", most=5, mend="mend") == b"12345"

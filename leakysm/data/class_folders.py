@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakysm.data.dataset import digest_of, refuse_shared, same_class, split_named
+from leakysm.data.dataset import USUAL_SPLITS, digest_of, refuse_shared, same_class, split_named
 from leakysm.data.images import is_image_name
 from leakysm.data.sources import FolderSource
-from leakysm.errors import UserError
+from leakysm.errors import UserError, nearest
 from leakysm.files import read_file
 
 ALL = "all"  # the one split of a folder without splits
@@ -99,10 +99,19 @@ def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
     places: dict[str, tuple[str, str]] = {}
     for name in names:
         if name.count("/") != depth or (in_splits and name.split("/")[0] not in in_splits):
-            raise UserError(f"{source.path}: {name} is not in a class folder; {_recognised(names, in_splits)}")
+            raise UserError(f"{source.path}: {_misplaced(name, names, in_splits)}")
         *folder, label, _ = name.split("/")
         places[name] = ("".join(folder), label)
     return places
+
+
+def _misplaced(name: str, names: Sequence[str], in_splits: Sequence[str]) -> str:
+    """What is amiss with the place of an image: the name of its split, or the image is in no class's folder."""
+    folder, free = name.split("/")[0], [one for one in USUAL_SPLITS if one not in map(split_named, in_splits)]
+    near = nearest(folder.lower(), free)
+    if name.count("/") == 2 and free and (in_splits or near) and not any(one.count("/") == 1 for one in names):
+        return f"the folder {folder} has the name of no split; rename {folder} to {near or ' or '.join(free)}"
+    return f"{name} is not in a class folder; {_recognised(names, in_splits)}"
 
 
 def _recognised(names: Sequence[str], in_splits: Sequence[str]) -> str:

@@ -52,7 +52,7 @@ def write_resized(name: str, path: Path, size: int, out: Path, report: Report | 
                 os.sync()  # all at once: a power cut leaves the whole folder, or none of this name
             copy.rename(out)
     except OSError as error:
-        raise UnwritableError(out, error.strerror or str(error)) from None
+        raise UnwritableError(out, error) from None
 
 
 def _write_images(source: Source, targets: Targets, size: int, folder: Path, report: Report | None) -> None:

@@ -8,6 +8,7 @@ import os
 import stat
 import zipfile
 import zlib
+from errno import ELOOP, ENOENT
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -71,8 +72,19 @@ class FolderSource:
                     else:
                         states[prefix + entry.name] = entry.stat()
         except OSError as error:
-            raise UserError(f"{error.filename}: {error.strerror}; make the folder readable") from None
+            raise UserError(self._unreadable(error)) from None
         return states, empty
+
+    def _unreadable(self, error: OSError) -> str:
+        """What the system did not read, and what to do; a link that leads nowhere, or in a circle, by its own name."""
+        path = Path(error.filename)
+        if error.errno in (ENOENT, ELOOP):
+            below = [p for p in (*reversed(path.parents), path) if p != self.path and p.is_relative_to(self.path)]
+            links = [p for p in below if p.is_symlink()]
+            if links:
+                wrong, words = (links[0], "in a circle") if error.errno == ELOOP else (links[-1], "to nothing")
+                return f"{wrong} is a link that leads {words}; remove it"
+        return f"{path}: {error.strerror}; make the folder readable"
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -43,8 +43,12 @@ def build_trainer(config: TrainConfig, data: Dataset, engine: Engine, net: Net |
     height, width, channels = data.image_shape
     net = new_net(config, channels, engine, net)
     if not net.embedding_size(data.image_shape):
-        least = f"; Conv4 needs {1 << net.blocks}x{1 << net.blocks} or more" if isinstance(net, Conv4) else ""
-        raise UserError(f"images of {data.name} are {width}x{height}, too small for the net{least}: use larger images")
+        least, mend = "", "use larger images"
+        if isinstance(net, Conv4):
+            least = f"; Conv4 with {net.blocks} blocks needs {1 << net.blocks}x{1 << net.blocks} or more"
+            fitting = min(height, width).bit_length() - 1
+            mend = f"give {fitting} blocks, or {mend}" if fitting else mend
+        raise UserError(f"images of {data.name} are {width}x{height}, too small for the net{least}: {mend}")
     engine = net.engine
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)
     form = EpisodeForm(config.way, config.shot, config.query)

@@ -128,16 +128,17 @@ class RunFolder:
     def refuse_a_run(self, *, resume: bool) -> None:
         """UserError if there is a run, or a part of one, or anything else, that must not be written over."""
         files = [name for name in FILES.values() if name != self.formula.name and (self.path / name).exists()]
-        if not files and (other := self._other_content()):
-            raise UserError(
-                f"{self.path} is not empty and holds no run (there is {printable(other)}); choose another --out"
-            )
+        if not self.config.exists():
+            if other := self._other_content():
+                raise UserError(
+                    f"{self.path} is not empty and holds no run (there is {printable(other)}); choose another --out"
+                )
+            if files:
+                raise UserError(f"{self.path} holds {files[0]} but no config.toml; choose another --out")
         if files and not resume:
             raise UserError(
                 f"{self.path} already holds a run ({files[0]}); choose another --out, or continue it with --resume"
             )
-        if files and not self.config.exists():
-            raise UserError(f"{self.path} holds {files[0]} but no config.toml; choose another --out")
         if not self.last.exists():
             for path in (self.metrics, self.summary):
                 if path.exists():

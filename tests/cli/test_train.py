@@ -81,10 +81,13 @@ def test_a_folder_that_holds_a_run_is_left_alone(fails: Fails, tiny: list[str], 
 def test_a_folder_that_holds_something_else_is_left_alone(
     fails: Fails, tiny: list[str], tmp_path: Path, there: str, resume: list[str]
 ) -> None:
+    """A comparison has a curves.png as a run does."""
     (tmp_path / "mine" / there).mkdir(parents=True)
-    line = fails("train", *tiny, "--out", "mine", *resume)
-    assert line == f"mine is not empty and holds no run (there is {there}); choose another --out"
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == [there]
+    for _ in range(2):
+        line = fails("train", *tiny, "--out", "mine", *resume)
+        assert line == f"mine is not empty and holds no run (there is {there}); choose another --out"
+        (tmp_path / "mine" / "curves.png").touch()
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {there, "curves.png"}
 
 
 def test_resume_repeats_the_command_or_less_of_it(leakysm: Leakysm, tiny: list[str], run: Path) -> None:
@@ -257,6 +260,7 @@ def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., Co
         (["--device", "cuda:x"], "device is 'cuda:x'; did you mean 'cuda:0'?"),
         (["--test-way", "2"], "test_way is [2, 2]: 2 is given twice"),
         (["--split", "lake"], "split is given, but folder has no choice of splits"),
+        (["--blocks", "5"], "too small for the net; Conv4 with 5 blocks needs 32x32 or more: give 4 blocks, or use"),
         (["--data", "nowhere"], "nowhere: no such file or folder"),
         (["--config", "nowhere.toml"], "nowhere.toml does not exist"),
     ],

@@ -117,7 +117,13 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
             r"1\.png is .* the others are sorted as <split>/.* \(test, train, val\): move",
         ),
         ({**SORTED, "c/1.png": b""}, r"c/1\.png is not in a class folder; the others are sorted as <split>/<class>"),
-        (pictures("training/a", "testing/b"), r"testing/b/0\.png is .*; expected <class>/<image>, or <split>/"),
+        (pictures("alpha/a/1", "beta/b/2"), r"alpha/a/1/0\.png is .*; expected <class>/<image>, or <split>/"),
+        (pictures("training/a", "testing/b"), "the folder testing has the name of no split; rename testing to test"),
+        (pictures("Training/a", "test/b"), "the folder Training has .*; rename Training to train"),
+        (pictures("train/a", "dev/c", "test/b"), "the folder dev has the name of no split; rename dev to val"),
+        (pictures("train/a", "dev/c"), "the folder dev has the name of no split; rename dev to val or test"),
+        (pictures("train/a", "val/c", "tests/b"), "the folder tests has .*; rename tests to test"),
+        (pictures("train/a", "val/c", "test/b", "Training/d"), "Training/d/0.png is not in a class folder; the others"),
         (pictures("train/a", "val/b", "Valid/c"), "Valid, train, val: several of them are the split val"),
         (pictures("train/a", "test/ a"), "has the class a in test and train; few-shot splits share no class"),
         (pictures("train/e\u0301", "test/\xe9"), "has the class .* in test and train; few-shot splits share no class"),
@@ -138,6 +144,20 @@ def test_what_is_amiss_is_named(tmp_path: Path, files: dict[str, bytes], message
     with pytest.raises(UserError, match=message) as caught:
         load("folder", write_files(root, files))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "x", FLAT)
+    (root / "a" / "gone.png").symlink_to("nothing.png")
+    with pytest.raises(UserError, match=r"x/a/gone\.png is a link that leads to nothing; remove it$"):
+        load("folder", root)
+    (root / "a" / "gone.png").unlink()
+    for target in ("..", "round"):
+        (root / "a" / "round").symlink_to(target)
+        with pytest.raises(UserError, match=r"x/a/round is a link that leads in a circle; remove it$"):
+            load("folder", root)
+        (root / "a" / "round").unlink()
 
 
 @pytest.mark.parametrize(
