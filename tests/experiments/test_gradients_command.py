@@ -121,7 +121,7 @@ def test_bad_use_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "choose another --out" in refused("gradients", *SMALL, "--out", tmp_path / "file")
     assert "exists already; choose another --out" in refused("gradients", *SMALL, "--out", tmp_path)
-    assert "histogram is ''" in refused("gradients", *SMALL, "--histogram", "")
+    assert "--histogram is empty" in refused("gradients", *SMALL, "--histogram", "")
 
 
 def test_each_experiment_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def _control(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
     stated = {key: value for key, value in USUAL.items() if key in first} | dict(other)
     apart = {key for key in {*first, *stated} if first.get(key) != stated.get(key)}
     apart |= OF_DISTANCE if apart & OF_DISTANCE else set()
-    return {key: value for key, value in stated.items() if key in apart}
+    return {key: stated[key] for key in KEYS if key in stated and key in apart}
 
 
 def with_defaults_of(sweep: SweepFile, configs: Sequence[TrainConfig]) -> SweepFile:
