@@ -67,7 +67,7 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     from leakysm_cli import before
 
     from leakysm.runs import Loader, RunFolder, resolve, to_resume, train, under_options
-    from leakysm.runs.settings import read_settings
+    from leakysm.runs.settings import read_settings, settings_of_a_file, toml_lines
 
     if file:
         given = under_options(read_settings(file), given)
@@ -83,7 +83,7 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     time = before.time_lines(config, data, done) if dry or config.episodes - done >= before.FEWEST else []
     if dry:
         takes = "save this as FILE to train with it: leakysm train --config FILE"
-        typer.echo(before.dry_run(config.to_toml(), [*time, takes]), nl=False)
+        typer.echo(before.dry_run(toml_lines(settings_of_a_file(config)), [*time, takes]), nl=False)
         return
     folder = folder or RunFolder(new_folder(config.dataset))
     typer.echo("\n".join([f"run folder: {folder.path}", *before.settings_lines(config), *time]))

@@ -11,7 +11,7 @@ from typing import Any
 from leakysm.choices import LEAKY, SETTINGS, USUAL
 from leakysm.errors import UserError
 from leakysm.files import read_file
-from leakysm.ops.formula_file import FormulaFile, is_own
+from leakysm.ops.formula_file import FormulaFile, is_own, split
 from leakysm.ops.metrics import Metric, metric_named
 from leakysm.runs.schema import settings_table, validated
 from leakysm.small_texts import parse_toml
@@ -115,6 +115,17 @@ class TrainConfig:
 def formula_text(config: TrainConfig) -> bytes:
     """The text of the file that defines a run's distance; empty if the distance has no file of its own."""
     return config.own.text if isinstance(config.own, FormulaFile) else b""
+
+
+def settings_of_a_file(config: TrainConfig) -> dict[str, Any]:
+    """The settings for a file to train with, which stands elsewhere than a run's: a formula's file with its folder.
+
+    The number of threads is left out, as it is the machine's.
+    """
+    settings = {key: value for key, value in config.settings().items() if key != "threads"}
+    if isinstance(config.own, FormulaFile) and config.own.path.suffix == ".py":
+        settings["distance"] = f"{config.own.path}:{split(config.distance)[1]}"
+    return settings
 
 
 def toml_lines(settings: Mapping[str, Any]) -> str:

@@ -118,6 +118,17 @@ def test_the_run_keeps_the_text_and_its_digest(run: Path, leakysm: Leakysm) -> N
     assert "no place for it" in passes(leakysm, "export", run, "--out", "net.npz")
 
 
+def test_a_dry_run_prints_the_place_of_the_formula(leakysm: Leakysm, tiny: list[str]) -> None:
+    """So the file that it prints can be used where the command was typed."""
+    Path("sub").mkdir()
+    Path("my_formula.py").rename("sub/my_formula.py")
+    text = passes(leakysm, "train", *tiny, "--distance", f"sub/{NAMED}", "--dry-run")
+    Path("settings.toml").write_text(text)
+    again = passes(leakysm, "train", "--config", "settings.toml", "--dry-run")
+    assert again.splitlines()[3:] == text.splitlines()[3:]
+    assert f'distance = "sub/{NAMED}"' in again.splitlines()
+
+
 def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: Fails, pictures: Path) -> None:
     assert "agrees" in passes(leakysm, "audit", run, "--episodes", 0)
     assert "agrees" in passes(leakysm, "audit", run, "--episodes", 1, "--trust")

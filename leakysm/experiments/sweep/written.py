@@ -7,14 +7,13 @@ from typing import Any
 
 from leakysm.choices import USUAL
 from leakysm.experiments.sweep.file import OF_DISTANCE, SweepFile
-from leakysm.ops.formula_file import FormulaFile, split
-from leakysm.runs.settings import KEYS, TrainConfig, toml_lines
+from leakysm.runs.settings import KEYS, TrainConfig, settings_of_a_file, toml_lines
 
 
 def sweep_of_settings(configs: Sequence[TrainConfig], seeds: Sequence[int]) -> SweepFile:
     """The sweep whose runs are these configurations, each with every seed."""
-    first, *others = map(_settings, configs)
-    shared = {key: value for key, value in first.items() if key not in ("seed", "threads")}
+    first, *others = map(settings_of_a_file, configs)
+    shared = {key: value for key, value in first.items() if key != "seed"}
     return SweepFile(shared, {"seed": list(seeds)}, [_control(first, other) for other in others])
 
 
@@ -27,19 +26,11 @@ def _control(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
 
 
 def with_defaults_of(sweep: SweepFile, configs: Sequence[TrainConfig]) -> SweepFile:
-    """The sweep with every setting that all its runs share. The number of threads is the machine's."""
-    runs = [_settings(config) for config in configs]
+    """The sweep with every setting that all its runs share."""
+    runs = [settings_of_a_file(config) for config in configs]
     alike = {key: value for key, value in runs[0].items() if all(run.get(key) == value for run in runs)}
-    shared = sweep.shared | {key: value for key, value in alike.items() if key not in sweep.varied() | {"threads"}}
+    shared = sweep.shared | {key: value for key, value in alike.items() if key not in sweep.varied()}
     return SweepFile({key: shared[key] for key in KEYS if key in shared}, sweep.grid, sweep.controls)
-
-
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    """The settings by name, with the place of a formula's file, which a run's own settings leave out."""
-    settings = config.settings()
-    if isinstance(config.own, FormulaFile):
-        settings["distance"] = f"{config.own.path}:{split(config.distance)[1]}"
-    return settings
 
 
 def sweep_toml(sweep: SweepFile) -> str:
