@@ -116,7 +116,7 @@ def test_the_table_lists_the_nearest_classes_of_each_image(run: Path, support: P
 
 @pytest.mark.parametrize(
     ("limit", "close", "words"),
-    [(0.0, False, "nothing here is close"), (1e9, True, "within 1000000000.00 spreads"), (None, None, "be judged")],
+    [(0.0, False, "nothing here is close"), (1e9, True, "within 1000000000.00 spreads"), (None, None, "is unknown")],
 )
 def test_an_image_that_is_like_no_class_is_told(
     run: Path,
