@@ -1,8 +1,8 @@
 """The reference implementation: one short file for each operation, with its value `f` and its gradient `f_vjp`.
 
 `registry` lists the operations. What they share: `arrays` (checks, exact functions) and `pairs` (sums over all pairs of
-rows). `metrics` has the distances as values with parameters, `restriction` the formulas r(d), and `formula_file` reads
-a user's own from a file.
+rows). `metrics` has the distances as values with parameters, `restriction` the formulas r(d), `formula_file` reads
+a user's own from a file, and `own_code` turns what it raises into one line.
 """
 
 from leakysm.ops.batch_norm import batch_norm, batch_norm_vjp

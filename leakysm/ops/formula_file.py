@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -90,11 +92,18 @@ class FormulaFile:
 @lru_cache(maxsize=64)
 def _module(path: Path, text: bytes) -> ModuleType:
     try:
-        return fresh_module(path, text=text)
+        with redirect_stdout(sys.stderr):  # what it prints is no part of a command's output
+            return fresh_module(path, text=text)
     except (Exception, SystemExit) as problem:
-        twice = "Cannot overwrite attribute __setattr__" in str(problem)
-        mend = "leave @dataclass out, a subclass becomes one by itself" if twice else "correct the file"
-        raise UserError(f"{printable(path)} {import_problem(problem)}; {mend}") from None
+        raise UserError(f"{printable(path)} {import_problem(problem)}; {_mend(problem)}") from problem
+
+
+def _mend(problem: BaseException) -> str:
+    if "Cannot overwrite attribute __setattr__" in str(problem):
+        return "leave @dataclass out, a subclass becomes one by itself"
+    if isinstance(problem, ModuleNotFoundError) or "relative import" in str(problem):
+        return "it cannot import other files of yours: put what it needs into it, or install the package"
+    return "correct the file"
 
 
 def _instead(module: ModuleType, name: str, bases: tuple[type, ...], wanted: str) -> str:

@@ -11,9 +11,18 @@ from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
 from leakysm.errors import LeakysmError, UserError, require_kind, suggestion
 from leakysm.ops.arrays import Array
 from leakysm.ops.formula_file import FormulaFile, is_own, split
+from leakysm.ops.own_code import Form, described, guard
 from leakysm.ops.registry import OPERATIONS
 from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
 from leakysm.ops.restriction import RESTRICTIONS, Leak, Restriction
+
+
+def _distance_forms(x: Array, c: Array) -> tuple[Form, ...]:
+    return (Form("distances", (*x.shape[:1], *c.shape[:1]), x),)
+
+
+def _gradient_forms(x: Array, c: Array, dy: Array) -> tuple[Form, ...]:
+    return Form("dx", tuple(x.shape), x), Form("dc", tuple(c.shape), c)
 
 
 @dataclass_transform(frozen_default=True)
@@ -40,6 +49,7 @@ class Metric:
         dataclass(frozen=True)(cls)
         if "name" not in cls.__dict__:
             cls.name = cls.__name__
+        guard(cls, {"__call__": _distance_forms, "vjp": _gradient_forms})
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -65,7 +75,7 @@ class Metric:
 
     def _require_operation(self, method: str) -> None:
         if not self.operation:
-            raise NotImplementedError(f"{type(self).__name__} has no {method}")
+            raise UserError(f"{type(self).__name__} has no {method}; define it")
 
     def __str__(self) -> str:
         settings = " ".join(f"{key}={value}" for key, value in self.parameters.items())
@@ -241,8 +251,8 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
         return RestrictedSquaredEuclidean(kind(**parameters), per)
     except LeakysmError:
         raise
-    except Exception as problem:  # somebody's own class
-        raise UserError(f"distance {name}: {type(problem).__name__}: {problem}; correct its class") from None
+    except (Exception, SystemExit) as problem:  # somebody's own class
+        raise UserError(f"distance {name}: {described(problem)}; correct its class") from problem
 
 
 def _default(field: Field[Any]) -> Any:

@@ -21,19 +21,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, dataclass_transform
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, suggestion
 from leakysm.ops.arrays import Array, number
+from leakysm.ops.own_code import Form, guard
 
+_SPAN = re.compile(r"(\S+) (<=?) (\w+) (<=?) (\S+)")
 _COMPARED: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le}
 
 
 def within_range(name: str, given: Any, span: str) -> float:
     """`given` as a float. UserError unless it lies in `span`, e.g. "0 < slope <= 1"."""
-    low, at_least, _, at_most, high = re.fullmatch(r"(\S+) (<=?) (\w+) (<=?) (\S+)", span).groups()  # type: ignore[union-attr]
+    low, at_least, _, at_most, high = _SPAN.fullmatch(span).groups()  # type: ignore[union-attr]
     value = number(name, given, span)
     if not (_COMPARED[at_least](float(low), value) and _COMPARED[at_most](value, float(high))):
         raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
     return value
+
+
+def _like(d: Array) -> tuple[Form, ...]:
+    return (Form("result", tuple(d.shape), d),)
+
+
+def _require_span(name: str, span: Any) -> None:
+    """UserError unless `span` is a text that `within_range` reads, about this parameter."""
+    match = _SPAN.fullmatch(span) if isinstance(span, str) else None
+    try:
+        understood = match is not None and match[3] == name and float(match[1]) <= float(match[5])
+    except ValueError:  # an end is no number
+        understood = False
+    if not understood:
+        raise UserError(f"ranges has {span!r} for {name}; write it like '0 < {name} < inf'")
 
 
 @dataclass_transform(frozen_default=True)
@@ -59,6 +76,13 @@ class Restriction:
     def __init_subclass__(cls) -> None:
         if "__annotations__" in cls.__dict__ or "__dataclass_fields__" not in cls.__dict__:
             dataclass(frozen=True)(cls)
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        for name, span in cls.ranges.items():
+            if name not in names:
+                has = suggestion(name, names) if names else "it has no parameter: leave it out"
+                raise UserError(f"{cls.__name__}: ranges names {name}, which is no parameter; {has}")
+            _require_span(name, span)
+        guard(cls, {"value": _like, "derivative": _like, "chain": lambda d, dd: _like(dd)})
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -68,11 +92,11 @@ class Restriction:
 
     def value(self, xp: Any, d: Array) -> Array:
         """r(d), elementwise."""
-        raise NotImplementedError(f"{type(self).__name__} has no value(xp, d)")
+        raise UserError(f"{type(self).__name__} has no value(xp, d); define it")
 
     def derivative(self, xp: Any, d: Array) -> Array:
         """r'(d), elementwise; at a kink the left one."""
-        raise NotImplementedError(f"{type(self).__name__} has no derivative(xp, d)")
+        raise UserError(f"{type(self).__name__} has no derivative(xp, d); define it")
 
     def chain(self, xp: Any, d: Array, dd: Array) -> Array:
         """r'(d) dd, elementwise."""

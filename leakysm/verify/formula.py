@@ -13,13 +13,15 @@ the slope changes more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.errors import LeakysmError
+from leakysm.errors import UserError
+from leakysm.ops.arrays import number
+from leakysm.ops.own_code import OwnCodeError, described
 from leakysm.ops.restriction import Restriction
 from leakysm.verify.exact_namespace import ExactNamespace
 from leakysm.verify.precise import arithmetic, exact, rounded
@@ -87,9 +89,8 @@ class _WrongError(Exception):
 
 def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Findings:
     """What is found of a restriction. thorough: not the derivative alone, but kinks and rounding errors: a second."""
-    findings = Findings(str(restriction), problem=_lacks_xp(restriction))
-    if findings.problem:
-        return findings
+    _require_usable(restriction)
+    findings = Findings(str(restriction))
     try:
         with arithmetic(), np.errstate(all="ignore"):
             look = _Look(restriction)
@@ -108,23 +109,28 @@ def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Fin
                 findings.errors = look.errors()
     except _WrongError as wrong:
         findings.problem = str(wrong)
-    except LeakysmError:
-        raise
-    except Exception as problem:  # whatever somebody's formula raises
-        mend = "use the functions of xp, such as xp.log, and return arrays of d's shape"
-        findings.problem = f"{restriction} raises {type(problem).__name__}: {problem}; {mend}"
     return findings
 
 
-def _lacks_xp(restriction: Restriction) -> str | None:
-    """A line about the first method that does not take (xp, d); None if both do."""
+def _require_usable(restriction: Restriction) -> None:
+    """UserError unless both methods take (xp, d), and the kinks are distances."""
     for name in ("value", "derivative"):
         try:
             inspect.signature(getattr(restriction, name)).bind("xp", "d")
         except TypeError:
             mend = f"write def {name}(self, xp, d): xp is the array library (docs/guides/own-formula.md)"
-            return f"{name} of {restriction} does not take (xp, d); {mend}"
-    return None
+            raise UserError(f"{name} of {restriction} does not take (xp, d); {mend}") from None
+    try:
+        kinks = restriction.kinks
+    except (Exception, SystemExit) as error:
+        raise UserError(f"kinks of {restriction} raises {described(error)}; correct it") from error
+    if not isinstance(kinks, Iterable):
+        found = "is a method" if callable(kinks) else f"is {kinks!r}"
+        mend = "a tuple is expected: write @property above def kinks(self), and return e.g. (self.threshold,)"
+        raise UserError(f"kinks of {restriction} {found}; {mend}")
+    for kink in kinks:
+        if not number("kinks", kink, "0 <= kink <= inf") >= 0:  # NaN too
+            raise UserError(f"kinks of {restriction} holds {kink!r}; 0 <= kink <= inf is expected: give distances")
 
 
 class _Look:
@@ -133,12 +139,9 @@ class _Look:
     def __init__(self, restriction: Restriction) -> None:
         self.restriction, self.digits = restriction, EXACT
         try:
-            self._require_elementwise(self.value(exact(SIMPLE)), "value")
-            self._require_elementwise(self.derivative(exact(SIMPLE)), "derivative")
-        except (AttributeError, TypeError):
+            self.value(exact(SIMPLE)), self.derivative(exact(SIMPLE))
+        except OwnCodeError:
             self.digits = FLOAT64
-            for name in ("value", "derivative"):
-                self._require_elementwise(getattr(self, name)(exact(SIMPLE)), name)
 
     def value(self, d: Any) -> Any:
         return self._computed(self.restriction.value, d)
@@ -151,13 +154,6 @@ class _Look:
         if self.digits is EXACT:
             return exact(function(ExactNamespace(), d))
         return exact(function(np, rounded(d)))
-
-    def _require_elementwise(self, result: Any, name: str) -> None:
-        if np.shape(result) != (len(SIMPLE),):
-            raise _WrongError(
-                f"{self.restriction}: {name} of {len(SIMPLE)} distances has shape {np.shape(result)}; "
-                "give one for each, if need be by xp.ones_like(d)"
-            )
 
     def points(self) -> Any:
         """The distances to look at, the simplest first: around the kinks and the parameters too."""
@@ -272,8 +268,6 @@ class _Look:
         kinks = np.array(self.restriction.kinks, dtype)
         d = d[~np.isin(d, kinks)]
         computed, truth = np.asarray(function(np, d)), self._computed(function, exact(d))
-        if computed.dtype != d.dtype:
-            raise _WrongError(f"the {name} of {self.restriction} is {computed.dtype} for {dtype}; keep the dtype")
         eps, least = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_normal) * 2.0**12
         size = np.maximum(abs(truth), exact(least))  # what underflows has no relative error
         relative = np.where(np.isfinite(computed), rounded(abs(exact(computed) - truth) / size), np.inf) / eps

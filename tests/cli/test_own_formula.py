@@ -228,6 +228,37 @@ def test_a_wrong_derivative_is_refused_with_its_counterexample(
     assert not Path("run").exists()
 
 
+@pytest.mark.parametrize("fault", ["raise RuntimeError('boom')", "raise SystemExit"])
+def test_what_a_formula_raises_in_use_is_one_line_that_names_it(
+    leakysm: Leakysm, fails: Fails, tiny: list[str], fault: str
+) -> None:
+    Path("m.py").write_text(
+        SOFT.replace(
+            "def value(self, xp, d): return",
+            f"""def value(self, xp, d):
+        if d.ndim == 2: {fault}
+        return""",
+        )
+    )
+    told = fails("train", *tiny, "--distance", "m.py:Soft", "--out", "run")
+    assert told.startswith("m.py:Soft: value raises, in line 5, ")
+    assert told.endswith("; correct it")
+    Path("grid.toml").write_text(
+        f'dataset = "folder"\ndata = "{tiny[3]}"\nepisodes = 1\nway = 2\nquery = 1\ntest_way = 2\n'
+        'distance = "m.py:Soft"\n[grid]\nseed = [0, 1]\n'
+    )
+    swept = leakysm("sweep", "grid.toml", "--out", "swept")
+    assert swept.exit_code == 1
+    assert f"failed: m.py:Soft,scale=1, seed 1: {told}" in swept.stderr
+
+
+def test_a_formula_that_ends_the_program_fails_its_check(fails: Fails) -> None:
+    Path("m.py").write_text(SOFT.replace("return self", "raise SystemExit  # self"))
+    assert fails("verify", "--distance", "m.py:Soft") == "m.py:Soft: value raises, in line 4, SystemExit; correct it"
+    Path("m.py").write_text(SOFT + "    def __post_init__(self): raise SystemExit\n")
+    assert fails("verify", "--distance", "m.py:Soft") == "distance m.py:Soft: SystemExit; correct its class"
+
+
 def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], formula: Path) -> None:
     formula.write_text(MINE)
     passes(leakysm, "train", *tiny, "--distance", "my_formula.py:Mine", "--set", "weight=0.25", "--out", "run")
@@ -243,6 +274,7 @@ def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], 
         (["absent.py:Soft"], "absent.py does not exist; check the name"),
         (["my_formula.py:lk"], "lk is no subclass of leakysm.Restriction or leakysm.Metric; make it one"),
         (["broken.py:Soft"], "broken.py cannot be imported: ZeroDivisionError: division by zero; correct the file"),
+        (["sibling.py:Soft"], "No module named 'my_formula'; it cannot import other files of yours: put what it needs"),
         (["lgo"], "distance is 'lgo': did you mean 'log'?"),
         ([NAMED, "--set", "scael=2"], f"distance {NAMED} has no scael; did you mean 'scale'?"),
         ([NAMED, "--set", "scale=wide"], "scale is 'wide': expected a number"),
@@ -258,6 +290,7 @@ def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], 
 )
 def test_mistakes_are_told_in_one_line(fails: Fails, words: list[str], told: str) -> None:
     Path("broken.py").write_text("1 / 0")
+    Path("sibling.py").write_text("import my_formula")
     assert told in fails("train", "--distance", *words)
     assert not Path("runs").exists()
 

@@ -191,7 +191,7 @@ def test_a_class_without_a_value_says_so():
     class Empty(lk.Restriction):
         pass
 
-    with pytest.raises(NotImplementedError, match="Empty has no value"):
+    with pytest.raises(UserError, match=r"Empty has no value\(xp, d\); define it"):
         lk.RestrictedSquaredEuclidean(Empty())(np.ones((1, 1)), np.ones((1, 1)))
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakysm as lk
+from leakysm.errors import UserError
 from leakysm.verify import formula_report
 from leakysm.verify.formula import check_restriction
 from leakysm.verify.formula_report import as_json, check_distance, lines
@@ -138,12 +139,16 @@ class Squared(lk.Metric):
     ("change", "problem"),
     [
         ("sign", "dc[0, 0] is 2, but the slope of the distances is -2"),
-        ("dtype", "float64 of shape (1, 1) for x (1, 1) and c (1, 1) in float32; float32 (1, 1) is expected"),
         ("in place", "changes its arguments"),
     ],
 )
 def test_a_whole_metric_is_checked(change, problem):
     assert problem in check_distance(Squared(change)).problem
+
+
+def test_another_dtype_is_refused():
+    with pytest.raises(UserError, match="Squared: __call__ returns float64 for float32; keep the dtype"):
+        check_distance(Squared("dtype"))
 
 
 @pytest.mark.parametrize("metric", [Squared(), lk.Euclidean(), lk.Cosine(), lk.LeakySquaredEuclidean(1, 0.5)], ids=str)
@@ -173,9 +178,26 @@ def test_a_method_without_xp_is_told_how_to_write_it() -> None:
         def derivative(self, xp, d):
             return xp.ones_like(d)
 
-    problem = check_restriction(NoLibrary()).problem
-    assert problem is not None
-    assert problem.endswith("write def value(self, xp, d): xp is the array library (docs/guides/own-formula.md)")
+    with pytest.raises(UserError, match=r"write def value\(self, xp, d\): xp is the array library \(docs/guides/"):
+        check_restriction(NoLibrary())
+
+
+@pytest.mark.parametrize(
+    ("kinks", "told"),
+    [
+        (10.0, "kinks of Own scale=1.0 is 10.0; a tuple is expected: write @property above def kinks(self)"),
+        (lambda self: (1.0,), "kinks of Own scale=1.0 is a method; a tuple is expected: write @property above"),
+        (property(lambda self: 1 / 0), "kinks of Own scale=1.0 raises ZeroDivisionError: division by zero; correct it"),
+        ((float("nan"),), "kinks of Own scale=1.0 holds nan; 0 <= kink <= inf is expected"),
+        ((10.0, -1.0), "kinks of Own scale=1.0 holds -1.0; 0 <= kink <= inf is expected"),
+        (("t",), "kinks of Own scale=1.0 holds 't'; 0 <= kink <= inf is expected"),
+    ],
+)
+def test_kinks_that_are_no_distances_are_refused(kinks, told):
+    kind = type("Own", (lk.Log,), {"kinks": kinks})
+    with pytest.raises(UserError) as caught:
+        check_restriction(kind())
+    assert told in str(caught.value)
 
 
 def test_what_loses_its_digits_or_is_no_array_is_said_in_words() -> None:
@@ -197,7 +219,8 @@ def test_what_loses_its_digits_or_is_no_array_is_said_in_words() -> None:
         "none: the value in float32",
         "none: the value in float64",
     ]
-    assert "derivative of 11 distances has shape (); give one for each" in str(check_restriction(Constant()).problem)
+    with pytest.raises(UserError, match=r"derivative returns a value of type int; an array of shape \(\d+,\) is"):
+        check_restriction(Constant())
     assert "the value of Cancelling delta=-1.0 is nan at d = 1; " in str(check_restriction(Cancelling(-1.0)).problem)
 
 
