@@ -11,7 +11,7 @@ from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
 from leakysm.errors import LeakysmError, UserError, require_kind, suggestion
 from leakysm.ops.arrays import Array
 from leakysm.ops.formula_file import FormulaFile, is_own, split
-from leakysm.ops.own_code import Form, described, guard
+from leakysm.ops.own_code import Form, defined_elsewhere, described, guard
 from leakysm.ops.registry import OPERATIONS
 from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
 from leakysm.ops.restriction import RESTRICTIONS, Leak, Restriction
@@ -182,6 +182,11 @@ METRICS: dict[str, type[Metric]] = {m.name: m for m in (SquaredEuclidean, LeakyS
 Distance = type[Metric] | type[Restriction]
 # A leak is among the metrics: the leaky distance.
 DISTANCES: dict[str, Distance] = {**METRICS, **{name: kind for name, kind in RESTRICTIONS.items() if kind is not Leak}}
+
+
+def is_users(metric: Metric) -> bool:
+    """Whether the metric, or its restriction, is of a class that this package does not define."""
+    return defined_elsewhere(type(metric.restriction if isinstance(metric, RestrictedSquaredEuclidean) else metric))
 
 
 def require_metric(distance: Any) -> None:

@@ -30,7 +30,7 @@ class Form(NamedTuple):
 Forms = Callable[..., Sequence[Form]]  # of the results, from the arguments that are arrays
 
 
-def is_users(kind: type) -> bool:
+def defined_elsewhere(kind: type) -> bool:
     """Whether a class is defined outside this package."""
     return not kind.__module__.startswith("leakysm.")
 
@@ -42,7 +42,7 @@ def guard(kind: type, methods: dict[str, Forms]) -> None:
     """
     for name, forms in methods.items():
         method = kind.__dict__.get(name)
-        if is_users(kind) and inspect.isfunction(method):
+        if defined_elsewhere(kind) and inspect.isfunction(method):
             setattr(kind, name, _guarded(method, forms))
 
 

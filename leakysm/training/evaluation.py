@@ -15,7 +15,7 @@ from leakysm.data.dataset import Report
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
 from leakysm.nets import Net
-from leakysm.ops.metrics import Metric
+from leakysm.ops.metrics import Metric, is_users
 from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
@@ -101,8 +101,16 @@ def finite_distances(
     """`prototype_distances` in float64. CheckFailed if one is not finite."""
     distances = prototype_distances(engine, metric, z, support_labels, way).astype(np.float64)
     if not np.isfinite(distances).all():
-        raise CheckFailed(NOT_FINITE)
+        raise _not_finite(engine, metric, z)
     return distances
+
+
+def _not_finite(engine: Engine, metric: Metric, z: Array) -> CheckFailed:
+    if is_users(metric) and np.isfinite(engine.to_host(z)).all():
+        return CheckFailed(
+            f"the distance {metric} is not finite, though the net's embeddings are; it is your own: correct it"
+        )
+    return CheckFailed(NOT_FINITE)
 
 
 def nearest_prototypes(
@@ -110,11 +118,11 @@ def nearest_prototypes(
 ) -> NDArray[np.int64]:
     """The class of each query's nearest prototype, on the host. z: the support images' embeddings, then the queries'.
 
-    CheckFailed if a distance is NaN: an embedding is not finite.
+    CheckFailed if a distance is NaN: an embedding is not finite, or the metric is a user's own.
     """
     host = prototype_distances(engine, metric, z, support_labels, way)
     if np.isnan(host).any():
-        raise CheckFailed(NOT_FINITE)
+        raise _not_finite(engine, metric, z)
     nearest: NDArray[np.int64] = np.argmin(host, axis=1)
     return nearest
 

@@ -11,7 +11,7 @@ import numpy as np
 from leakysm.episodes import Episode, EpisodeForm, sample
 from leakysm.errors import CheckFailed, UserError
 from leakysm.nets import Net
-from leakysm.ops.metrics import Metric
+from leakysm.ops.metrics import Metric, is_users
 from leakysm.optim import Optimizer
 from leakysm.training.device_step import device_step
 from leakysm.training.images import SplitImages
@@ -149,15 +149,22 @@ class Trainer:
         net, optimizer = self.state()
         for name, array in [*net.items(), *optimizer.items(), *self.scale_state().items()]:
             if not np.isfinite(array).all():
-                raise CheckFailed(
-                    f"{name} is not finite after episode {self.episode}; training stopped: lower the learning rate"
-                )
+                raise CheckFailed(f"{name} is not finite after episode {self.episode}; training stopped: {self._mend}")
+
+    @property
+    def _mend(self) -> str:
+        own = (
+            f"the distance {self.metric} is your own: correct it if it is the cause, or "
+            if is_users(self.metric)
+            else ""
+        )
+        return f"{own}lower the learning rate"
 
     def _require_finite(self, what: str, value: float) -> None:
         if not np.isfinite(value):
             raise CheckFailed(
                 f"the {what} is {value:g} at episode {self.episode + 1}, expected a finite number; training stopped "
-                "before the update: lower the learning rate"
+                f"before the update: {self._mend}"
             )
 
     def _require_bounded(self, magnitude: float) -> None:
@@ -166,7 +173,7 @@ class Trainer:
         if magnitude > largest:
             raise CheckFailed(
                 f"the gradient is {magnitude:g} at episode {self.episode + 1}, expected at most {largest:.3g} for "
-                f"{self.optimizer.name}; training stopped: lower the learning rate"
+                f"{self.optimizer.name}; training stopped: {self._mend}"
             )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -252,6 +252,14 @@ def test_what_a_formula_raises_in_use_is_one_line_that_names_it(
     assert f"failed: m.py:Soft,scale=1, seed 1: {told}" in swept.stderr
 
 
+def test_a_loss_that_an_own_formula_may_have_spoilt_is_told_so(fails: Fails, tiny: list[str]) -> None:
+    Path("m.py").write_text(SOFT.replace("return self", "return (1 if d.ndim == 1 else xp.nan) * self"))
+    told = fails("train", *tiny, "--distance", "m.py:Soft", "--out", "run", code=1)
+    assert (
+        "the distance Soft scale=1.0 per=pair is your own: correct it if it is the cause, or lower the learni" in told
+    )
+
+
 def test_a_formula_that_ends_the_program_fails_its_check(fails: Fails) -> None:
     Path("m.py").write_text(SOFT.replace("return self", "raise SystemExit  # self"))
     assert fails("verify", "--distance", "m.py:Soft") == "m.py:Soft: value raises, in line 4, SystemExit; correct it"

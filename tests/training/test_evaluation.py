@@ -95,6 +95,19 @@ def test_embeddings_that_are_not_finite_are_an_error(images: SplitImages) -> Non
         evaluate(table_of(images, table), lk.SquaredEuclidean(), FORM, episodes=2, seed=0)
 
 
+class Lost(lk.Restriction):
+    """Somebody's own, NaN in use."""
+
+    def value(self, xp, d):
+        return xp.nan * d
+
+
+def test_an_own_distance_that_is_not_finite_is_not_blamed_on_the_net(images: SplitImages) -> None:
+    table = table_of(images, np.eye(6)[classes_of(images, np.arange(len(images)))])
+    with pytest.raises(CheckFailed, match="the distance Lost per=pair is not finite, though the net's embeddings are"):
+        evaluate(table, lk.RestrictedSquaredEuclidean(Lost()), FORM, episodes=2, seed=0)
+
+
 def test_an_episode_that_the_split_cannot_give_is_an_error(images: SplitImages) -> None:
     with pytest.raises(UserError, match="the smallest class of the test split has 5 images"):
         evaluate(table_of(images, np.zeros((36, 2))), lk.Cosine(), EpisodeForm(2, 3, 3), episodes=2, seed=0)
