@@ -7,7 +7,7 @@ The value is computed in 50 digits (`exact_namespace`) and differentiated numeri
 The truncation is of the size of h^2. With a smaller h, the rounding of parameters, which are float64, would matter. A
 formula that uses other functions than those of `xp` is computed in float64, with h = d 2^-17: about 8 digits.
 A kink is where the two slopes differ. Between two distances it is looked for by bisection, always in the half in which
-the slope changes more.
+the slope changes more, or the value jumps.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Findings:
     """What was found of a formula. digits: in which it was differentiated. points: how many places were looked at,
     which are distances of a restriction, and coordinates for a whole metric.
 
-    falls: the smallest distance at which it falls. nan_at_infinity: whether its value is NaN there. problem: the
-    counterexample to its derivative, None if it is right.
+    falls, flat: the smallest distances at which it falls, and at which its derivative is 0. nan_at_infinity: whether
+    its value is NaN there. problem: the counterexample to its derivative, None if it is right.
     """
 
     formula: str
@@ -78,6 +78,7 @@ class Findings:
     kinks: list[Kink] = field(default_factory=list)
     restriction: bool = True
     falls: float | None = None
+    flat: float | None = None
     nan_at_infinity: bool = False
     errors: list[Error] = field(default_factory=list)
     problem: str | None = None
@@ -104,7 +105,8 @@ def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Fin
                 findings.kinks = look.kinks(points)
                 findings.nan_at_infinity = bool(np.isnan(restriction.value(np, np.array([np.inf]))).any())
             falling = points[rounded(left) < -look.digits.tolerance * np.abs(rounded(look.scale(points, left, given)))]
-            findings.falls = float(falling.min()) if len(falling) else None
+            flat = points[rounded(given) == 0]
+            findings.falls, findings.flat = (float(at.min()) if len(at) else None for at in (falling, flat))
             if thorough and look.digits is EXACT:
                 findings.errors = look.errors()
     except _WrongError as wrong:
@@ -237,17 +239,22 @@ class _Look:
         return low, self.sides(low)[0], high, self.sides(high)[1]
 
     def _brackets(self, points: Any) -> tuple[Any, Any]:
-        """(low, high) close together, of each interval: around the place where its slope changes most."""
+        """(low, high) close together, of each interval: around the place where slope or value change most."""
         low, high = exact(points[:-1]), exact(points[1:])
         at_low, at_high = self.sides(low)[0], self.sides(high)[1]
         while ((high - low) > low * exact(4 * self.digits.step)).any():
             middle = (low + high) / 2
             left, right = self.sides(middle)
-            lower = abs(left - at_low) + abs(right - left) >= abs(at_high - right)
-            lower = np.asarray(lower, dtype=bool)
+            below = abs(left - at_low) + self._off(low, middle, at_low, left)
+            above = abs(at_high - right) + self._off(middle, high, right, at_high)
+            lower = np.asarray(below + abs(right - left) >= above, dtype=bool)
             low, at_low = np.where(lower, low, middle), np.where(lower, at_low, right)
             high, at_high = np.where(lower, middle, high), np.where(lower, right, at_high)
         return low, high
+
+    def _off(self, low: Any, high: Any, at_low: Any, at_high: Any) -> Any:
+        """How far the mean slope of each interval is from that of its ends: a jump of the value makes it large."""
+        return abs((self.value(high) - self.value(low)) / (high - low) - (at_low + at_high) / 2)
 
     def _simplest(self, low: float, high: float) -> float:
         """The kink or parameter that lies there, or else a float."""

@@ -30,16 +30,20 @@ def lines(findings: Findings) -> list[str]:
     if findings.digits != EXACT.name:
         told.append("            (value or derivative uses more than functions of xp: errors are not measured)")
     told += [f"kink        {_kink(kink)}" for kink in findings.kinks] or ["kinks       none"]
-    falls = findings.falls
-    rises = (
-        "rises everywhere"
-        if falls is None
-        else f"falls, e.g. at d = {falls:.10g}: a class that is farther away may win"
-    )
-    told.append(f"direction   {rises}")
+    told.append(f"direction   {_direction(findings)}")
     if findings.nan_at_infinity:
         told.append("infinity    the value is nan: a distance that overflows spoils its query's probabilities")
     return told
+
+
+def _direction(findings: Findings) -> str:
+    if findings.falls is not None:
+        return f"falls, e.g. at d = {findings.falls:.10g}: a class that is farther away may win"
+    if findings.flat is not None:
+        return (
+            f"does not rise, e.g. at d = {findings.flat:.10g}: it cannot tell classes apart, and has no gradient there"
+        )
+    return "rises everywhere"
 
 
 def _kink(kink: Kink) -> str:

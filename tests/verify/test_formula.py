@@ -90,6 +90,33 @@ def test_a_formula_that_falls_is_told():
     assert "a class that is farther away may win" in "\n".join(lines(found))
 
 
+class Step(lk.Restriction):
+    """Slope 1 up to `at`, then slope `slope`; the value jumps by `jump` there. The place is neither on the grid, nor
+    near a parameter that is looked at."""
+
+    at: str = "5.3"
+    jump: float = 0.0
+    slope: float = 1.0
+
+    def value(self, xp, d):
+        at = float(self.at)
+        return xp.where(d < at, d, at + self.jump + self.slope * (d - at))
+
+    def derivative(self, xp, d):
+        return xp.where(d < float(self.at), xp.ones_like(d), self.slope * xp.ones_like(d))
+
+
+@pytest.mark.parametrize(("at", "jump"), [("5.3", 3.0), ("5", 0.001), ("5", -3.0), ("0.0123", 0.01), ("77777", 3.0)])
+def test_a_jump_between_equal_slopes_is_found(at, jump):
+    assert f"jumps at d = {at}, so it has no derivative there" in check_restriction(Step(at, jump)).problem
+
+
+def test_a_formula_that_does_not_rise_is_told():
+    told = "does not rise, e.g. at d = 5.623413252: it cannot tell classes apart, and has no gradient there"
+    assert told in "\n".join(lines(check_restriction(Step("5.3", 0.0, 0.0))))
+    assert "rises everywhere" in "\n".join(lines(check_restriction(Step("5.3", 0.0, 0.01))))
+
+
 def test_errors_are_measured_and_a_bound_is_proposed():
     by_name = {(error.what, error.dtype): error for error in check_restriction(lk.Log(0.3)).errors}
     for error in by_name.values():
