@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,7 +19,9 @@ def refuse_wrong(configs: Iterable[TrainConfig]) -> None:
         from leakysm.errors import CheckFailed
         from leakysm.verify.formula_report import check_distance
 
-        if problem := check_distance(metric, thorough=False).problem:
+        with redirect_stdout(sys.stderr):  # what the class prints
+            problem = check_distance(metric, thorough=False).problem
+        if problem:
             raise CheckFailed(problem)
 
 
@@ -28,7 +32,8 @@ def verify_distance(name: str, parameters: dict[str, Any], *, json: bool) -> Non
     from leakysm.ops.metrics import metric_named
     from leakysm.verify import formula_report as report
 
-    findings = report.check_distance(metric_named(name, **parameters))
+    with redirect_stdout(sys.stderr):  # what the class prints
+        findings = report.check_distance(metric_named(name, **parameters))
     if json:
         print_json(report.as_json(findings), indent=1)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +81,8 @@ def predict(
     shot = min(len(examples) for examples in classes.values())
     limit = None if distance else limit_for(restored.closeness(), shot)  # the limits are of the run's own distance
     readable, queries, unreadable = _read(images, inputs)
-    ranked = classify(restored, classes, queries, restored.config.norm)
+    with redirect_stdout(sys.stderr):  # what the run's own distance prints
+        ranked = classify(restored, classes, queries, restored.config.norm)
     if picture:
         far = [is_close(candidates[0], limit) is False for candidates in ranked]
         content = drawn([printable(path.name) for path in readable], queries, classes, ranked, ink=inputs.ink, far=far)

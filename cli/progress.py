@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -137,10 +137,14 @@ def _console() -> Any:
 
 @contextmanager
 def _rows(*, of_bytes: bool = False) -> Iterator[Show]:
-    """A row on a terminal for each label. Work with the same label that begins again reuses its row."""
+    """A row on a terminal for each label. Work with the same label that begins again reuses its row.
+
+    What the work prints, such as a user's own formula, goes to standard error, where the rows are.
+    """
     console = _console()
     if not console.is_terminal:
-        yield Lines().show
+        with redirect_stdout(sys.stderr):
+            yield Lines().show
         return
     from rich.progress import Progress
 

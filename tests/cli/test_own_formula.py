@@ -252,6 +252,27 @@ def test_what_a_formula_raises_in_use_is_one_line_that_names_it(
     assert f"failed: m.py:Soft,scale=1, seed 1: {told}" in swept.stderr
 
 
+def test_what_a_formula_prints_is_no_part_of_the_output(leakysm: Leakysm, tiny: list[str], pictures: Path) -> None:
+    loud = SOFT.replace("return self", "print('loud'); return self") + "print('imported')\n"
+    Path("m.py").write_text(loud)
+    few = [*tiny[:4], "--way", 2, "--query", 1, "--episodes", 1, "--test-way", 2, "--test-query", 1]
+    few += ["--test-episodes", 2]
+    told = passes(leakysm, "train", *few, "--distance", "m.py:Soft", "--out", "run")
+    support = pictures / "test"
+    for words in (
+        ["verify", "--distance", "m.py:Soft"],
+        ["evaluate", "run", "--trust"],
+        ["audit", "run", "--trust", "--episodes", 1],
+        ["predict", "run", support / "test0" / "0.png", "--support", support, "--trust"],
+        ["compare", *few, "--setting", "m.py:Soft", "--setting", "log", "--seeds", 1, "--out", "compared"],
+    ):
+        found = passes(leakysm, *words, "--json")
+        assert json.loads(found)
+        told += found
+    assert "loud" not in told
+    assert "imported" not in told
+
+
 def test_a_loss_that_an_own_formula_may_have_spoilt_is_told_so(fails: Fails, tiny: list[str]) -> None:
     Path("m.py").write_text(SOFT.replace("return self", "return (1 if d.ndim == 1 else xp.nan) * self"))
     told = fails("train", *tiny, "--distance", "m.py:Soft", "--out", "run", code=1)
