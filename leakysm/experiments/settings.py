@@ -27,9 +27,8 @@ Setting = dict[str, Any]
 def parse_settings(texts: Sequence[str], keys: Collection[str] = METRIC_KEYS) -> dict[str, Setting]:
     """Settings by label, in the order given. UserError for an unknown key, a bad value, or the same setting twice."""
     settings: dict[str, Setting] = {}
-    for text in texts:
-        setting = parse_setting(text, keys)
-        name = label(setting)
+    parsed = [parse_setting(text, keys) for text in texts]
+    for name, setting in zip(labels(parsed), parsed, strict=True):
         if name in settings:
             raise UserError(f"setting {name} is given twice; leave one out")
         settings[name] = setting
@@ -110,6 +109,16 @@ def label(setting: Setting) -> str:
         elif key not in ("distance", "formula", "own") and (key, value) != ("per", "pair"):
             parts.append(f"{key}={_short(value)}")
     return ",".join(parts)
+
+
+def labels(settings: Sequence[Setting]) -> list[str]:
+    """The label of each; where files of the same name hold different formulas, with the beginning of the SHA-256."""
+    texts = {(setting["distance"], setting.get("formula")) for setting in settings}
+    names = [name for name, _ in texts]
+    return [
+        f"{label(one)},formula={one['formula'][:8]}" if names.count(one["distance"]) > 1 else label(one)
+        for one in settings
+    ]
 
 
 def as_file_name(label: str) -> str:

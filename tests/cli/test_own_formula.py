@@ -335,6 +335,16 @@ def test_a_sweep_varies_the_parameters_of_a_formula() -> None:
     assert there.metric == found[1].config.metric
 
 
+def test_a_sweep_tells_files_of_one_name_apart() -> None:
+    for folder, more in (("a", ""), ("b", "# other\n")):
+        Path(folder).mkdir()
+        Path(folder, "s.py").write_text(SOFT + more)
+    Path("grid.toml").write_text("episodes = 1\n[grid]\ndistance = ['a/s.py:Soft', 'b/s.py:Soft']\n")
+    found = points(read_sweep(Path("grid.toml")), {"device": "cpu", "backend": "numpy", "threads": 1})
+    assert [p.setting for p in found] == [f"s.py:Soft,scale=1,formula={p.config.formula[:8]}" for p in found]
+    assert len({p.setting for p in found}) == 2
+
+
 def test_a_file_of_settings_may_name_it(formula: Path) -> None:
     config, _ = resolve({"distance": NAMED, "set": {"scale": 2}, "per": "coordinate", "way": 3, "device": "cpu"})
     assert str(config.metric) == "Soft scale=2.0 per=coordinate"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -91,3 +93,19 @@ def test_mistakes_are_named_in_one_line(text: str, message: str) -> None:
 )
 def test_values_are_read_as_toml_or_as_text(text: str, value: object) -> None:
     assert value_of(text) == value
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    text = "import leakysm as lk\nclass S(lk.Log): pass\n"
+    for folder, more in (("a", ""), ("b", "# other\n"), ("c", "")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "s.py").write_text(text + more)
+    a, b, c = (f"{tmp_path}/{folder}/s.py:S" for folder in "abc")
+    first, second, third, other = parse_settings([a, b, f"{a},scale=2", "log"])
+    assert re.fullmatch(r"s\.py:S,scale=1,formula=[0-9a-f]{8}", first)
+    assert re.fullmatch(r"s\.py:S,scale=1,formula=[0-9a-f]{8}", second)
+    assert third == first.replace("scale=1", "scale=2")
+    assert (len({first, second}), other) == (2, "log,scale=1")
+    assert list(parse_settings([a, f"{c},scale=2"])) == ["s.py:S,scale=1", "s.py:S,scale=2"]
+    with pytest.raises(UserError, match=r"setting s\.py:S,scale=1 is given twice"):
+        parse_settings([a, c])

@@ -14,7 +14,7 @@ from typing import Any
 
 from leakysm.errors import UserError
 from leakysm.experiments.finished import FinishedRun
-from leakysm.experiments.settings import METRIC_KEYS, label
+from leakysm.experiments.settings import METRIC_KEYS, labels
 from leakysm.experiments.student import Paired, holm, paired
 from leakysm.runs import TestResult
 from leakysm.training.evaluation import mean_and_interval
@@ -71,21 +71,21 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     if len(runs) < 2:
         raise UserError(f"{len(runs)} run is given; name at least two to compare")
     _require_alike(runs)
-    labels = _labels(runs)
+    of_runs = _labels(runs)
     grouped: dict[tuple[str, int], FinishedRun] = {}
-    for run, name in zip(runs, labels, strict=True):
+    for run, name in zip(runs, of_runs, strict=True):
         if (name, run.config.seed) in grouped:
             other = grouped[name, run.config.seed].path
             raise UserError(f"{run.path} and {other} are both {name}, seed {run.config.seed}; leave one out")
         grouped[name, run.config.seed] = run
-    names, seeds = dict.fromkeys(labels), dict.fromkeys(run.config.seed for run in runs)
+    names, seeds = dict.fromkeys(of_runs), dict.fromkeys(run.config.seed for run in runs)
     for name in names:
         if missing := [seed for seed in seeds if (name, seed) not in grouped]:
             raise UserError(
                 f"{name} has no run with seed {missing[0]}, but another setting has; give every setting the same seeds"
             )
     if len(names) < 2:
-        raise UserError(f"all runs are {labels[0]}; give runs of at least two settings")
+        raise UserError(f"all runs are {of_runs[0]}; give runs of at least two settings")
     return Comparison(tuple(names), tuple(sorted(seeds)), _forms(runs), grouped)
 
 
@@ -112,10 +112,7 @@ def _labels(runs: Sequence[FinishedRun]) -> list[str]:
     keys = dict.fromkeys(key for setting in settings for key in setting if key not in MACHINE | TESTED)
     differing = [key for key in keys if len({str(setting.get(key)) for setting in settings}) > 1]
     kept = [key for key in keys if key in METRIC_KEYS or key in differing]
-    labels = [label({key: setting[key] for key in kept if key in setting}) for setting in settings]
-    texts = [setting.get("formula", "") for setting in settings]
-    several = {name for name, text in zip(labels, texts, strict=True) if text != texts[labels.index(name)]}
-    return [f"{n},formula={text[:8]}" if n in several else n for n, text in zip(labels, texts, strict=True)]
+    return labels([{key: setting[key] for key in kept if key in setting} for setting in settings])
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.experiments.settings import METRIC_KEYS, as_file_name, label
+from leakysm.experiments.settings import METRIC_KEYS, Setting, as_file_name, label, labels
 from leakysm.experiments.sweep.file import SweepFile
 from leakysm.runs import TrainConfig
 from leakysm.runs.device import choose
@@ -34,18 +34,17 @@ def points(sweep: SweepFile, machine: Mapping[str, Any], load: Load | None = Non
     """
     load = load or Loader()
     varied = sweep.varied() - set(METRIC_KEYS) - {"seed"}
-    by_folder: dict[str, Point] = {}
+    by_folder: dict[str, tuple[Setting, TrainConfig]] = {}
     for settings in sweep.combinations():
         try:
             config, _ = resolve({**settings, **machine}, load=load, choose=_as_they_are)
         except UserError as error:
             named = label({"distance": "leaky", **{key: settings[key] for key in KEYS if key in settings}})
             raise UserError(f"the run {named}: {error}") from None
-        values = config.settings()
-        name = label({key: values[key] for key in KEYS if key in values and (key in METRIC_KEYS or key in varied)})
-        folder = _folder(name, config)
-        by_folder.setdefault(folder, Point(name, config, folder))
-    return list(by_folder.values())
+        setting = {key: value for key, value in config.settings().items() if key in {*METRIC_KEYS, *varied, "formula"}}
+        by_folder.setdefault(_folder(label(setting), config), (setting, config))
+    names = labels([setting for setting, _ in by_folder.values()])
+    return [Point(name, config, folder) for name, (folder, (_, config)) in zip(names, by_folder.items(), strict=True)]
 
 
 def local_machine(given: Mapping[str, Any], threads: int) -> dict[str, Any]:
