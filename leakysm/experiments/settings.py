@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -22,6 +23,7 @@ DEFAULT = ("squared-euclidean", "leaky")
 METRIC_KEYS = ("distance", *METRIC_PARAMETERS, "learn_scale")
 
 Setting = dict[str, Any]
+_POINT = re.compile(r"[+-]?(\d{1,99}\.|\.\d{1,99})([eE][+-]?\d{1,9})?")  # Python's numbers that TOML does not take
 
 
 def parse_settings(texts: Sequence[str], keys: Collection[str] = METRIC_KEYS) -> dict[str, Setting]:
@@ -127,11 +129,13 @@ def as_file_name(label: str) -> str:
 
 
 def value_of(text: str) -> Any:
-    """A number, boolean or list as TOML writes it; anything else is a text."""
+    """A number, boolean or list as TOML writes it, or Python: .5, 1., True; anything else is a text."""
     if not text.isprintable():  # a line break would begin another setting
         return text
+    if _POINT.fullmatch(text):
+        return float(text)
     try:
-        return parse_toml(f"value = {text}")["value"]
+        return parse_toml(f"value = {text.lower() if text in ('True', 'False') else text}")["value"]
     except ValueError:
         return text
 

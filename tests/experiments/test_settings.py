@@ -89,10 +89,26 @@ def test_mistakes_are_named_in_one_line(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("0.5", 0.5), ("inf", math.inf), ("pair", "pair"), ("[5, 20]", [5, 20]), ("1 = 2", "1 = 2")],
+    [
+        ("1", 1),
+        ("0.5", 0.5),
+        (".5", 0.5),
+        ("-.5e-3", -0.0005),
+        ("1.", 1.0),
+        ("1.e2", 100.0),
+        ("inf", math.inf),
+        ("true", True),
+        ("True", True),
+        ("False", False),
+        ("pair", "pair"),
+        ("[5, 20]", [5, 20]),
+        ("1 = 2", "1 = 2"),
+        ("9" * 400, "9" * 400),
+    ],
 )
-def test_values_are_read_as_toml_or_as_text(text: str, value: object) -> None:
+def test_values_are_read_as_toml_or_python_or_as_text(text: str, value: object) -> None:
     assert value_of(text) == value
+    assert type(value_of(text)) is type(value)
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
