@@ -271,7 +271,10 @@ def _as_field(field: Field[Any], value: Any) -> Any:
         "int": ("a whole number", int),
         "bool": ("true or false", bool),
     }
-    kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
+    annotation = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+    kind = annotation.removesuffix(" | None")
+    if value is None and kind != annotation:
+        return None
     words, types = kinds.get(kind, ("", object))
     wrong = not isinstance(value, types) or (isinstance(value, bool) and kind in ("float", "int"))
     if wrong or (isinstance(value, float) and math.isnan(value)):

@@ -71,6 +71,7 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
         settings["per"] = own.pop("per")
     else:
         settings.pop("per", None)
+    own = {key: value for key, value in own.items() if value is not None}  # a default of None is filled in again
     return settings | ({"set": tuple(own.items())} if own else {})
 
 

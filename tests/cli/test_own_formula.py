@@ -345,6 +345,17 @@ def test_a_sweep_tells_files_of_one_name_apart() -> None:
     assert len({p.setting for p in found}) == 2
 
 
+def test_a_parameter_may_be_none_unless_it_is_given(formula: Path, fails: Fails) -> None:
+    formula.write_text(SOFT.replace("scale: float = 1.0", "scale: float = 1.0\n    top: float | None = None"))
+    config, _ = resolve({"distance": NAMED, "way": 3, "device": "cpu"})
+    assert config.set == (("scale", 1.0),)
+    assert str(config.metric) == "Soft scale=1.0 top=None per=pair"
+    assert resolve({**config.settings()})[0] == config
+    config, _ = resolve({"distance": NAMED, "set": {"top": 2}, "way": 3, "device": "cpu"})
+    assert config.set == (("scale", 1.0), ("top", 2.0))
+    assert fails("verify", "--distance", NAMED, "--set", "top=wide") == "top is 'wide': expected a number"
+
+
 def test_a_file_of_settings_may_name_it(formula: Path) -> None:
     config, _ = resolve({"distance": NAMED, "set": {"scale": 2}, "per": "coordinate", "way": 3, "device": "cpu"})
     assert str(config.metric) == "Soft scale=2.0 per=coordinate"
