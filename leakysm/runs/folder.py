@@ -15,7 +15,7 @@ from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.schema import TF32
-from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, in_full, read_settings
+from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, in_full, read_settings, shown
 from leakysm.runs.sound import require_sound
 from leakysm.strict_json import json_text
 
@@ -231,11 +231,11 @@ class RunFolder:
             )
         if key:
             before = in_full(key, getattr(stored, key))
-            found = f"{key} is {before!r} in the run to resume"
+            found = f"{key} is {shown(key, before)} in the run to resume"
             if before is None:
                 found = f"the run to resume has no {key}"
             raise UserError(
-                f"{self.path}: {found}, but {in_full(key, given[key])!r} is given; "
+                f"{self.path}: {found}, but {shown(key, in_full(key, given[key]))} is given; "
                 f"leave {key} out, or choose another --out"
             )
 

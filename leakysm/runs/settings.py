@@ -133,6 +133,11 @@ def toml_lines(settings: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
 
 
+def shown(key: str, value: Any) -> str:
+    """A setting's value in a message: lists and tables as config.toml writes them."""
+    return _toml(dict(value) if key == "set" else value) if isinstance(value, tuple | dict) else repr(value)
+
+
 def in_full(key: str, value: Any) -> Any:
     """A setting's value; for None its value in USUAL, if it has one."""
     return USUAL.get(key) if value is None else value

@@ -164,6 +164,9 @@ def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, fails: Fai
     formula.write_text(SOFT + "# changed\n")
     told = fails("train", "--out", str(run), "--resume", "--distance", NAMED)
     assert f"the text of {NAMED} differs from formula.py in the run to resume" in told
+    formula.write_text(SOFT)
+    told = fails("train", "--out", str(run), "--resume", "--distance", NAMED, "--set", "scale=2")
+    assert "set is { scale = 4.0 } in the run to resume, but { scale = 2 } is given" in told
     (run / "formula.py").write_text(WRONG)
     for words in (["evaluate"], ["predict", "--support", "."], ["export"], ["compare"]):
         assert "formula.py was altered: its SHA-256 is" in fails(*words, str(run), *["0.png"] * (words[0] == "predict"))
