@@ -75,9 +75,6 @@ def test_settings_that_vary_are_in_the_label(tmp_path: Path) -> None:
     text = 'distance = "cosine"\n[grid]\nlearning_rate = [1, 0.5]\nseed = [0]\n'
     runs = points(read_sweep(written(tmp_path, text)), MACHINE)
     assert [run.setting for run in runs] == ["cosine,learning_rate=1", "cosine,learning_rate=0.5"]
-    text = 'distance = "cosine"\n[grid]\ntest_way = [[3], [3, 5]]\n'
-    runs = points(read_sweep(written(tmp_path, text)), MACHINE)
-    assert [run.setting for run in runs] == ["cosine,test_way=3", "cosine,test_way=3+5"]
 
 
 @pytest.mark.parametrize(
