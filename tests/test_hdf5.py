@@ -98,5 +98,5 @@ def test_a_text_of_another_size_is_refused_before_hdf5_looks_at_it(size: int, on
     content = with_texts().getvalue()
     assert read_hdf5(content, only=only).names == ("names",)
     at = content.index(b"GCOL") + SIZE
-    with pytest.raises(Hdf5Error, match="the place of its texts is damaged"):
+    with pytest.raises(Hdf5Error, match="the heap of its texts is damaged"):
         read_hdf5(content[:at] + size.to_bytes(8, "little") + content[at + 8 :], only=only)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
+import numpy as np
 import pytest
 
 import leakysm as lk
@@ -24,8 +25,10 @@ def test_a_run_opens_the_engine_as_configured(monkeypatch, tmp_path, settings):
         raise Opened(device, products)
 
     monkeypatch.setattr(engine, "CupyEngine", opened)
+    images, labels = np.zeros((4, 28, 28), np.uint8), [0, 1, 2, 3]
+    data = lk.Dataset.from_arrays(images, labels, splits={"train": [0, 1], "test": [2, 3]}, name="blank")
     with pytest.raises(Opened) as seen:
-        run.train(config(**settings), data=None, out=tmp_path)
+        run.train(config(**settings), data=data, out=tmp_path)
     assert seen.value.args == ("cuda:0", settings.get("products", "float32"))
 
 
