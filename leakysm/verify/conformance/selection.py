@@ -12,8 +12,8 @@ from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.registry import Entry, Truth
 
-BOTH_DTYPES = {"plain"}  # cases with these flags run in every dtype, even if the library compiles for each
-# Cases with these flags then run in one dtype, which varies.
+BOTH_DTYPES = {"plain"}  # stored cases with these flags run in every dtype, even if the library compiles for each
+# Cases with these flags, and those that are not stored, then run in one dtype, which varies.
 IN_TURN = {"size", "corner", "limit", "magnitude", "contrast"}
 
 
@@ -30,9 +30,10 @@ def chosen_dtypes(implementation: Implementation, truth: Truth, settings: Settin
     """The dtypes to run a case in. Where a library compiles for each, most cases run in one of them only."""
     case = truth.case
     dtypes = [dtype for dtype in settings.dtypes if dtype in case.dtypes]
-    if not implementation.arrays.compiles or BOTH_DTYPES & set(case.flags):
+    if not implementation.arrays.compiles or (case.stored and BOTH_DTYPES & set(case.flags)):
         return dtypes
-    first = zlib.crc32(case.name.encode()) % len(dtypes) if IN_TURN & set(case.flags) and dtypes else 0
+    varies = not case.stored or IN_TURN & set(case.flags)
+    first = zlib.crc32(case.name.encode()) % len(dtypes) if varies and dtypes else 0
     return dtypes[first : first + 1]
 
 
