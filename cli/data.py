@@ -92,8 +92,8 @@ def prepare(
     from leakysm.runs.fill_in import refuse_split
 
     start = perf_counter()
-    refuse_split({"dataset": dataset or "strokes", "split": split})
     if size:
+        refuse_split({"dataset": dataset or "strokes", "split": split})  # before anything is made
         data = _resized(dataset, data, size, out)
     else:
         o.refuse("needs --size; add it", out=out)

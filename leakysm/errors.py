@@ -25,6 +25,11 @@ class ArrayError(UserError, TypeError):
     """Arrays of a kind that an operation cannot take: mixed namespaces, mixed or non-float dtypes."""
 
 
+def described(error: BaseException) -> str:
+    """The type and the text of an exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
     """UserError unless the value is of this kind, or of one of these. expected: what is, and what to do."""
     if isinstance(value, kind):

@@ -9,6 +9,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
+from leakysm.errors import described
+
 _numbers = itertools.count(1)
 
 
@@ -34,4 +36,4 @@ def fresh_module(path: Path, *, package: str = "", text: bytes | None = None) ->
 
 def import_problem(problem: BaseException) -> str:
     """What importing a module raised, in one line."""
-    return " ".join(f"cannot be imported: {type(problem).__name__}: {problem}".split())
+    return f"cannot be imported: {described(problem)}"

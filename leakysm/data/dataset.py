@@ -17,7 +17,7 @@ from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError, require_kind, suggestion
 
 Images = NDArray[np.uint8]
-Report = Callable[[int, int], None]  # called with (done, total) as work goes on
+Report = Callable[[int, int], None]  # called with (done, total) during the work
 USUAL_SPLITS = ("train", "val", "test")
 _ALSO_CALLED = {"valid": "val", "validation": "val"}
 

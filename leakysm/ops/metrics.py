@@ -8,10 +8,10 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
-from leakysm.errors import LeakysmError, UserError, require_kind, suggestion
+from leakysm.errors import LeakysmError, UserError, described, require_kind, suggestion
 from leakysm.ops.arrays import Array
 from leakysm.ops.formula_file import FormulaFile, is_own, split
-from leakysm.ops.own_code import Form, defined_elsewhere, described, guard
+from leakysm.ops.own_code import Form, defined_elsewhere, guard
 from leakysm.ops.registry import OPERATIONS
 from leakysm.ops.restricted_squared_euclidean import require_per, require_restriction
 from leakysm.ops.restriction import RESTRICTIONS, Leak, Restriction

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import is_array_api_obj
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, described
 from leakysm.files import printable
 from leakysm.ops.arrays import Array, dtype_name
 
@@ -44,11 +44,6 @@ def guard(kind: type, methods: dict[str, Forms]) -> None:
         method = kind.__dict__.get(name)
         if defined_elsewhere(kind) and inspect.isfunction(method):
             setattr(kind, name, _guarded(method, forms))
-
-
-def described(error: BaseException) -> str:
-    """An error's type and text in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 def _guarded(method: Callable[..., Any], forms: Forms) -> Callable[..., Any]:

@@ -31,7 +31,9 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": 
 
 def within_range(name: str, given: Any, span: str) -> float:
     """`given` as a float. UserError unless it lies in `span`, e.g. "0 < slope <= 1"."""
-    low, at_least, _, at_most, high = _SPAN.fullmatch(span).groups()  # type: ignore[union-attr]
+    match = _SPAN.fullmatch(span)
+    assert match, span
+    low, at_least, _, at_most, high = match.groups()
     value = number(name, given, span)
     if not (_COMPARED[at_least](float(low), value) and _COMPARED[at_most](value, float(high))):
         raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
@@ -80,7 +82,7 @@ class Restriction:
         for name, span in cls.ranges.items():
             if name not in names:
                 has = suggestion(name, names) if names else "it has no parameter: leave it out"
-                raise UserError(f"{cls.__name__}: ranges names {name}, which is no parameter; {has}")
+                raise UserError(f"{cls.__name__}: ranges has {name}, but there is no such parameter; {has}")
             _require_span(name, span)
         guard(cls, {"value": _like, "derivative": _like, "chain": lambda d, dd: _like(dd)})
 

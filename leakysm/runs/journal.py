@@ -38,7 +38,7 @@ class Journal:
     def __init__(self, path: Path, columns: Sequence[str], *, size: int = 0, digest: str = "") -> None:
         """Open `path` with its first `size` bytes kept. UserError unless those have the SHA-256 `digest`.
 
-        columns: the names of a row's values. A file that is kept goes on with the columns that it has.
+        columns: the names of a row's values. A file that is continued keeps its own columns.
         """
         self.path, self.columns = path, columns
         kept = _content(path)[:size] if size else b""

@@ -129,13 +129,18 @@ def settings_of_a_file(config: TrainConfig) -> dict[str, Any]:
 
 
 def toml_lines(settings: Mapping[str, Any]) -> str:
-    """Settings as TOML, a line for each: texts, numbers, booleans, and lists of them."""
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+    """Settings as TOML, a line for each: texts, numbers, booleans, lists of them, and the table `set`."""
+    return "".join(f"{key} = {_setting_toml(key, value)}\n" for key, value in settings.items())
 
 
 def shown(key: str, value: Any) -> str:
     """A setting's value in a message: lists and tables as config.toml writes them."""
-    return _toml(dict(value) if key == "set" else value) if isinstance(value, tuple | dict) else repr(value)
+    return _setting_toml(key, value) if isinstance(value, tuple | dict) else repr(value)
+
+
+def _setting_toml(key: str, value: Any) -> str:
+    """A setting's value as TOML. The parameters `set` are pairs once they are checked."""
+    return _toml(dict(value) if key == "set" else value)
 
 
 def in_full(key: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ compares its numbers with the bounds, and `checks` does all of that for a case. 
 numerically, `search` looks for the largest error. `conformance` and `vectors` are built on these, and `plugin` is
 `conformance` for pytest; `processes` shares the operations among cores.
 
-What is told: `flags` has the kinds of cases and the advice, `shrink` makes a failing case small, `counterexample`
+Reports: `flags` has the kinds of cases and the advice, `shrink` makes a failing case small, `counterexample`
 writes it as code, `report` makes tables and JSON.
 
 Somebody's own distance: `formula` checks a restriction, in the namespace `exact_namespace`, `own_metric` a metric, and

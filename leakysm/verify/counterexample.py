@@ -26,8 +26,8 @@ SHORT = 10  # numbers that are listed even if all are the same
 UNSHOWN = "# run on its own, this code does not show it: the failure depends on the calls before"
 
 
-def shown(implementation: Implementation, truth: Truth, outcome: Outcome, *, strict: bool) -> tuple[Outcome, str]:
-    """The failure in the plainest manner that still shows it, and its code."""
+def shown(implementation: Implementation, truth: Truth, outcome: Outcome, *, strict: bool) -> tuple[Outcome, str, bool]:
+    """The failure in the plainest manner that still shows it, its code, and whether the code alone shows it."""
     text = ""
     for manner in _manners(truth, outcome):
         candidate = replace(outcome, manner=manner)
@@ -35,8 +35,8 @@ def shown(implementation: Implementation, truth: Truth, outcome: Outcome, *, str
         failure = _run(implementation, truth, candidate, snippet, lines, strict)
         text = "\n".join([*snippet.imports, snippet.load, *lines])
         if failure is not None:
-            return failure, f"{text}\n{_comment(failure)}"
-    return outcome, f"{text}\n{_comment(outcome)}\n{UNSHOWN}"
+            return failure, f"{text}\n{_comment(failure)}", True
+    return outcome, f"{text}\n{_comment(outcome)}\n{UNSHOWN}", False
 
 
 def _comment(outcome: Outcome) -> str:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, described
 from leakysm.ops.arrays import number
-from leakysm.ops.own_code import OwnCodeError, described
+from leakysm.ops.own_code import OwnCodeError
 from leakysm.ops.restriction import Restriction
 from leakysm.verify.exact_namespace import ExactNamespace
 from leakysm.verify.precise import arithmetic, exact, rounded

@@ -126,14 +126,24 @@ def _view(call: Call, given: dict[str, Any], results: tuple[Any, ...]) -> Impuri
     return None
 
 
+def _is_contiguous(call: Call) -> bool:
+    return set(call.layouts.values()) == {"contiguous"}
+
+
+def _times(call: Call) -> int:
+    """How many times to call a function with other numbers: more often in one dtype, and once only if it takes long."""
+    if call.arrays.overwritten is None or call.case.size >= FEW or not _is_contiguous(call):
+        return 1
+    return OFTEN if call.dtype == "float32" else BUFFERS
+
+
 def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[Any, ...]) -> Impurity | None:
     """Other numbers in between, then the same call again."""
     arrays = call.arrays
     bits = [(arrays.bits.format(t), r, arrays.evaluated(arrays.bits, r)) for t, r in _named(call, results)]
     other = {n: arrays.other if n in floats_of(call) else "{0}" for n in given}
-    few = arrays.overwritten is not None and call.case.size < FEW and set(call.layouts.values()) == {"contiguous"}
     try:
-        for _ in range((OFTEN if call.dtype == "float32" else BUFFERS) if few else 1):
+        for _ in range(_times(call)):
             function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
     except Exception:
         return None  # other numbers, other errors: those are not this case's
@@ -158,7 +168,7 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
 def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
     """Other numbers written into one argument at a time: what is kept of an array must not outlive them."""
     arrays = call.arrays
-    if arrays.overwritten is None or set(call.layouts.values()) != {"contiguous"}:
+    if arrays.overwritten is None or not _is_contiguous(call):
         return None
     for name in floats_of(call):
         try:

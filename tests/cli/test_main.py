@@ -111,7 +111,7 @@ def test_bad_use_is_told_in_one_line(fails: Callable[..., str], arguments: list[
 
 
 def test_no_value_is_empty(fails: Callable[..., str]) -> None:
-    """As a path it would mean the current folder, and elsewhere the default."""
+    """An empty path would mean the current folder, and other empty values the default."""
     for words, command in commands():
         for parameter in command.params:
             if parameter.param_type_name == "option" and not parameter.is_flag and words:
@@ -215,7 +215,7 @@ def test_the_package_runs_as_a_module():
 def test_a_signal_outside_of_every_command_gives_its_status_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """As while the commands are being built, or during an import, which turns it into another error."""
+    """Such a signal may come while the commands are being built, or during an import."""
 
     def interrupted(**_: Any) -> None:
         main_module.request.number = number

@@ -113,7 +113,7 @@ def test_what_is_not_the_formulas_fault_passes_through(error):
 @pytest.mark.parametrize(
     ("name", "span", "told"),
     [
-        ("typo", "0 < typo < 1", "ranges names typo, which is no parameter; did you mean 'a'?"),
+        ("typo", "0 < typo < 1", "ranges has typo, but there is no such parameter; did you mean 'a'?"),
         ("a", "0 < b < 1", "ranges has '0 < b < 1' for a; write it like '0 < a < inf'"),
         ("a", "positive", "ranges has 'positive' for a; write it like '0 < a < inf'"),
         ("a", "0 < a < one", "ranges has '0 < a < one' for a"),

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from leakysm.errors import LeakysmError
+from leakysm.errors import LeakysmError, described
 from leakysm.experiments.finished import is_finished
 from leakysm.locks import locked
 from leakysm.runs import RunFolder, Stopped, TrainConfig, train
@@ -93,7 +93,7 @@ def run_one(config: TrainConfig, path: str) -> str | None:
     except LeakysmError as error:
         return _failed(folder, " ".join(str(error).split()))
     except Exception as error:
-        return _failed(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return _failed(folder, described(error), traceback.format_exc())
     return None
 
 

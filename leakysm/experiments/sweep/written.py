@@ -38,9 +38,4 @@ def sweep_toml(sweep: SweepFile) -> str:
     tables: list[tuple[str, Mapping[str, Any]]] = [("", sweep.shared)]
     tables += [("[grid]\n", sweep.grid)] if sweep.grid else []
     tables += [("[[control]]\n", control) for control in sweep.controls]
-    return "\n".join(head + toml_lines(_as_table(settings)) for head, settings in tables)
-
-
-def _as_table(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with parameters by name, which are pairs once they are checked."""
-    return {key: dict(value) if key == "set" else value for key, value in settings.items()}
+    return "\n".join(head + toml_lines(settings) for head, settings in tables)

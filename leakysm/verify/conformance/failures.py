@@ -12,7 +12,6 @@ from leakysm.verify.case import Case
 from leakysm.verify.checks import Outcome, judge
 from leakysm.verify.conformance.rows import ShownFailure
 from leakysm.verify.conformance.settings import Settings
-from leakysm.verify.counterexample import UNSHOWN
 from leakysm.verify.counterexample import shown as counterexample
 from leakysm.verify.flags import rank
 from leakysm.verify.registry import Truth
@@ -40,10 +39,10 @@ def shown(
 ) -> ShownFailure:
     """The failure, made small, in words and as code. wanted: whether an outcome is an unexpected failure."""
     truth, outcome = _shrunk(implementation, failure, settings, wanted)
-    outcome, text = counterexample(implementation, truth, outcome, strict=settings.strict)
+    outcome, text, alone = counterexample(implementation, truth, outcome, strict=settings.strict)
     name = outcome.id.replace(f"/{SHRUNK}", "/")  # as in a file of expected failures
     small = "" if name == outcome.id else " (made small)"
-    advice = "raised" if outcome.kind == "raised" else "purity" if text.endswith(UNSHOWN) else None
+    advice = "raised" if outcome.kind == "raised" else None if alone else "purity"
     return ShownFailure(flag, f"{name}{small}: {outcome.problem}", text, truth.case.size, advice)
 
 

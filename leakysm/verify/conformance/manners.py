@@ -64,9 +64,12 @@ def _first_without_gradients(
     """Calls without gradients, of shapes that were not called yet. What is kept of them must do no harm."""
     ways = [name for name in ("inference", "no-grad") if name in implementation.arrays.ways]
     known = {repr(_shapes(truth)[0]) for truth in called}
-    new = {repr(_shapes(truth)[0]): truth for truth in reversed(truths) if "size" not in truth.case.flags}
-    fresh = [truth for shapes, truth in new.items() if shapes not in known]
-    for truth, way in zip(reversed(fresh), itertools.cycle(ways)):
+    new: dict[str, Truth] = {}  # the first of its shapes
+    for truth in truths:
+        shapes = repr(_shapes(truth)[0])
+        if "size" not in truth.case.flags and shapes not in known:
+            new.setdefault(shapes, truth)
+    for truth, way in zip(new.values(), itertools.cycle(ways)):
         yield truth, replace(plainly(truth.case), way=way)
 
 
