@@ -42,7 +42,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     parts = softmax_parts(xp, logits, at_label)
     # Halves, so that a row's loss cannot overflow before it is divided by N. At the maximum 0, for autodiff too.
     half = logits / 2 - parts.largest / 2
-    half_label = xp.sum(xp.where(at_label & (logits != parts.largest), half, xp.zeros_like(half)), axis=-1)
+    half_label = xp.sum(xp.where(at_label & ~parts.first, half, xp.zeros_like(half)), axis=-1)
     # A row with +inf or NaN is NaN, whatever its label.
     return finish(tree_sum(xp, (xp.log1p(parts.others[:, 0]) / 2 - half_label) / (N / 2), axis=0))
 

@@ -31,6 +31,7 @@ from leakysm.ops.arrays import (
     working,
 )
 from leakysm.ops.cross_entropy import cross_entropy, require_cotangent
+from leakysm.ops.log_softmax import vanished
 from leakysm.ops.metrics import Metric, require_metric
 from leakysm.ops.registry import OPERATIONS, Argument, Operation, arrays, register
 
@@ -50,7 +51,7 @@ class _Tops(NamedTuple):
     """The largest logit of each row, its first class, and the logit at the label: all (N, 1).
 
     largest is NaN where a row has no softmax. For autodiff it is a constant, or the logit at the label where that one
-    is the largest, so that the gradient at a label is the sum of the others' probabilities.
+    is the first maximum, so that the gradient at a label is the sum of the others' probabilities.
     """
 
     largest: Array
@@ -66,11 +67,12 @@ def _runs(xp: Any, x: Array, c: Array, labels: Array, distance: Metric) -> Itera
         yield _Run(classes, numbers, -distance(x, c[classes, :]), labels[:, None] == numbers)
 
 
-def _tops(xp: Any, runs: Iterator[_Run]) -> _Tops:
+def _tops(xp: Any, runs: Iterator[_Run], labels: Array) -> _Tops:
     best: _Tops | None = None
     for run in runs:
-        largest = xp.max(constant(xp, run.logits), axis=-1, keepdims=True)  # constant first: as in softmax_parts
-        first = xp.min(xp.where(run.logits == largest, run.numbers, run.classes.stop), axis=-1, keepdims=True)
+        fixed = constant(xp, run.logits)  # and its place, for autodiff and compilers, as in softmax_parts
+        largest = xp.max(fixed, axis=-1, keepdims=True)
+        first = run.numbers[0, 0] + xp.astype(xp.argmax(fixed, axis=-1, keepdims=True), run.numbers.dtype)
         label = xp.sum(xp.where(run.at_label, run.logits, xp.zeros_like(run.logits)), axis=-1, keepdims=True)
         if best is None:
             best = _Tops(largest, first, label)
@@ -78,8 +80,9 @@ def _tops(xp: Any, runs: Iterator[_Run]) -> _Tops:
             first = xp.where(largest > best.largest, first, best.first)
             best = _Tops(xp.maximum(best.largest, largest), first, best.label + label)
     assert best is not None  # a label is below M, so there is a class
-    largest = xp.where(xp.isfinite(best.largest), best.largest, xp.nan * xp.zeros_like(best.largest))
-    return best._replace(largest=xp.where(best.label == largest, best.label, largest))
+    finite = xp.isfinite(best.largest)
+    largest = xp.where(finite, best.largest, xp.nan * xp.zeros_like(best.largest))
+    return best._replace(largest=xp.where(finite & (best.first == labels[:, None]), best.label, largest))
 
 
 def _others(xp: Any, runs: Iterator[_Run], tops: _Tops) -> Array:
@@ -87,10 +90,11 @@ def _others(xp: Any, runs: Iterator[_Run], tops: _Tops) -> Array:
 
     def sums() -> Iterator[Array]:
         for run in runs:
-            on_top = run.at_label & (run.logits == tops.largest)
-            powers = xp.where(on_top, xp.ones_like(run.logits), xp.exp(run.logits - tops.largest))
-            # 0 at the maximum; the derivative of this 0 is that of its exponential.
-            yield tree_sum(xp, xp.where(run.numbers == tops.first, powers - 1, powers), axis=-1)[:, None]
+            on_top = run.numbers == tops.first
+            powers = xp.exp(run.logits - tops.largest)
+            exact = run.at_label & on_top & xp.isfinite(tops.largest)
+            powers = xp.where(exact, xp.ones_like(powers), powers)
+            yield tree_sum(xp, xp.where(on_top, vanished(xp, powers), powers), axis=-1)[:, None]
 
     return added(sums())
 
@@ -117,10 +121,11 @@ def distance_cross_entropy(x: Array, c: Array, labels: Array, *, distance: Metri
     labels = integer_labels(xp, labels, x, N, M)
     if N == 0:
         return finish(cross_entropy(-distance(x, c), labels))
-    tops = _tops(xp, _runs(xp, x, c, labels, distance))
+    tops = _tops(xp, _runs(xp, x, c, labels, distance), labels)
     others = _others(xp, _runs(xp, x, c, labels, distance), tops)
     # Halves, so that a row's loss cannot overflow before it is divided by N. At the maximum 0, for autodiff too.
-    half = xp.where(tops.label == tops.largest, xp.zeros_like(others), tops.label / 2 - tops.largest / 2)
+    half = tops.label / 2 - tops.largest / 2
+    half = xp.where(tops.first == labels[:, None], xp.zeros_like(half), half)
     return finish(tree_sum(xp, (xp.log1p(others) / 2 - half)[:, 0] / (N / 2), axis=0))
 
 
@@ -149,7 +154,7 @@ def distance_cross_entropy_vjp(
         return finish(dx), finish(dc)
     dy = xp.asarray(dy, dtype=x.dtype, device=array_api_compat.device(x))
     require_shape("dy", dy, ())
-    tops = _tops(xp, _runs(xp, x, c, labels, distance))
+    tops = _tops(xp, _runs(xp, x, c, labels, distance), labels)
     others = _others(xp, _runs(xp, x, c, labels, distance), tops)
     # The label is among the others, or it is the first maximum. No digits are lost: 1 + S - e >= S, as e <= 1.
     at_label = xp.where(tops.first == labels[:, None], xp.ones_like(others), xp.exp(tops.label - tops.largest))

@@ -17,36 +17,42 @@ from leakysm.ops.registry import Operation, arrays, register
 
 
 class Softmax(NamedTuple):
-    """The parts of a softmax. All are (N, M), except largest and others, (N, 1)."""
+    """The parts of a softmax. All are (N, M), except largest and others, which are (N, 1)."""
 
-    largest: Array  # max z, (N, 1); NaN where the row has no softmax
+    largest: Array  # max z; NaN where the row has no softmax
     exponentials: Array  # exp(a_j); exactly 1 at the maximum
     others: Array  # sum over j != m of exp(a_j)
+    first: Array  # (N, M, bool): whether it is m, the row's first maximum
 
 
 def softmax_parts(xp: Any, logits: Array, label: Array | None = None) -> Softmax:
     """The parts of a softmax of (N, M) logits, M >= 1, without cancellation: 1 + others is the denominator.
 
-    For autodiff `largest` is a constant, except where the logit at the label (N, M, bool) is the largest: there it is
-    that logit. So the gradient at a label is the sum of the other probabilities, not a small difference of two numbers
-    near 1.
+    For autodiff `largest` is a constant, except where the label (N, M, bool) is the first maximum: there it is the
+    logit at the label. So the gradient at a label is the sum of the other probabilities, not a small difference of two
+    numbers near 1.
     """
-    # Make the logits constant first, then take the maximum: the derivative of a maximum compares it with the logits,
-    # which a compiler may compute again, with other roundings.
-    largest = xp.max(constant(xp, logits), axis=-1, keepdims=True)
-    largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
+    # The maximum is known by its place, never by comparing it with the logits, as its derivative would: a compiler may
+    # compute the logits again, with other roundings.
+    fixed = constant(xp, logits)
     index = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))[None, :]
-    first = xp.min(xp.where(logits == largest, index, logits.shape[-1]), axis=-1, keepdims=True)
+    first = index == xp.argmax(fixed, axis=-1, keepdims=True)
+    largest = xp.max(fixed, axis=-1, keepdims=True)
+    largest = xp.where(xp.isfinite(largest), largest, xp.nan * xp.zeros_like(largest))
     if label is None:
         exponentials = xp.exp(logits - largest)
     else:
-        label = label & (logits == largest)
+        label = label & first & xp.isfinite(largest)
         at_label = xp.sum(xp.where(label, logits, xp.zeros_like(logits)), axis=-1, keepdims=True)
         largest = xp.where(xp.any(label, axis=-1, keepdims=True), at_label, largest)
         exponentials = xp.where(label, xp.ones_like(logits), xp.exp(logits - largest))
-    # 0 at the maximum; the derivative of this 0 is that of its exponential.
-    others = tree_sum(xp, xp.where(index == first, exponentials - 1, exponentials), axis=-1)
-    return Softmax(largest, exponentials, others[:, None])
+    others = tree_sum(xp, xp.where(first, vanished(xp, exponentials), exponentials), axis=-1)
+    return Softmax(largest, exponentials, others[:, None], first)
+
+
+def vanished(xp: Any, values: Array) -> Array:
+    """0 for each finite value; for autodiff, the derivative of each 0 is that of the value."""
+    return values - constant(xp, values)
 
 
 @quiet

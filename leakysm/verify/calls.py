@@ -134,22 +134,36 @@ class Call:
 
         return call
 
+    def _own_function(self) -> Callable[..., Any]:
+        case = self.case
+        return self.implementation.function(case.operation, self.part, case.parameters, way=self.manner.way)
+
     def function(self) -> Callable[..., Any]:
         """The function to call with the arguments; NotOffered if there is none."""
-        operation, parameters = self.case.operation, self.case.parameters
-        function = self.implementation.function(operation, self.part, parameters, way=self.manner.way)
+        function = self._own_function()
         if self.way.context is not None:
             function = self._inside(function, self.way.context[0])
         if not (self.manner.compiled and self.arrays.compiles):
             return function
-        # Traced without its gradient, the value may be other code.
-        alone = self.part == "value" and ALONE & set(self.case.flags)
-        both = None if alone or self.manner.way else self.implementation.both(operation, parameters)
+        both = self._both()
         if both is None:
             return self.arrays.compiled(function, function)
         at, dy = PARTS.index(self.part), self.arrays.asarray(np.asarray(self.case.dy, dtype=self.dtype))
         call = self.arrays.compiled(both, lambda *given: {at: function(*given[: len(self.names)])})
         return lambda *given: call(*(given if at else (*given, dy)))[at]
+
+    def _both(self) -> Callable[..., Any] | None:
+        """The function of outputs and gradients to compile, if that is more than this part's function."""
+        # Traced without its gradient, the value may be other code.
+        alone = self.part == "value" and ALONE & set(self.case.flags)
+        return None if alone or self.manner.way else self.implementation.both(self.case.operation, self.case.parameters)
+
+    def traced(self) -> Sequence[str]:
+        """The arguments that are unknowns of the compiled function; none if the call is not compiled."""
+        if not (self.manner.compiled and self.arrays.compiles):
+            return []
+        kinds = self.arrays.traced(self._both() or self._own_function())
+        return [n for n, host in self.hosts.items() if isinstance(host, np.ndarray) and host.dtype.kind in kinds]
 
     def results(self) -> tuple[HostArray, ...]:
         """The results as host arrays."""

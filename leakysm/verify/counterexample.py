@@ -67,8 +67,7 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
         + list(snippet.definitions)
     )
     function = snippet.call
-    if manner.compiled and implementation.arrays.compiles:
-        traced = [n for n, host in call.hosts.items() if isinstance(host, np.ndarray)]
+    if traced := call.traced():
         lines.append(f"compiled = jax.jit(lambda {', '.join(traced)}: {snippet.call(call.names)})")
 
         def function(arguments: Any) -> str:

@@ -18,9 +18,11 @@ from leakysm.tables import columns
 from leakysm.verify import registry
 from leakysm.verify.adapters import ModuleImplementation, arrays_named
 from leakysm.verify.bounds import Bound, Exact
+from leakysm.verify.calls import plainly
 from leakysm.verify.case import Case
 from leakysm.verify.checks import judge
 from leakysm.verify.conformance import ExpectedFailure, Settings, conform, conform_module, fixed_case, read_expected
+from leakysm.verify.conformance.run import OperationRun
 from leakysm.verify.gradients import check_gradients
 from leakysm.verify.precise import exact
 from leakysm.verify.registry import Entry, Truth
@@ -461,6 +463,40 @@ def test_jax_runs_each_dtype_as_its_users_do(tmp_path: Path) -> None:
     )
     assert seen == {("float32", "int32", False), ("float64", "int64", True)}
     assert not jax.config.jax_enable_x64
+
+
+def test_a_jax_function_is_not_refused_for_what_quick_compiling_does() -> None:
+    """jnp.max's gradient compares logits with their maximum. Compiled quickly, both are computed, with other bits."""
+    jnp = pytest.importorskip("jax.numpy")
+
+    def prototypical_loss(support, support_labels, query, query_labels, *, distance):
+        d = jnp.sum((query[:, None] - support[None]) ** 2, -1)
+        t, s = distance.threshold, distance.slope
+        logits = -jnp.where(d <= t, d, t + s * (d - t))
+        at = logits - jnp.max(logits, axis=-1, keepdims=True)
+        return jnp.mean(jnp.log(jnp.sum(jnp.exp(at), -1)) - at[jnp.arange(len(query_labels)), query_labels])
+
+    implementation = ModuleImplementation(SimpleNamespace(prototypical_loss=prototypical_loss), arrays_named("jax"), "")
+    case = fixed_case("prototypical_loss/leaky-episode")
+    entry = registry.ENTRIES["prototypical_loss"]
+    run = OperationRun(implementation, entry, Settings(dtypes=("float64",)), ["vjp"], ())
+    assert not run.check(Truth(entry, case), replace(plainly(case), compiled=True))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_jax_function_that_looks_at_its_labels_is_compiled_with_them(right: bool) -> None:
+    jax = pytest.importorskip("jax")
+    traced = []
+
+    def cross_entropy(logits, labels):
+        traced.append(isinstance(logits, jax.core.Tracer) and not isinstance(labels, jax.core.Tracer))
+        return lk.cross_entropy(logits, [int(label) for label in labels]) * (1 if right else 1.5)
+
+    implementation = ModuleImplementation(SimpleNamespace(cross_entropy=cross_entropy), arrays_named("jax"), "")
+    settings = Settings(examples=0, shrink_seconds=0, most_numbers=12, dtypes=("float32",), purity=False)
+    report = conform(implementation, operations=["cross_entropy"], settings=settings)
+    assert sum(traced) > 5
+    assert report.ok == right, report.rows[0].problem
 
 
 # Functions that cannot be called as the operation is

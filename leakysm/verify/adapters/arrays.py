@@ -141,6 +141,15 @@ class Arrays:
         """The function, compiled by the library; `eager` if there is no compiler, or it cannot compile the function."""
         return eager
 
+    @contextlib.contextmanager
+    def compiling_as_users_do(self) -> Iterator[None]:
+        """The context in which `compiled` uses the library's own settings, not those that compile quickly."""
+        yield
+
+    def traced(self, function: Callable[..., Any]) -> str:
+        """The kinds of dtypes of the arrays that `compiled` makes the function's unknowns; all others are constants."""
+        return ""
+
     def evaluated(self, expression: str, *arrays: Any) -> Any:
         """The value of one of the expressions for these arrays."""
         code, names = _code(expression, len(arrays))

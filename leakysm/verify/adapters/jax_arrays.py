@@ -1,7 +1,7 @@
 """JAX arrays, with gradients by jax.vjp. Each dtype runs as its users run it: float64 under x64, the others without.
 
-Functions that can be traced are compiled as a whole. Otherwise JAX compiles every single operation for every shape,
-which takes five times as long.
+Functions that can be traced are compiled as a whole, with labels as constants if they look at their labels. Otherwise
+JAX compiles every single operation for every shape, which takes five times as long.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ import numpy as np
 from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult, as_tuple
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
-# Each program runs only once or twice. On a CPU, compiling with few optimizations takes a third of the time.
+# Each program runs only once or twice. On a CPU, compiling with few optimizations takes a third of the time. But the
+# same numbers, computed in two places, may then be rounded differently, so failures are looked at again without these.
 QUICKLY = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
+
+
+# The kinds of dtypes that a compiled function gets as unknowns: all; floats alone, if it looks at labels; none.
+TRACED = ("fiub", "f", "")
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +68,8 @@ class JaxArrays(Arrays):
 
     def __init__(self) -> None:
         self._compiled: dict[Any, Callable[..., Any]] = {}
-        self._untraceable: set[Callable[..., Any]] = set()
+        self._traced: dict[Callable[..., Any], str] = {}
+        self._quickly = True
 
     def asarray(self, host: HostArray) -> Any:
         return jnp.array(host)
@@ -81,6 +87,14 @@ class JaxArrays(Arrays):
             yield
         finally:
             jax.config.update("jax_enable_x64", before)
+
+    @contextlib.contextmanager
+    def compiling_as_users_do(self) -> Iterator[None]:
+        self._quickly = False
+        try:
+            yield
+        finally:
+            self._quickly = True
 
     def imports_for(self, dtype: str) -> list[str]:
         return [*self.imports, *(['jax.config.update("jax_enable_x64", True)'] if dtype == "float64" else [])]
@@ -106,24 +120,36 @@ class JaxArrays(Arrays):
 
     def compiled(self, function: Callable[..., Any], eager: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any) -> Any:
-            if function in self._untraceable:
-                return eager(*given)
-            places = [i for i, a in enumerate(given) if isinstance(a, jax.Array)]
-            key = function, tuple(a for a in given if not isinstance(a, jax.Array))
-            if key not in self._compiled:
-
-                def of_arrays(*arrays: Any) -> Any:
-                    full = list(given)
-                    for place, array in zip(places, arrays, strict=True):
-                        full[place] = array
-                    return function(*full)
-
-                self._compiled[key] = jax.jit(of_arrays, compiler_options=compiler_options())
-            try:
-                return self._compiled[key](*[given[i] for i in places])
-            except Exception:
-                results = eager(*given)  # if this raises too, its error is the one reported
-                self._untraceable.add(function)
-                return results
+            for kinds in TRACED[TRACED.index(self.traced(function)) : -1]:
+                with contextlib.suppress(Exception):
+                    results = self._program(function, given, kinds)
+                    self._traced[function] = kinds
+                    return results
+            results = eager(*given)  # if this raises too, its error is the one reported
+            self._traced[function] = ""
+            return results
 
         return call
+
+    def traced(self, function: Callable[..., Any]) -> str:
+        return self._traced.get(function, TRACED[0])
+
+    def _program(self, function: Callable[..., Any], given: Sequence[Any], kinds: str) -> Any:
+        """What the compiled function gives; arrays whose dtypes are of other kinds are constants of the program."""
+        places = [i for i, a in enumerate(given) if isinstance(a, jax.Array) and a.dtype.kind in kinds]
+        constants = [a for i, a in enumerate(given) if i not in places]
+        key = function, self._quickly, *(_contents(a) if isinstance(a, jax.Array) else a for a in constants)
+        if key not in self._compiled:
+
+            def of_arrays(*arrays: Any) -> Any:
+                full = list(given)
+                for place, array in zip(places, arrays, strict=True):
+                    full[place] = array
+                return function(*full)
+
+            self._compiled[key] = jax.jit(of_arrays, compiler_options=compiler_options() if self._quickly else None)
+        return self._compiled[key](*[given[i] for i in places])
+
+
+def _contents(array: jax.Array) -> tuple[Any, ...]:
+    return array.dtype.name, array.shape, np.asarray(array).tobytes()

@@ -63,7 +63,8 @@ def _shrunk(
         return [o for o in outcomes if same(o) and wanted(o)]
 
     case = shrink(failure.truth.case, lambda smaller: bool(failures(smaller)), settings.shrink_seconds)
-    remaining = failures(case)
+    with implementation.arrays.compiling_as_users_do():
+        remaining = failures(case)
     return (Truth(entry, case), remaining[0]) if remaining else (failure.truth, outcome)
 
 

@@ -23,6 +23,7 @@ from leakysm.verify.flags import flag_to_advise
 from leakysm.verify.registry import Entry, Truth
 
 SHAPES_TO_COMPILE = 4  # random cases of an operation, if the library compiles for each shape
+ENOUGH_CONFIRMED = 10  # then failures of functions that were compiled quickly are believed
 SAME_EXCEPTIONS = 3  # a part is given up if so many first cases raise the same exception
 
 
@@ -66,6 +67,7 @@ class OperationRun:
         self.worst: dict[tuple[str, str], WorstError] = {}
         self.best: dict[str, Failure] = {}  # for each flag, the failure to show
         self.raised: dict[str, list[set[str]]] = {part: [] for part in parts}  # what each case raised, "" for nothing
+        self.confirmed = 0  # failures that remain when compiled as users do
         self.notes: list[str] = []
         self.end = float("inf") if settings.seconds is None else time.monotonic() + settings.seconds
 
@@ -154,7 +156,13 @@ class OperationRun:
         return Failure(truth, outcome, ("purity",) if outcome.kind == "impure" else truth.case.flags)
 
     def _judged(self, truth: Truth, dtype: str, part: str, manner: Manner) -> list[Outcome]:
-        return judged(self.implementation, truth, dtype, part, manner, self.settings)
+        outcomes = judged(self.implementation, truth, dtype, part, manner, self.settings)
+        quickly = manner.compiled and self.implementation.arrays.compiles and self.confirmed < ENOUGH_CONFIRMED
+        if quickly and any(outcome.failed for outcome in outcomes):
+            with self.implementation.arrays.compiling_as_users_do():
+                outcomes = judged(self.implementation, truth, dtype, part, manner, self.settings)
+            self.confirmed += any(outcome.failed for outcome in outcomes)
+        return outcomes
 
     def _give_up(self, outcomes: Sequence[Outcome]) -> None:
         """Leave a part out if each of its first cases raised an exception of the same type and message."""
