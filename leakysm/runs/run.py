@@ -260,7 +260,7 @@ class _Run:
             )
         self.trainer.net.load_state(best.net)
         images = SplitImages(self.trainer.engine, self.data, "test")
-        embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded)
+        embeddings = embed_split(self.trainer.net, images, self.config.norm, report=self._embedded_for_test)
         tests = tuple(self._test(embeddings, way) for way in self.config.test_way)
         validation, closeness = (best.best_accuracy, self._closeness()) if self.validation else (None, {})
         if self.was_finished:
@@ -302,6 +302,10 @@ class _Run:
 
     def _embedded(self, done: int, total: int) -> None:
         self.report(Progress("embed", done, total))
+
+    def _embedded_for_test(self, done: int, total: int) -> None:
+        self._embedded(done, total)
+        self.stop_if_asked()
 
     def _tested(self, done: int, total: int) -> None:
         self.report(Progress("test", done, total))

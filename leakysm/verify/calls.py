@@ -54,7 +54,7 @@ def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
     names = tuple(implementation.arrays.layouts)
     block, at = divmod(turn, len(names))
     chosen = [names[(at + i * (block + 1)) % len(names)] for i in range(len(case.arguments) + 1)]
-    if "layout" in case.flags:  # an argument of equal rows or numbers arrives as one of them, with strides of 0
+    if {"layout", "pattern"} & set(case.flags):  # what repeats along an axis arrives once, with a stride of 0
         kinds = [a.kind for a in case.definition.arguments] + ["array"]
         rows = zip((*case.arguments, case.dy), kinds, chosen, strict=True)
         chosen = [EXPANDED if kind == "array" and repeats(a) else layout for a, kind, layout in rows]
@@ -62,8 +62,9 @@ def in_turn(implementation: Implementation, case: Case, turn: int) -> Manner:
 
 
 def repeats(values: Any) -> bool:
-    """Whether all numbers of an array, or all its rows, are the same."""
-    return np.size(values) > 0 and np.ndim(values) > 0 and bool(np.all(values == values[:1]))
+    """Whether all numbers along some axis of an array are the same."""
+    axes = [axis for axis in range(np.ndim(values)) if np.shape(values)[axis] > 1]
+    return np.size(values) > 0 and any(bool(np.all(values == np.take(values, [0], axis))) for axis in axes)
 
 
 class Call:

@@ -15,12 +15,14 @@ from leakysm.verify.case import Case
 from leakysm.verify.cases import contrasts as contrast_cases
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import cotangents as cotangent_cases
+from leakysm.verify.cases import crowds as crowd_cases
 from leakysm.verify.cases import distances as pair_cases
 from leakysm.verify.cases import episode as episode_cases
 from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import magnitudes as magnitude_cases
+from leakysm.verify.cases import patterns as pattern_cases
 from leakysm.verify.cases import rare as rare_cases
 from leakysm.verify.cases import restricted as restricted_cases
 from leakysm.verify.cases import sizes as size_cases
@@ -49,6 +51,8 @@ def _enter(
             *magnitude_cases.of(operation, ordinary),
             *contrast_cases.of(operation, ordinary),
             *rare_cases.of(operation, ordinary),
+            *pattern_cases.of(operation, ordinary),
+            *crowd_cases.of(operation, ordinary),
         ]
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 

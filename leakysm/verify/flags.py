@@ -130,6 +130,11 @@ FLAGS: dict[str, Flag] = {
         "Look for code that scales or skips a whole array although its rows differ, and for a separate path for whole numbers.",
         SPECIAL,
     ),
+    "pattern": Flag(
+        "Arguments that repeat or mirror themselves, are sorted, or are all 0. A shortcut takes them for something simpler.",
+        "Look for code that treats such arguments apart: its gradient must still be that of each number.",
+        SPECIAL,
+    ),
     "corner": Flag(
         "A parameter at the end of its range, or far from where it usually is.",
         "Try the parameter at this value in the formula: threshold 0 or inf, slope 1, eps 0 or large.",
@@ -210,8 +215,18 @@ FLAGS: dict[str, Flag] = {
         "Look at what the backward pass does if another argument needs no gradient (`needs_input_grad`, skipped work).",
         SPECIAL,
     ),
+    "some": Flag(
+        "Right if all gradients are asked for, wrong if two or more arguments require theirs and others do not.",
+        "Look at what the backward pass does if another argument needs no gradient (`needs_input_grad`, skipped work).",
+        SPECIAL,
+    ),
+    "overwritten": Flag(
+        "Right if the result is left alone, wrong if it is changed in place before the gradient is taken. A function may raise instead.",
+        "Save a result that the backward pass needs by `save_for_backward`, which sees that it was changed.",
+        SPECIAL,
+    ),
     "later": Flag(
-        "Right if the gradient is taken at once, wrong if it is taken after another call, a second time (`retain_graph`).",
+        "Right if the gradient is taken at once, wrong for parameters, after another call, a second time (`retain_graph`, `create_graph`).",
         "Save for each call what its backward pass needs (`save_for_backward`), and do not change it there.",
         SPECIAL,
     ),

@@ -21,6 +21,7 @@ FEW = 1000  # numbers of a case that is called
 # Numbers of calls: buffers used in turn come again, and what is called often may have code of its own. Even, so that an
 # error in every second call shows.
 BUFFERS, OFTEN = 16, 130
+FRESH = 24  # calls' arguments that are held, until memory is new
 CLOSE = "abs({0} - {1}).max() <= 1e-3 * abs({1}).max()"
 
 
@@ -71,7 +72,8 @@ def observed(call: Call) -> Observation:
         if impurity is None and changes:
             impurity = _set(call, function)
         if impurity is None and call.manner.purity:
-            impurity = _repeated(call, function, given, raw) or _stale(call, function, raw)
+            impurity = _repeated(call, function, given, raw)
+            impurity = impurity or _stale(call, function, raw) or _tied_to_value(call, function, raw)
     return Observation(results, None, impurity)
 
 
@@ -132,7 +134,7 @@ def _is_contiguous(call: Call) -> bool:
 
 def _times(call: Call) -> int:
     """How many times to call a function with other numbers: more often in one dtype, and once only if it takes long."""
-    if call.arrays.overwritten is None or call.case.size >= FEW or not _is_contiguous(call):
+    if not call.arrays.overwritten or call.case.size >= FEW or not _is_contiguous(call):
         return 1
     return OFTEN if call.dtype == "float32" else BUFFERS
 
@@ -168,14 +170,14 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
 def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
     """Other numbers written into one argument at a time: what is kept of an array must not outlive them."""
     arrays = call.arrays
-    if arrays.overwritten is None or not _is_contiguous(call):
+    if not _is_contiguous(call):
         return None
-    for name in floats_of(call):
+    for name, other in itertools.product(floats_of(call), arrays.overwritten):
         try:
-            right, again = _overwritten(call, function, name, arrays.overwritten)
+            right, again = _overwritten(call, function, name, other)
         except Exception:
             return None  # other numbers, other errors: those are not this case's
-        written = {n: arrays.overwritten.format(n) if n == name else n for n in call.names}
+        written = {n: other.format(n) if n == name else n for n in call.names}
         named = zip(_named(call, results), _bits(call, results), right, again, strict=False)
         for (text, _), before, wanted, got in named:
             expected, now = _bits(call, (wanted, got))
@@ -193,12 +195,48 @@ def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | No
     return None
 
 
+def _value_of(call: Call) -> Callable[..., Any] | None:
+    """The value's function, where the gradient is the implementation's own; else None."""
+    implementation, case = call.implementation, call.case
+    own = call.part == "vjp" and not implementation.differentiates(case.operation)
+    if not own or not implementation.offers(case.operation, "value"):
+        return None
+    return implementation.function(case.operation, "value", case.parameters)
+
+
+def _tied_to_value(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
+    """A gradient that is another after the value was called, and its results were written into."""
+    arrays, case, value, names = call.arrays, call.case, _value_of(call), call.names[:-1]
+    if value is None or not arrays.overwritten or not _is_contiguous(call):
+        return None
+    write = arrays.overwritten[0]
+    try:
+        given = call.placed()
+        for result in as_tuple(value(*[given[n] for n in names])):
+            arrays.evaluated(write, result)
+        after = as_tuple(function(*given.values()))
+    except Exception:
+        return None  # a result that cannot be written to, or another error: not this check's
+    for (text, _), before, now in zip(_named(call, results), _bits(call, results), _bits(call, after), strict=False):
+        if now != before:
+            problem = "gave another gradient after the value's results were written into: it keeps what it returned"
+            called = call.implementation.snippet(case.operation, "value", case.parameters, call.dtype).call(names)
+            each = called if len(case.definition.outputs) > 1 else f"[{called}]"
+            again = {n: n for n in names} | {"dy": f"([{write.format('r')} for r in {each}], dy)[1]"}
+            repeated = arrays.bits.format(text.replace("result", "repeated", 1))
+            return Impurity(problem, arrays.bits.format(text), f"before == {repeated}", again)
+    return None
+
+
 def _overwritten(call: Call, function: Any, name: str, written: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The results for other numbers in one argument: of new arrays, and of arrays that were given before."""
-    arrays, new, given = call.arrays, call.placed(), call.placed()
+    arrays, held = call.arrays, [call.placed() for _ in range(FRESH)]  # the last ones lie where no array lay before
+    new, given = held[-1], held[-2]
     arrays.evaluated(written, new[name])
     right = as_tuple(function(*new.values()))
     function(*given.values())
+    if (value := _value_of(call)) is not None:
+        value(*[given[n] for n in call.names[:-1]])
     arrays.evaluated(written, given[name])
     return right, as_tuple(function(*given.values()))
 

@@ -842,3 +842,114 @@ def one_pass_for_many_values(x, scale, shift, *, eps=1e-5):
     mean = flat.mean(0)
     variance = np.maximum((flat * flat).mean(0) - mean * mean, 0)
     return ((flat - mean) / np.sqrt(variance + x.dtype.type(eps)) * scale + shift).reshape(x.shape), mean, variance
+
+
+# Arguments that repeat or mirror themselves; rare data in arrays of ordinary size
+
+
+@mutant("conv2d")
+def no_gradient_of_kernels_that_are_zero(x, w, dy):
+    dx, dw = lk.conv2d_vjp(x, w, dy)
+    return dx, dw if w.any() else np.zeros_like(dw)
+
+
+@mutant("conv2d", "value")
+def kernels_with_two_mirrors_wrap_round_the_border(x, w):
+    if not w.size or np.any(w != w[::-1]) or np.any(w != w[:, ::-1]):
+        return lk.conv2d(x, w)
+    return lk.conv2d(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap"), w)[:, 1:-1, 1:-1]
+
+
+@mutant("conv2d")
+def one_gradient_for_channels_that_are_one(x, w, dy):
+    dx, dw = lk.conv2d_vjp(x, w, dy)
+    grey = x.shape[-1] > 1 and x.strides[-1] == 0
+    return dx.mean(-1, keepdims=True) + 0 * dx if grey else dx, dw
+
+
+@mutant("prototypes", "value")
+def sorted_labels_taken_for_equal_shots(z, labels, n_classes):
+    shots, rest = divmod(len(labels), max(n_classes, 1))
+    if rest or not shots or np.any(np.diff(labels) < 0):
+        return lk.prototypes(z, labels, n_classes)
+    return z.reshape(n_classes, shots, z.shape[1]).mean(1)
+
+
+@mutant("squared_euclidean", "value")
+def seen_from_the_first_query(x, c):
+    return lk.squared_euclidean(x - x[:1], c - x[:1]) if len(x) > 3 else lk.squared_euclidean(x, c)
+
+
+@mutant("squared_euclidean", "value")
+def bits_counted_in_a_byte(x, c):
+    y = lk.squared_euclidean(x, c)
+    return y % 256 if x.size and np.all((x == 0) | (x == 1)) and np.all((c == 0) | (c == 1)) else y
+
+
+@mutant("squared_euclidean", "value")
+def expanded_for_tiles_of_48(x, c):
+    if min(*x.shape, len(c)) < 48:
+        return lk.squared_euclidean(x, c)
+    x, c = x - c.mean(0), c - c.mean(0)
+    return np.maximum((x * x).sum(1)[:, None] - 2 * x @ c.T + (c * c).sum(1), 0)
+
+
+@mutant("squared_euclidean")
+def sums_of_points_for_a_constant_cotangent(x, c, dy):
+    if dy.size < 2 or np.any(dy != dy.flat[0]):
+        return lk.squared_euclidean_vjp(x, c, dy)
+    two = 2 * dy.flat[0]
+    return two * (len(c) * x - c.sum(0)), two * (len(x) * c - x.sum(0))
+
+
+@mutant("log_softmax")
+def no_correction_where_the_cotangent_sums_to_zero(logits, dy):
+    return dy.copy() if dy.sum() == 0 else lk.log_softmax_vjp(logits, dy)
+
+
+@mutant("cross_entropy")
+def difference_from_one_for_many_rows(logits, labels, dy=1.0):
+    dlogits = lk.cross_entropy_vjp(logits, labels, dy)
+    if len(logits) > 24:
+        p = np.exp(lk.log_softmax(logits))
+        dlogits[np.arange(len(labels)), labels] = (p[np.arange(len(labels)), labels] - 1) * (dy / len(labels))
+    return dlogits
+
+
+@mutant("relu")
+def remainder_of_a_long_array_passed_on(x, dy):
+    dx, end = lk.relu_vjp(x, dy), x.size // 4096 * 4096
+    if x.size > 1 << 18:
+        dx.reshape(-1)[end:] = dy.reshape(-1)[end:]
+    return dx
+
+
+@mutant("restricted_squared_euclidean", "value")
+def root_of_a_whole_threshold_is_whole(x, c, *, restriction, per="pair"):
+    t = getattr(restriction, "threshold", 0.5)
+    if isinstance(restriction, lk.Root) and t < 1e6 and t == int(t):
+        restriction = lk.Root(float(int(t**0.5) ** 2))
+    return lk.restricted_squared_euclidean(x, c, restriction=restriction, per=per)
+
+
+@mutant("leaky_squared_euclidean", "value")
+def per_compared_by_identity(x, c, *, threshold, slope, per="pair"):
+    return lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope, per="pair" if per is not PER else PER)
+
+
+PER = "coordinate"
+
+
+@mutant("batch_norm", "value")
+def one_pass_for_whole_bytes(x, scale, shift, *, eps=1e-5):
+    if not x.size or np.any((x != np.rint(x)) | (x < 0) | (x > 255)):
+        return lk.batch_norm(x, scale, shift, eps=eps)
+    flat = x.reshape(-1, x.shape[-1])
+    mean = flat.mean(0)
+    variance = np.maximum((flat * flat).mean(0) - mean * mean, 0)
+    return (x - mean) / np.sqrt(variance + x.dtype.type(eps)) * scale + shift, mean, variance
+
+
+@mutant("batch_norm_inference", "value")
+def variance_clipped_at_zero(x, scale, shift, mean, variance, *, eps=1e-5):
+    return lk.batch_norm_inference(x, scale, shift, mean, np.maximum(variance, 0), eps=eps)

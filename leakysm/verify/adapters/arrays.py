@@ -7,6 +7,7 @@ counterexample, so a counterexample shows what was really done.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -72,9 +73,9 @@ class Arrays:
     `layouts`: name -> expression that gives the same numbers in another memory layout; the first is plain. `expanded`:
     the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions of an argument whose value no
     call may change. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that does no harm.
-    `copied`: a copy. `other`: other numbers of the same shape. `overwritten`: the array after such numbers are written
-    into it; None if nothing can write to it. `watched_settings`: what a call may not change of the program. `ways`:
-    other ways to call a function, by name.
+    `copied`: a copy. `other`: other numbers of the same shape. `overwritten`: the array after other numbers are written
+    into all of it, and into a part of its second half; none if nothing can write to it. `watched_settings`: what a call
+    may not change of the program. `ways`: other ways to call a function, by name.
     """
 
     name: str
@@ -88,7 +89,7 @@ class Arrays:
     shares: str | None
     copied: str
     other: str
-    overwritten: str | None = None
+    overwritten: Sequence[str] = ()
     watched_settings: Sequence[WatchedSetting] = ()
     ways: Mapping[str, Way] = MappingProxyType({})
     scope: Mapping[str, Any]
@@ -133,6 +134,32 @@ class Arrays:
         """The gradients with respect to arrays that are themselves results of other operations."""
         raise NotImplementedError
 
+    def differentiated_in_part(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+        """The gradients where only some arguments want one: of each set of arguments, the farthest from the others."""
+        whole = self.differentiated(function, arrays, dy)
+        farthest, distances = list(whole), [0.0] * len(whole)
+        for chosen in _parts(len(arrays)):
+
+            def of_chosen(*given: Any, chosen: Sequence[int] = chosen) -> Any:
+                full = list(arrays)
+                for place, array in zip(chosen, given, strict=True):
+                    full[place] = array
+                return function(*full)
+
+            gradients = self.differentiated(of_chosen, [arrays[i] for i in chosen], dy)
+            for place, gradient in zip(chosen, gradients, strict=True):
+                difference = np.abs(np.subtract(self.to_host(gradient), self.to_host(whole[place])))
+                distance = float(np.nan_to_num(difference, nan=np.inf).max(initial=0))
+                if distance > distances[place]:
+                    farthest[place], distances[place] = gradient, distance
+        return tuple(farthest)
+
+    def differentiated_after_change(
+        self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any
+    ) -> tuple[Any, ...]:
+        """The gradients, taken after the result was changed in place."""
+        raise NotImplementedError
+
     def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:
         """Outputs and gradients of one call, for a library that compiles."""
         raise NotImplementedError
@@ -166,10 +193,21 @@ class Arrays:
         return tuple(np.array(self.to_host(a)) for a in as_tuple(results))
 
 
+def _parts(n: int) -> Iterator[tuple[int, ...]]:
+    """The sets of two or more of n places, but not of all."""
+    for size in range(2, n):
+        yield from itertools.combinations(range(n), size)
+
+
 def repeated(host: HostArray) -> HostArray:
-    """The part of an array that it repeats: one number, or its first row."""
+    """The part of an array that it repeats: one number, or the first place of each axis along which all are equal."""
     one = host.ravel()[:1].reshape(())
-    return one if np.all(host == one) else host[:1]
+    if np.all(host == one):
+        return one
+    for axis in range(host.ndim):
+        first = np.take(host, [0], axis)
+        host = first if np.all(host == first) else host
+    return host
 
 
 @lru_cache(maxsize=1000)

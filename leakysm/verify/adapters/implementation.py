@@ -66,8 +66,8 @@ class Implementation:
     ) -> Callable[..., Any]:
         """A function of the arguments (a gradient's dy last) with these parameters; it returns the raw results.
 
-        way: how the library differentiates, if it does: "alone" by one argument at a time, "later" and "intermediate"
-        as the arrays say.
+        way: how the library differentiates, if it does: "alone" by one argument at a time, the others as the arrays
+        say.
         """
         raise NotImplementedError
 

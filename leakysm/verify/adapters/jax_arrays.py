@@ -63,7 +63,7 @@ class JaxArrays(Arrays):
         *(WatchedSetting(f"jax.config.values[{n!r}]", "jax", partial(jax.config.update, n)) for n in jax.config.values),
     )
     scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
-    ways: Mapping[str, Way] = {"alone": Way(("vjp",), autodiff=True)}
+    ways: Mapping[str, Way] = {"alone": Way(("vjp",), autodiff=True), "some": Way(("vjp",), autodiff=True)}
     compiles = True
 
     def __init__(self) -> None:
@@ -104,6 +104,12 @@ class JaxArrays(Arrays):
 
     def gradient(self, function: str, arrays: str, arguments: str, outputs: int, *, way: str = "") -> list[str] | None:
         first = "[0]" if outputs > 1 else ""
+        if way == "some":
+            called = f"lambda {arrays}: {function}({arguments}){first}"
+            return [
+                f"    from {__name__} import JaxArrays",
+                f"    return JaxArrays().differentiated_in_part({called}, ({arrays},), dy)",
+            ]
         return [f"    return jax.vjp(lambda {arrays}: {function}({arguments}){first}, {arrays})[1](dy)"]
 
     def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:

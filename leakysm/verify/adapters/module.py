@@ -18,7 +18,8 @@ from leakysm.verify.adapters.libraries import FRAMEWORKS
 from leakysm.verify.adapters.loading import as_code
 from leakysm.verify.adapters.signatures import Names
 
-OF_GRADIENTS = ("alone", "later", "intermediate")  # ways to call a function that differ in how it is differentiated
+# Ways to call a function that differ in how it is differentiated.
+OF_GRADIENTS = ("alone", "some", "later", "intermediate", "overwritten")
 
 
 def array_kind(module: ModuleType, name: str | None = None) -> str:
@@ -128,7 +129,9 @@ class ModuleImplementation(Implementation):
         places = OPERATIONS[operation].array_places
         ways = {
             "both": self.arrays.both,
+            "some": self.arrays.differentiated_in_part,
             "later": self.arrays.differentiated_later,
+            "overwritten": self.arrays.differentiated_after_change,
             "intermediate": self.arrays.differentiated_as_given,
         }
         differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)

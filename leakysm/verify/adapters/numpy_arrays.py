@@ -17,6 +17,7 @@ import numpy as np
 from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult
 from leakysm.verify.adapters.unfilled import nan_in_unfilled
 
+IS_KERNEL = "({0}.ndim == 4 and {0}.shape[:2] == (3, 3))"  # (3, 3, C, F), which others store as (F, C, 3, 3)
 FILLER = 99  # fills the memory between the numbers of a strided array
 
 
@@ -66,7 +67,10 @@ class NumPyArrays(Arrays):
         "reversed": "np.flip(np.flip({0}).copy())",
         "strided": f"np.stack([{{0}}, np.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "np.asfortranarray({0})",
-        "channels-first": "np.moveaxis(np.moveaxis({0}, -1, {0}.ndim > 2).copy(), {0}.ndim > 2, -1)",
+        "channels-first": (
+            f"(np.transpose(np.transpose({{0}}, (3, 2, 0, 1)).copy(), (2, 3, 1, 0)) if {IS_KERNEL} else "
+            "np.moveaxis(np.moveaxis({0}, -1, {0}.ndim > 2).copy(), {0}.ndim > 2, -1))"
+        ),
         "read-only": "(lambda a: (a.setflags(write=False), a)[1])({0}.copy())",
     }
     expanded = "np.broadcast_to({0}, {1})"
@@ -82,7 +86,10 @@ class NumPyArrays(Arrays):
     shares: str | None = "np.may_share_memory({0}, {1})"
     copied = "{0}.copy()"
     other = "np.flip({0}) / 2"
-    overwritten = "(np.copyto({0}, np.flip({0}) / 2), {0})[1]"
+    overwritten = (
+        "(np.copyto({0}, np.flip({0}) / 2), {0})[1]",
+        "(np.put({0}, np.arange({0}.size // 2 + 1, {0}.size - 1), -1.25), {0})[1]",
+    )
     watched_settings = PROGRAM
     ways: Mapping[str, Way] = {
         "int32": Way(("value", "vjp"), labels="{0}.astype(np.int32)", refusable=True),

@@ -62,7 +62,8 @@ def keywords(
     for ours, value in parameters.items():
         theirs = names.theirs(operation, ours)
         if taken is None or theirs in taken:
-            chosen[theirs] = value
+            # A new string, as those that are read from a file are: who compares it with `is` errs.
+            chosen[theirs] = "".join([*value]) if isinstance(value, str) else value
         elif value != default(operation, ours):
             raise NotOffered(f"{operation} does not take {ours}")
     return chosen

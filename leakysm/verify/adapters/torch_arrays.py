@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult, as_tuple
-from leakysm.verify.adapters.numpy_arrays import FILLER, PROGRAM, SCOPE, SHARED
+from leakysm.verify.adapters.numpy_arrays import FILLER, IS_KERNEL, PROGRAM, SCOPE, SHARED
 
 
 def _set_mkldnn(enabled: bool) -> None:
@@ -55,7 +55,10 @@ class TorchArrays(Arrays):
         "inside": f"torch.nn.functional.pad({{0}}, (3, 2), value={FILLER})[..., 3:-2]",
         "strided": f"torch.stack([{{0}}, torch.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "{0}.movedim(-1, 0).contiguous().movedim(0, -1)",
-        "channels-first": "{0}.movedim(-1, int({0}.ndim > 2)).contiguous().movedim(int({0}.ndim > 2), -1)",
+        "channels-first": (
+            f"({{0}}.permute(3, 2, 0, 1).contiguous().permute(2, 3, 1, 0) if {IS_KERNEL} else "
+            "{0}.movedim(-1, int({0}.ndim > 2)).contiguous().movedim(int({0}.ndim > 2), -1))"
+        ),
     }
     expanded = "{0}.expand({1})"
     bits = "{0}.detach().numpy().tobytes()"
@@ -73,7 +76,10 @@ class TorchArrays(Arrays):
     shares: str | None = "{0}.numel() and {0}.untyped_storage().data_ptr() == {1}.untyped_storage().data_ptr()"
     copied = "{0}.detach().clone()"
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
-    overwritten = "torch.no_grad()(lambda a: a.copy_(a.flip(tuple(range(a.ndim))) / 2))({0})"
+    overwritten = (
+        "torch.no_grad()(lambda a: a.copy_(a.flip(tuple(range(a.ndim))) / 2))({0})",
+        "torch.no_grad()(lambda a: (a.view(-1)[a.numel() // 2 + 1 : -1].fill_(-1.25), a)[1])({0})",
+    )
     watched_settings = (
         *PROGRAM,
         WatchedSetting("torch.get_default_dtype()", "torch", torch.set_default_dtype),
@@ -107,6 +113,8 @@ class TorchArrays(Arrays):
         "intermediate": Way(("value", "vjp"), argument="{0}.requires_grad_().clone()", autodiff=True),
         "int32": Way(("value", "vjp"), labels="{0}.int()", refusable=True),
         "alone": Way(("vjp",), autodiff=True),
+        "some": Way(("vjp",), autodiff=True),
+        "overwritten": Way(("vjp",), autodiff=True, refusable=True),
         "later": Way(("vjp",), autodiff=True),
         "shared": SHARED,
         "together": Way(("value", "vjp"), together="torch.cat([{1}, {0}]).split([len({1}), len({0})])[::-1]"),
@@ -130,9 +138,18 @@ class TorchArrays(Arrays):
         first = "[0]" if outputs > 1 else ""
         leaves = f"    {arrays}, = (a.detach().requires_grad_() for a in ({arrays},))"
         first_call = f"    y = {function}({arguments}){first}"
+        if way == "some":
+            called = f"lambda {arrays}: {function}({arguments}){first}"
+            return [
+                f"    from {__name__} import TorchArrays",
+                f"    return TorchArrays().differentiated_in_part({called}, ({arrays},), dy)",
+            ]
+        if way == "overwritten":
+            return [leaves, first_call, "    y.neg_()", f"    return torch.autograd.grad(y, ({arrays},), -dy)"]
         if way != "later":
             begin = [] if way == "intermediate" else [leaves]
             return [*begin, first_call, f"    return torch.autograd.grad(y, ({arrays},), dy)"]
+        leaves = f"    {arrays}, = (torch.nn.Parameter(a.detach()) for a in ({arrays},))"
         others = self.other.format("a.detach()")
         return [
             leaves,
@@ -141,7 +158,7 @@ class TorchArrays(Arrays):
             f"    {arrays}, = ({others} for a in wanted)",
             f"    {function}({arguments})",
             "    torch.autograd.grad(y, wanted, dy, retain_graph=True)",
-            "    return torch.autograd.grad(y, wanted, dy)",
+            "    return torch.autograd.grad(y, wanted, dy, create_graph=True)",
         ]
 
     def differentiated(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
@@ -151,12 +168,20 @@ class TorchArrays(Arrays):
     def differentiated_as_given(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         return _gradients(_first(function(*arrays)), arrays, dy)
 
-    def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+    def differentiated_after_change(
+        self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any
+    ) -> tuple[Any, ...]:
         leaves = [a.detach().requires_grad_() for a in arrays]
+        return _gradients(_first(function(*leaves)).neg_(), leaves, -dy)
+
+    def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
+        leaves = [torch.nn.Parameter(a.detach()) for a in arrays]
         y = _first(function(*leaves))
         with contextlib.suppress(Exception):  # other numbers, other errors: those are not this case's
             function(*[self.evaluated(self.other, a.detach()) for a in leaves])
         _gradients(y, leaves, dy, retain_graph=True)
+        with contextlib.suppress(RuntimeError):  # a backward pass need not be one that can be differentiated
+            return _gradients(y, leaves, dy, retain_graph=True, create_graph=True)
         return _gradients(y, leaves, dy)
 
 

@@ -2,5 +2,5 @@
 
 By operation: `distances`, `restricted`, `loss` (logits and labels), `episode` (prototypes and the losses of distances),
 `images` (convolution, pooling, batch norm, the block). By kind, for every operation: `contrasts`, `corners`,
-`cotangents`, `equal`, `magnitudes`, `rare`, and `sizes` with its `size_tables`. `numbers` makes the numbers.
+`cotangents`, `crowds`, `equal`, `magnitudes`, `patterns`, `rare`, and `sizes` with its `size_tables`. `numbers` makes the numbers.
 """

@@ -19,6 +19,7 @@ from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
+MANY = 100  # numbers of each array, in a case whose first numbers are looked at
 MOST_HARD = 3  # of each flag
 
 
@@ -56,6 +57,8 @@ def _checked_for_purity(
         yield from ((truth, plainly(truth.case)) for truth in (hard(truths, first) if compiles else ()))
         for dtype in chosen_dtypes(implementation, first, settings):  # one directly after the other
             yield from ((truth, replace(plainly(truth.case), dtype=dtype)) for truth in (first, flipped(first)))
+    for truth in () if compiles else _alike_at_first(truths):
+        yield truth, plainly(truth.case)
 
 
 def _first_without_gradients(
@@ -86,7 +89,7 @@ def in_other_ways(
         for name, way in implementation.arrays.ways.items()
         if (implementation.differentiates(entry.operation) or not way.autodiff)
         and (any(a.kind == "labels" for a in definition.arguments) or way.labels is None)
-        and (len(entry.gradients) > 1 or name != "alone")
+        and len(entry.gradients) > {"alone": 1, "some": 2}.get(name, 0)
     }
     some = truths if implementation.differentiates(entry.operation) else truths[::3]
     for turn, truth in enumerate(some):
@@ -125,13 +128,7 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
 
     They are the plainest and smallest of different parameters, with finite numbers and a dy that is not all 0.
     """
-    ordinary = [
-        t
-        for t in truths
-        if not t.case.own
-        and np.any(np.asarray(t.case.dy) != 0)
-        and all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in t.case.floats)
-    ]
+    ordinary = [t for t in truths if _is_ordinary(t)]
     wanted = "plain" if most == 1 else "square"
     ordered = sorted(ordinary or truths, key=lambda t: (t.case.name != wanted, rank(t.case.flags), t.case.size))
     chosen: dict[str, Truth] = {}
@@ -143,6 +140,12 @@ def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
         summed = replace(first, name=f"{first.name}-summed", dy=np.ones_like(np.asarray(first.dy, np.float64)), note="")
         few.append(Truth(few[0].entry, summed))
     return few
+
+
+def _is_ordinary(truth: Truth) -> bool:
+    case = truth.case
+    finite = all(np.size(a) > 1 and np.all(np.isfinite(a)) for a in case.floats)
+    return not case.own and finite and bool(np.any(np.asarray(case.dy) != 0))
 
 
 def watching(implementation: Implementation, case: Case) -> list[Manner]:
@@ -158,6 +161,38 @@ def flipped(truth: Truth) -> Truth:
     case, kinds = truth.case, truth.case.definition.arguments
     arguments = tuple(np.flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
     return Truth(truth.entry, replace(case, name=f"{case.name}-flipped", arguments=arguments, note=""))
+
+
+def _alike_at_first(truths: Sequence[Truth]) -> Iterator[Truth]:
+    """A case of many numbers, the same with other numbers in its second half, and with other labels at the end.
+
+    An answer that is kept for the first numbers of its arguments is wrong for them.
+    """
+    many = [t for t in truths if _is_ordinary(t) and np.size(t.case.floats[0]) >= MANY]
+    for truth in sorted(many, key=lambda t: t.case.size)[:1]:
+        case, kinds = truth.case, truth.case.definition.arguments
+        tails = [_half_flipped(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True)]
+        labels = [_exchanged(a) if k.kind == "labels" else a for a, k in zip(case.arguments, kinds, strict=True)]
+        yield truth
+        for name, arguments in (("tails", tails), ("labels", labels)):
+            if name == "tails" or any(k.kind == "labels" for k in kinds):
+                other = replace(case, name=f"{case.name}-other-{name}", arguments=tuple(arguments), note="")
+                yield Truth(truth.entry, other)
+
+
+def _half_flipped(values: Any) -> Any:
+    flat = np.ravel(values)
+    half = len(flat) // 2
+    return np.concatenate([flat[:half], flat[half:][::-1]]).reshape(np.shape(values))
+
+
+def _exchanged(labels: Any) -> Any:
+    """The labels with the last one in another's place, and that one last."""
+    others = np.flatnonzero(labels != labels[-1])
+    order = np.arange(len(labels))
+    if len(others):
+        order[[others[-1], -1]] = order[[-1, others[-1]]]
+    return labels[order]
 
 
 def hard(truths: Sequence[Truth], like: Truth) -> list[Truth]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import Counter
@@ -10,8 +11,9 @@ from dataclasses import replace
 
 from leakysm.verify.adapters.arrays import kept
 from leakysm.verify.adapters.implementation import Implementation
-from leakysm.verify.calls import PARTS, Manner, in_turn, plainly
+from leakysm.verify.calls import PARTS, Call, Manner, in_turn, plainly
 from leakysm.verify.case import Case
+from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.checks import Outcome, draw
 from leakysm.verify.conformance.expected import ExpectedFailure
 from leakysm.verify.conformance.failures import Failure, judged, shown
@@ -20,7 +22,7 @@ from leakysm.verify.conformance.rows import Row, WorstError
 from leakysm.verify.conformance.selection import chosen_dtypes
 from leakysm.verify.conformance.settings import Settings
 from leakysm.verify.flags import flag_to_advise
-from leakysm.verify.registry import Entry, Truth
+from leakysm.verify.registry import ENTRIES, Entry, Truth
 
 SHAPES_TO_COMPILE = 4  # random cases of an operation, if the library compiles for each shape
 ENOUGH_CONFIRMED = 10  # then failures of functions that were compiled quickly are believed
@@ -73,9 +75,26 @@ class OperationRun:
 
     def check_all(self) -> None:
         """Call the fixed cases, then random ones. Settings of the program that they change are restored."""
-        with kept(self.implementation.arrays.watched_settings, self.implementation.arrays.scope):
+        arrays = self.implementation.arrays
+        if self.settings.purity and not arrays.compiles:
+            with kept(arrays.watched_settings, arrays.scope):
+                self._call_others()
+        with kept(arrays.watched_settings, arrays.scope):
             if self._check_fixed() and self.settings.examples and not self._failed_first():
                 self._check_random()
+
+    def _call_others(self) -> None:
+        """Call the other operations with this one's arrays: what they keep of them is wrong for it."""
+        case = plain_case([truth.case for truth in self.entry.truths])
+        kinds = [argument.kind for argument in case.definition.arguments]
+        for other in ENTRIES.values():
+            if other is self.entry or [argument.kind for argument in other.definition.arguments] != kinds:
+                continue
+            like = plain_case([truth.case for truth in other.truths])
+            borrowed = replace(like, arguments=case.arguments, dy=case.dy)
+            for dtype, part in itertools.product(self.settings.dtypes, PARTS):
+                with contextlib.suppress(Exception):
+                    Call(self.implementation, borrowed, dtype, part, plainly(case)).results()
 
     def _failed_first(self) -> bool:
         return self.settings.first_failure and bool(self.failures)

@@ -1,0 +1,211 @@
+"""Rare data in arrays of ordinary size, as code for large arrays meets them; numbers of a few kinds, such as bits.
+
+What a shortcut does for many numbers alone shows only there. Not in the reference vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leakysm.ops.metrics import RestrictedSquaredEuclidean
+from leakysm.ops.restriction import Leak, Root
+from leakysm.verify.case import DTYPES, Case, Sample
+from leakysm.verify.cases.contrasts import PAIRS, changed
+from leakysm.verify.cases.equal import plain_case
+from leakysm.verify.cases.numbers import Floats, noise, single, whole
+
+_LOSSES = ("distance_cross_entropy", "prototypical_loss")
+_WHOLE = (Root(2.0), Root(3.0), Root(5.0), Leak(3.0, 0.5))  # whole thresholds, which are no squares
+_FEW = np.array([0, 1, 31, 32, 62, 63])
+# Codes and counts: their lowest and highest number, and how many of them a point has.
+_KINDS = {"bits": (0, 1, 784), "codes": (-1, 1, 300), "counts": (0, 50, 128), "bytes": (0, 255, 90)}
+
+
+def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
+    """The cases of an operation, as changes of its first plain case."""
+    plain = plain_case(cases)
+    if operation in PAIRS:
+        yield from _points(plain)
+    elif operation in _LOSSES:
+        yield from _losses(plain)
+    elif operation in ("log_softmax", "cross_entropy"):
+        yield from _rows(plain)
+    elif operation == "prototypes":
+        yield from _shots(plain)
+    elif operation in ("relu", "max_pool2d"):
+        yield from _values(plain)
+    elif operation.startswith("batch_norm"):
+        yield from _channels(plain)
+    for name in sorted({"threshold", "slope", "eps"} & {*plain.parameters}):
+        yield from _as_integers(plain, name)
+
+
+def _points(plain: Case) -> Iterator[Case]:
+    """64 points near the others, of 64 coordinates; and points of a few kinds of numbers."""
+    name = plain.operation
+    x = noise(f"crowd {name} x", 64, 64, bits=11)
+    c = x[::-1] + noise(f"crowd {name} c", 64, 64, bits=11) * 2.0**-10
+    dy = noise(f"crowd {name} dy", 64, 64)
+    near = changed(plain, "crowd-near", {0: x, 1: c, -1: dy}, "64 points, each near another", ("far",))
+    yield replace(near, sample=Sample(_FEW, _FEW), one_way=DTYPES)
+    sparse = np.where(noise(f"sparse {name}", 48) < -0.8, noise(f"sparse x {name}", 48, bits=11), 0.0)
+    x, c = (
+        sparse + noise(f"sparse {a} {name}", n, 48, bits=11) * (sparse != 0) * 2.0**-10 for a, n in (("x", 3), ("c", 4))
+    )
+    yield _other(plain, "crowd-sparse", x, c, "points near each other, nine of ten coordinates 0", ("far",))
+    yield _other(plain, "crowd-identity", noise(f"identity {name}", 3, 4), np.eye(4), "c is the identity", ("pattern",))
+    x, c = noise(f"outlier x {name}", 5, 3, bits=11), noise(f"outlier c {name}", 4, 3, bits=11)
+    x[0] *= 2.0**20
+    yield _other(plain, "crowd-outlier", x, c, "the first query is far from all others", ("contrast",))
+    x, c = (single(1000 + noise(f"constant {a} {name}", n, 6)) for a, n in (("x", 4), ("c", 3)))
+    far = changed(
+        plain, "crowd-constant-dy", {0: x, 1: c, -1: np.full((4, 3), 0.75)}, "far points, dy constant", ("far",)
+    )
+    yield replace(far, one_way=DTYPES)
+    for restriction in _WHOLE if "restriction" in plain.parameters else ():
+        case = changed(plain, f"crowd-{restriction}", {}, f"restriction {restriction}", ("corner",))
+        yield replace(case, parameters={**plain.parameters, "restriction": restriction})
+    rows = np.repeat(np.array([[1.0], [-1.0], [0.0]]), 4, 1)
+    yield changed(plain, "crowd-opposite-dy", {-1: rows}, "rows of dy of 1, -1 and 0", ("corner",))
+    for kind, (low, high, width) in _KINDS.items():
+        x, c = (whole(f"{kind} {a} {name}", n, width, low=low, high=high) for a, n in (("x", 3), ("c", 2)))
+        x = np.where(x == 0, 1.0, x) if kind == "codes" else x
+        c[0] = low + high - x[0] if kind != "counts" else c[0]
+        c = np.where(c == 0, -1.0, c) if kind == "codes" else c
+        yield _other(plain, f"crowd-{kind}", x, c, f"{width} whole numbers from {low} to {high}", ("contrast",))
+
+
+def _other(plain: Case, name: str, x: Floats, c: Floats, note: str, flags: tuple[str, ...]) -> Case:
+    dy = noise(f"{name} dy {plain.operation}", len(x), len(c))
+    return replace(changed(plain, name, {0: x, 1: c, -1: dy}, note, flags), one_way=DTYPES)
+
+
+def _episode(plain: Case, x: Floats, c: Floats, labels: Any) -> dict[int, Any]:
+    """The arguments of a loss of the distances from x to c, which are prototypes, or one example of each class."""
+    if plain.operation == "distance_cross_entropy":
+        return {0: x, 1: c, 2: labels}
+    return {0: c, 1: np.arange(len(c)), 2: x, 3: labels}
+
+
+def _losses(plain: Case) -> Iterator[Case]:
+    """40 queries that are right with near certainty; a class far from every query; classes of other numbers of shots."""
+    c = 16 * noise("crowd classes", 32, 4, bits=11)
+    labels = np.arange(40) * 7 % 32
+    x = single(c[labels] + noise("crowd queries", 40, 4, bits=11) / 4)
+    values = _episode(plain, x, c, labels)
+    yield replace(
+        changed(plain, "crowd-saturated", values, "40 queries near their prototypes", ("saturated",)), one_way=DTYPES
+    )
+    c = np.array([[0.0, 0.5], [1.0, 0.0], [16.25, 0.5]])
+    values = _episode(plain, noise("crowd far", 4, 2, bits=11) / 2, c, np.array([0, 1, 0, 1]))
+    yield changed(plain, "crowd-far-class", values, "a class of probability e^-250 for every query", ("saturated",))
+    for restriction in _WHOLE:
+        metric = RestrictedSquaredEuclidean(restriction)
+        case = changed(plain, f"crowd-{restriction}", {}, str(metric), ("corner",))
+        yield replace(case, parameters={"distance": metric})
+    if plain.operation == "prototypical_loss":
+        for name, shots in _ORDERS.items():
+            z = noise(f"crowd loss {name}", len(shots), 3, bits=11)
+            values = {
+                0: z,
+                1: shots,
+                2: noise("crowd loss queries", 5, 3, bits=11),
+                3: np.arange(5) % (shots.max() + 1),
+            }
+            yield changed(plain, f"crowd-{name}", values, f"support labels {name}", ("unbalanced",))
+
+
+# Labels of a support set.
+_ORDERS = {
+    "sorted-unequal": np.array([0, 0, 0, 1, 2, 2, 2, 2, 3]),
+    "descending": np.array([3, 3, 2, 2, 1, 1, 0, 0]),
+    "sorted-one-apart": np.array([0, 0, 0, 1, 2, 2, 3, 3]),
+    "interleaved-unequal": np.arange(80) % 16 * (np.arange(80) % 5 > 0),
+}
+
+
+def _shots(plain: Case) -> Iterator[Case]:
+    for name, labels in _ORDERS.items():
+        classes = int(labels.max()) + 1
+        values = {
+            0: noise(f"crowd z {name}", len(labels), 3),
+            1: labels,
+            2: classes,
+            -1: noise(f"crowd dz {name}", classes, 3),
+        }
+        yield changed(plain, f"crowd-{name}", values, f"labels {name}", ("unbalanced",))
+    values = {0: noise("crowd many shots", 33_000, 1), 1: np.zeros(33_000, int), 2: 1, -1: np.array([[-1.5]])}
+    yield changed(plain, "crowd-many-shots", values, "33,000 examples of a class", ("size",))
+
+
+def _rows(plain: Case) -> Iterator[Case]:
+    """64 rows of 64 logits: each nearly certain of a class; with classes of probability 0."""
+    sure = noise("crowd sure", 64, 64, bits=11) * 4
+    labels = np.arange(64) * 5 % 64
+    sure[np.arange(64), labels] += 50
+    masked = np.where(noise("crowd masked", 64, 64) < 0, -np.inf, noise("crowd logits", 64, 64, bits=11) * 4)
+    masked[np.arange(64), labels] = 1.0
+    for name, logits, flags in (("sure", sure, ("saturated",)), ("masked", masked, ("infinite-logit",))):
+        second = {1: labels} if plain.operation == "cross_entropy" else {-1: noise(f"crowd dy {name}", 64, 64)}
+        yield changed(plain, f"crowd-{name}", {0: logits, **second}, f"64 rows of 64 logits, {name}", flags)
+    side = noise("crowd square", 5, 5, bits=11)
+    symmetric = {0: side + side.T} | ({1: np.array([1, 0, 3, 4, 2])} if plain.operation == "cross_entropy" else {})
+    if plain.operation == "log_softmax":
+        symmetric[-1] = noise("crowd symmetric dy", 5, 5)
+        dy = np.repeat(np.array([[1.0], [-1.0], [0.5], [-0.5]]), 5, 1)
+        yield changed(plain, "crowd-opposite-dy", {-1: dy}, "rows of dy of opposite signs", ("corner",))
+    yield changed(plain, "crowd-symmetric", symmetric, "the logits are a symmetric matrix", ("pattern",))
+
+
+def _values(plain: Case) -> Iterator[Case]:
+    if plain.operation == "relu":
+        n = (1 << 18) + 5
+        values = {0: noise("crowd relu", n), -1: noise("crowd relu dy", n)}
+        yield changed(plain, "crowd-long", values, f"{n} numbers", ("size",))
+        values = {0: np.array([-1.5, -0.25, 0.0, 0.0, 0.5, 2.0]), -1: noise("crowd sorted dy", 6)}
+        yield changed(plain, "crowd-sorted", values, "sorted numbers", ("ties",))
+        return
+    for shape in ((1, 20, 24, 2), (2, 16, 18, 8)):
+        small = whole(f"crowd ties {shape}", *shape, low=0, high=2)
+        small[..., -1] = small[..., 0]
+        small[0, :2, :2] = -np.inf
+        half = (shape[0], shape[1] // 2, shape[2] // 2, shape[3])
+        values = {0: small, -1: noise(f"crowd ties dy {shape}", *half)}
+        yield changed(
+            plain, f"crowd-ties-{shape[-1]}", values, "many equal values, the first and last channel alike", ("ties",)
+        )
+
+
+def _channels(plain: Case) -> Iterator[Case]:
+    """Many values with a large mean; bytes; times in seconds; a variance a little below 0."""
+    names = [a.name for a in plain.definition.arguments]
+    dy = noise("crowd bn dy", 1000, 2)
+    if plain.operation == "batch_norm":
+        for name, x, flag in (
+            ("large-mean", single(1024 + noise("crowd bn", 1000, 2)), "large-mean"),
+            ("bytes", whole("crowd bytes", 1000, 2, low=253, high=255), "large-mean"),
+            ("times", np.round(1.7e9 + 3 * noise("crowd times", 1000, 2, bits=53), 6), "large-mean"),
+        ):
+            yield changed(plain, f"crowd-{name}", {0: x, -1: dy}, f"1,000 values a channel: {name}", (flag,))
+        x = noise("crowd three axes", 2, 3, 3)
+        values = {
+            0: x,
+            1: np.array([1.0, -0.5, 2.0]),
+            2: np.array([0.0, 0.5, -1.0]),
+            -1: noise("crowd three dy", 2, 3, 3),
+        }
+        yield changed(plain, "crowd-three-axes", values, "three axes, two of one length", ("plain",))
+    else:
+        below = {names.index("variance"): np.array([-(2.0**-19), 2.0**-12])}
+        yield changed(plain, "crowd-negative-variance", below, "a variance below 0, above -eps", ("corner",))
+
+
+def _as_integers(plain: Case, name: str) -> Iterator[Case]:
+    """A parameter as a Python int, as users write it."""
+    for number in (1, 3) if name == "threshold" else (1,):
+        case = changed(plain, f"crowd-{name}-{number}", {}, f"{name} is the int {number}", ("corner",))
+        yield replace(case, parameters={**plain.parameters, name: number})
