@@ -21,7 +21,7 @@ FEW = 1000  # numbers of a case that is called
 # Numbers of calls: buffers used in turn come again, and what is called often may have code of its own. Even, so that an
 # error in every second call shows.
 BUFFERS, OFTEN = 16, 130
-FRESH = 24  # calls' arguments that are held, until memory is new
+FRESH = 16  # arrays that are held at once, so that the last one's memory is new
 CLOSE = "abs({0} - {1}).max() <= 1e-3 * abs({1}).max()"
 
 
@@ -230,8 +230,10 @@ def _tied_to_value(call: Call, function: Any, results: tuple[Any, ...]) -> Impur
 
 def _overwritten(call: Call, function: Any, name: str, written: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The results for other numbers in one argument: of new arrays, and of arrays that were given before."""
-    arrays, held = call.arrays, [call.placed() for _ in range(FRESH)]  # the last ones lie where no array lay before
-    new, given = held[-1], held[-2]
+    arrays, new, given = call.arrays, call.placed(), call.placed()
+    if call.case.size < FEW:  # the last of so many lies where no array lay before
+        held = [arrays.placed(call.hosts[name], call.layouts[name]) for _ in range(FRESH)]
+        new[name] = held[-1]
     arrays.evaluated(written, new[name])
     right = as_tuple(function(*new.values()))
     function(*given.values())

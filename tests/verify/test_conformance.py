@@ -596,9 +596,9 @@ def test_a_jax_function_that_looks_at_its_labels_is_compiled_with_them(right: bo
         return lk.cross_entropy(logits, [int(label) for label in labels]) * (1 if right else 1.5)
 
     implementation = ModuleImplementation(SimpleNamespace(cross_entropy=cross_entropy), arrays_named("jax"), "")
-    settings = Settings(examples=0, shrink_seconds=0, most_numbers=12, most_cases=4, dtypes=("float32",), purity=False)
+    settings = Settings(examples=0, shrink_seconds=0, most_numbers=12, most_cases=2, dtypes=("float32",), purity=False)
     report = conform(implementation, operations=["cross_entropy"], settings=settings)
-    assert sum(traced) > 3
+    assert sum(traced) > 1
     assert report.ok == right, report.rows[0].problem
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -202,12 +203,22 @@ def test_the_version_says_what_happened(
     assert set(stored.read(tmp_path / "new" / OPERATIONS)) == set(new)
 
 
+@pytest.fixture(scope="module")
+def upgraded_vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The vectors of an earlier version, written by this one."""
+    folder = tmp_path_factory.mktemp("upgraded") / "vectors"
+    shutil.copytree(OLD, folder)
+    old = {name: upgraded(group) for name, group in stored.read(OLD / OPERATIONS).items()}
+    publish(folder, {OPERATIONS: old}, [], shipped=OLD, major=True)
+    return folder
+
+
 @pytest.mark.parametrize("name", [MANIFEST, OPERATIONS, NETS])
 @pytest.mark.parametrize("content", [b"precious", b'{"format": 1, "files": {"config.toml": "0"}}'])
-def test_only_vectors_are_replaced(name: str, content: bytes, copied: Path) -> None:
+def test_only_vectors_are_replaced(name: str, content: bytes, upgraded_vectors: Path, tmp_path: Path) -> None:
     """A finished run has a manifest.json too."""
-    old = {name: upgraded(group) for name, group in stored.read(OLD / OPERATIONS).items()}
-    publish(copied, {OPERATIONS: old}, [], shipped=OLD, major=True)
+    copied = tmp_path / "vectors"
+    shutil.copytree(upgraded_vectors, copied)
     (copied / name).write_bytes(content)
     before = {path.name: path.read_bytes() for path in copied.iterdir()}
     with pytest.raises(UserError, match=f"{name} holds no vectors; give --out an empty folder or a new one"):

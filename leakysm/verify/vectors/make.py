@@ -108,9 +108,9 @@ def make(
     compare with, which must be undamaged (default: the installed ones, if any). major: allow cases to change.
     """
     named, shipped = shipped is not None, shipped or stored.folder()
+    _require_own(out)
     if named or (shipped / stored.MANIFEST).is_file():
         check_files(shipped)
-    _require_own(out)
     progress(0, 2)
     operations = operation_groups()
     progress(1, 2)
