@@ -51,8 +51,9 @@ def sweep(
 ) -> None:
     """Train every combination of a grid of settings, and rank the settings by their accuracy.
 
-    To continue a sweep, run the same command: finished runs are kept, runs that were cut off are resumed, failed ones
-    are tried again. One failed run does not stop the others; the exit status is then 1.
+    All runs of the first seed come first, then those of the second, and so on. To continue a sweep, run the same
+    command: finished runs are kept, runs that were cut off are resumed, failed ones are tried again. One failed run
+    does not stop the others; the exit status is then 1.
 
     Example: leakysm sweep grid.toml --jobs 2
 

@@ -46,7 +46,7 @@ def run_all(
     watch: Callable[[States], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[Point, State]:
-    """Run every point that is not finished yet; returns the states of all.
+    """Run every point that is not finished yet, all those of the first seed first; returns the states of all.
 
     One failed run does not stop the others. A run whose worker process dies is started ATTEMPTS times in all. The same
     call again continues with what is left. `watch` is called with the states about once a second, and `stop` is asked:
@@ -54,7 +54,9 @@ def run_all(
     """
     states = {point: _state_on_disk(point, out) for point in points}
     pool.tell(str(out), False)
-    waiting = deque(point for point, state in states.items() if state.status == WAITING)
+    seeds = list(dict.fromkeys(point.config.seed for point in states))
+    left = (point for point, state in states.items() if state.status == WAITING)
+    waiting = deque(sorted(left, key=lambda point: seeds.index(point.config.seed)))
     deaths: Counter[Point] = Counter()
     while waiting:
         lost = _run_until_broken(waiting, states, out, pool, watch, stop)
