@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from leakysm.verify.case import DTYPES, Case, Sample
 from leakysm.verify.cases.contrasts import PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, single, whole
+from leakysm.verify.cases.rare import queries
 
 _LOSSES = ("distance_cross_entropy", "prototypical_loss")
 _WHOLE = (Root(2.0), Root(3.0), Root(5.0), Leak(3.0, 0.5))  # whole thresholds, which are no squares
@@ -45,38 +45,41 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
 
 
 def _points(plain: Case) -> Iterator[Case]:
-    """64 points near the others, of 64 coordinates; and points of a few kinds of numbers."""
+    """Points near each other, among many; a cotangent that is constant, or adds up to 0."""
     name = plain.operation
     x = noise(f"crowd {name} x", 64, 64, bits=11)
     c = x[::-1] + noise(f"crowd {name} c", 64, 64, bits=11) * 2.0**-10
-    dy = noise(f"crowd {name} dy", 64, 64)
-    near = changed(plain, "crowd-near", {0: x, 1: c, -1: dy}, "64 points, each near another", ("far",))
-    yield replace(near, sample=Sample(_FEW, _FEW), one_way=DTYPES)
+    near = _other(plain, "crowd-near", x, c, "64 points, each near another", ("far",))
+    yield replace(near, sample=Sample(_FEW, _FEW))
     sparse = np.where(noise(f"sparse {name}", 48) < -0.8, noise(f"sparse x {name}", 48, bits=11), 0.0)
-    x, c = (
-        sparse + noise(f"sparse {a} {name}", n, 48, bits=11) * (sparse != 0) * 2.0**-10 for a, n in (("x", 3), ("c", 4))
-    )
+    x, c = (noise(f"sparse {a} {name}", n, 48, bits=11) * 2.0**-10 for a, n in (("x", 3), ("c", 4)))
+    x, c = (sparse + np.where(sparse == 0, 0.0, a) for a in (x, c))
     yield _other(plain, "crowd-sparse", x, c, "points near each other, nine of ten coordinates 0", ("far",))
-    yield _other(plain, "crowd-identity", noise(f"identity {name}", 3, 4), np.eye(4), "c is the identity", ("pattern",))
     x, c = noise(f"outlier x {name}", 5, 3, bits=11), noise(f"outlier c {name}", 4, 3, bits=11)
     x[0] *= 2.0**20
     yield _other(plain, "crowd-outlier", x, c, "the first query is far from all others", ("contrast",))
     x, c = (single(1000 + noise(f"constant {a} {name}", n, 6)) for a, n in (("x", 4), ("c", 3)))
-    far = changed(
-        plain, "crowd-constant-dy", {0: x, 1: c, -1: np.full((4, 3), 0.75)}, "far points, dy constant", ("far",)
-    )
-    yield replace(far, one_way=DTYPES)
+    far = _other(plain, "crowd-constant-dy", x, c, "far points, dy constant", ("far",))
+    yield replace(far, dy=np.full((4, 3), 0.75))
+    rows = np.repeat(np.array([[1.0], [-1.0], [0.0]]), 4, 1)
+    yield changed(plain, "crowd-opposite-dy", {-1: rows}, "rows of dy of 1, -1 and 0", ("corner",))
+    yield from _numbers(plain)
+
+
+def _numbers(plain: Case) -> Iterator[Case]:
+    """Numbers of a few kinds; the first of c is as far from the first of x as it can be. Whole thresholds."""
+    name = plain.operation
+    yield _other(plain, "crowd-identity", noise(f"identity {name}", 3, 4), np.eye(4), "c is the identity", ("pattern",))
+    for kind, (low, high, width) in _KINDS.items():
+        x, c = (whole(f"{kind} {a} {name}", n, width, low=low, high=high) for a, n in (("x", 3), ("c", 2)))
+        if kind == "codes":
+            x, c = np.where(x == 0, 1.0, x), np.where(c == 0, -1.0, c)
+        if kind != "counts":
+            c[0] = low + high - x[0]
+        yield _other(plain, f"crowd-{kind}", x, c, f"{width} whole numbers from {low} to {high}", ("contrast",))
     for restriction in _WHOLE if "restriction" in plain.parameters else ():
         case = changed(plain, f"crowd-{restriction}", {}, f"restriction {restriction}", ("corner",))
         yield replace(case, parameters={**plain.parameters, "restriction": restriction})
-    rows = np.repeat(np.array([[1.0], [-1.0], [0.0]]), 4, 1)
-    yield changed(plain, "crowd-opposite-dy", {-1: rows}, "rows of dy of 1, -1 and 0", ("corner",))
-    for kind, (low, high, width) in _KINDS.items():
-        x, c = (whole(f"{kind} {a} {name}", n, width, low=low, high=high) for a, n in (("x", 3), ("c", 2)))
-        x = np.where(x == 0, 1.0, x) if kind == "codes" else x
-        c[0] = low + high - x[0] if kind != "counts" else c[0]
-        c = np.where(c == 0, -1.0, c) if kind == "codes" else c
-        yield _other(plain, f"crowd-{kind}", x, c, f"{width} whole numbers from {low} to {high}", ("contrast",))
 
 
 def _other(plain: Case, name: str, x: Floats, c: Floats, note: str, flags: tuple[str, ...]) -> Case:
@@ -84,24 +87,16 @@ def _other(plain: Case, name: str, x: Floats, c: Floats, note: str, flags: tuple
     return replace(changed(plain, name, {0: x, 1: c, -1: dy}, note, flags), one_way=DTYPES)
 
 
-def _episode(plain: Case, x: Floats, c: Floats, labels: Any) -> dict[int, Any]:
-    """The arguments of a loss of the distances from x to c, which are prototypes, or one example of each class."""
-    if plain.operation == "distance_cross_entropy":
-        return {0: x, 1: c, 2: labels}
-    return {0: c, 1: np.arange(len(c)), 2: x, 3: labels}
-
-
 def _losses(plain: Case) -> Iterator[Case]:
     """40 queries that are right with near certainty; a class far from every query; classes of other numbers of shots."""
     c = 16 * noise("crowd classes", 32, 4, bits=11)
     labels = np.arange(40) * 7 % 32
     x = single(c[labels] + noise("crowd queries", 40, 4, bits=11) / 4)
-    values = _episode(plain, x, c, labels)
-    yield replace(
-        changed(plain, "crowd-saturated", values, "40 queries near their prototypes", ("saturated",)), one_way=DTYPES
-    )
+    values = queries(plain, x, c, labels)
+    saturated = changed(plain, "crowd-saturated", values, "40 queries near their prototypes", ("saturated",))
+    yield replace(saturated, one_way=DTYPES)
     c = np.array([[0.0, 0.5], [1.0, 0.0], [16.25, 0.5]])
-    values = _episode(plain, noise("crowd far", 4, 2, bits=11) / 2, c, np.array([0, 1, 0, 1]))
+    values = queries(plain, noise("crowd far", 4, 2, bits=11) / 2, c, np.array([0, 1, 0, 1]))
     yield changed(plain, "crowd-far-class", values, "a class of probability e^-250 for every query", ("saturated",))
     for restriction in _WHOLE:
         metric = RestrictedSquaredEuclidean(restriction)

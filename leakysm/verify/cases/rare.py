@@ -33,7 +33,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield from _unit(plain)
     if operation in ("distance_cross_entropy", "prototypical_loss"):
         x = noise(f"same {operation}", 4, 3)
-        values = _queries(plain, x, x, np.arange(4))
+        values = queries(plain, x, x, np.arange(4))
         yield changed(plain, "same-points", values, "the queries are the examples", ("coincident",))
     if operation in _LOSSES:
         yield from _labels(plain)
@@ -64,7 +64,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield from rest[operation](plain)
 
 
-def _queries(plain: Case, x: Any, c: Any, labels: Any) -> dict[int, Any]:
+def queries(plain: Case, x: Any, c: Any, labels: Any) -> dict[int, Any]:
     """The arguments of a loss of the distances from x to c, which are prototypes, or one example of each class."""
     if plain.operation == "distance_cross_entropy":
         return {0: x, 1: c, 2: labels}
@@ -119,14 +119,14 @@ def _labels(plain: Case) -> Iterator[Case]:
     x, c = noise(f"high {plain.operation} x", 6, 2), noise(f"high {plain.operation} c", 260, 2)
     high = np.array([255, 256, 127, 128, 100, 0])
     logits = {0: noise("high logits", 6, 260), 1: high}
-    values = logits if plain.operation == "cross_entropy" else _queries(plain, x, c, high)
+    values = logits if plain.operation == "cross_entropy" else queries(plain, x, c, high)
     yield changed(plain, "labels-high", values, f"labels {high.tolist()} of 260", ("size",))
     if plain.operation != "prototypical_loss":  # whose examples have all labels
         values |= {len(plain.arguments) - 1: high % 250}
         yield changed(plain, "labels-low", values, f"labels {(high % 250).tolist()} of 260", ("size",))
     x, c = (noise(f"labels {plain.operation} {at}", 5, 5) for at in range(2))
     for name, labels in (("in-order", np.arange(5)), ("equal", np.full(5, 3))):
-        values = {0: x, 1: labels} if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)
+        values = {0: x, 1: labels} if plain.operation == "cross_entropy" else queries(plain, x, c, labels)
         yield changed(plain, f"labels-{name}", values, f"labels {labels.tolist()}", ("plain",))
 
 
@@ -156,10 +156,10 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
 
 
 def _unlikely_class(plain: Case) -> Iterator[Case]:
-    values = _queries(plain, np.array([[0.25], [40.5]]), np.array([[0.0], [40.0]]), np.array([1, 0]))
+    values = queries(plain, np.array([[0.25], [40.5]]), np.array([[0.0], [40.0]]), np.array([1, 0]))
     yield changed(plain, "two-classes", values, "two classes, and each query lies on the wrong one", ("saturated",))
     c, x = np.array([[0.0, 0.1], [12.2, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
-    values = _queries(plain, x, c, np.array([0, 2]))
+    values = queries(plain, x, c, np.array([0, 2]))
     yield changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
 
 
@@ -173,7 +173,7 @@ def _last_nearest(plain: Case) -> Case:
     x, c = noise("last x", 2, 1, bits=11), noise("last c", m, 1, bits=11) + 30
     c[-1], labels = x[0] + 0.25, np.array([m - 1, 3])
     logits = {0: -single((x - c.T) ** 2), 1: labels}
-    values = logits if plain.operation == "cross_entropy" else _queries(plain, x, c, labels)
+    values = logits if plain.operation == "cross_entropy" else queries(plain, x, c, labels)
     return changed(plain, "last-largest", values, f"the last of {m} classes is the nearest by far", ("size",))
 
 
