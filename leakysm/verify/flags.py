@@ -45,7 +45,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "many-rows": Flag(
         "More than 25 rows, where torch.cdist changes to the matrix-product expansion by default.",
-        "torch.cdist: compute_mode='donot_use_mm_for_euclid_dist'.",
+        "Look at what changes beyond 25 rows. If it is torch.cdist, use compute_mode='donot_use_mm_for_euclid_dist'.",
     ),
     "threshold": Flag(
         "Distances just below, at and just above the leaky threshold.",
@@ -114,7 +114,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "wide": Flag(
         "Long sums: 1,600 coordinates, 1,000 classes.",
-        "Sum in blocks or pairwise, or in a wider dtype.",
+        "Sum in blocks or pairwise, or in a wider dtype. If the result is wrong by far, look for a part that is left out.",
     ),
     "size": Flag(
         "An axis as long as a block, tile, warp or group of channels, or one longer or shorter. Work beyond the first one may be wrong or missing.",
@@ -136,8 +136,8 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "corner": Flag(
-        "A parameter at the end of its range, or far from where it usually is.",
-        "Try the parameter at this value in the formula: threshold 0 or inf, slope 1, eps 0 or large.",
+        "A parameter, variance or cotangent at the end of its range, or far from where it usually is.",
+        "Put the counterexample's values into the formula: threshold 0 or inf, slope 1, eps 0 or large, a variance below 0, a tiny or huge cotangent.",
         CONVENTION,
     ),
     "saturated": Flag(

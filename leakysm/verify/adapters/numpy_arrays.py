@@ -100,7 +100,11 @@ class NumPyArrays(Arrays):
             context=("nan_in_unfilled()", f"from {nan_in_unfilled.__module__} import nan_in_unfilled"),
             refusable=True,
         ),
-        "together": Way(("value", "vjp"), together="np.split(np.concatenate([{1}, {0}]), [len({1})])[::-1]"),
+        "together": Way(
+            ("value", "vjp"),
+            together="(np.stack([{0}, {1}], 1).swapaxes(0, 1) if {0}.shape == {1}.shape else "
+            "np.split(np.concatenate([{1}, {0}]), [len({1})])[::-1])",
+        ),
     }
     scope = SCOPE
 

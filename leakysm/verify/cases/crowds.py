@@ -51,6 +51,7 @@ def _points(plain: Case) -> Iterator[Case]:
     c = x[::-1] + noise(f"crowd {name} c", 64, 64, bits=11) * 2.0**-10
     near = _other(plain, "crowd-near", x, c, "64 points, each near another", ("far",))
     yield replace(near, sample=Sample(_FEW, _FEW))
+    yield _many_points(plain)
     sparse = np.where(noise(f"sparse {name}", 48) < -0.8, noise(f"sparse x {name}", 48, bits=11), 0.0)
     x, c = (noise(f"sparse {a} {name}", n, 48, bits=11) * 2.0**-10 for a, n in (("x", 3), ("c", 4)))
     x, c = (sparse + np.where(sparse == 0, 0.0, a) for a in (x, c))
@@ -66,6 +67,15 @@ def _points(plain: Case) -> Iterator[Case]:
     yield from _numbers(plain)
 
 
+def _many_points(plain: Case) -> Case:
+    """More than 2^23 differences, which do not all fit into some memory: another formula may serve there."""
+    name, few = plain.operation, np.array([0, 1, 150, 299])
+    x = noise(f"crowd many {name} x", 300, 64, bits=53)
+    c = np.concatenate([x[::-1], x[:150]]) + noise(f"crowd many {name} c", 450, 64, bits=53) * 2.0**-20
+    many = _other(plain, "crowd-near-many", x, c, "300 and 450 points near each other", ("far", "size"))
+    return replace(many, sample=Sample(few, few))
+
+
 def _numbers(plain: Case) -> Iterator[Case]:
     """Numbers of a few kinds; the first of c is as far from the first of x as it can be. Whole thresholds."""
     name = plain.operation
@@ -77,7 +87,12 @@ def _numbers(plain: Case) -> Iterator[Case]:
         if kind != "counts":
             c[0] = low + high - x[0]
         yield _other(plain, f"crowd-{kind}", x, c, f"{width} whole numbers from {low} to {high}", ("contrast",))
-    for restriction in _WHOLE if "restriction" in plain.parameters else ():
+    if "restriction" not in plain.parameters:
+        return
+    x, c = (noise(f"crowd tiny {a}", n, 3) * 2.0**-25 for a, n in (("x", 3), ("c", 4)))
+    tiny = changed(plain, "crowd-tiny-root", {0: x, 1: c}, "distances and a threshold near 2^-50", ("magnitude",))
+    yield replace(tiny, parameters={**plain.parameters, "restriction": Root(2.0**-52)})
+    for restriction in _WHOLE:
         case = changed(plain, f"crowd-{restriction}", {}, f"restriction {restriction}", ("corner",))
         yield replace(case, parameters={**plain.parameters, "restriction": restriction})
 
@@ -147,6 +162,9 @@ def _rows(plain: Case) -> Iterator[Case]:
     for name, logits, flags in (("sure", sure, ("saturated",)), ("masked", masked, ("infinite-logit",))):
         second = {1: labels} if plain.operation == "cross_entropy" else {-1: noise(f"crowd dy {name}", 64, 64)}
         yield changed(plain, f"crowd-{name}", {0: logits, **second}, f"64 rows of 64 logits, {name}", flags)
+    alone = {0: np.array([[np.inf], [0.5], [-np.inf]])}
+    alone |= {1: np.zeros(3, int)} if plain.operation == "cross_entropy" else {-1: noise("crowd alone", 3, 1)}
+    yield changed(plain, "crowd-one-class", alone, "one class, with infinite logits", ("undefined",))
     side = noise("crowd square", 5, 5, bits=11)
     symmetric = {0: side + side.T} | ({1: np.array([1, 0, 3, 4, 2])} if plain.operation == "cross_entropy" else {})
     if plain.operation == "log_softmax":
