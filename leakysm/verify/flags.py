@@ -216,7 +216,7 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "some": Flag(
-        "Right if all gradients are asked for, wrong if two or more arguments require theirs and others do not.",
+        "Right if all gradients are asked for, wrong if one or two arguments require none.",
         "Look at what the backward pass does if another argument needs no gradient (`needs_input_grad`, skipped work).",
         SPECIAL,
     ),

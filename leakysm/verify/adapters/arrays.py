@@ -135,7 +135,7 @@ class Arrays:
         raise NotImplementedError
 
     def differentiated_in_part(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
-        """The gradients where only some arguments want one: of each set of arguments, the farthest from the others."""
+        """The gradients where one or two arguments want none: of all these sets, the farthest from the usual ones."""
         whole = self.differentiated(function, arrays, dy)
         farthest, distances = list(whole), [0.0] * len(whole)
         for chosen in _parts(len(arrays)):
@@ -194,8 +194,8 @@ class Arrays:
 
 
 def _parts(n: int) -> Iterator[tuple[int, ...]]:
-    """The sets of two or more of n places, but not of all."""
-    for size in range(2, n):
+    """The sets of n places without one or two of them; no set of one place alone."""
+    for size in range(max(2, n - 2), n):
         yield from itertools.combinations(range(n), size)
 
 

@@ -104,7 +104,8 @@ def in_other_ways(
             # Only a few cases have equal arrays; the types of labels need the largest.
             among = truths if way.shared else few if way.labels or way.autodiff else fewer
             among = [*among, *(t for t in truths if way.labels and more_classes(t, way))]
-            yield from ((t, replace(plainly(t.case), way=name, compiled=True)) for t in among if fits(t, way))
+            compiled = name != "some"  # which compares numbers
+            yield from ((t, replace(plainly(t.case), way=name, compiled=compiled)) for t in among if fits(t, way))
 
 
 def fits(truth: Truth, way: Way) -> bool:
