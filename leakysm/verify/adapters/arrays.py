@@ -139,14 +139,7 @@ class Arrays:
         whole = self.differentiated(function, arrays, dy)
         farthest, distances = list(whole), [0.0] * len(whole)
         for chosen in _parts(len(arrays)):
-
-            def of_chosen(*given: Any, chosen: Sequence[int] = chosen) -> Any:
-                full = list(arrays)
-                for place, array in zip(chosen, given, strict=True):
-                    full[place] = array
-                return function(*full)
-
-            gradients = self.differentiated(of_chosen, [arrays[i] for i in chosen], dy)
+            gradients = self.differentiated(of_places(function, arrays, chosen), [arrays[i] for i in chosen], dy)
             for place, gradient in zip(chosen, gradients, strict=True):
                 difference = np.abs(np.subtract(self.to_host(gradient), self.to_host(whole[place])))
                 distance = float(np.nan_to_num(difference, nan=np.inf).max(initial=0))
@@ -191,6 +184,18 @@ class Arrays:
     def hosted(self, results: Any) -> tuple[HostArray, ...]:
         """One or several results, copied to NumPy arrays that no other code can change."""
         return tuple(np.array(self.to_host(a)) for a in as_tuple(results))
+
+
+def of_places(function: Callable[..., Any], given: Sequence[Any], places: Sequence[int]) -> Callable[..., Any]:
+    """The function of the arguments at these places alone; the others are as given."""
+
+    def of_some(*arrays: Any) -> Any:
+        full = list(given)
+        for place, array in zip(places, arrays, strict=True):
+            full[place] = array
+        return function(*full)
+
+    return of_some
 
 
 def _parts(n: int) -> Iterator[tuple[int, ...]]:

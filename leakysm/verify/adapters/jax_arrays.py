@@ -15,7 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Way, WrongResult, as_tuple
+from leakysm.verify.adapters.arrays import (
+    Arrays,
+    HostArray,
+    WatchedSetting,
+    Way,
+    WrongResult,
+    as_tuple,
+    of_places,
+)
 from leakysm.verify.adapters.numpy_arrays import PROGRAM, SCOPE
 
 # Each program runs only once or twice. On a CPU, compiling with few optimizations takes a third of the time. But the
@@ -146,14 +154,8 @@ class JaxArrays(Arrays):
         constants = [a for i, a in enumerate(given) if i not in places]
         key = function, self._quickly, *(_contents(a) if isinstance(a, jax.Array) else a for a in constants)
         if key not in self._compiled:
-
-            def of_arrays(*arrays: Any) -> Any:
-                full = list(given)
-                for place, array in zip(places, arrays, strict=True):
-                    full[place] = array
-                return function(*full)
-
-            self._compiled[key] = jax.jit(of_arrays, compiler_options=compiler_options() if self._quickly else None)
+            options = compiler_options() if self._quickly else None
+            self._compiled[key] = jax.jit(of_places(function, given, places), compiler_options=options)
         return self._compiled[key](*[given[i] for i in places])
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from leakysm.errors import UserError
 from leakysm.ops.registry import OPERATIONS
 from leakysm.verify.adapters import signatures
-from leakysm.verify.adapters.arrays import Arrays
+from leakysm.verify.adapters.arrays import Arrays, of_places
 from leakysm.verify.adapters.engine import written
 from leakysm.verify.adapters.implementation import Implementation, NotOffered, Snippet
 from leakysm.verify.adapters.libraries import FRAMEWORKS
@@ -137,12 +138,7 @@ class ModuleImplementation(Implementation):
         differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)
 
         def gradient(given: Any, places: Sequence[int]) -> Any:
-            def of_arrays(*arrays: Any) -> Any:
-                full = list(given[:-1])
-                for place, array in zip(places, arrays, strict=True):
-                    full[place] = array
-                return function(*full, **keywords)
-
+            of_arrays = of_places(partial(function, **keywords), given[:-1], places)
             return differentiate(of_arrays, [given[i] for i in places], given[-1])
 
         if part == "alone":
