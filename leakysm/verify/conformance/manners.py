@@ -19,7 +19,7 @@ from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
-MANY = 100  # numbers of each array, in a case whose first numbers are looked at
+MANY = 100  # numbers of the first array, in a case whose first numbers may be all that is looked at
 MOST_HARD = 3  # of each flag
 
 

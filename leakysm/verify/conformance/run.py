@@ -88,11 +88,13 @@ class OperationRun:
         case = plain_case([truth.case for truth in self.entry.truths])
         kinds = [argument.kind for argument in case.definition.arguments]
         for other in ENTRIES.values():
-            if other is self.entry or [argument.kind for argument in other.definition.arguments] != kinds:
+            offered = [part for part in PARTS if self.implementation.offers(other.operation, part)]
+            alike = [argument.kind for argument in other.definition.arguments] == kinds
+            if other is self.entry or not alike or not offered:
                 continue
             like = plain_case([truth.case for truth in other.truths])
             borrowed = replace(like, arguments=case.arguments, dy=case.dy)
-            for dtype, part in itertools.product(self.settings.dtypes, PARTS):
+            for dtype, part in itertools.product(self.settings.dtypes, offered):
                 with contextlib.suppress(Exception):
                     Call(self.implementation, borrowed, dtype, part, plainly(case)).results()
 
