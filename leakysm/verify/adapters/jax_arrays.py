@@ -52,6 +52,11 @@ def compiler_options() -> dict[str, Any] | None:
     return QUICKLY
 
 
+def _read(name: str) -> str:
+    """The expression that reads a setting. All settings are read for every call, so the slower one is an exception."""
+    return f"jax.config.{name}" if hasattr(jax.config, name) else f"jax.config.values[{name!r}]"
+
+
 class JaxArrays(Arrays):
     """Arrays on JAX's default device. They have no strides, and nothing can write to them."""
 
@@ -68,7 +73,7 @@ class JaxArrays(Arrays):
     other = "jnp.flip({0}) / 2"
     watched_settings = (
         *PROGRAM,
-        *(WatchedSetting(f"jax.config.values[{n!r}]", "jax", partial(jax.config.update, n)) for n in jax.config.values),
+        *(WatchedSetting(_read(n), "jax", partial(jax.config.update, n)) for n in jax.config.values),
     )
     scope: Mapping[str, Any] = {**SCOPE, "jax": jax, "jnp": jnp}
     ways: Mapping[str, Way] = {"alone": Way(("vjp",), autodiff=True), "some": Way(("vjp",), autodiff=True)}
