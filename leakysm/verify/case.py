@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from leakysm.ops.registry import OPERATIONS, Operation
+from leakysm.verify.bounds import Exact
 
 DTYPES = ("float16", "float32", "float64")
+Oracle = Callable[..., tuple[Exact, ...]]
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """The rows of the first and the second argument that are looked at, where a case has too many pairs for all."""
+class Sample(Protocol):
+    """What is looked at of a case that is too large for exact arithmetic everywhere."""
 
-    first: Any
-    second: Any
+    def cut(self, case: Case) -> Case:
+        """The case with what is looked at alone."""
+
+    def value(self, oracle: Oracle, case: Case) -> tuple[Exact, ...]:
+        """The exact results that are looked at."""
+
+    def vjp(self, oracle: Oracle, case: Case) -> tuple[Exact, ...]:
+        """The exact gradients that are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +36,7 @@ class Case:
     It is used in every dtype that holds all of its numbers exactly. flags: keys of `leakysm.verify.flags.FLAGS`;
     note: why the case exists. own: what it checks is promised by this package only, not asked of others. one_way: the
     dtypes in which all roundings may go one way, so that the worst bound judges. stored: whether the reference vectors
-    hold it; large cases are left out. sample: what is looked at of a distance with very many pairs; everything by
-    default.
+    hold it; large cases are left out. sample: what is looked at of a case that is too large; everything by default.
     """
 
     operation: str

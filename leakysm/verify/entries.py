@@ -12,6 +12,7 @@ import numpy as np
 from leakysm.verify import registry
 from leakysm.verify.bounds import Sizes
 from leakysm.verify.case import Case
+from leakysm.verify.cases import batches as batch_cases
 from leakysm.verify.cases import contrasts as contrast_cases
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import cotangents as cotangent_cases
@@ -53,6 +54,7 @@ def _enter(
             *rare_cases.of(operation, ordinary),
             *pattern_cases.of(operation, ordinary),
             *crowd_cases.of(operation, ordinary),
+            *batch_cases.of(operation, ordinary),
         ]
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 

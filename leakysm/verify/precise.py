@@ -120,19 +120,16 @@ def matmul(a: Array, b: Array) -> Array:
     (n, k), m = a.shape, b.shape[1]
     if not k:
         return zeros((n, m))
-    if n * k * m > WORTH_FLOATS * (n + m) * k:
-        in_floats = _in_floats(a, b)
-        if in_floats is not None:
-            return exact(in_floats)
-    return a @ b
+    floats = in_floats(a, b, k) if n * k * m > WORTH_FLOATS * (n + m) * k else None
+    return a @ b if floats is None else exact(floats[0] @ floats[1])
 
 
-def _in_floats(a: Array, b: Array) -> Any:
-    """a b in float64, where that rounds nothing, in any order; else None.
+def in_floats(a: Array, b: Array, terms: int) -> tuple[Any, Any] | None:
+    """Both arrays in float64, if sums of so many products of their numbers round nothing there; else None.
 
-    It rounds nothing if all numbers are multiples of a power of two, and no sum of products needs more than 53 bits.
+    That holds, in any order, if all are multiples of a power of two, and no sum of products needs more than 53 bits.
     """
-    bits, floats, lowest = np.log2(a.shape[1]), (rounded(a), rounded(b)), 0
+    bits, floats, lowest = np.log2(max(terms, 1)), (rounded(a), rounded(b)), 0
     for values in floats:
         if not np.all(np.isfinite(values)):
             return None
@@ -144,7 +141,7 @@ def _in_floats(a: Array, b: Array) -> Any:
     if bits > 53 or not -1000 < lowest < 900:
         return None
     same = all(np.all(exact(values) == array) for values, array in zip(floats, (a, b), strict=True))
-    return floats[0] @ floats[1] if same else None
+    return floats if same else None
 
 
 def rounded(a: Array) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from leakysm.ops.registry import OPERATIONS, Operation
 from leakysm.verify.bounds import Bound, Exact, Order, Precision, Severity, Sizes
-from leakysm.verify.case import Case, Sample
+from leakysm.verify.case import Case
 from leakysm.verify.oracle.choices import Doubt, OpenGradient
 from leakysm.verify.precise import arithmetic
 
@@ -84,33 +84,17 @@ class Truth:
 
     @cached_property
     def value(self) -> tuple[Exact, ...]:
-        if self.case.sample is not None:
-            return self._sampled_value(self.case.sample)
         with arithmetic():
+            if self.case.sample is not None:
+                return self.case.sample.value(self.entry.value, self.case)
             return self.entry.value(*self.case.arguments, **self.case.parameters)
 
     @cached_property
     def vjp(self) -> tuple[Exact, ...]:
-        if self.case.sample is not None:
-            return self._sampled_vjp(self.case.sample)
         with arithmetic():
+            if self.case.sample is not None:
+                return self.case.sample.vjp(self.entry.vjp, self.case)
             return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
-
-    def _sampled_value(self, sample: Sample) -> tuple[Exact, ...]:
-        x, c = self.case.arguments
-        with arithmetic():
-            (y,) = self.entry.value(x[sample.first], c[sample.second], **self.case.parameters)
-        return (replace(y, index=np.ix_(sample.first, sample.second), whole=(len(x), len(c))),)
-
-    def _sampled_vjp(self, sample: Sample) -> tuple[Exact, ...]:
-        (x, c), dy, parameters = self.case.arguments, self.case.dy, self.case.parameters
-        with arithmetic():
-            (dx,) = self.entry.vjp(x[sample.first], c, dy[sample.first], only=0, **parameters)
-            (dc,) = self.entry.vjp(x, c[sample.second], dy[:, sample.second], only=1, **parameters)
-        return (
-            replace(dx, index=(sample.first,), whole=x.shape),
-            replace(dc, index=(sample.second,), whole=c.shape),
-        )
 
     def open_gradients(self, precision: Precision, order: Order) -> Sequence[OpenGradient | None] | None:
         """What discrete choices leave open of each gradient in this precision; None if it is too much to be judged."""

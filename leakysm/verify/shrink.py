@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakysm.verify.case import Case, Sample
+from leakysm.verify.case import Case
 
 SHRUNK = "shrunk from "  # before the name of a case that was made small
 MOST_SHARED_AXES = 6
@@ -24,7 +24,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
     """The smallest case for which `fails` is true, as it is for the given one. It takes about so many seconds."""
     end = time.monotonic() + seconds
     if case.sample is not None:
-        looked_at = _looked_at(case, case.sample)
+        looked_at = case.sample.cut(case)
         if not fails(looked_at):
             return case
         case = looked_at
@@ -35,13 +35,6 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
         in_time = itertools.takewhile(lambda _: time.monotonic() < end, _simpler(case))
         smaller = next((c for c in in_time if _sensible(c, finite) and fails(c)), None)
     return replace(case, name=SHRUNK + case.name) if case.name != "random" else case
-
-
-def _looked_at(case: Case, sample: Sample) -> Case:
-    """A case with many pairs, cut down to the rows of its sample."""
-    x, c = case.arguments
-    dy = case.dy[np.ix_(sample.first, sample.second)]
-    return replace(case, arguments=(x[sample.first], c[sample.second]), dy=dy, sample=None)
 
 
 def _sensible(case: Case, finite: bool) -> bool:

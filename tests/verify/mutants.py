@@ -953,3 +953,70 @@ def one_pass_for_whole_bytes(x, scale, shift, *, eps=1e-5):
 @mutant("batch_norm_inference", "value")
 def variance_clipped_at_zero(x, scale, shift, mean, variance, *, eps=1e-5):
     return lk.batch_norm_inference(x, scale, shift, mean, np.maximum(variance, 0), eps=eps)
+
+
+# More than 2^20 results; labels of more than 16 bits
+
+
+@mutant("conv2d")
+def gradient_without_the_last_image_of_a_large_batch(x, w, dy):
+    dx, dw = lk.conv2d_vjp(x, w, dy)
+    return dx, dw - lk.conv2d_vjp(x[-1:], w, dy[-1:])[1] if dy.size > 1 << 20 else dw
+
+
+@mutant("conv2d", "value")
+def second_half_without_the_row_above_it(x, w):
+    y = lk.conv2d(x, w)
+    if y.size > 1 << 20:
+        half = x.shape[1] // 2
+        y[:, half] = lk.conv2d(x[:, half:], w)[:, 0]
+    return y
+
+
+@mutant("max_pool2d")
+def offsets_of_twenty_bits(x, dy):
+    dx = lk.max_pool2d_vjp(x, dy)
+    dx.reshape(-1)[1 << 20 :] = 0
+    return dx
+
+
+@mutant("batch_norm", "value")
+def statistics_of_the_first_images_of_a_large_batch(x, scale, shift, *, eps=1e-5):
+    if x.size < 1 << 20:
+        return lk.batch_norm(x, scale, shift, eps=eps)
+    _, mean, variance = lk.batch_norm(x[:16], scale, shift, eps=eps)
+    return lk.batch_norm_inference(x, scale, shift, mean, variance, eps=eps), mean, variance
+
+
+@mutant("batch_norm_inference")
+def half_of_the_sums_of_a_large_batch(x, scale, shift, mean, variance, dy, *, eps=1e-5):
+    gradients = lk.batch_norm_inference_vjp(x, scale, shift, mean, variance, dy, eps=eps)
+    if x.size < 1 << 20:
+        return gradients
+    return gradients[0], *lk.batch_norm_inference_vjp(x[:12], scale, shift, mean, variance, dy[:12], eps=eps)[1:]
+
+
+@mutant("conv_block")
+def no_mean_of_the_gradient_in_a_large_batch(x, w, scale, shift, dy, *, eps=1e-5):
+    if dy.size < 1 << 18:
+        return lk.conv_block_vjp(x, w, scale, shift, dy, eps=eps)
+    _, mean, variance = lk.conv_block(x, w, scale, shift, eps=eps)
+    return lk.conv_block_inference_vjp(x, w, scale, shift, mean, variance, dy, eps=eps)[:4]
+
+
+@mutant("conv_block_inference", "value")
+def last_image_of_a_large_batch_forgotten(x, w, scale, shift, mean, variance, *, eps=1e-5):
+    y = lk.conv_block_inference(x, w, scale, shift, mean, variance, eps=eps)
+    if y.size > 1 << 18:
+        y[-1] = y[-2]
+    return y
+
+
+@mutant("cross_entropy", "value")
+def labels_of_sixteen_bits(logits, labels):
+    return lk.cross_entropy(logits, labels.astype(np.int16) % logits.shape[1])
+
+
+@mutant("distance_cross_entropy")
+def labels_of_sixteen_bits_of_prototypes(x, c, labels, dy=1.0, *, distance):
+    return lk.distance_cross_entropy_vjp(x, c, labels.astype(np.int16) % len(c), dy, distance=distance)

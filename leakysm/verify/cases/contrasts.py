@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from leakysm.verify.case import Case, Sample
+from leakysm.verify.case import Case
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, whole
+from leakysm.verify.sample import PairSample
 
 PAIRS = (
     "squared_euclidean",
@@ -99,7 +100,7 @@ def _spoilt(operation: str, plain: Case) -> Iterator[Case]:
         tile = changed(plain, "apart-columns", columns, "columns times 2^-12, 2^12 and 1 in turn")
         few = np.array([0, 1, 31, 32, 62, 63])
         dy = _apart(noise(f"columns dy {operation}", 64, 64), 1, 12)
-        yield replace(tile, dy=dy, sample=Sample(few, few), one_way=("float64",))
+        yield replace(tile, dy=dy, sample=PairSample(few, few), one_way=("float64",))
 
 
 def _square(operation: str, plain: Case) -> Case:

@@ -12,11 +12,13 @@ import numpy as np
 
 from leakysm.ops.metrics import RestrictedSquaredEuclidean
 from leakysm.ops.restriction import Leak, Root
-from leakysm.verify.case import DTYPES, Case, Sample
+from leakysm.verify.case import DTYPES, Case
 from leakysm.verify.cases.contrasts import PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, single, whole
 from leakysm.verify.cases.rare import queries
+from leakysm.verify.cases.size_tables import edges
+from leakysm.verify.sample import ChannelSample, PairSample
 
 _LOSSES = ("distance_cross_entropy", "prototypical_loss")
 _WHOLE = (Root(2.0), Root(3.0), Root(5.0), Leak(3.0, 0.5))  # whole thresholds, which are no squares
@@ -50,7 +52,7 @@ def _points(plain: Case) -> Iterator[Case]:
     x = noise(f"crowd {name} x", 64, 64, bits=11)
     c = x[::-1] + noise(f"crowd {name} c", 64, 64, bits=11) * 2.0**-10
     near = _other(plain, "crowd-near", x, c, "64 points, each near another", ("far",))
-    yield replace(near, sample=Sample(_FEW, _FEW))
+    yield replace(near, sample=PairSample(_FEW, _FEW))
     yield _many_points(plain)
     sparse = np.where(noise(f"sparse {name}", 48) < -0.8, noise(f"sparse x {name}", 48, bits=11), 0.0)
     x, c = (noise(f"sparse {a} {name}", n, 48, bits=11) * 2.0**-10 for a, n in (("x", 3), ("c", 4)))
@@ -73,7 +75,7 @@ def _many_points(plain: Case) -> Case:
     x = noise(f"crowd many {name} x", 300, 64, bits=53)
     c = np.concatenate([x[::-1], x[:150]]) + noise(f"crowd many {name} c", 450, 64, bits=53) * 2.0**-20
     many = _other(plain, "crowd-near-many", x, c, "300 and 450 points near each other", ("far", "size"))
-    return replace(many, sample=Sample(few, few))
+    return replace(many, sample=PairSample(few, few))
 
 
 def _numbers(plain: Case) -> Iterator[Case]:
@@ -178,7 +180,9 @@ def _values(plain: Case) -> Iterator[Case]:
     if plain.operation == "relu":
         n = (1 << 18) + 5
         values = {0: noise("crowd relu", n), -1: noise("crowd relu dy", n)}
-        yield changed(plain, "crowd-long", values, f"{n} numbers", ("size",))
+        some = np.unique([*edges(n), *range(1 << 18, n), *(2**k + i for k in range(11, 18) for i in (-1, 0, 1))])
+        long = changed(plain, "crowd-long", values, f"{n} numbers", ("size",))
+        yield replace(long, sample=ChannelSample(some))
         values = {0: np.array([-1.5, -0.25, 0.0, 0.0, 0.5, 2.0]), -1: noise("crowd sorted dy", 6)}
         yield changed(plain, "crowd-sorted", values, "sorted numbers", ("ties",))
         return

@@ -2,7 +2,7 @@
 
 A mistake beyond the first tile, at a size that is no multiple of 4 to 64, or at one index only, shows at one of these.
 2520, 5040 and 10,080 are multiples of every number to 10, and of many others; 4096 of the powers of two. One more leaves
-a last tile of one row, whatever the tile.
+a last tile of one row, whatever the tile. Labels above 32,767 do not fit 16 bits.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ PAIRS = (  # queries, prototypes, width
 )  # fmt: skip
 QUERIES = (  # queries, prototypes, width
     (17, 33, 8), (33, 64, 3), (64, 17, 5), (3, 255, 4), (129, 5, 2), (2, 3, 257), (513, 2, 1), (2, 1025, 1),
-    (1, 4097, 1), (1, 10_081, 1), (9, 9, 9), (2, 35, 36), (35, 2, 36), (36, 35, 1), (5041, 2, 2), (1, 2, 5041),
+    (1, 32_769, 1), (1, 10_081, 1), (9, 9, 9), (2, 35, 36), (35, 2, 36), (36, 35, 1), (5041, 2, 2), (1, 2, 5041),
     (2, 65, 64), (2, 257, 16), (2, 17, 1600),
 )  # fmt: skip
 QUERIES_OF_EVERY_METRIC = ((131, 2, 2), (2, 131, 2), (1, 2, 131))  # for a fast form of one metric alone
 ROWS = (  # rows, classes
-    (17, 33), (33, 64), (64, 17), (129, 5), (5, 130), (256, 3), (3, 255), (513, 2), (2, 1025), (1, 4097), (10_081, 2),
+    (17, 33), (33, 64), (64, 17), (129, 5), (5, 130), (256, 3), (3, 255), (513, 2), (2, 1025), (1, 32_769), (10_081, 2),
     (2, 10_081), (128, 3), (3, 128), (67, 66), (9, 9), (182, 183),
 )  # fmt: skip
 SUPPORTS = (  # examples, classes, width

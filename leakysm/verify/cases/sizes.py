@@ -14,7 +14,7 @@ import numpy as np
 
 from leakysm.ops.metrics import Metric
 from leakysm.ops.restriction import Log
-from leakysm.verify.case import Case, Sample
+from leakysm.verify.case import Case
 from leakysm.verify.cases.episode import EVERY, METRICS
 from leakysm.verify.cases.numbers import cotangent, noise
 from leakysm.verify.cases.size_tables import (
@@ -32,9 +32,10 @@ from leakysm.verify.cases.size_tables import (
     VECTORS,
     edges,
 )
+from leakysm.verify.sample import ChannelSample, PairSample
 
 # Labels at the ends of blocks, of some numbers of prototypes.
-SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 4097: (4096,), 10_081: (8191,)}
+SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 32_769: (32_768,), 10_081: (8191,)}
 MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
@@ -98,11 +99,11 @@ def _threshold(parameters: Mapping[str, Any], d: int, *, between: bool) -> dict[
     return {"threshold": 0.625 * d if d > 2 else 1.0}
 
 
-def _sample(size: tuple[int, int, int]) -> Sample:
+def _sample(size: tuple[int, int, int]) -> PairSample:
     """The rows and columns that are looked at."""
     n, m, d = size
     few = slice(None, None, 1 if n * m * d < 1 << 20 else 4)
-    return Sample(edges(n)[few], edges(m)[few])
+    return PairSample(edges(n)[few], edges(m)[few])
 
 
 def _leaky(operation: str) -> Iterator[Case]:
@@ -115,6 +116,7 @@ def _rows(operation: str) -> Iterator[Case]:
     for (n, m), bits, double in _widths(ROWS):
         z = noise(f"size z {n} {m}", n, m, bits=53 if bits == 53 else 6 if n * m > 1000 else 11) * 4
         labels = np.floor((noise(f"size labels {n} {m}", n) + 1) / 2 * m).astype(np.int64)
+        labels[: len(SEAMS.get(m, ()))] = SEAMS.get(m, ())
         loss = operation == "cross_entropy"
         arguments, dy = ((z, labels), np.asarray(1.0)) if loss else ((z,), cotangent(f"size z {n} {m}", (n, m), z))
         yield _case(operation, (n, m), arguments, dy, f"{n} rows, {m} classes", suffix=double)
@@ -208,11 +210,13 @@ def _channels(operation: str) -> Iterator[Case]:
             del arguments[3]
         note = f"{x.size // c} values a channel, {c} channels"
         dy = cotangent(f"size b {shape}", shape, x)
-        yield _case(operation, shape, tuple(arguments), dy, note, suffix=double)
+        sample = ChannelSample(edges(c)[::4]) if many else None
+        yield _case(operation, shape, tuple(arguments), dy, note, suffix=double, sample=sample)
 
 
 def _blocks(operation: str) -> Iterator[Case]:
     for (n, h, w, c, f), bits, double in _widths(BLOCKS):
+        bits = 11 if c > 1000 else bits  # exact in float64
         x = noise(f"size k {n} {h} {w} {c} {f}", n, h, w, c, bits=bits)
         kernel = noise(f"size kw {c} {f}", 3, 3, c, f, bits=bits)
         channels = [noise(f"size k scale {f}", f, bits=11), noise(f"size k shift {f}", f, bits=11)]

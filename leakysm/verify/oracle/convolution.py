@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import ZERO, Array, exact, matmul, where, zeros
+from leakysm.verify.precise import ZERO, Array, exact, in_floats, matmul, where, zeros
 
 
 def correlate(x: Array, w: Array) -> Array:
     """x (N, H, W, C) with w (3, 3, C, F), stride 1, zero padding 1 -> (N, H, W, F); cross-correlation."""
-    n, h, width, _ = x.shape
-    return matmul(_windows(x), w.reshape(-1, w.shape[-1])).reshape(n, h, width, w.shape[-1])
+    floats = in_floats(x, w, 9 * x.shape[-1])
+    a, b = floats or (x, w)
+    product = np.matmul if floats else matmul
+    return exact(product(_windows(a), b.reshape(-1, w.shape[-1]))).reshape(*x.shape[:3], w.shape[-1])
 
 
-def _windows(x: Array) -> Array:
+def _windows(x: Any) -> Any:
     """(N, H, W, C) -> (N H W, 9 C): the 3x3 window of every pixel, kernel row first, then column, then channel."""
     n, h, w, c = x.shape
-    padded = zeros((n, h + 2, w + 2, c))
+    padded = zeros((n, h + 2, w + 2, c)).astype(x.dtype)
     padded[:, 1 : h + 1, 1 : w + 1] = x
     shifted = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
     return np.stack(shifted, axis=3).reshape(n * h * w, 9 * c)
@@ -32,7 +34,10 @@ def correlate_dx(w: Array, dy: Array) -> Array:
 
 def correlate_dw(x: Array, dy: Array) -> Array:
     """dw = sum over images and pixels of window times dy."""
-    return matmul(_windows(x).T, dy.reshape(-1, dy.shape[-1])).reshape(3, 3, x.shape[-1], dy.shape[-1])
+    floats = in_floats(x, dy, x.shape[0] * x.shape[1] * x.shape[2])
+    a, b = floats or (x, dy)
+    product = np.matmul if floats else matmul
+    return exact(product(_windows(a).T, b.reshape(-1, dy.shape[-1]))).reshape(3, 3, x.shape[-1], dy.shape[-1])
 
 
 def conv2d(x: Any, w: Any) -> tuple[Exact, ...]:
