@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
@@ -152,20 +153,20 @@ def _text(report: Any, target: str) -> list[str]:
     lines = columns(reports.SUMMARY_HEADER, rows) if rows else []
     known = [row for row in report.rows if row.operation in OPERATIONS]
     offered = [row for row in known if row.status in ("passed", "failed")]
-    failed = [row for row in offered if row.status == "failed"]
-    verdict = (
-        f"failed: {', '.join([*(row.operation for row in failed), *report.missing])}"
-        if failed or report.missing
-        else f"none fails, but {len(report.unmatched)} expected failures did not happen"
-        if offered and report.unmatched
-        else "none fails"
-        if offered
-        else "nothing was checked"
-    )
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     module = f"{target} ({versions})" if versions else target
     lines += [*reports.not_offered(report), *reports.problems(report), ""]
     lines += [*reports.hints(report)]
-    if any(row.failures for row in failed):
+    if any(row.failures for row in offered):
         lines.append(reports.EXPLAIN)
-    return [*lines, f"{module}: {len(offered)} of {len(known)} operations offered: {verdict}"]
+    return [*lines, f"{module}: {len(offered)} of {len(known)} operations offered: {_verdict(report, offered)}"]
+
+
+def _verdict(report: Any, offered: Sequence[Any]) -> str:
+    failed = [row.operation for row in offered if row.status == "failed"] + [*report.missing]
+    if failed:
+        return f"failed: {', '.join(failed)}"
+    if not offered:
+        return "nothing was checked"
+    unmatched = len(report.unmatched)
+    return f"none fails, but {unmatched} expected failures did not happen" if unmatched else "none fails"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,14 +78,10 @@ def misfit(function: Callable[..., Any], operation: str, part: str, names: Names
     if signature is None:
         return None
     definition = OPERATIONS[operation]
-    given = dict.fromkeys(names.theirs(operation, p) for p in definition.parameters)
-    if taken is not None:
-        given = {p: None for p in given if p in taken}
-    lacking = [
-        p
-        for p in definition.parameters
-        if names.theirs(operation, p) not in given and default(operation, p) is inspect.Parameter.empty
-    ]
+    theirs = dict.fromkeys(names.theirs(operation, p) for p in definition.parameters)
+    given = theirs if taken is None else {p: None for p in theirs if p in taken}
+    required = [p for p in definition.parameters if default(operation, p) is inspect.Parameter.empty]
+    lacking = [p for p in required if names.theirs(operation, p) not in given]
     arguments = [a.name for a in definition.arguments] + (["dy"] if part == "vjp" else [])
     try:
         signature.bind(*arguments, **given)
@@ -93,12 +89,15 @@ def misfit(function: Callable[..., Any], operation: str, part: str, names: Names
             return None
     except TypeError:
         pass
-    required = [p for p in definition.parameters if default(operation, p) is inspect.Parameter.empty]
-    needed = f"({', '.join([*arguments, *required])})"
     unmapped = [name for name in taken or () if name not in given][len(arguments) :]
+    needed = f"({', '.join([*arguments, *required])})"
+    return f"{label} takes {_written(signature)}; {needed} is needed: {_mend(unmapped, lacking)}"
+
+
+def _mend(unmapped: Sequence[str], lacking: Sequence[str]) -> str:
+    """What to do about parameters that a function lacks, if it has others that stand for none of ours."""
     pairs = [f"--map {t}={o}" for t, o in zip(unmapped, lacking, strict=False)]
-    mend = f"rename its parameters, or {' '.join(pairs)}" if pairs else "give it these parameters"
-    return f"{label} takes {_written(signature)}; {needed} is needed: {mend}"
+    return f"rename its parameters, or {' '.join(pairs)}" if pairs else "give it these parameters"
 
 
 def unchecked(function: Callable[..., Any], operation: str, names: Names) -> list[str]:

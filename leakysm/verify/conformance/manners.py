@@ -83,29 +83,46 @@ def in_other_ways(
 
     Every case in PyTorch, which has many ways to get a value. Every third one in NumPy, which gets gradients so, too.
     """
-    definition, compiles = entry.definition, implementation.arrays.compiles
-    ways = {
-        name: way
-        for name, way in implementation.arrays.ways.items()
-        if (implementation.differentiates(entry.operation) or not way.autodiff)
-        and (any(a.kind == "labels" for a in definition.arguments) or way.labels is None)
-        and len(entry.gradients) > {"alone": 1, "some": 2}.get(name, 0)
-    }
+    ways = _possible_ways(implementation, entry)
     some = truths if implementation.differentiates(entry.operation) else truths[::3]
     for turn, truth in enumerate(some):
         fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, way)]
         if fitting:
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
-    plain, long = [t for t in truths if "plain" in t.case.flags], largest(truths)
-    few = plain[:1] if compiles else list(dict.fromkeys([*plain, *long]))
-    fewer = plain[:1] if compiles else [*plain[:2], *long[:2]]
     for name, way in ways.items():
         if "vjp" in way.parts:
-            # Only a few cases have equal arrays; the types of labels need the largest.
-            among = truths if way.shared else few if way.labels or way.autodiff else fewer
-            among = [*among, *(t for t in truths if way.labels and more_classes(t, way))]
             compiled = name != "some"  # which compares numbers
-            yield from ((t, replace(plainly(t.case), way=name, compiled=compiled)) for t in among if fits(t, way))
+            for truth in _to_differentiate(truths, way, compiles=implementation.arrays.compiles):
+                yield truth, replace(plainly(truth.case), way=name, compiled=compiled)
+
+
+def _possible_ways(implementation: Implementation, entry: Entry) -> dict[str, Way]:
+    """The ways in which an operation's functions can be called: some need autodiff, labels or several gradients."""
+    arguments, differentiates = entry.definition.arguments, implementation.differentiates(entry.operation)
+    has_labels, gradients = any(a.kind == "labels" for a in arguments), len(entry.gradients)
+    return {
+        name: way
+        for name, way in implementation.arrays.ways.items()
+        if (differentiates or not way.autodiff)
+        and (has_labels or way.labels is None)
+        and gradients > {"alone": 1, "some": 2}.get(name, 0)
+    }
+
+
+def _to_differentiate(truths: Sequence[Truth], way: Way, *, compiles: bool) -> list[Truth]:
+    """The cases whose gradients are taken in a way: plain and the largest ones."""
+    plain, long = [t for t in truths if "plain" in t.case.flags], largest(truths)
+    if way.shared:  # only a few cases have equal arrays
+        among = list(truths)
+    elif compiles:
+        among = plain[:1]
+    elif way.labels or way.autodiff:
+        among = list(dict.fromkeys([*plain, *long]))
+    else:
+        among = [*plain[:2], *long[:2]]
+    if way.labels:  # the types of labels need the most classes
+        among += [t for t in truths if more_classes(t, way)]
+    return [t for t in among if fits(t, way)]
 
 
 def fits(truth: Truth, way: Way) -> bool:
