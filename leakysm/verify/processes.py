@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +25,7 @@ def mapped(check: Callable[[str], Result], operations: Sequence[str], workers: i
     if workers <= 1:
         yield map(check, operations)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_wait_passively) as pool:
         try:
             yield pool.map(check, operations)
         except BrokenProcessPool:
@@ -32,3 +33,12 @@ def mapped(check: Callable[[str], Result], operations: Sequence[str], workers: i
                 "a process ended in the middle of a check (out of memory, or a crash in compiled code): "
                 "check one operation at a time, with --operation, to find which"
             ) from None
+
+
+def _wait_passively() -> None:
+    """Let threads that wait give their core to others, unless the user says otherwise.
+
+    Else the waiting threads of several processes take the cores from each other, and all takes several times as long.
+    OpenMP reads this when it is loaded, so it is said first.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

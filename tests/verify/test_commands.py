@@ -10,6 +10,8 @@ import pytest
 from leakysm_cli.main import app
 from typer.testing import CliRunner
 
+from leakysm.verify.processes import mapped
+
 GOOD = "def relu(x):\n    return x * (x > 0)\n"
 WRONG = "def relu(x):\n    return x * (x > -1)\n"
 
@@ -334,3 +336,12 @@ def test_vectors_are_put_into_no_folder_of_something_else(run, tmp_path: Path) -
         assert result.exit_code == 2
         assert "holds something else (notes.txt)" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_threads_of_several_processes_do_not_wait_in_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a loop they would take the cores from each other. What the user sets stays."""
+    for own in (None, "ACTIVE"):
+        if own is not None:
+            monkeypatch.setenv("OMP_WAIT_POLICY", own)
+        with mapped(os.getenv, ["OMP_WAIT_POLICY", "HOME"], 2) as values:
+            assert next(values) == (own or "PASSIVE")
