@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_benchmarks.turns import Contender, comparisons, take_turns
 
 from leakysm.backends.cupy.engine import CupyEngine

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from leakysm_benchmarks.sizes import SIZES, Size, episodes
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes
 from leakysm_benchmarks.turns import Contender
 
 OURS = "leakysm"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from leakysm_benchmarks.sizes import Size, pixels
+from leakysm_benchmarks.step_sizes import Size, pixels
 from leakysm_benchmarks.turns import Contender
 
 from leakysm.cores import usable_cores

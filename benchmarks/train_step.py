@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers, pixels
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes, layers, pixels
 from leakysm_benchmarks.turns import Comparison, Contender, comparisons, take_turns
 
 from leakysm.backends.numpy.engine import NumpyEngine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cProfile
 from pathlib import Path
 
-from leakysm_benchmarks.sizes import SIZES, Size, episodes
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes
 from leakysm_benchmarks.train_step import OurStep
 
 from leakysm.backends.numpy.engine import NumpyEngine

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 from leakysm_benchmarks.report import lines
-from leakysm_benchmarks.sizes import SIZES, Size
+from leakysm_benchmarks.step_sizes import SIZES, Size
 from leakysm_benchmarks.train_step import OurStep, compare_steps
 from leakysm_benchmarks.turns import Contender
 

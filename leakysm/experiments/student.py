@@ -1,4 +1,4 @@
-"""Student's t distribution, and intervals and p-values of a few paired differences.
+"""Student's t distribution; intervals and p-values of a few paired differences; the correction of several p-values.
 
     P(|T| > t) = I_x(v / 2, 1 / 2),    x = v / (v + t^2)
 
@@ -44,7 +44,7 @@ def paired(differences: Sequence[float]) -> Paired:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p-value corrected for their number: below 0.05 only if those of all smaller p-values are, too.
+    """Each p-value corrected for their number. A corrected one is at least as large as those of all smaller p-values.
 
     The k-th smallest of m becomes the largest of (m - j + 1) p_j over j <= k, at most 1. Then the chance that any test
     without a real difference falls below a level is at most that level. Source: Holm (1979), "A simple sequentially

@@ -17,7 +17,7 @@ from leakysm.files import read_file
 from leakysm.training.trainer import STEP_COLUMNS
 
 METRICS_COLUMNS = ("episode", *STEP_COLUMNS, "validation_accuracy")  # both accuracies are from 0 to 1
-# Those that every metrics.csv has, whatever version wrote it.
+# Those that every metrics.csv has, whatever version wrote it: not new ones, which older files lack.
 REQUIRED_COLUMNS = (
     "episode",
     "loss",

@@ -3,9 +3,9 @@
 There is no other tolerance. eps and smallest_normal are those of the compute dtype. scale is the sum of the absolute
 values of the terms that a result adds up, with the condition of the steps before. under is what underflow may cost,
 in smallest normal numbers: one for every step that can underflow, times what later steps multiply it by. The
-oracle gives value, scale and under; `leakysm.verify.table` gives k.
+oracle gives value, scale and under; `leakysm.verify.table` gives r, the roundings on the way to the result.
 
-k is half the number of roundings r on the way to the result, since one rounding is at most eps / 2. r depends on the
+k is half of r, since one rounding is at most eps / 2. r depends on the
 order in which sums are added, and on the data:
 
 - order "ours": the order that this package promises. A sum of n terms is ceil(log2 n) additions deep; a matrix product

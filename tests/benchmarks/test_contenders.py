@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from leakysm_benchmarks import classes, distance, evaluation, loading, train_step
-from leakysm_benchmarks.sizes import SIZES, Size, episodes, layers
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes, layers
 from leakysm_cli.main import app
 from typer.testing import CliRunner
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from leakysm_benchmarks.gpu import OurStep, Products, Traffic
-from leakysm_benchmarks.sizes import SIZES, Size, episodes, pixels
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes, pixels
 from leakysm_benchmarks.turns import Contender, comparisons, take_turns
 
 import leakysm as lk

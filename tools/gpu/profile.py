@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from leakysm_benchmarks.gpu import OurStep
-from leakysm_benchmarks.sizes import SIZES, Size, episodes
+from leakysm_benchmarks.step_sizes import SIZES, Size, episodes
 
 from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.engine import CupyEngine

@@ -38,15 +38,16 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         return
     plain, convolves = plain_case(cases), "conv" in operation
     # Products of numbers with so few bits are exact in float32, and no two values of a window are near each other.
-    values: dict[int, Any] = {0: noise(f"batch of {operation}/5", *_IMAGES, 2 if convolves else _CHANNELS, bits=11)}
-    dy = noise(f"batch {operation} dy/5", *_RESULTS[operation], _CHANNELS, bits=11)
+    values: dict[int, Any] = {0: noise(f"batch of {operation}/23", *_IMAGES, 2 if convolves else _CHANNELS, bits=11)}
+    dy = noise(f"batch {operation} dy/23", *_RESULTS[operation], _CHANNELS, bits=11)
     if convolves:
         others = np.isin(np.arange(_CHANNELS), _LOOKED_AT, invert=True)
         dy[..., others] = 0
     for at, argument in enumerate(plain.definition.arguments[1:], start=1):
         kernel = (3, 3, 2) if argument.name == "w" else ()
-        values[at] = noise(f"batch {operation} {argument.name}/5", *kernel, _CHANNELS, bits=8)
-        values[at] += 1.5 * (argument.name == "variance")
+        values[at] = noise(f"batch {operation} {argument.name}/23", *kernel, _CHANNELS, bits=8)
+        values[at] += 1.5 * (argument.name in ("scale", "variance"))
+        values[at] /= 4 if argument.name == "shift" else 1  # so that ReLU cuts off neither all nor nothing
     note = f"a batch of {_IMAGES[0]} images of {_IMAGES[1]}x{_IMAGES[2]}, {_CHANNELS} channels"
-    batch = changed(plain, "batch", values | {-1: dy}, note, ("size",))
+    batch = changed(plain, "whole-batch", values | {-1: dy}, note, ("size",))
     yield replace(batch, sample=ChannelSample(_LOOKED_AT))

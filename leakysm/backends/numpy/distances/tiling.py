@@ -21,9 +21,10 @@ class SharedTiling:
 class SumTiling(SharedTiling):
     """The tiles of squared distances; a thread needs 8 MB.
 
-    coordinates: of a tile's points, one way. shortest, longest: points of a tile, each way. depth: coordinates that are
-    multiplied at a time in float32; split_depth: in float64, whose passes over the points are to be long. gathered:
-    values of pairs that are summed from differences at a time.
+    coordinates: the most numbers of a tile's points on one side. shortest, longest: the fewest and the most points
+    (rows of x or c) on one side of a tile. depth: how many coordinates are multiplied at a time in float32;
+    split_depth: the same in float64, whose passes over the points should be long. gathered: how many values of pairs
+    are summed from differences at a time.
     """
 
     coordinates: int = 155_000
@@ -38,9 +39,10 @@ class SumTiling(SharedTiling):
 class GradientTiling(SharedTiling):
     """The tiles of weighted sums of differences; a thread needs 12 MB, with the buffers of the distances.
 
-    points: of a tile, and of the other side that are multiplied at a time. coordinates: of a tile's points, both ways;
-    there are to be few tiles, as threads wait for one another in every call. sample: points of the other side that
-    bound an element from below. gathered: terms of uncertain elements that are summed at a time.
+    points: the points (rows of x or c) of a tile, and how many of the other side are multiplied at a time.
+    coordinates: the most numbers of a tile's points on both sides; few tiles are best, as threads wait for one another
+    in every call. sample: how many points of the other side bound an element from below. gathered: how many terms of
+    uncertain elements are summed at a time.
     """
 
     points: int = 320
