@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leakysm.verify import entries  # noqa: F401
+from leakysm.verify import entries  # noqa: F401  (registers the package's operations)
 from leakysm.verify.bounds import Precision
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.registry import ENTRIES, Truth

@@ -115,11 +115,18 @@ def _leaky(operation: str) -> Iterator[Case]:
 def _rows(operation: str) -> Iterator[Case]:
     for (n, m), bits, double in _widths(ROWS):
         z = noise(f"size z {n} {m}", n, m, bits=53 if bits == 53 else 6 if n * m > 1000 else 11) * 4
-        labels = np.floor((noise(f"size labels {n} {m}", n) + 1) / 2 * m).astype(np.int64)
-        labels[: len(SEAMS.get(m, ()))] = SEAMS.get(m, ())
+        labels = _at_seams(f"size labels {n} {m}", n, m)
         loss = operation == "cross_entropy"
         arguments, dy = ((z, labels), np.asarray(1.0)) if loss else ((z,), cotangent(f"size z {n} {m}", (n, m), z))
         yield _case(operation, (n, m), arguments, dy, f"{n} rows, {m} classes", suffix=double)
+
+
+def _at_seams(name: str, n: int, classes: int) -> Any:
+    """n labels, first those at the ends of blocks."""
+    labels = np.floor((noise(name, n) + 1) / 2 * classes).astype(np.int64)
+    seams = SEAMS.get(classes, ())
+    labels[: len(seams)] = seams
+    return labels
 
 
 def _supports(operation: str) -> Iterator[Case]:
@@ -146,8 +153,7 @@ def _queries(operation: str) -> Iterator[Case]:
         x, c = noise(f"size dx {n} {m} {d}", n, d, bits=bits), noise(f"size dc {n} {m} {d}", m, d, bits=bits)
         if m > 1000:  # two nearest prototypes, alike, at both ends
             c[-1], x[0] = c[0], c[0] + 2.0**-22
-        labels = np.floor((noise(f"size dl {n} {m}", n) + 1) / 2 * m).astype(np.int64)
-        labels[: len(SEAMS.get(m, ()))] = SEAMS.get(m, ())
+        labels = _at_seams(f"size dl {n} {m}", n, m)
         yield _case(
             operation, (n, m, d), (x, c, labels), np.asarray(1.0), f"{n} queries, {m} prototypes, width {d}",
             suffix=f"-{name}{double}", parameters={"distance": metric},

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import ZERO, Array, exact, in_floats, matmul, where, zeros
+from leakysm.verify.precise import ZERO, Array, exact, in_floats, where, zeros
 
 
 def correlate(x: Array, w: Array) -> Array:
     """x (N, H, W, C) with w (3, 3, C, F), stride 1, zero padding 1 -> (N, H, W, F); cross-correlation."""
-    floats = in_floats(x, w, 9 * x.shape[-1])
-    a, b = floats or (x, w)
-    product = np.matmul if floats else matmul
-    return exact(product(_windows(a), b.reshape(-1, w.shape[-1]))).reshape(*x.shape[:3], w.shape[-1])
+    a, b = in_floats(x, w, 9 * x.shape[-1]) or (x, w)
+    return exact(_windows(a) @ b.reshape(-1, w.shape[-1])).reshape(*x.shape[:3], w.shape[-1])
 
 
 def _windows(x: Any) -> Any:
@@ -34,10 +32,8 @@ def correlate_dx(w: Array, dy: Array) -> Array:
 
 def correlate_dw(x: Array, dy: Array) -> Array:
     """dw = sum over images and pixels of window times dy."""
-    floats = in_floats(x, dy, x.shape[0] * x.shape[1] * x.shape[2])
-    a, b = floats or (x, dy)
-    product = np.matmul if floats else matmul
-    return exact(product(_windows(a).T, b.reshape(-1, dy.shape[-1]))).reshape(3, 3, x.shape[-1], dy.shape[-1])
+    a, b = in_floats(x, dy, x.shape[0] * x.shape[1] * x.shape[2]) or (x, dy)
+    return exact(_windows(a).T @ b.reshape(-1, dy.shape[-1])).reshape(3, 3, x.shape[-1], dy.shape[-1])
 
 
 def conv2d(x: Any, w: Any) -> tuple[Exact, ...]:
