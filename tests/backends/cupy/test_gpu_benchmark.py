@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from leakysm_benchmarks import gpu, sizes
+from leakysm_benchmarks import gpu, step_sizes
 
 from leakysm.backends.cupy.device import CudaKernels
 from leakysm.backends.cupy.kernels import instances
@@ -19,7 +19,7 @@ from tests.benchmarks.torch_weights import take_weights
 from tools.gpu import first_minutes
 from tools.gpu import profile as gpu_profile
 
-SMALL = sizes.Size(3, 2, 2, (16, 16, 3))
+SMALL = step_sizes.Size(3, 2, 2, (16, 16, 3))
 
 
 @pytest.mark.parametrize("metric", [SquaredEuclidean(), LeakySquaredEuclidean(threshold=2.0, slope=0.1)], ids=str)
@@ -30,7 +30,7 @@ def test_both_sides_do_the_same_work(host_kernels, metric):
 
     ours, theirs = gpu.OurStep(HostEngine(host_kernels), SMALL, metric), TorchStep(SMALL, GPU_FORMS[0], metric)
     take_weights(theirs.net, ours.net)
-    for indices in sizes.episodes(SMALL, 2):
+    for indices in step_sizes.episodes(SMALL, 2):
         record = ours.step(indices)
         loss = theirs.step(indices).item()
         assert_close(record[:1], np.array([loss]), 1 + record[5], 2048, "loss")  # record[5]: the mean distance
@@ -41,20 +41,20 @@ def test_the_floors_have_the_steps_shapes():
     traffic = gpu.Traffic(engine, SMALL)
     images = SMALL.images
     assert [a.size for a, _ in traffic.pairs[::2]] == [images * 64 * n for n in (256, 64, 16, 4)]
-    assert sizes.layers(sizes.SIZES[2])[2] == (320 * 21 * 21, 64)
+    assert step_sizes.layers(step_sizes.SIZES[2])[2] == (320 * 21 * 21, 64)
 
 
 def test_a_profile_counts_a_step_and_its_operations(host_kernels):
     ours = gpu.OurStep(HostEngine(host_kernels), SMALL, SquaredEuclidean())
     rows = gpu_profile.profile(ours, SMALL, seconds=lambda launch: 1e-6)
     host_kernels.launched.clear()
-    ours.step(sizes.episodes(SMALL, 1)[0])
+    ours.step(step_sizes.episodes(SMALL, 1)[0])
     assert [row.name for row in rows] == host_kernels.launched
-    first, *others = [2 * pixels * 9 * channels * 64 for pixels, channels in sizes.layers(SMALL)]
+    first, *others = [2 * pixels * 9 * channels * 64 for pixels, channels in step_sizes.layers(SMALL)]
     assert sum(row.operations for row in rows) == 2 * first + 3 * sum(others)
     gather = next(row for row in rows if row.name == "gather")
     images, pixels = SMALL.images, 16 * 16 * 3
-    assert gather.size == sizes.pixels(SMALL).nbytes + 8 * images + 4 * images * pixels + 2 * 4 * 3
+    assert gather.size == step_sizes.pixels(SMALL).nbytes + 8 * images + 4 * images * pixels + 2 * 4 * 3
     table = gpu_profile.lines(rows)
     assert len(table) == len(rows) + 2
     assert table[-1].split()[0] == f"{len(rows):.1f}"
