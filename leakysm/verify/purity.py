@@ -17,7 +17,8 @@ import numpy as np
 from leakysm.verify.adapters.arrays import HostArray, WatchedSetting, as_tuple, kept
 from leakysm.verify.calls import Call, floats_of
 
-FEW = 1000  # numbers of a case that is called
+FEW = 1000  # a case of fewer numbers is called many times
+SHORT = 8  # an argument of more numbers has a part to write to
 # Numbers of calls: buffers used in turn come again, and what is called often may have code of its own. Even, so that an
 # error in every second call shows.
 BUFFERS, OFTEN = 16, 130
@@ -168,11 +169,17 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
 
 
 def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
-    """Other numbers written into one argument at a time: what is kept of an array must not outlive them."""
+    """Other numbers written into one argument at a time: what is kept of an array must not outlive them.
+
+    Into all of it, and into a part. In a large case one of the two, for time: into a part if the argument has one.
+    """
     arrays = call.arrays
     if not _is_contiguous(call):
         return None
-    for name, other in itertools.product(floats_of(call), arrays.overwritten):
+    large, parted = call.case.size >= FEW, [n for n in floats_of(call) if np.size(call.hosts[n]) > SHORT]
+    for name, (at, other) in itertools.product(floats_of(call), enumerate(arrays.overwritten)):
+        if large and at != (name in parted):
+            continue
         try:
             right, again = _overwritten(call, function, name, other)
         except Exception:

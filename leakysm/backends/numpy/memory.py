@@ -48,6 +48,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._free: list[np.ndarray] = []  # blocks not in use; the one unused for longest stands first
+        self.kept = 0  # bytes that are kept and not in use
         self._lent = self._most = 0  # bytes in use: now, and the most there were
         # The garbage collector may run while this thread holds the lock, and end a loan, which takes the lock again.
         self._lock = threading.RLock()
@@ -67,20 +68,18 @@ class Memory:
         fitting = [i for i, block in enumerate(self._free) if size <= block.size <= SLACK * size]
         if not fitting:
             return aligned((size,), np.uint8)
-        return self._free.pop(min(fitting, key=lambda i: (self._free[i].size, -i)))
-
-    @property
-    def kept(self) -> int:
-        """Bytes that are kept and not in use."""
-        return sum(block.size for block in self._free)
+        block = self._free.pop(min(fitting, key=lambda i: (self._free[i].size, -i)))
+        self.kept -= block.size
+        return block
 
     def _forget(self) -> None:
         while self._free and self._lent + self.kept > self._most:
-            del self._free[0]
+            self.kept -= self._free.pop(0).size
 
     def take_back(self, block: np.ndarray) -> None:
         """A block is no longer in use."""
         with self._lock:
             self._lent -= block.size
             self._free.append(block)
+            self.kept += block.size
             self._forget()
