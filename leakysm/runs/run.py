@@ -82,8 +82,9 @@ def train(
     net: objects in place of the settings that name them. To use such a run later, give your own objects again.
     resume: continue the run in `out` from its last checkpoint, or from the start if there is none. It ends with the
     same bits as a run without interruption. Only the number of threads and the place of the data may differ.
-    report is called after every episode. stop is called after every episode: if it returns true, a checkpoint is
-    written and Stopped raised.
+    report is called after every episode. stop is called after every episode, also within a validation or a test: if it
+    returns true, a checkpoint is written and Stopped raised. A validation that is stopped begins again on resumption,
+    with the step before it.
     UserError if metric or net is given with a TrainConfig.
     UserError if `out` holds a run and `resume` is false, a run with other settings or data, or a run that another
     process trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.
@@ -184,33 +185,44 @@ class _Run:
     def step(self) -> None:
         """Train on one episode and write a row to each journal; when due, validate and write a checkpoint."""
         started = time.perf_counter()
-        step = self.trainer.step()
-        episode = self.trainer.episode
+        episode = self.trainer.episode + 1
         due = episode % self.config.checkpoint_every == 0 or episode == self.config.episodes
+        back = self.trainer.way_back() if due else None
+        step = self.trainer.step()
         if due:
             self.trainer.require_finite_state()
-        accuracy = self._validate() if due and self.validation else None
+        accuracy = self._validate(back) if back and self.validation else None
         self.metrics.append((episode, *step.row, None if accuracy is None else accuracy / 100))
         self.timing.append((episode, time.perf_counter() - started))
         if due:
             self._checkpoint(accuracy)
         self.report(Progress("train", episode, self.config.episodes, step.loss, 100 * step.accuracy))
 
-    def _validate(self) -> float:
+    def _validate(self, back: Callable[[], None]) -> float:
+        """Validation accuracy. back: undoes the last step, whose row is not written yet, if the run is to stop now."""
         assert self.validation
+
+        def told(phase: str) -> Callable[[int, int], None]:
+            def tell(done: int, total: int) -> None:
+                self.report(Progress(phase, done, total))
+                self.stop_if_asked(back)
+
+            return tell
+
         return evaluate(
-            embed_split(self.trainer.net, self.validation, self.config.norm, report=self._embedded),
+            embed_split(self.trainer.net, self.validation, self.config.norm, report=told("embed")),
             self.trainer.metric,
             self._validation_form(self.validation),
             episodes=min(VALIDATION_EPISODES, self.config.test_episodes),
             seed=self.config.seed,
-            report=lambda done, total: self.report(Progress("validate", done, total)),
+            report=told("validate"),
         ).accuracy
 
-    def stop_if_asked(self) -> None:
-        """Stopped, after a checkpoint, if `stop` is true. It is not validated, and is no new best."""
+    def stop_if_asked(self, back: Callable[[], None] = lambda: None) -> None:
+        """Stopped, after a checkpoint, if `stop` is true. It is not validated, and is no new best. back: called first."""
         if not self.stop():
             return
+        back()
         if self.saved != self.trainer.episode:
             self.trainer.require_finite_state()
             self._save_last(self._synced())

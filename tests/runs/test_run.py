@@ -264,15 +264,32 @@ def test_weights_from_elsewhere_are_restored_though_no_episode_was_trained(finis
     assert (restored.path.name, restored.finished) == ("checkpoint-last.h5", False)
 
 
-@pytest.mark.parametrize("episode", range(8))
+@pytest.mark.parametrize(
+    ("phase", "reports", "steps"),
+    [
+        ("train", 0, 0),  # before the first step
+        *(("train", steps, steps) for steps in range(1, 5)),
+        ("embed", 1, 1),  # at the first report of the validation after step 2, which is taken back
+        ("validate", 1, 1),
+        ("validate", 20, 1),
+        ("validate", 21, 3),
+        ("test", 1, 4),
+        ("test", 40, 4),
+    ],
+)
 def test_a_run_that_was_asked_to_stop_ends_with_the_same_bits(
-    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path, episode: int
+    finished: RunFolder, data: Dataset, config: Make, tmp_path: Path, phase: str, reports: int, steps: int
 ) -> None:
-    """Between two checkpoints, at one, before the first step and during the test."""
-    steps = min(episode, config().episodes)
-    asked = iter([False] * episode + [True])
+    """Asked once a phase has reported so often."""
+    told: list[str] = []
     with pytest.raises(Stopped) as stopped:
-        train(config(), data=data, out=tmp_path, stop=lambda: next(asked, True))
+        train(
+            config(),
+            data=data,
+            out=tmp_path,
+            report=lambda progress: told.append(progress.phase),
+            stop=lambda: told.count(phase) >= reports,
+        )
     assert stopped.value.episode == RunFolder(tmp_path).reached() == steps
     assert len((tmp_path / "metrics.csv").read_bytes().splitlines()) == 1 + steps
     train(config(), data=data, out=tmp_path, resume=True)
