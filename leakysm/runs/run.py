@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +189,7 @@ class _Run:
         started = time.perf_counter()
         episode = self.trainer.episode + 1
         due = episode % self.config.checkpoint_every == 0 or episode == self.config.episodes
-        back = self.trainer.way_back() if due else None
+        back = self._way_back() if due else None
         step = self.trainer.step()
         if due:
             self.trainer.require_finite_state()
@@ -197,6 +199,12 @@ class _Run:
         if due:
             self._checkpoint(accuracy)
         self.report(Progress("train", episode, self.config.episodes, step.loss, 100 * step.accuracy))
+
+    def _way_back(self) -> Callable[[], None]:
+        """A function that restores the trainer as it is now."""
+        trainer = self.trainer
+        net, optimizer, scale = deepcopy((*trainer.state(), trainer.scale_state()))
+        return partial(trainer.load_state, net, optimizer, trainer.episode, scale)
 
     def _validate(self, back: Callable[[], None]) -> float:
         """Validation accuracy. back: undoes the last step, whose row is not written yet, if the run is to stop now."""
@@ -219,7 +227,7 @@ class _Run:
         ).accuracy
 
     def stop_if_asked(self, back: Callable[[], None] = lambda: None) -> None:
-        """Stopped, after a checkpoint, if `stop` is true. It is not validated, and is no new best. back: called first."""
+        """Stopped, after a checkpoint, if `stop` is true. Not validated, and no new best. back: called first."""
         if not self.stop():
             return
         back()

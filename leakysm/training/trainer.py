@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -186,11 +184,6 @@ class Trainer:
     def scale_state(self) -> dict[str, np.ndarray]:
         """The state of the learned scale, as NumPy arrays; empty without one."""
         return self.scale.state() if self.scale else {}
-
-    def way_back(self) -> Callable[[], None]:
-        """A function that restores what is now: net, optimizer, learned scale and the number of episodes."""
-        net, optimizer = deepcopy(self.state())
-        return partial(self.load_state, net, optimizer, self.episode, deepcopy(self.scale_state()))
 
     def load_state(
         self,

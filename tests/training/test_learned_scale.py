@@ -126,6 +126,26 @@ def test_a_run_keeps_it_resumes_it_exactly_and_uses_it(data: Dataset, config: Ma
     assert tested.accuracy == whole.tests[0].accuracy
 
 
+def test_it_is_taken_back_with_the_step_before_a_validation_that_is_stopped(
+    data: Dataset, config: Make, tmp_path: Path
+) -> None:
+    wanted = config(learn_scale=True)
+    whole = train(wanted, data=data, out=tmp_path / "whole")
+    validations: list[str] = []
+    with pytest.raises(Stopped):
+        train(
+            wanted,
+            data=data,
+            out=tmp_path / "stopped",
+            report=lambda progress: validations.extend([progress.phase] * (progress.phase == "validate")),
+            stop=lambda: bool(validations),
+        )
+    resumed = train(wanted, data=data, out=tmp_path / "stopped", resume=True)
+    assert resumed.to_json() == whole.to_json()
+    metrics = [(tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "stopped")]
+    assert metrics[0] == metrics[1]
+
+
 def test_a_checkpoint_without_it_is_refused_and_so_is_one_with_it_elsewhere(
     data: Dataset, config: Make, tmp_path: Path
 ) -> None:

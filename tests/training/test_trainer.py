@@ -131,18 +131,6 @@ def test_a_restored_trainer_goes_on_bit_for_bit(data: Dataset, config: Make, opt
     assert all(first.net.running[k].tobytes() == second.net.running[k].tobytes() for k in first.net.running)
 
 
-@pytest.mark.parametrize("learn_scale", [False, True])
-def test_steps_that_are_taken_back_are_the_same_again(data: Dataset, config: Make, learn_scale: bool) -> None:
-    settings = config(learn_scale=learn_scale or None)
-    trainer = build_trainer(settings, data, lk.backend("numpy"))
-    trainer.step()
-    back = trainer.way_back()
-    steps = [trainer.step(), trainer.step()]
-    back()
-    assert trainer.episode == 1
-    assert [trainer.step(), trainer.step()] == steps
-
-
 def test_threads_do_not_change_a_bit(data: Dataset, config: Make) -> None:
     one, two = (build_trainer(config(), data, lk.backend("numpy", threads=n)) for n in (1, 2))
     assert [one.step() for _ in range(3)] == [two.step() for _ in range(3)]
