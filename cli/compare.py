@@ -12,7 +12,7 @@ from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_another_kind, refuse_what_is_there
 from leakysm_cli.output import print_json
 from leakysm_cli.own_distance import refuse_wrong
-from leakysm_cli.stopping import patience, same_command
+from leakysm_cli.stopping import same_command, stop_after_step
 
 if TYPE_CHECKING:
     from leakysm.experiments.finished import FinishedRun
@@ -131,7 +131,7 @@ def _train(
     out = out or new_folder("compare")
     typer.echo("\n".join([f"folder: {out}", *told]), err=True)
     try:
-        with patience() as stop:
+        with stop_after_step() as stop:
             runs = train_all(configs, numbers, data, out, _shown, stop)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. Continue: {same_command(out=str(out), resume='')}", err=True)
@@ -167,8 +167,8 @@ def _report(runs: list[FinishedRun], out: Path | None, as_json: bool) -> None:
     content, table = to_json(comparison), markdown(comparison)
     if out:
         files = {"comparison.json": f"{json_text(content, indent=2)}\n".encode(), "comparison.md": table.encode()}
-        if without := without_metrics(comparison):
-            typer.echo(f"leakysm: no curves.png: {without[0]} holds no metrics.csv", err=True)
+        if lacking := without_metrics(comparison):
+            typer.echo(f"leakysm: no curves.png: {lacking[0]} holds no metrics.csv", err=True)
         else:
             files["curves.png"] = learning_curves(comparison)
         write_files(out, files)

@@ -31,8 +31,8 @@ def conform(
     require: Annotated[
         list[str] | None,
         typer.Option(
-            help="Fail if this operation is not offered, or has no gradient; may be given several times. For torch and "
-            "jax, autodiff is its gradient."
+            help="Fail if the module lacks this operation or its gradient; may be given several times. For torch and "
+            "jax, autodiff gives the gradient."
         ),
     ] = None,
     map_: Annotated[
@@ -52,7 +52,10 @@ def conform(
         ),
     ] = None,
     expected: Annotated[
-        Path | None, typer.Option(help="File of expected failures, with a line PATTERN  # REASON for each.")
+        Path | None,
+        typer.Option(
+            help="File of expected failures, a line each: OPERATION/CASE/DTYPE/OUTPUT  # REASON. * is any text."
+        ),
     ] = None,
     strict: Annotated[
         bool,
@@ -70,7 +73,9 @@ def conform(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Time limit in seconds for each operation, checked between cases. Results up to then are reported.",
+            help="Time limit in seconds for each operation. Calls that have begun are finished; results up to then are "
+            "reported.",
+            show_default="none",
         ),
     ] = None,
     every_flag: Annotated[
@@ -78,7 +83,9 @@ def conform(
     ] = False,
     explain: Annotated[
         str | None,
-        typer.Option(metavar="FLAG", help="Say what a flag means and what to do about it. Needs no module."),
+        typer.Option(
+            metavar="FLAG", help="Say what a flag of the report means, and what to do about it. Needs no module."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -87,7 +94,8 @@ def conform(
     This runs the module's code: name only modules that you trust.
 
     Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
-    if at least one operation is offered and none fails. A failure is shown with its smallest counterexample as code.
+    if the module has at least one operation, none fails, none that --require names is missing, and all that --expected
+    lists do fail. A failure is shown with its smallest counterexample as code.
 
     Example: leakysm conform my_losses --array torch --operation cross_entropy
     """
@@ -119,7 +127,7 @@ def conform(
 
         def finished(row: Row) -> None:
             if row.status != "not offered":
-                steps.line(f"{row.operation}: {reports.result(row)}{f', {row.cases} cases' if row.cases else ''}")
+                steps.line(f"{row.operation}: {reports.result(row)}{f', {row.cases} cases' if row.cases > 1 else ''}")
 
         report = conform_module(
             target,
@@ -169,4 +177,5 @@ def _verdict(report: Any, offered: Sequence[Any]) -> str:
     if not offered:
         return "nothing was checked"
     unmatched = len(report.unmatched)
-    return f"none fails, but {unmatched} expected failures did not happen" if unmatched else "none fails"
+    failures = f"{unmatched} expected failure{'s' * (unmatched != 1)}"
+    return f"none fails, but {failures} did not happen" if unmatched else "none fails"

@@ -28,7 +28,8 @@ app = typer.Typer(
 def fetch(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="omniglot; no other data set can be downloaded.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the archives.", show_default="where --dataset looks")
+        Path | None,
+        typer.Option(help="Folder for the archives.", show_default="the cache folder"),
     ] = None,
     mirror: Annotated[
         str | None, typer.Option(help="Web address to download from.", show_default="the published one")
@@ -46,7 +47,7 @@ def fetch(
     from leakysm.errors import UserError
 
     if dataset != "omniglot":
-        raise UserError(f"cannot fetch {dataset!r}: only omniglot can be downloaded; give others with --data")
+        raise UserError(f"cannot fetch {dataset!r}: only omniglot can be; name the folder of another with --data")
     with shown_transfer() as progress:
         files = fetch(
             out or cache_folder() / dataset,
@@ -79,9 +80,9 @@ def prepare(
     """Read a data set and keep its images in one file in the cache folder, so that training starts at once.
 
     The cache folder is LEAKYSM_CACHE, else leakysm in the user's cache folder.
-    Images of mixed sizes need --size: it writes a copy of the folder, or of the images and tables, to train on.
-    With --check the exit status is 1 if an image had changed although its file looked the same. The cache is then
-    corrected.
+    Images of mixed sizes need --size: it writes a copy of a folder of images, or of miniImageNet's or Caltech's images
+    and tables. Train on the copy. With --check the exit status is 1 if an image differs from the cache although its
+    file has the same size and time. The cache is then corrected.
 
     Example: leakysm data prepare --dataset omniglot --data FOLDER
     """
@@ -103,7 +104,7 @@ def prepare(
         with read_anew():
             again = _load(dataset, data, split)
         changed, loaded = _changed(loaded, again), again
-    images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")
+    images = sum(len(one.images) for name, one in loaded.splits.items() if name != "trainval")  # train and val
     folder = known_cache_folder() or "none"
     typer.echo(f"{loaded.name}: {images} images ready in {perf_counter() - start:.1f} s; cache folder {folder}")
     if check:

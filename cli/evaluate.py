@@ -31,7 +31,9 @@ def evaluate(
     threads: o.Threads = None,
     protocol: Annotated[
         Literal["episodes", "within-alphabet"],
-        typer.Option(help="Random episodes, or the 20 tasks of Omniglot's all_runs.zip (--data names it)."),
+        typer.Option(
+            help="episodes: random ones; within-alphabet: the 20 tasks of Omniglot's all_runs.zip, named by --data."
+        ),
     ] = "episodes",
     keep: Annotated[
         bool, typer.Option("--keep", help="Add this test to the finished run, so that leakysm compare finds it.")

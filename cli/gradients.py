@@ -119,7 +119,7 @@ def gradients(
             "histogram": histogram,
             "steps": steps,
             "out": out,
-            "dry_run": dry_run or None,
+            "dry_run": dry_run or None,  # None is "not given"
         }
         o.refuse("cannot be used with --suggest; leave one of the two out", **unused)
         if embeddings:

@@ -123,7 +123,11 @@ Out = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Continue the unfinished run in --out; without --out, the newest one in runs."),
+    typer.Option(
+        "--resume",
+        help="Continue the unfinished run in --out, or begin one if there is none. Without --out: the newest in runs "
+        "with these settings.",
+    ),
 ]
 DryRun = Annotated[
     bool,
@@ -133,7 +137,7 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Run the code of the run's own formula, formula.py in its folder. Read it first.",
+        help="Run the code that the run's folder holds, formula.py. Read it first.",
         rich_help_panel=RARE,
     ),
 ]

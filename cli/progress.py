@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PERIOD = 30.0  # seconds between two lines where there is no terminal
 SLOWEST = 0.1  # steps a second that are shown
-SURE = 0.05  # the time left is shown once this part of the work is done
+SHOWN_FROM = 0.05  # the time left is shown once this part of the work is done
 LABELS = {
     "read": "reading images",
     "embed": "embedding",
@@ -64,7 +64,7 @@ class Lines:
         if rate:
             if rate >= SLOWEST:
                 parts.append(f"{rate:.1f}/s")
-            if total is not None and done >= SURE * total:
+            if total is not None and done >= SHOWN_FROM * total:
                 parts.append(f"{duration((total - done) / rate)} left")
         print(", ".join([*parts, *([figures] if figures else [])]), file=sys.stderr, flush=True)
 
@@ -180,7 +180,7 @@ def _columns(of_bytes: bool) -> tuple[Any, ...]:
 
     class TimeLeft(TimeRemainingColumn):
         def render(self, task: Any) -> Text:
-            early = not task.finished and task.total is not None and task.completed < SURE * task.total
+            early = not task.finished and task.total is not None and task.completed < SHOWN_FROM * task.total
             return Text("") if early else super().render(task)
 
     return (

@@ -42,7 +42,7 @@ def report(
         raise UserError(f"--out is {printable(out)}: an HTML file is written; give a name that ends in .html")
     with shown_count("embedding and testing") as shown:
         engine, lacks = engine_for(device, backend, threads), list[str]()
-        content = page_of(folder, engine, data=data, trust=trust, report=shown, tell=lacks.append)
+        content = page_of(folder, engine, data=data, trust=trust, progress=shown, tell=lacks.append)
     write_report(out, content)
     for words in lacks:
         typer.echo(f"leakysm: {printable(words)}", err=True)

@@ -47,7 +47,7 @@ request = Request()
 
 
 @contextmanager
-def patience() -> Iterator[Callable[[], bool]]:
+def stop_after_step() -> Iterator[Callable[[], bool]]:
     """While this is open the first signal only makes the given function true; the command then stops by itself."""
     request.patient = True
     try:

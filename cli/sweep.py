@@ -13,7 +13,7 @@ from leakysm_cli.folders import refuse_another_kind
 from leakysm_cli.output import print_json
 from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.progress import Lines, shown_count
-from leakysm_cli.stopping import patience, same_command
+from leakysm_cli.stopping import same_command, stop_after_step
 
 if TYPE_CHECKING:
     from leakysm.experiments.sweep.file import SweepFile
@@ -87,7 +87,7 @@ def sweep(
     write_files(out, {})  # a sweep that cannot begin leaves no folder
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
-        with patience() as stop, pool as opened:
+        with stop_after_step() as stop, pool as opened:
             typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
             with _shown(out) as watch:
                 states = run_all(runs, out, opened, watch, stop)

@@ -10,7 +10,7 @@ from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, remove_empty
 from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.progress import shown_count, shown_run
-from leakysm_cli.stopping import patience
+from leakysm_cli.stopping import stop_after_step
 
 if TYPE_CHECKING:
     from leakysm.runs import RunFolder, Summary
@@ -90,7 +90,7 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
     if resume and folder.config.exists():
         typer.echo(f"continuing after episode {done} of {config.episodes}")
     try:
-        with patience() as stop, shown_run() as report_run:
+        with stop_after_step() as stop, shown_run() as report_run:
             summary = train(config, data=data, out=folder.path, resume=resume, report=report_run, stop=stop)
     except KeyboardInterrupt:
         typer.echo(_stopped(folder), err=True)

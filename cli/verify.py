@@ -19,26 +19,26 @@ EXAMPLES, THOROUGH_EXAMPLES = 6, 500  # random cases of each operation
 
 
 def verify(
-    backend: Annotated[str, typer.Option(help="Engine to check: reference, numpy or cupy.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="Engine to check, of leakysm: reference, numpy or cupy.")] = "numpy",
     operation: Annotated[
         list[str] | None,
         typer.Option(help="Check only this operation; may be given several times.", show_default="all"),
     ] = None,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Check 500 random cases of each operation. This takes minutes.")
+        bool, typer.Option("--thorough", help="Check 500 random cases of each operation, not 6. This takes minutes.")
     ] = False,
     search: Annotated[
         float | None,
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Instead, search for the inputs with the largest errors, for this many seconds in all.",
+            help="Only search for the inputs with the largest errors, for this many seconds in all.",
         ),
     ] = None,
     distance: Annotated[
         str | None,
         typer.Option(
-            help="Instead, check the derivative of this distance: your own, FILE.py:CLASS, or a built-in one by its "
+            help="Only check the derivative of this distance: your own, FILE.py:CLASS, or a built-in one by its "
             "name. Restrictions (log, root, your own) are checked in 50 digits, and their rounding errors measured; "
             "built-in metrics are checked in float64.",
             rich_help_panel=o.DISTANCE,
@@ -53,16 +53,16 @@ def verify(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Check every operation of a backend against 50-digit arithmetic, value and gradient, within stated error bounds.
+    """Check leakysm's own operations, value and gradient, against 50-digit arithmetic. For your code: leakysm conform.
 
     Prints the largest error of each operation and dtype divided by its bound, then the checks by numerical
-    differentiation and the laws of gradients. If an error exceeds its bound, it prints the smallest failing example as
-    code, and exits with status 1. With --search it looks for the inputs with the largest errors instead, and checks
-    them against the bound for any data.
+    differentiation and the laws of gradients (linear in dy, and the like). If an error exceeds its bound, it prints the
+    smallest failing example as code, and exits with status 1. With --search it looks for the inputs with the largest
+    errors instead, and checks them against the worst bound, which holds for any data.
 
     With --distance it compares the derivative of a distance with the numerical derivative of its value. For a
-    restriction it also finds the kinks, measures the rounding errors, and proposes bounds. If the derivative is wrong,
-    it prints a counterexample, and exits with status 1.
+    restriction it also finds the kinks (where the derivative jumps), measures the rounding errors, and proposes bounds.
+    If the derivative is wrong, it prints a counterexample, and exits with status 1.
 
     Example: leakysm verify --backend numpy --operation conv_block
 

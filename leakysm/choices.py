@@ -88,7 +88,7 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "test_way": _count(
         2, "Number of classes in a test episode; may be given several times.", (5, 20), "5 and 20", kind=tuple
     ),
-    "test_shot": _count(1, "Number of support images of each class in a test episode.", shown="--shot"),
+    "test_shot": _count(1, "Number of support images of each class in a test episode.", shown="as --shot"),
     "test_query": _count(1, "Number of query images of each class in a test episode.", 15),
     "test_episodes": _count(2, "Number of test episodes.", 1000),
     "distance": Setting(
@@ -112,7 +112,7 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     ),
     "per": _name(
         PER,
-        "What is restricted: the distance of a pair, or the square of each coordinate.",
+        "What the formula changes: the distance of a pair, or the square of each coordinate.",
         shown=f"{LEAKY_PER}, if restricted",
     ),
     "set": Setting(dict, "Parameter of log, root or your own distance, NAME=VALUE; may be repeated."),
@@ -123,10 +123,14 @@ SETTINGS: dict[str, Setting] = {  # in the order of a run's config.toml
     "channels": _count(1, "Number of channels of each block of the net.", shown="64", most=1 << 12),
     "blocks": _count(1, "Number of blocks of the net, each of which halves the image.", shown="4", most=16),
     "net": Setting(str, "Class of your own net.", own=OWN_NET),
-    "norm": _name(NORMS, "Statistics of batch norm in the test: those of training, or of the test episode.", "running"),
+    "norm": _name(
+        NORMS,
+        "Batch norm in the test: running has training's statistics, episode those of the episode.",
+        "running",
+    ),
     "optimizer": _name(OPTIMIZERS, "Optimizer; sgd has momentum 0.9.", "adam"),
     "learning_rate": Setting(float, "Learning rate of the first step.", 1e-3, limits={"gt": 0, "lt": float("inf")}),
-    "halve_every": _count(0, "Number of episodes after which the learning rate is halved; 0 means never.", 2000),
+    "halve_every": _count(0, "Halve the learning rate each time after this many episodes; 0 means never.", 2000),
     "seed": _count(0, "Seed for initial weights and episodes.", 0),
     "checkpoint_every": _count(1, "Number of episodes between checkpoints, and between validations.", 200),
     "backend": _name(BACKENDS, "Engine that computes.", shown="the device's fastest"),

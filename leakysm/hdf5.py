@@ -80,9 +80,9 @@ def read_hdf5(
     """A file's content, or only the members that `only` names; the others may be of any kind.
 
     seal: the kind of a file that has a SHA-256 in front, which is checked before HDF5 opens it; files of older versions
-    have none. depth: how deep groups are read; deeper ones are left out, and all arrays too. attributes: False leaves
-    attributes out. An attribute comes as a text or as an array.
-    Hdf5Error if the file is damaged, or not plain.
+    have none. depth: how deep groups are read; deeper ones are left out, and arrays then come empty. attributes: False
+    leaves attributes out. An attribute comes as a text or as an array.
+    Hdf5Error if the file is damaged, or holds more than groups, plain arrays and attributes, such as links.
     """
     if seal is not None and not content.startswith(SIGNATURE) and not is_sealed(content, seal):
         raise Hdf5Error(f"its {len(content)} bytes do not have the checksum that it states")

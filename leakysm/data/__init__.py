@@ -5,8 +5,9 @@
 `miniimagenet_classes`; a `folder` of your own images in any of the layouts of `class_folders`. `within_alphabet` is a
 task of Omniglot's. All return a `dataset`; its `inputs` say how pixels become a net's input.
 
-`sources` reads folders and archives alike, `pickles` reads pickles without running code, `images` decodes and checks
-pictures, `resize` makes them one size, `cache` keeps what was read, `fetch` downloads, and `sheet` draws a data set.
+`folder_or_zip` reads folders and archives alike, `pickles` reads pickles without running code, `images` decodes and
+checks pictures, `resize` makes them one size, `cache` keeps what was read, `fetch` downloads, and `sheet` draws a data
+set.
 """
 
 from leakysm.choices import DATASETS, SPLITS

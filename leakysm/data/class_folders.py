@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leakysm.data.dataset import USUAL_SPLITS, digest_of, refuse_shared, same_class, split_named
+from leakysm.data.folder_or_zip import FolderSource
 from leakysm.data.images import is_image_name
-from leakysm.data.sources import FolderSource
 from leakysm.errors import UserError, nearest
 from leakysm.files import read_file
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from leakysm.data.sources import ZipSource
+from leakysm.data.folder_or_zip import ZipSource
 from leakysm.errors import CheckFailed, UserError
 
 PUBLISHED = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"

@@ -16,8 +16,8 @@ from PIL.ImageFile import ImageFile
 
 from leakysm.cores import usable_cores
 from leakysm.data.dataset import Images, Report
+from leakysm.data.folder_or_zip import LARGEST_IMAGE, Source
 from leakysm.data.inputs import InputFormat
-from leakysm.data.sources import LARGEST_IMAGE, Source
 from leakysm.errors import UserError
 from leakysm.files import printable, read_file
 

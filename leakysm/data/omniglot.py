@@ -16,9 +16,9 @@ from PIL import Image
 
 from leakysm.data.cache import Splits, cached
 from leakysm.data.dataset import ClassSet, Dataset, Images, Report, digest_of, in_class_order
+from leakysm.data.folder_or_zip import Source, ZipSource, open_source
 from leakysm.data.images import decode, in_threads
 from leakysm.data.inputs import InputFormat
-from leakysm.data.sources import Source, ZipSource, open_source
 from leakysm.errors import UserError
 from leakysm.files import read_file
 
@@ -43,7 +43,7 @@ def omniglot(
     """`path`: the folder that holds the archives or folders, or one of them.
 
     lake: train and test are the background and evaluation alphabets. vinyals: train, val, trainval and test by the
-    lists in `splits/vinyals` or `vinyals` beside the data. vinyals-trainval: its trainval as train, and no val.
+    lists in `splits/vinyals` or `vinyals` beside the data. vinyals-trainval: trains on its trainval, without val.
     minimal1, minimal2: train on five alphabets, test on all of evaluation.
 
     UserError if a part or a list is absent, incomplete or damaged, or holds what Omniglot does not.
@@ -61,7 +61,8 @@ def omniglot(
     splits = _vinyals(train, test, lists) if lists else {"train": train, "test": test}
     if split == "vinyals-trainval":
         splits = {"train": splits["trainval"], "test": splits["test"]}
-    digest = digest_of(split, digest, *(f"{name} {one}" for name in lists for one in lists[name]))
+    listed = [f"{name} {character}" for name, characters in lists.items() for character in characters]
+    digest = digest_of(split, digest, *listed)
     return Dataset("omniglot", splits, InputFormat.unscaled((SIZE, SIZE, 1), ink=True), digest)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from leakysm.data.class_folders import class_folders
 from leakysm.data.dataset import Report
+from leakysm.data.folder_or_zip import Source
 from leakysm.data.images import BILINEAR, decode, in_threads
 from leakysm.data.miniimagenet_pickles import has_pickles
-from leakysm.data.sources import Source
 from leakysm.data.split_tables import SIZE, files_of, has_tables, tables_and_images
 from leakysm.errors import UserError
 from leakysm.files import UnwritableError, printable, temporary_folder

@@ -26,9 +26,9 @@ from leakysm.data.dataset import (
     refuse_shared,
     same_class,
 )
+from leakysm.data.folder_or_zip import Source, open_source
 from leakysm.data.images import RESIZE, is_image_name, read_images
 from leakysm.data.miniimagenet_classes import refuse_other_classes
-from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
 from leakysm.files import read_file
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm.data.dataset import Images
+from leakysm.data.folder_or_zip import Source, open_source
 from leakysm.data.omniglot import grey_drawing, ink
-from leakysm.data.sources import Source, open_source
 from leakysm.errors import UserError
 
 RUNS, WAYS = 20, 20

@@ -49,8 +49,8 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
 
     As many convolutions as batch norms are expected, whatever their names are. The nth convolution goes with the nth
     batch norm. Names that differ only in numbers are in numeric order; others as the state dict lists them. A
-    convolution's bias is subtracted from the running mean, where it has the same effect. UserError if the arrays are
-    not those of a Conv4, or if their order is in doubt.
+    convolution's bias is subtracted from the running mean: (z + bias) - mean = z - (mean - bias). UserError if the
+    arrays are not those of a Conv4, or if their order is in doubt.
     """
     arrays = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith(IGNORED)}
     convolutions = _modules(arrays, lambda name: name.endswith(".weight") and arrays[name].ndim == 4)
@@ -58,7 +58,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> State:
     if not len(convolutions) == len(norms) > 0:
         raise UserError(
             f"the state dict has {len(convolutions)} convolutions and {len(norms)} batch norms; the same number of "
-            "both is expected: give a Conv4's"
+            "both is expected: give the state dict of a Conv4"
         )
     state: State = {}
     for b, (convolution, norm) in enumerate(zip(convolutions, norms, strict=True), 1):

@@ -10,7 +10,7 @@ import numpy as np
 from leakysm.plots import Floats
 from leakysm.report.html import Html, legend, tag
 from leakysm.report.page import Page, series, styled
-from leakysm.runs.curves import EARLY, SURE, smoothed
+from leakysm.runs.curves import EARLY, SMALL_TOO, smoothed
 from leakysm.training.sparsity import VANISHED
 
 Rows = Mapping[str, Floats]  # the columns of a metrics.csv by name
@@ -38,7 +38,7 @@ def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
         charts.append(_chart(page, "Accuracy in validation", "% right", _validation, cut, marks=True))
     _add(page, [*cut], charts)
     first = f"The first {EARLY} of {shared:,} steps, where distances differ most." if shared > EARLY else "All steps."
-    page.section("Early gradients", tag("p", f"{first} {SURE.capitalize()}.", class_="note"))
+    page.section("Early gradients", tag("p", f"{first} {SMALL_TOO.capitalize()}.", class_="note"))
     names = {name for name, *_ in EARLY_CHARTS if all(name in rows for seeds in cut.values() for rows in seeds)}
     early_curves(
         page, {name: [np.stack([rows[name] for rows in seeds]) for seeds in cut.values()] for name in names}, [*cut]

@@ -14,7 +14,7 @@ from PIL import Image
 from leakysm.experiments.intervals import with_interval
 from leakysm.plots import Style
 
-SIDE = 64  # pixels: images are shown no larger
+SIDE = 64  # pixels: images are no larger; page.css shows them so
 
 
 class Html(str):

@@ -26,18 +26,18 @@ def page_of(
     *,
     data: Path | None = None,
     trust: bool = False,
-    report: Report = lambda done, total: None,
+    progress: Report = lambda done, total: None,
     tell: Callable[[str], None] = lambda words: None,
 ) -> bytes:
     """The HTML page of a run's folder, or of one that compare, sweep or gradients wrote: UTF-8, LARGEST bytes at most.
 
     engine: what embeds a run's images. data: where they are, if not where config.toml says. trust: whether the code of
-    the run's own formula may be run. report(done, total) is called while images are embedded, and episodes tested;
+    the run's own formula may be run. progress(done, total) is called while images are embedded, and episodes tested;
     tell(words) for whatever the page cannot show. UserError if the folder is none of these, a file of it is damaged, or
     the given data cannot be read.
     """
     if (folder / "config.toml").exists():
-        page = run_page(folder, engine, data, report, trust=trust)
+        page = run_page(folder, engine, data, progress, trust=trust)
     else:
         names = [name for name in PAGES if (folder / name).exists()]
         if not names:
@@ -52,7 +52,8 @@ def page_of(
     content = page.html()
     if len(content) > LARGEST:
         raise UserError(
-            f"{printable(folder)}: its report would be {len(content)} bytes, {LARGEST} at most; report on its runs"
+            f"{printable(folder)}: its page would have {len(content)} bytes, at most {LARGEST} are expected; "
+            "make a page of each of its runs"
         )
     for words in page.lacks:
         tell(words)

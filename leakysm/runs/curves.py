@@ -13,7 +13,7 @@ from leakysm.files import write_atomically
 from leakysm.runs.journal import read_metrics
 from leakysm.training.sparsity import VANISHED
 
-SURE = "a net that is right and sure has small gradients, too"
+SMALL_TOO = "a net that is right and sure has small gradients, too"
 EARLY = 200  # steps in the panels on vanished gradients
 VALIDATION = "#555555"  # no metric's colour
 
@@ -21,7 +21,7 @@ VALIDATION = "#555555"  # no metric's colour
 def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str) -> None:
     """Loss and accuracy of the whole run; vanished gradients and mean distance of its first steps.
 
-    title: what the run came to. data: what it was trained on. metric: its distance in words, which decides the colour.
+    title: the first test's result. data: what was trained on. metric: the distance in words, which decides the colour.
     """
     rows = read_metrics(metrics)
     figure, (loss, accuracy, vanished, distance) = plots.new_figure(2, 2, width=5, height=3.3)
@@ -36,7 +36,7 @@ def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str
         accuracy.plot(x, y, "o-", color=VALIDATION, ms=4, label="validation (other classes)")
     _early(vanished, rows, 100 * rows["vanished_distance_gradients"], colour)
     plots.panel(
-        vanished, "Gradient entries that have vanished", f"{_shown(rows)}\n{SURE}", f"% of dL/dd below {VANISHED}"
+        vanished, "Gradient entries that have vanished", f"{_shown(rows)}\n{SMALL_TOO}", f"% of dL/dd below {VANISHED}"
     )
     vanished.set_ylim(0, 105)
     _early(distance, rows, rows["mean_distance"], colour)

@@ -48,31 +48,31 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
     UserError for a parameter that it does not have, or that is missing.
     """
     settings = dict(settings)
-    name, own = settings["distance"], dict(settings.pop("set", ()))
+    name, parameters = settings["distance"], dict(settings.pop("set", ()))
     if isinstance(settings.get("own"), Metric):
-        return settings | ({"set": tuple(own.items())} if own else {})
+        return settings | ({"set": tuple(parameters.items())} if parameters else {})
     if is_own(name):
         settings = _with_code(settings)
     elif "formula" in settings:
         raise UserError(f"formula is given, but the distance is {name}; leave it out")
     code = settings.get("own")
     if name == "leaky":
-        if twice := next((key for key in own if key in settings), None):
+        if twice := next((key for key in parameters if key in settings), None):
             raise UserError(f"{twice} is given twice; leave one out")
-        return {**completed(name, own), **settings}
+        return {**completed(name, parameters), **settings}
     for key in ("threshold", "slope"):
         if key in settings:
             has = key in {field.name for field in fields(distance_named(name, code))}  # type: ignore[arg-type]
             mend = f"write --set {key}={settings[key]:g}" if has else "leave it out, or choose leaky"
             raise UserError(f"{key} is given, but the distance is {name}; {mend}")
-    per = {"per": settings["per"]} if "per" in settings else {}
-    own = completed(name, own | per, code)
+    per = {"per": settings["per"]} if "per" in settings else {}  # a parameter of the metric, but a setting of its own
+    parameters = completed(name, parameters | per, code)
     if issubclass(distance_named(name, code), Restriction):
-        settings["per"] = own.pop("per")
+        settings["per"] = parameters.pop("per")
     else:
         settings.pop("per", None)
-    own = {key: value for key, value in own.items() if value is not None}  # a default of None is filled in again
-    return settings | ({"set": tuple(own.items())} if own else {})
+    parameters = {key: value for key, value in parameters.items() if value is not None}  # None is filled in again
+    return settings | ({"set": tuple(parameters.items())} if parameters else {})
 
 
 def under_distance(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:

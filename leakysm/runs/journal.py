@@ -146,7 +146,9 @@ def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[
         raise
     except ValueError as error:
         reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{path} is damaged ({reason}); expected a line of {expected} a step") from None
+        raise UserError(
+            f"{path} is damaged ({reason}); each step needs a line with {expected}: put an undamaged copy back"
+        ) from None
     if not set(REQUIRED_COLUMNS) <= columns.keys():
         raise UserError(f"{path} has the columns {', '.join(names)}; expected {expected}: train again")
     return columns

@@ -83,10 +83,11 @@ def train(
     config: a TrainConfig, or a dictionary of some settings by its names; the others have their defaults. data, metric,
     net: objects in place of the settings that name them. To use such a run later, give your own objects again.
     resume: continue the run in `out` from its last checkpoint, or from the start if there is none. It ends with the
-    same bits as a run without interruption. Only the number of threads and the place of the data may differ.
-    report is called after every episode. stop is called after every episode, also within a validation or a test: if it
-    returns true, a checkpoint is written and Stopped raised. A validation that is stopped begins again on resumption,
-    with the step before it.
+    same bits as a run without interruption. Settings must be the same, but for the number of threads and the place of
+    the data.
+    report is called after every episode, in training, validation and test. stop is called as often: if it returns true,
+    a checkpoint is written and Stopped raised. A validation that is stopped begins again on resumption, with the step
+    before it.
     UserError if metric or net is given with a TrainConfig.
     UserError if `out` holds a run and `resume` is false, a run with other settings or data, or a run that another
     process trains now. CheckFailed if loss or gradient is not finite; the checkpoints stay.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ SHORT = 8  # an argument of more numbers has a part to write to
 # Numbers of calls: buffers used in turn come again, and what is called often may have code of its own. Even, so that an
 # error in every second call shows.
 BUFFERS, OFTEN = 16, 130
+LONG = 5.0  # seconds; a function that takes longer is called less often
 FRESH = 16  # arrays that are held at once, so that the last one's memory is new
 CLOSE = "abs({0} - {1}).max() <= 1e-3 * abs({1}).max()"
 
@@ -146,7 +148,10 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
     bits = [(arrays.bits.format(t), r, arrays.evaluated(arrays.bits, r)) for t, r in _named(call, results)]
     other = {n: arrays.other if n in floats_of(call) else "{0}" for n in given}
     try:
-        for _ in range(_times(call)):
+        end = time.monotonic() + LONG
+        for done in range(_times(call)):
+            if done >= 2 and time.monotonic() > end:
+                break
             function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
     except Exception:
         return None  # other numbers, other errors: those are not this case's

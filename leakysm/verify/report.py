@@ -33,7 +33,7 @@ def not_offered(report: Report) -> list[str]:
 def result(row: Row) -> str:
     """The result of an operation, and what of it was not checked."""
     if row.status == "failed" and not row.cases:
-        return "cannot be called"
+        return "not checked" if row.notes else "cannot be called"
     limits = ["value only"] if row.not_offered == ("vjp",) else []
     limits += ["gradient only"] if row.not_offered == ("value",) else []
     limits += [f"{row.not_judged} not judged"] if row.not_judged else []

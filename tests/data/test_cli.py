@@ -86,7 +86,7 @@ def test_an_image_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path:
 
 
 def test_prepare_with_check_says_what_changed(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leakysm.data.sources.FolderSource.checksum", lambda self: "never another")
+    monkeypatch.setattr("leakysm.data.folder_or_zip.FolderSource.checksum", lambda self: "never another")
     words = ("prepare", "--dataset", "folder", "--data", tmp_path / "data")
     _pictures(tmp_path / "data")
     for check in ((), ("--check",)):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leakysm.data import ClassSet, Dataset, load
 from leakysm.data.cache import cached
 from leakysm.data.folder import divide
-from leakysm.data.sources import FolderSource
+from leakysm.data.folder_or_zip import FolderSource
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, write_files
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from leakysm.data.folder_or_zip import open_source
 from leakysm.data.images import decode, in_threads, read_images
 from leakysm.data.inputs import InputFormat
-from leakysm.data.sources import open_source
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, write_files
 from tests.data.own_images import read_for_net

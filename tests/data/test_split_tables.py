@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from leakysm.data import load
+from leakysm.data.folder_or_zip import open_source
 from leakysm.data.miniimagenet_classes import CLASSES
-from leakysm.data.sources import open_source
 from leakysm.errors import UserError
 from tests.data.conftest import noise, png, wnids, write_files, write_zip
 

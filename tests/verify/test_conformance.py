@@ -709,6 +709,29 @@ def test_a_time_limit_reports_what_was_found_by_then(tmp_path: Path) -> None:
     assert "cut off after 0 s, at case 0" in report.rows[-1].notes[0]
 
 
+def test_a_time_limit_in_which_nothing_was_called_is_no_pass(tmp_path: Path) -> None:
+    report = conform_module(module(tmp_path, GOOD), operations=["relu"], settings=replace(QUICK, seconds=0.0))
+    assert [(row.status, row.problem) for row in report.rows] == [
+        ("failed", "no case was called within 0 s; give it more time")
+    ]
+
+
+def test_a_slow_function_is_called_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = tmp_path / "calls"
+    text = f"import numpy as np\ndef relu(x):\n    open({str(calls)!r}, 'a').write('x')\n    return np.maximum(x, 0)\n"
+    settings = replace(QUICK, examples=0, most_cases=1)
+
+    def count() -> int:
+        calls.unlink(missing_ok=True)
+        report = conform_module(module(tmp_path, text), operations=["relu"], settings=settings)
+        assert report.rows[-1].status == "passed"
+        return len(calls.read_text())
+
+    usual = count()
+    monkeypatch.setattr("leakysm.verify.purity.LONG", -1.0)
+    assert count() < usual / 2
+
+
 def test_the_failure_that_says_most_is_shown_and_one_of_each_flag_on_demand(tmp_path: Path) -> None:
     text = (
         "def relu(x):\n    return x * (x > 0) * x.dtype.type(1.001)\ndef relu_vjp(x, dy):\n    return dy * (x >= 0)\n"

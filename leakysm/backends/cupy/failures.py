@@ -17,7 +17,7 @@ def one_line(error: BaseException) -> str:
 
 
 def told_in_one_line(cupy: Any, call: Callable[..., Any], device: int = 0) -> Callable[..., Any]:
-    """`call` on this device, which is the current one from then on; the device's own errors become UserErrors.
+    """`call` on this device, which it makes CuPy's current one. The device's own errors become UserErrors.
 
     These are: no memory, a failed launch, a missing library, a kernel that does not compile.
     """

@@ -86,9 +86,10 @@ def compare_early_steps(
     blocks = max((size[1] for config in configs.values() if (size := conv4_size(config))), default=0)
     figures, observed = np.empty((*shape, len(STEP_COLUMNS))), np.empty((*shape, len(columns(blocks))))
     watched: dict[tuple[str, int, int], Pairs] = {}
+    labelled = list(configs.items())
     runs = [(i, j) for j in range(len(seeds)) for i in range(len(configs))]
     for run, (i, j) in enumerate(runs):
-        label, config = list(configs.items())[i]
+        label, config = labelled[i]
         trainer = build_trainer(replace(config, seed=seeds[j]), data, engine)
         for k in range(steps):
             try:

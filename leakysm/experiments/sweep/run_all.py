@@ -92,7 +92,7 @@ def _run_until_broken(
     watch: Callable[[States], None],
     stop: Callable[[], bool],
 ) -> list[Point]:
-    """Run what is waiting; if the executor breaks, return the runs that were lost with it."""
+    """Run what is waiting; if the executor breaks, return the runs that were lost, or still running."""
     running: dict[Future[str | None], Point] = {}
     with _executor(pool) as executor:
         while waiting or running:

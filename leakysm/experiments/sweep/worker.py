@@ -70,10 +70,10 @@ def stop_sweep(out: str, stop: bool) -> None:
 
 
 def run_one(config: TrainConfig, path: str) -> str | None:
-    """Train into the folder `path`, or resume the run that was cut off there. None, or in one line why it failed.
+    """Train into the folder `path`, or resume the run that was cut off there.
 
-    A finished run is left as it is. While another process trains in the folder, this one waits. STOPPED if the worker
-    or the sweep is asked to stop.
+    Returns None once the run is finished, STOPPED if the worker or the sweep is asked to stop, or one line that says
+    why it failed. A finished run is left as it is. While another process trains in the folder, this one waits.
     """
     folder = RunFolder(path)
 

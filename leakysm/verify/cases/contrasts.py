@@ -17,7 +17,7 @@ from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, whole
 from leakysm.verify.sample import PairSample
 
-PAIRS = (
+OF_PAIRS = (
     "squared_euclidean",
     "euclidean",
     "cosine_distance",
@@ -51,7 +51,7 @@ _NOT_BLANK = {
     "cosine_distance": "xc", "relu": "x", "max_pool2d": "x", "conv_block": "xw", "conv_block_inference": "xw",
 }  # fmt: skip
 _WHOLE: Mapping[str, Mapping[int, tuple[int, int]]] = {
-    **{name: {0: (-32_767, 32_767), 1: (-32_767, 32_767)} for name in PAIRS},
+    **{name: {0: (-32_767, 32_767), 1: (-32_767, 32_767)} for name in OF_PAIRS},
     "prototypes": {0: (-32_767, 32_767)},
     "log_softmax": {0: (-90, 90)},
     "cross_entropy": {0: (-90, 90)},
@@ -87,11 +87,11 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
 
 def _spoilt(operation: str, plain: Case) -> Iterator[Case]:
     """One row without a finite result, beside ordinary ones, which it must not spoil; columns in the size of a tile."""
-    if operation in (*PAIRS, "log_softmax", "cross_entropy"):
+    if operation in (*OF_PAIRS, "log_softmax", "cross_entropy"):
         nan = np.array(plain.arguments[0])
         nan[0] = np.nan
         yield changed(plain, "nan-row", {0: nan}, "the first row is NaN", ("undefined",))
-    if operation in PAIRS:
+    if operation in OF_PAIRS:
         for at, name in enumerate("xc"):
             far = np.array(plain.arguments[at])
             far[0] *= 2.0**100

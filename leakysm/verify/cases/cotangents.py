@@ -18,11 +18,11 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
     """The first plain case of an operation with large, small and finely divided cotangents."""
     plain = plain_case(cases)
     for name, power in (("large", 12), ("small", -12), ("huge", 40), ("minute", -40)):
-        dy = np.asarray(plain.dy) * 2.0**power * (-1.5 if np.ndim(plain.dy) == 0 else 1)
+        dy = np.asarray(plain.dy) * 2.0**power * (-1.5 if np.ndim(plain.dy) == 0 else 1)  # a loss's dy is 1
         yield replace(
             plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=f"dy near 2^{power}", stored=False
         )
-    power = 100 if np.ndim(plain.dy) else 118  # near the end of float32
+    power = 100 if np.ndim(plain.dy) else 118  # near float32's end; sums of several dy must not reach it
     end = np.asarray(plain.dy) * 2.0**power
     yield replace(plain, name="cotangent-end", dy=end, flags=("corner",), note=f"dy near 2^{power}", stored=False)
     if np.ndim(plain.dy) > 1:
@@ -30,8 +30,7 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
     if np.ndim(plain.dy):
         positive, last = np.maximum(plain.dy, 0), np.zeros_like(plain.dy)
         last.flat[-1] = -1.5
-        signs = (("never-negative", positive), ("never-positive", -positive), ("last", last))
-        for name, dy in signs:
+        for name, dy in (("never-negative", positive), ("never-positive", -positive), ("last", last)):
             note = (
                 "one number of dy alone is not 0"
                 if name == "last"

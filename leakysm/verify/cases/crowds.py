@@ -13,7 +13,7 @@ import numpy as np
 from leakysm.ops.metrics import RestrictedSquaredEuclidean
 from leakysm.ops.restriction import Leak, Root
 from leakysm.verify.case import DTYPES, Case
-from leakysm.verify.cases.contrasts import PAIRS, changed
+from leakysm.verify.cases.contrasts import OF_PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, single, whole
 from leakysm.verify.cases.rare import queries
@@ -30,7 +30,7 @@ _KINDS = {"bits": (0, 1, 784), "codes": (-1, 1, 300), "counts": (0, 50, 128), "b
 def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     """The cases of an operation, as changes of its first plain case."""
     plain = plain_case(cases)
-    if operation in PAIRS:
+    if operation in OF_PAIRS:
         yield from _points(plain)
     elif operation in _LOSSES:
         yield from _losses(plain)

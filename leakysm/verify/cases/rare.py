@@ -13,7 +13,7 @@ import numpy as np
 
 from leakysm.ops.restriction import Root
 from leakysm.verify.case import Case
-from leakysm.verify.cases.contrasts import PAIRS, changed
+from leakysm.verify.cases.contrasts import OF_PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import noise, single
 
@@ -23,7 +23,7 @@ _LOSSES = ("cross_entropy", "distance_cross_entropy", "prototypical_loss")
 def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     """The rare data of an operation, as changes of its first plain case."""
     plain = plain_case(cases)
-    if operation in PAIRS:
+    if operation in OF_PAIRS:
         yield from _sizes_in_one_row(plain)
         yield _same_points(plain)
         x = np.array(plain.arguments[0])

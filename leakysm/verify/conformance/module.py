@@ -42,7 +42,7 @@ def conform_module(
     if isinstance(implementation, str):
         return Report(target, {}, [Row(target, "broken", problem=implementation)])
     settings = settings or Settings()
-    check = partial(_check_module, target, array, names, settings, expected)
+    in_process = partial(_check_module, target, array, names, settings, expected)
     offered = [name for name in operations or ENTRIES if any(implementation.offers(name, part) for part in PARTS)]
     processes = min(processes, len(offered))
     report = conform(
@@ -50,12 +50,14 @@ def conform_module(
         operations=operations,
         settings=settings,
         expected=expected,
-        check=check if processes > 1 else None,
+        check=in_process if processes > 1 else None,
         processes=processes,
         **others,
     )
     if all(row.status == "not offered" for row in report.rows):
-        report.rows.insert(0, Row(target, "broken", problem=_nothing([row.operation for row in report.rows])))
+        report.rows.insert(
+            0, Row(target, "broken", problem=_offers_nothing_words([row.operation for row in report.rows]))
+        )
     return report
 
 
@@ -83,10 +85,10 @@ def _loaded_once(target: str, array: str | None, names: tuple[str, ...]) -> Modu
 def offers_nothing(implementation: Implementation) -> str | None:
     """Why an implementation offers no operation; None if it offers one."""
     some = any(implementation.offers(operation, part) for operation in ENTRIES for part in PARTS)
-    return None if some else _nothing(tuple(ENTRIES))
+    return None if some else _offers_nothing_words(tuple(ENTRIES))
 
 
-def _nothing(operations: Sequence[str]) -> str:
+def _offers_nothing_words(operations: Sequence[str]) -> str:
     return f"offers nothing; define a function of one of these names, or rename one: {', '.join(operations)}"
 
 

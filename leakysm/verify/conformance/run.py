@@ -135,7 +135,10 @@ class OperationRun:
         """Judge and count a case in its dtypes and parts. Returns whether anything failed unexpectedly."""
         dtypes = [manner.dtype] if manner.dtype else chosen_dtypes(self.implementation, truth, self.settings)
         parts = [part for part in manner.way_of(self.implementation.arrays).parts if part in self.parts]
-        outcomes = [o for dtype in dtypes for part in parts for o in self._judged(truth, dtype, part, manner)]
+        outcomes: list[Outcome] = []
+        for dtype, part in itertools.product(dtypes, parts):
+            if not outcomes or time.monotonic() <= self.end:
+                outcomes += self._judged(truth, dtype, part, manner)
         new = truth not in self.seen
         if outcomes:
             self.seen.add(truth)
@@ -222,6 +225,9 @@ class OperationRun:
         row.notes = [*self.implementation.notes(row.operation), *self.notes]
         if self.flushed:
             row.notes.append(f"reads subnormal inputs as 0 in: {', '.join(sorted(self.flushed))}")
+        if not self.seen and self.settings.seconds is not None:
+            row.status = "failed"
+            row.problem = f"no case was called within {self.settings.seconds:g} s; give it more time"
         if self.settings.counterexamples:
             self._show(row)
 

@@ -16,7 +16,8 @@ class Settings:
 
     strict: also check what only this package promises, float16 included. examples, seed: number and seed of the random
     cases of each operation. shrink_seconds: how long a failing case is made smaller. seconds: the time limit of each
-    operation, kept between its cases, not within one. counterexamples: make the failure that says most small, and show
+    operation; the call that has begun, and those that watch its purity, are finished. The defaults are those of Python
+    and pytest; the commands give their own. counterexamples: make the failure that says most small, and show
     it as code. every_flag: do so for every flag that fails. first_failure: leave an operation at its first failure.
     most_numbers: leave out the cases that hold more numbers. most_cases: take only so many fixed cases of each
     operation, the first ones. purity: call some cases in every layout and watch them for side effects on the program.
