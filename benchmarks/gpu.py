@@ -28,7 +28,7 @@ Distance = SquaredEuclidean | LeakySquaredEuclidean
 
 
 class OnDevice(Contender):
-    """A contender of an engine: the device has to finish."""
+    """A contender on a device: its turn ends when the device has finished."""
 
     engine: CupyEngine
 
@@ -64,7 +64,7 @@ class OurStep(OnDevice):
 
 
 class Products(OnDevice):
-    """The step's matrix products alone, by cuBLAS: forward, and both gradients; the first layer has one."""
+    """The step's matrix products alone, by cuBLAS: forward, and both gradients; of the first layer, only dw."""
 
     name, kind = "matrix products alone", "floor"
 

@@ -19,7 +19,7 @@ OURS = "leakysm"
 
 
 def peak_of_this_process() -> float:
-    """The high-water mark in MB. `ru_maxrss` does not do: a process inherits it from the process that started it."""
+    """The high-water mark in MB. Not by `ru_maxrss` if possible: a process inherits it from its parent."""
     status = Path("/proc/self/status")
     if status.exists():
         match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())

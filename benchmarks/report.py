@@ -18,7 +18,7 @@ def kernels_line() -> str:
     """The libraries of NumPy's matrix products, and their kernels, on which the speed of a training step depends."""
     libraries = ", ".join(f"{one['name']} {one['version']}, kernels {one['kernels']}" for one in linear_algebra())
     chosen = os.environ.get(CORETYPE)
-    hint = f" ({CORETYPE} is set to that: unset it for those of this processor)" if chosen else ""
+    hint = f" (chosen by {CORETYPE}; unset it to use the kernels of this processor)" if chosen else ""
     return f"NumPy's matrix products: {libraries or 'unknown'}{hint}\n"
 
 

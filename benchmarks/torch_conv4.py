@@ -15,7 +15,7 @@ from leakysm.ops.metrics import LeakySquaredEuclidean, SquaredEuclidean
 try:
     import torch
 except ImportError as error:
-    raise UserError(f"PyTorch cannot be imported ({error}), the opponent: pip install '.[peers]'") from None
+    raise UserError(f"PyTorch, the peer, cannot be imported ({error}): pip install '.[peers]'") from None
 
 FORMS = ("NCHW", "channels_last", "torch.compile")  # on the CPU
 GRAPHS = 'torch.compile(mode="max-autotune")'  # CUDA graphs included
@@ -74,7 +74,7 @@ class TorchStep(Contender):
         self.pixels = in_layout.permute(0, 2, 3, 1).to(self.device)  # NHWC by its shape
         self.labels = torch.arange(size.way, device=self.device).repeat_interleave(size.query)
         self.graphs, self._loss = form == GRAPHS, self.loss
-        if self.graphs:  # for this size only, which is not the default after a second one; copies no data set at a step
+        if self.graphs:  # compiled for this size only, also after a second one; no step copies the data set
             torch._dynamo.mark_static_address(self.pixels)
             self._loss = torch.compile(self.loss, mode="max-autotune", dynamic=False)
         elif form == "torch.compile":

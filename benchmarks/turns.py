@@ -27,7 +27,7 @@ class Contender:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Wait for all that were begun; nothing to wait for where `step` does it."""
+        """Wait for all steps that were begun. By default `step` waits itself, and this does nothing."""
 
 
 @dataclass
@@ -44,8 +44,9 @@ class Call(Contender):
 
 @dataclass(frozen=True)
 class Comparison:
-    """ratio: median of a peer's turn over ours beside it; above 1, ours is faster. Times in seconds a step: median,
-    lower and upper quartile. kind: "peer", "floor" for a part of the work alone, "variant" for another way of ours."""
+    """ratio: median of a peer's time over ours in the same round; above 1, ours is faster. Times in seconds a step:
+    median, lower and upper quartile. kind: "peer", "floor" for a part of the work alone, "variant" for another way of
+    ours."""
 
     peer: str
     size: str

@@ -74,7 +74,7 @@ def waits(folder: Path) -> list[Wait]:
 
 
 def compare(*, rounds: int = 9, progress: Callable[[str], None] = lambda line: None) -> list[dict[str, Any]]:
-    """`Comparison`s as dictionaries: "theirs" is the bound, so a ratio above 1 stays below it."""
+    """`Comparison`s as dictionaries: "theirs" is the bound, so a ratio above 1 means that a command stays below it."""
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

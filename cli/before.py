@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from leakysm.runs import TrainConfig
     from leakysm.runs.estimate import Estimate
 
-FEWEST = 50  # training episodes that are worth an estimate before them
+FEWEST = 50  # shorter runs, in training episodes, get no estimate of their time
 COST_FREE = ("seed", "threshold", "slope", "learning_rate", "halve_every", "optimizer", "episodes", "checkpoint_every")
 LONG, SHORT = 30 * 60, 5 * 60  # seconds
 FOR_A_FIRST_LOOK = (1000, 500, 300, 200, 100)  # training episodes
@@ -77,7 +77,7 @@ def time_of_runs(work: Sequence[tuple[TrainConfig, Dataset]], jobs: int = 1) -> 
 
 
 def comparison_lines(configs: Mapping[str, TrainConfig], seeds: Sequence[int], data: Dataset) -> list[str]:
-    """The settings of a comparison for people, and, if they are long, how long they take."""
+    """The settings of a comparison for people, and, if its runs are long, how long they take."""
     first = next(iter(configs.values()))
     told = settings_lines(first, " against ".join(configs))
     told[1] = told[1].replace(f"seed {first.seed}", f"seeds {', '.join(map(str, seeds))}")

@@ -119,7 +119,7 @@ def _on_gpu(
 
 
 def _memory(found: dict[str, list[dict[str, Any]]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Ours, and the fastest peer's."""
+    """The peak memory of our training step and of the fastest peer's, if training steps were measured."""
     from leakysm_benchmarks.memory import OURS, peaks
 
     steps = [c for c in found.get("train-step", ()) if c["kind"] == "peer"]

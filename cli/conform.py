@@ -89,11 +89,11 @@ def conform(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Check a module's functions against leakysm's error bounds. It finds them by the names of leakysm's operations.
+    """Check a module's functions against leakysm's error bounds. leakysm finds them by the names of its operations.
 
     This runs the module's code: name only modules that you trust.
 
-    Gradients come from its own `<name>_vjp` functions or, for torch and jax, from their autodiff. The exit status is 0
+    Gradients come from the module's `<name>_vjp` functions or, for torch and jax, from autodiff. The exit status is 0
     if the module has at least one operation, none fails, none that --require names is missing, and all that --expected
     lists do fail. A failure is shown with its smallest counterexample as code.
 

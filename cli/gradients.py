@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUGGESTION = "Suggestion"
 STEPS, SEEDS = 50, 3
-EPISODES = 3  # first ones, that a suggestion looks at
+EPISODES = 3  # a suggestion looks at so many first episodes
 FIGURE_NAMES = {
     "vanished_distance_gradients": "gradient entries below 1e-3",
     "vanished_query_gradients": "queries with a faint gradient",
@@ -67,7 +67,7 @@ def gradients(
         float | None,
         typer.Option(
             help="With --suggest: let at most this fraction (0 to 1) of gradient entries vanish.",
-            show_default="none; distances grow like unsquared ones",
+            show_default="none; then distances grow no faster than unsquared ones",
             rich_help_panel=SUGGESTION,
         ),
     ] = None,
@@ -214,7 +214,7 @@ def _suggest(
         raise UserError("--labels is only for --embeddings; give both, or leave it out")
     engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)
     suggestion = suggest(engine, embedded, target)
-    if embeddings:  # which images they are of is not known here
+    if embeddings:  # the images of these embeddings are not known here
         given = {"dataset": "folder", "data": "FOLDER"} | {key: given[key] for key in ("way", "shot") if key in given}
     command = _command(given, suggestion.metric)
     if as_json:

@@ -163,7 +163,7 @@ def main() -> None:
 
 def prepare() -> None:
     """Silence what other libraries would print, and let the output take every name."""
-    # Pillow warns of what we report as an error ourselves, or of what does not matter; a font lacks a letter
+    # Pillow's warnings: we report them as errors ourselves, or they do not matter. Matplotlib's: a font lacks a letter
     for words in ("Image size .* exceeds limit", "Corrupt EXIF data", "Glyph .* missing from"):
         warnings.filterwarnings("ignore", message=words)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it complains where there is no home folder

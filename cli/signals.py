@@ -1,4 +1,4 @@
-"""What the signals that ask the program to end do. It is imported first, so it is small."""
+"""What happens if a signal asks the program to end. This file is imported first, so it is small."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Request:
     words: list[str] = field(default_factory=list)
 
     def answer(self, number: int, frame: types.FrameType | None) -> None:
-        """Take a signal. KeyboardInterrupt unless the command is patient, and this is the first."""
+        """Take a signal. KeyboardInterrupt, except for the first signal if the command is patient."""
         if self.ending:
             end(number, frame)
         self.number = number
@@ -57,7 +57,7 @@ def stop_after_step() -> Iterator[Callable[[], bool]]:
 
 
 def same_command(**options: str) -> str:
-    """The present command line, quoted for a shell, plus these options if it lacks them; "" is a flag's value."""
+    """The present command line, quoted for a shell, plus these options if it lacks them. A flag has the value ""."""
     from shlex import join
 
     words = list(request.words)

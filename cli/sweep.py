@@ -150,8 +150,8 @@ def _report(result: SweepResult, out: Path, as_json: bool) -> None:
 
 @contextmanager
 def _shown(out: Path) -> Iterator[Callable[[States], None]]:
-    """Show the states of the runs on standard error: a line for each run that ends; on a terminal also a table of those
-    that run, elsewhere how many have ended, every half minute."""
+    """Show the states of the runs on standard error: a line for each run that ends. On a terminal there is also a table
+    of the runs that are running; elsewhere a line every half minute says how many have ended."""
     from rich.console import Console
     from rich.live import Live
 

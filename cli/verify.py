@@ -19,7 +19,7 @@ EXAMPLES, THOROUGH_EXAMPLES = 6, 500  # random cases of each operation
 
 
 def verify(
-    backend: Annotated[str, typer.Option(help="Engine to check, of leakysm: reference, numpy or cupy.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="Engine of leakysm to check: reference, numpy or cupy.")] = "numpy",
     operation: Annotated[
         list[str] | None,
         typer.Option(help="Check only this operation; may be given several times.", show_default="all"),

@@ -1,6 +1,7 @@
 """Prepared images in one HDF5 file, named by the checksum of what they were made from.
 
-The file is made in memory and written atomically, so several processes, or a kill, leave a complete file or none.
+The file is made in memory and written atomically: so it is complete or absent, even if several processes write it, or
+one is killed.
 Whenever it is read, its content is checked against its digest; a damaged file is made anew.
 """
 

@@ -1,7 +1,8 @@
 """Find which image files of a folder belong to which class, in several usual layouts.
 
-`<class>/<image>`, or `<split>/<class>/<image>`; a `data` of classes beside lists `splits/<name>/<split>.txt`, one class
-a line (CIFAR-FS: Bertinetto et al., 2019); an `images` of classes beside `images.txt` (CUB-200-2011: Wah et al., 2011).
+`<class>/<image>`, or `<split>/<class>/<image>`; or a folder `data` of classes beside lists `splits/<name>/<split>.txt`,
+one class a line (CIFAR-FS: Bertinetto et al., 2019); or a folder `images` of classes beside `images.txt`
+(CUB-200-2011: Wah et al., 2011).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def class_folders(path: Path) -> ClassFolders:
 
 
 def _checksum(source: FolderSource, classes: int, names: int) -> str:
-    """The source's own, unless some of its names are one class: caches that took them for several are left."""
+    """The source's own; another if several of its names are one class, since older caches took them for several."""
     return source.checksum() if classes == names else digest_of(source.checksum(), f"{names} names of {classes}")
 
 
@@ -82,7 +83,7 @@ def _inner(source: FolderSource) -> Path | None:
 
 
 def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
-    """Each image's folder of its split, "" without splits, and its class."""
+    """By image: the folder of its split ("" if there are no splits), and its class."""
     names = _image_names(source)
     in_splits = sorted(
         {name.split("/")[0] for name in names if name.count("/") == 2 and split_named(name.split("/")[0])}
@@ -106,7 +107,7 @@ def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
 
 
 def _misplaced(name: str, names: Sequence[str], in_splits: Sequence[str]) -> str:
-    """What is amiss with the place of an image: the name of its split, or the image is in no class's folder."""
+    """What is wrong with an image's place: its folder does not have a split's name, or it is in no class's folder."""
     folder, free = name.split("/")[0], [one for one in USUAL_SPLITS if one not in map(split_named, in_splits)]
     near = nearest(folder.lower(), free)
     if name.count("/") == 2 and free and (in_splits or near) and not any(one.count("/") == 1 for one in names):
@@ -124,7 +125,7 @@ def _recognised(names: Sequence[str], in_splits: Sequence[str]) -> str:
 
 
 def _image_names(source: FolderSource) -> list[str]:
-    """All files except those beside the classes that are no images, e.g. a README."""
+    """All image files. Other files, such as a README, may only stand in the top folder."""
     if not source.names and source.empty_folders in ([], [""]):
         raise UserError(f"{source.path} is an empty folder; {LAYOUTS}")
     for folder in source.empty_folders:

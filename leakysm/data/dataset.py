@@ -23,7 +23,7 @@ _ALSO_CALLED = {"valid": "val", "validation": "val"}
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder or a user calls so: Train, valid and so on. None if it is none."""
+    """The split that a folder's or a user's name means: train for "Train", val for "valid". None for other names."""
     name = name.lower()
     return _ALSO_CALLED.get(name, name if name in USUAL_SPLITS else None)
 
@@ -37,7 +37,7 @@ def same_class(name: str) -> str:
 
 
 def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path], mend: str = "") -> None:
-    """UserError if two splits share a name. kind: "class" or "image", what has the names. files: each split's list."""
+    """UserError if two splits share a name. kind: what is named, "class" or "image". files: each split's list."""
     split_of: dict[str, str] = {}
     for split, names in by_split.items():
         for name in names:

@@ -19,7 +19,7 @@ from leakysm.errors import CheckFailed, UserError
 PUBLISHED = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 _CHUNK = 1 << 16
 _TIMEOUT = 30  # seconds without a byte
-Progress = Callable[[str, int, int | None], None]  # archive, bytes so far, of how many if known
+Progress = Callable[[str, int, int | None], None]  # archive, bytes so far, bytes in all (None if unknown)
 
 
 @dataclass(frozen=True)

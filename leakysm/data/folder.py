@@ -50,7 +50,7 @@ def _read(found: ClassFolders, report: Report | None) -> Splits:
 
 
 def divide(path: Path, pool: ClassSet, seed: int) -> Splits:
-    """A fifth of the classes to val and to test each, at least two to test; no val where a fifth is less than two."""
+    """Divide at random: a fifth to val, a fifth to test. If a fifth is less than two: none to val, two to test."""
     n = pool.n_classes
     if n < _LEAST_CLASSES:
         raise UserError(

@@ -76,7 +76,7 @@ class FolderSource:
         return states, empty
 
     def _unreadable(self, error: OSError) -> str:
-        """What the system did not read, and what to do; a link that leads nowhere, or in a circle, by its own name."""
+        """What cannot be read, and what to do. Names the link itself if it leads to nothing, or in a circle."""
         path = Path(error.filename)
         if error.errno in (ENOENT, ELOOP):
             below = [p for p in (*reversed(path.parents), path) if p != self.path and p.is_relative_to(self.path)]
@@ -119,7 +119,7 @@ class ZipSource:
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         with opened(self.path, most=_LARGEST_ARCHIVE, mend="give a readable zip file"):
-            pass  # it is a file, and no pipe that zipfile would wait for
+            pass  # refuses anything but a file: for a pipe, zipfile would wait
         try:
             return zipfile.ZipFile(self.path)
         except OSError as error:

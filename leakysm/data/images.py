@@ -65,7 +65,7 @@ def decode(content: bytes, where: str) -> Image.Image:
 
 def _refuse_unfaithful(image: ImageFile, where: str) -> None:
     """UserError if 8-bit grey or RGB would not show what the image shows."""
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a phone's: its first is the photograph
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a phone's photograph, the first frame
     if frames > 1:
         raise UserError(f"{where} is animated, or has pages ({frames} frames, expected 1); save one as PNG")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

@@ -55,8 +55,8 @@ def read_split(file: Path, *, mend: str = "give the pickle's place") -> ClassSet
     """One split from its file: a dict of `image_data` uint8 (n, 84, 84, 3) and `class_dict`, name -> indices of images;
     or of `data` uint8 (n, 84, 84, 3), `labels` (n,) and `catname2label`, name -> label.
 
-    UserError if it holds anything else, or names anything but arrays and plain containers. It ends in `mend` if there
-    is no such file.
+    UserError if it holds anything else, or names anything but arrays and plain containers. The message ends in `mend`
+    if there is no such file.
     """
     expected = (
         "expected a dict of image_data, uint8 (n, 84, 84, 3), and class_dict, class -> indices; "
@@ -84,7 +84,7 @@ def read_split(file: Path, *, mend: str = "give the pickle's place") -> ClassSet
 
 
 def _listed(class_dict: Any, most: int) -> dict[str, NDArray[np.int64]]:
-    """The images of each class, at most so many of all. An error of Python's if the dict has another form."""
+    """The images of each class, at most `most` in all. One of Python's own errors if the dict has another form."""
     classes = {}
     for name, indices in class_dict.items():
         classes[as_text(name)] = as_indices(indices)

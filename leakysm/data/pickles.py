@@ -62,11 +62,11 @@ class _Unpickler(pickle._Unpickler):
     """Takes dicts, lists, tuples, numbers, strings, bytes and NumPy arrays of numbers; refuses everything else.
 
     This is Python's own unpickler in Python, with two changes: `find_class` gives inert stand-ins, and the keys of
-    dicts must be texts or numbers. The C unpickler with the same `find_class` does not do (tried on Python 3.11): a
+    dicts must be texts or numbers. The C unpickler with the same `find_class` is not safe (tried on Python 3.11). A
     dict with a key of a million nested tuples, or a frozenset of them, ends the process, because hashing the tuples
-    overflows the C stack before `find_class` is ever asked: four of the files `HOSTILE` in
-    tests/data/test_miniimagenet_pickles.py. It also makes room for as many memo entries as a file claims, 34 GB for a
-    file of a few bytes.
+    overflows the C stack before `find_class` is called; four of the files `HOSTILE` in
+    tests/data/test_miniimagenet_pickles.py do this. The C unpickler also makes room for as many memo entries as a file
+    claims, 34 GB for a file of a few bytes.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
@@ -80,7 +80,7 @@ class _Unpickler(pickle._Unpickler):
         return stand_in()
 
     def load_bytearray8(self: Any) -> None:
-        """A bytearray, as bytes: as many as the file has, because they are read before they are given room."""
+        """A bytearray, as bytes. They are read before room is made, so no more than the file has."""
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(self.read(size))
 
@@ -119,7 +119,7 @@ class _Array:
         self._state = state
 
     def array(self) -> NDArray[Any]:
-        """The NumPy array; whatever error its parts give if they do not go together."""
+        """The NumPy array. Any of Python's or NumPy's errors if its parts do not fit together."""
         _, shape, dtype, fortran, data = self._state
         array = np.frombuffer(_bytes(data), dtype.dtype())
         return array.reshape(shape, order="F" if fortran else "C")
@@ -225,7 +225,7 @@ def as_text(value: Any) -> str:
 
 
 def as_indices(value: Any) -> NDArray[np.int64]:
-    """Indices from an array or a list of whole numbers. A list in a list may be larger than the file a thousandfold."""
+    """Indices from an array or a list of whole numbers. No lists in a list: they may be 1,000 times the file's size."""
     if not isinstance(value, _Array) and not all(isinstance(index, int) for index in value):
         raise ValueError("expected indices")
     array = value.array() if isinstance(value, _Array) else np.array([*value])

@@ -1,7 +1,7 @@
 """Photographs with `filename,label` tables: miniImageNet (Ravi and Larochelle's split), Caltech 101 in the same form.
 
-84x84x3; images in `images.zip`, in a folder `images`, or beside the tables; in one folder, in `<class>`, or in
-`<split>/<class>`. A table may name them with the folders or without.
+Images are 84x84x3. They lie in `images.zip`, in a folder `images`, or beside the tables: all in one folder, in
+`<class>`, or in `<split>/<class>`. A table may name them with these folders or without.
 """
 
 from __future__ import annotations
@@ -132,14 +132,14 @@ def _read_table(file: Path) -> Rows:
     (commonest, times), *_ = Counter(name for name, _ in rows).most_common(1)
     if times > 1:
         raise UserError(f"{file} lists {commonest} {times} times; keep one of the lines")
-    spelled: dict[str, str] = {}  # every class as its first writing in the order of the alphabet
+    spelled: dict[str, str] = {}  # the spelling of each class that is first in the alphabet
     for label in sorted({label for _, label in rows}):
         spelled.setdefault(same_class(label), label)
     return sorted(((name, spelled[same_class(label)]) for name, label in rows), key=lambda row: row[1])
 
 
 def files_of(source: Source, table: Path, rows: Rows, split: str) -> list[str]:
-    """The table's images by their names in the source. UserError if the source lacks some, or two are one."""
+    """The table's images by their names in the source. UserError if the source lacks some, or two are the same file."""
     there = {_written(name): name for name in source.names} | {name: name for name in source.names}
     files = {name: _file(name, label, split, there) for name, label in rows}
     absent = [name for name, file in files.items() if file is None]

@@ -24,7 +24,7 @@ from leakysm.training.trainer import STEP_COLUMNS, Trainer
 
 LAST_BIT = 2.0**-23  # of a float32, relative
 FACTOR = 30  # a difference up to FACTOR times the one that other last bits cause counts as rounding
-LEAST, MOST = 1e-6, 0.1  # differences below LEAST count as rounding; once over MOST is allowed, rows are not compared
+LEAST, MOST = 1e-6, 0.1  # differences below LEAST count as rounding; rows are compared until one may differ by MOST
 COUNTS = (
     "accuracy",
     "vanished_distance_gradients",
@@ -53,7 +53,7 @@ class Again:
             return f"{began}the same to the bit"
         if self.verdict == "other":
             return began + self.said
-        rest = "" if self.compared == self.episodes else f"; only the first {self.compared} can tell"
+        rest = "" if self.compared == self.episodes else f"; only the first {self.compared} could be compared"
         return f"{began}within float32 rounding (other BLAS kernels){rest}"
 
 
@@ -62,7 +62,7 @@ def train_again(config: TrainConfig, data: Dataset, engine: Engine, lines: list[
     names, *rows = [line.split(",") for line in lines]
     columns = [name for name in STEP_COLUMNS if name in names]
     stored = [[row[names.index(name)] for name in columns] for row in rows]
-    rounds = 2 * len(rows)  # of the bar; the second half is left out where all is the same
+    rounds = 2 * len(rows)  # steps of the progress bar; if all rows are the same, the second half is skipped
     trainer = build_trainer(config, data, engine)
     own = _rows(trainer, columns, len(rows), lambda done: report(done, rounds))
     written = [[f"{value:.9g}" for value in row] for row in own]

@@ -24,7 +24,7 @@ from leakysm.runs.results import read_summary
 from leakysm.runs.settings import PREFIX, metric_parameters
 
 Read = Callable[[Path], Checkpoint]
-TOLD = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json and config.toml
+IN_BOTH = {"dataset": "dataset", "seed": "seed", "training_episodes": "episodes"}  # keys of summary.json, config.toml
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ def _checks(folder: RunFolder, config: TrainConfig, read: Read) -> Iterator[Call
             yield partial(require_listed, folder, purpose)
     if folder.summary.exists():
         yield lambda: read_run(folder.path)
-        yield lambda: _require_told(folder, config)
+        yield lambda: _require_summary(folder, config)
     if folder.metrics.exists():
         yield lambda: _require_rows(folder, config, read)
     if folder.last.exists():
-        yield lambda: _require_way(folder, folder.last, read(folder.last))
+        yield lambda: _require_first_rows(folder, folder.last, read(folder.last))
     if folder.best.exists():
         yield lambda: _require_best(folder, read)
 
@@ -126,10 +126,10 @@ def _why_not(folder: RunFolder, config: TrainConfig, episodes: int) -> str:
     return "" if folder.metrics.exists() else f"there is no {folder.metrics.name} to compare with"
 
 
-def _require_told(folder: RunFolder, config: TrainConfig) -> None:
-    """UserError unless summary.json tells of the run that config.toml describes."""
+def _require_summary(folder: RunFolder, config: TrainConfig) -> None:
+    """UserError unless summary.json is of the run that config.toml describes."""
     summary, _ = read_summary(folder.summary)
-    expected = {key: getattr(config, setting) for key, setting in TOLD.items()}
+    expected = {key: getattr(config, setting) for key, setting in IN_BOTH.items()}
     expected["distance"] = {"name": config.distance, **metric_parameters(config.settings())}
     for key, value in expected.items():
         _require_same(folder, key, summary.get(key, value), value)
@@ -148,7 +148,7 @@ def _require_rows(folder: RunFolder, config: TrainConfig, read: Read) -> None:
 def _require_best(folder: RunFolder, read: Read) -> None:
     """UserError unless the best checkpoint is of the same training as the last one, and summary.json agrees with it."""
     best = read(folder.best)
-    _require_way(folder, folder.best, best)
+    _require_first_rows(folder, folder.best, best)
     if folder.last.exists():
         last = read(folder.last)
         for key in ("best_episode", "best_accuracy", "data_digest"):
@@ -161,7 +161,7 @@ def _require_best(folder: RunFolder, read: Read) -> None:
             _require_same(folder, key, summary.get(key, value), value)
 
 
-def _require_way(folder: RunFolder, path: Path, checkpoint: Checkpoint) -> None:
+def _require_first_rows(folder: RunFolder, path: Path, checkpoint: Checkpoint) -> None:
     """UserError if metrics.csv exists, but does not begin with the rows that it had when the checkpoint was written."""
     if folder.metrics.exists():
         begun = read_file(folder.metrics, mend="put it back")[: checkpoint.metrics_size]

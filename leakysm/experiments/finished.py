@@ -67,7 +67,7 @@ def read_finished_metrics(
 ) -> dict[str, NDArray[np.float64]]:
     """The columns of a finished run's metrics.csv by name. load: reads its last checkpoint.
 
-    UserError if it is damaged, or not what the run's checkpoint or manifest tells of.
+    UserError if it is damaged, or differs from what the run's checkpoint or manifest states.
     """
     folder = RunFolder(path)
     content = read_file(folder.metrics, mend="put metrics.csv back, or train again")

@@ -8,7 +8,7 @@ from leakysm.experiments.student import LEAST
 
 
 def with_interval(mean: float, interval: float | None, sign: str = "") -> str:
-    """12.34 +- 0.56, or the mean alone; sign "+" writes one before a positive mean too."""
+    """12.34 +- 0.56, or the mean alone. sign: "+" writes a plus before a positive mean."""
     return f"{mean:{sign}.2f}" + ("" if interval is None else f" +- {interval:.2f}")
 
 

@@ -39,7 +39,7 @@ class Candidate:
 
 
 def read_support(inputs: InputFormat, folder: Path, report: Report | None = None) -> dict[str, Images]:
-    """Images (shots, H, W, C) by class, from a folder in any layout that the data set `folder` has, of any splits.
+    """Images (shots, H, W, C) by class, from a folder in any layout that the data set `folder` reads, splits included.
 
     report(done, total) is called as they are read. UserError unless there are two classes or more.
     """

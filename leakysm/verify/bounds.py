@@ -5,8 +5,7 @@ values of the terms that a result adds up, with the condition of the steps befor
 in smallest normal numbers: one for every step that can underflow, times what later steps multiply it by. The
 oracle gives value, scale and under; `leakysm.verify.table` gives r, the roundings on the way to the result.
 
-k is half of r, since one rounding is at most eps / 2. r depends on the
-order in which sums are added, and on the data:
+k is half of r, since one rounding is at most eps / 2. r depends on the order in which sums are added, and on the data:
 
 - order "ours": the order that this package promises. A sum of n terms is ceil(log2 n) additions deep; a matrix product
   is added in the order of the BLAS, so its length counts.
@@ -131,9 +130,9 @@ class Exact:
     value: the same in 50 digits, or high where the truth was read from a file.
     scale: what k * eps is multiplied by. under: what underflow may cost, in smallest normal numbers. reach: the largest
     intermediate that an element needs; where that is beyond the compute dtype, a value may be infinite and a
-    gradient is not promised. zero: where every term is 0. index, whole: where these elements stand in a result of which
-    only a sample is looked at, and its shape; all of it by default. slack: others may err by this times eps more.
-    more: what is allowed beside all that, because of it.
+    gradient is not promised. zero: where every term is 0. If only a sample of a result is looked at, index: where its
+    elements stand in the result; whole: the result's shape; both None for all of it. slack: implementations other than
+    ours may err by eps times this more. more: a further allowed error; `for_others` sets it from slack.
     """
 
     value: Any

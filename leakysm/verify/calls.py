@@ -39,7 +39,7 @@ class Manner:
         return arrays.ways[self.way] if self.way else PLAIN
 
     def fits(self, case: Case) -> bool:
-        """Whether the case can be called so: only what repeats a number or a row can be expanded."""
+        """Whether the case can be called in this manner: only arrays that repeat numbers or rows can be expanded."""
         rows = zip(self.layouts, (*case.arguments, case.dy), strict=True)
         return all(layout != EXPANDED or repeats(np.asarray(values)) for layout, values in rows)
 
@@ -88,7 +88,8 @@ class Call:
     def around(self) -> Iterator[None]:
         """The context of the whole call: the dtype's mode, NumPy's default error state, no warnings."""
         with self.arrays.mode(self.dtype), warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
-            warnings.filterwarnings("ignore", message=".*")  # unlike a filter that a function may set
+            # Functions set other filters than this one. If they set the same one again, it would not show.
+            warnings.filterwarnings("ignore", message=".*")
             yield
 
     def placed(self) -> dict[str, Any]:
@@ -107,14 +108,14 @@ class Call:
         return given
 
     def twin(self, name: str) -> str | None:
-        """The argument whose array is given for this one too, in a way where equal arrays are one; None for none."""
+        """The earlier argument whose array is given for this one too, if the way shares equal arrays; else None."""
         if not self.way.shared or name not in floats_of(self):
             return None
         before = floats_of(self)[: list(floats_of(self)).index(name)]
         return next((other for other in before if same(self.hosts[other], self.hosts[name])), None)
 
     def together(self) -> tuple[str, str] | None:
-        """The two arguments whose arrays are parts of one, in a way that makes them so; None for none."""
+        """The two arguments whose arrays are parts of one array, if the way makes them so; None if there are none."""
         return joinable(self.case) if self.way.together else None
 
     def preparation(self, name: str) -> str:

@@ -20,7 +20,7 @@ class Sample(Protocol):
     """What is looked at of a case that is too large for exact arithmetic everywhere."""
 
     def cut(self, case: Case) -> Case:
-        """The case with what is looked at alone."""
+        """The case cut down to the elements that are looked at."""
 
     def value(self, oracle: Oracle, case: Case) -> tuple[Exact, ...]:
         """The exact results that are looked at."""

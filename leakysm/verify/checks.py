@@ -62,8 +62,8 @@ def judge(
 ) -> Iterator[Outcome]:
     """One outcome for each output of the value, or each gradient, and one for an impurity. NotOffered passes through.
 
-    strict: hold it to what only this package promises as well: the same bits twice, and as the entry's twin, exact
-    zeros where every term is 0, and the left derivative where a distance is exactly at the threshold.
+    strict: also check what only this package promises: the same bits twice, the bits of the entry's twin, exact zeros
+    where every term is 0, and the left derivative where a distance is exactly at the threshold.
     """
     case, manner = truth.case, manner or plainly(truth.case)
     names = names_of(truth, part)
@@ -189,7 +189,7 @@ def draw(entry: Entry, ends: Callable[[Case], bool], *, examples: int, seed: int
         return False  # failures are kept and shrunk elsewhere
 
     settings = hypothesis.settings(
-        # Hypothesis repeats itself about as often as not, and with `calls` draws many shapes that are not wanted.
+        # About half of Hypothesis's cases are repetitions. With `calls`, many others have shapes that are not wanted.
         max_examples=(2 if calls is None else 4) * examples,
         database=None,
         deadline=None,

@@ -101,8 +101,8 @@ class _LastCall:
 def _oracle(
     kind: Callable[..., Any], value: Callable[..., Any], vjp: Callable[..., Any], open_gradients: Callable[..., Any]
 ) -> dict[str, Any]:
-    """Functions of an `Entry`, by functions of an object that holds the steps of a call: value(o), vjp(o, dy) and
-    open_gradients(o, dy, doubt). kind(*arguments, **parameters) makes it."""
+    """The functions of an `Entry`, from functions of an object o that holds the steps of a call: value(o), vjp(o, dy)
+    and open_gradients(o, dy, doubt). kind(*arguments, **parameters) makes o."""
     steps = _LastCall(kind)
 
     def all_gradients(*arguments: Any, **parameters: Any) -> Any:

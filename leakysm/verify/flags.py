@@ -298,8 +298,8 @@ FEW_NUMBERS = 30  # of a case that is not large
 def flag_to_advise(flag: str, failures: Mapping[str, int], numbers: int) -> str:
     """The flag whose mend suits a failure that is shown.
 
-    Its own, unless that one says "large" and the case holds few numbers. Then it is the one that says most about the
-    numbers.
+    It is the failure's own flag. But if that flag says that the case is large, and the case holds few numbers, then it
+    is the flag that says most about the numbers.
     """
     if flag not in SIZES or numbers > FEW_NUMBERS:
         return flag

@@ -65,8 +65,8 @@ class Error(NamedTuple):
 
 @dataclass
 class Findings:
-    """What was found of a formula. digits: in which it was differentiated. points: how many places were looked at,
-    which are distances of a restriction, and coordinates for a whole metric.
+    """What was found of a formula. digits: the arithmetic of its derivatives. points: how many places were looked at:
+    distances for a restriction, coordinates for a whole metric.
 
     falls, flat: the smallest distances at which it falls, and at which its derivative is 0. nan_at_infinity: whether
     its value is NaN there. problem: the counterexample to its derivative, None if it is right.
@@ -89,7 +89,7 @@ class _WrongError(Exception):
 
 
 def check_restriction(restriction: Restriction, *, thorough: bool = True) -> Findings:
-    """What is found of a restriction. thorough: not the derivative alone, but kinks and rounding errors: a second."""
+    """What is found of a restriction. thorough: also look for kinks and rounding errors, a second."""
     _require_usable(restriction)
     findings = Findings(str(restriction))
     try:
@@ -216,7 +216,8 @@ class _Look:
         """The kinks between the smallest and the largest of the distances. _WrongError where the value itself jumps."""
         step = self.digits.step
         low, high = self._brackets(np.sort(points))
-        # wider than the differences reach; and eight times as wide: a smooth slope then changes eight times as much
+        # The intervals are made wider than the differences reach, then eight times as wide again: there a smooth slope
+        # changes eight times as much, while the jump at a kink stays the same.
         low, left, high, right = self._ends(low, high, 8 * step)
         _, before, _, after = self._ends(low, high, 64 * step)
         scale = self.scale(rounded(high), left, right)
@@ -234,7 +235,7 @@ class _Look:
         return list(found.values())
 
     def _ends(self, low: Any, high: Any, by: float) -> tuple[Any, Any, Any, Any]:
-        """Intervals that are wider by this part, and the slopes outside: low, left of low, high, right of high."""
+        """The intervals, each end moved out by this part of it, and the slopes: low, its left, high, its right."""
         low, high = low * (1 - exact(by)), high * (1 + exact(by))
         return low, self.sides(low)[0], high, self.sides(high)[1]
 
@@ -276,7 +277,7 @@ class _Look:
         d = d[~np.isin(d, kinks)]
         computed, truth = np.asarray(function(np, d)), self._computed(function, exact(d))
         eps, least = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_normal) * 2.0**12
-        size = np.maximum(abs(truth), exact(least))  # what underflows has no relative error
+        size = np.maximum(abs(truth), exact(least))  # numbers that underflow have no relative accuracy
         relative = np.where(np.isfinite(computed), rounded(abs(exact(computed) - truth) / size), np.inf) / eps
         worst = int(np.argmax(relative))
         bound = next((k for k in BOUNDS if k >= 1.5 * relative[worst]), None)

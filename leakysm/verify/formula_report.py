@@ -13,7 +13,7 @@ ERROR_HEADER = ("error of", "dtype", "largest, in eps", "at d", "proposed bound,
 
 
 def check_distance(metric: Metric, *, thorough: bool = True) -> Findings:
-    """What is found of a restriction, or of a whole metric. thorough: not the derivative alone."""
+    """What is found of a restriction, or of a whole metric. thorough: check more than the derivative."""
     if isinstance(metric, RestrictedSquaredEuclidean):
         return check_restriction(metric.restriction, thorough=thorough)
     return check_metric(metric)

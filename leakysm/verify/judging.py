@@ -67,7 +67,7 @@ def _against(truth: Truth, part: str, precision: Precision, results: Sequence[An
 
 
 def _free_where_undefined(verdict: Verdict) -> Verdict:
-    """What is NaN may be anything: what follows from an undefined row, only this package promises."""
+    """Elements whose exact value is NaN may be anything: only this package promises what undefined rows give."""
     undefined = np.isnan(verdict.exact.high)
     return replace(verdict, ratio=np.where(undefined, 0.0, verdict.ratio)) if undefined.any() else verdict
 

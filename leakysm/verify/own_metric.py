@@ -53,7 +53,7 @@ def _digits(metric: Metric) -> str:
 
 
 def _manners(metric: Metric, x: Any, c: Any, dy: Any) -> str | None:
-    """What is not finite, or changed; None if nothing is."""
+    """The problem, if a result is not finite or an argument was changed; else None."""
     for dtype in ("float64", "float32"):
         given = [np.array(a, dtype) for a in (x, c, dy)]
         before = [a.copy() for a in given]

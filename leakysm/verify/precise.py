@@ -17,7 +17,7 @@ import numpy as np
 Array = Any  # a NumPy array of dtype object, holding mpfr numbers
 
 BITS = 170
-WORTH_FLOATS = 8  # products for each number of two matrices, from which on their product is tried in float64
+WORTH_FLOATS = 8  # with more multiplications for each number of two matrices, their product is tried in float64
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -125,7 +125,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def in_floats(a: Array, b: Array, terms: int) -> tuple[Any, Any] | None:
-    """Both arrays in float64, if sums of so many products of their numbers round nothing there; else None.
+    """Both arrays in float64, if sums of `terms` products of their numbers are exact there; else None.
 
     That holds, in any order, if all are multiples of a power of two, and no sum of products needs more than 53 bits.
     """

@@ -38,7 +38,7 @@ def mapped(check: Callable[[str], Result], operations: Sequence[str], workers: i
 def _wait_passively() -> None:
     """Let threads that wait give their core to others, unless the user says otherwise.
 
-    Else the waiting threads of several processes take the cores from each other, and all takes several times as long.
-    OpenMP reads this when it is loaded, so it is said first.
+    Otherwise the waiting threads of several processes take the cores from each other, and the check takes several times
+    as long. OpenMP reads this variable when it is loaded, so it is set first.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -73,7 +73,7 @@ def observed(call: Call) -> Observation:
         never = (of_setting(setting) for setting in changes if not setting.once)
         impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)
         if impurity is None and changes:
-            impurity = _set(call, function)
+            impurity = _setting_changed_again(call, function)
         if impurity is None and call.manner.purity:
             impurity = _repeated(call, function, given, raw)
             impurity = impurity or _stale(call, function, raw) or _tied_to_value(call, function, raw)
@@ -81,7 +81,7 @@ def observed(call: Call) -> Observation:
 
 
 def _states(call: Call, array: Any) -> tuple[Any, ...]:
-    """The values of all watched expressions for an array; () if one cannot be had, as of JAX's array given away."""
+    """The values of all watched expressions for an array; () if one cannot be read, as of a donated JAX array."""
     try:
         return tuple(call.arrays.evaluated(f"({', '.join(call.arrays.watched)},)", array))
     except Exception:
@@ -94,7 +94,7 @@ def _changed(call: Call, given: dict[str, Any], marks: dict[str, tuple[Any, ...]
         if after != before:
             changed = [read for read, a, b in zip(call.arrays.watched, after, before, strict=False) if a != b]
             text = (changed or call.arrays.watched)[0].format(name)
-            return Impurity(f"changed its argument {name}: {text} is another afterwards", text, f"before == {text}")
+            return Impurity(f"changed its argument {name}: {text} is different afterwards", text, f"before == {text}")
     return None
 
 
@@ -104,8 +104,8 @@ def of_setting(setting: WatchedSetting) -> Impurity:
     return Impurity(problem, setting.read, f"before == {setting.read}", modules=(setting.module,))
 
 
-def _set(call: Call, function: Callable[..., Any]) -> Impurity | None:
-    """A setting of the program that a call changes. Not the first call: libraries that load late may set some, once."""
+def _setting_changed_again(call: Call, function: Callable[..., Any]) -> Impurity | None:
+    """A setting that a further call changes. The first does not count: libraries that load late may set some, once."""
     arrays = call.arrays
     with kept(arrays.watched_settings, arrays.scope) as changed:
         with contextlib.suppress(Exception):
@@ -119,7 +119,7 @@ def _named(call: Call, results: tuple[Any, ...]) -> list[tuple[str, Any]]:
 
 
 def _view(call: Call, given: dict[str, Any], results: tuple[Any, ...]) -> Impurity | None:
-    """A result in an argument's memory. A framework's autodiff may pass dy itself on: that is its own affair."""
+    """A result in an argument's memory. A framework's autodiff may return dy itself; that is allowed."""
     shares = call.arrays.shares
     if shares is None or (call.part == "vjp" and call.implementation.differentiates(call.case.operation)):
         return None
@@ -136,7 +136,7 @@ def _is_contiguous(call: Call) -> bool:
 
 
 def _times(call: Call) -> int:
-    """How many times to call a function with other numbers: more often in one dtype, and once only if it takes long."""
+    """How many times to call a function with other numbers: once for a large case, most often in float32."""
     if not call.arrays.overwritten or call.case.size >= FEW or not _is_contiguous(call):
         return 1
     return OFTEN if call.dtype == "float32" else BUFFERS
@@ -154,7 +154,7 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
                 break
             function(*[arrays.evaluated(e, given[n]) if e != "{0}" else given[n] for n, e in other.items()])
     except Exception:
-        return None  # other numbers, other errors: those are not this case's
+        return None  # an error for other numbers is not an error of this case
     written = {n: e.format(n) for n, e in other.items()}
     for text, result, before in bits:
         if arrays.evaluated(arrays.bits, result) != before:
@@ -174,9 +174,10 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
 
 
 def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
-    """Other numbers written into one argument at a time: what is kept of an array must not outlive them.
+    """Write other numbers into one argument at a time: a result that is kept for the array is then wrong.
 
-    Into all of it, and into a part. In a large case one of the two, for time: into a part if the argument has one.
+    They are written into all of it, and into a part. In a large case only one of these is done, to save time: into a
+    part if the argument has one.
     """
     arrays = call.arrays
     if not _is_contiguous(call):
@@ -188,7 +189,7 @@ def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | No
         try:
             right, again = _overwritten(call, function, name, other)
         except Exception:
-            return None  # other numbers, other errors: those are not this case's
+            return None  # an error for other numbers is not an error of this case
         written = {n: other.format(n) if n == name else n for n in call.names}
         named = zip(_named(call, results), _bits(call, results), right, again, strict=False)
         for (text, _), before, wanted, got in named:
@@ -217,7 +218,7 @@ def _value_of(call: Call) -> Callable[..., Any] | None:
 
 
 def _tied_to_value(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
-    """A gradient that is another after the value was called, and its results were written into."""
+    """A gradient that differs after the value was called, and the value's results were overwritten."""
     arrays, case, value, names = call.arrays, call.case, _value_of(call), call.names[:-1]
     if value is None or not arrays.overwritten or not _is_contiguous(call):
         return None

@@ -75,7 +75,7 @@ class Truth:
         return self.entry.sizes(*self.case.arguments, **self.case.parameters)
 
     def severity(self, precision: Precision, order: Order) -> Severity:
-        """Which bound judges the case in a dtype, and somebody who adds in this order."""
+        """Which bound judges the case in a dtype, for an implementation that adds in this order."""
         return Severity(order, usual=precision.dtype not in self.case.one_way)
 
     def factor(self, output: str, severity: Severity) -> float:

@@ -1,6 +1,7 @@
 """What is looked at of a case that is too large for exact arithmetic everywhere: some pairs, or some channels.
 
-The elements looked at depend on a part of the arguments alone. The exact results are those of the case cut down to it.
+The elements that are looked at depend only on a part of the arguments. The exact results are those of the case that is
+cut down to this part.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from leakysm.verify.case import Case, Oracle
 
 @dataclass(frozen=True, eq=False)
 class PairSample:
-    """Some rows of the two arguments of a distance; of its result the pairs of both."""
+    """Some rows of the two arguments of a distance, and the pairs of these rows in its result."""
 
     first: Any
     second: Any

@@ -86,7 +86,7 @@ class _Evolution:
             self._judge(_child(parents[rank][1], other, self.dtype, self.random), part)
 
     def _judge(self, case: Case, part: str) -> None:
-        """Compute the errors of a case's outputs. It is kept for each output of which it is among the worst."""
+        """Compute the errors of a case's outputs. The case is kept for each output whose error is among the largest."""
         self.tried += 1
         precision = Precision(self.dtype)
         arguments = [

@@ -21,7 +21,7 @@ MOST_NUMBERS = 60  # beyond that, numbers are simplified all together, not one b
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
-    """The smallest case for which `fails` is true, as it is for the given one. It takes about so many seconds."""
+    """The smallest case found for which `fails` is true, as it is for the given case. seconds: the time for this."""
     end = time.monotonic() + seconds
     if case.sample is not None:
         looked_at = case.sample.cut(case)
@@ -38,7 +38,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
 
 
 def _sensible(case: Case, finite: bool) -> bool:
-    """Whether the reference operation takes the call, dy fits its result, and that is as finite as it was."""
+    """Whether the reference takes the call, dy fits its result, and that is finite; if not `finite`, just not NaN."""
     y = _result(case, case.arguments)
     if y is None or y.shape != np.shape(case.dy):
         return False

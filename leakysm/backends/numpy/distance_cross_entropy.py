@@ -11,8 +11,8 @@ exp(z_j - largest) over all other classes, in float64. Two parts of a row are me
 A merge in float64 costs no rounding that counts in float32. The backward pass computes every tile's distances again,
 turns them into dL/dd, and takes the pair's own gradients. Their sums over the tiles are in float64.
 
-Beyond arguments and results this needs some 20 bytes a distance of a tile, so 80 MB, for any N and M. A metric that is
-no operation of this engine, and float64, are the reference's.
+Beyond arguments and results this needs some 20 bytes a distance of a tile, so 80 MB, for any N and M. The reference
+computes float64, and metrics that are no operations of this engine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from leakysm.ops.metrics import Metric, require_metric
 
 @dataclass(frozen=True)
 class LossTiling:
-    """The tiles of the loss. queries, classes: of a tile. values: that a thread takes at a time, to stay in cache."""
+    """The tiles of the loss: their queries and classes. values: how many a thread takes at a time, to stay in cache."""
 
     queries: int = 4096
     classes: int = 1024
@@ -67,7 +67,7 @@ class Queries(NamedTuple):
 
 
 class DistanceCrossEntropy:
-    """The operation `distance_cross_entropy`. operation: an engine's, which gives the pair of a metric by its name."""
+    """The operation `distance_cross_entropy`. operation: the engine's function that gives a metric's pair by name."""
 
     def __init__(self, operation: Callable[[str], Pair], workers: Workers, tiling: LossTiling) -> None:
         self._operation, self._workers, self._tiling, self._scratch = operation, workers, tiling, Scratch()
@@ -166,7 +166,7 @@ def _merge(rows: Rows, largest: Doubles, first: Integers, others: Doubles) -> No
     """Merge a tile's part of the rows into `rows`, in place. All are (n,). S is -1 where all distances are infinite."""
     old, higher = rows.largest.copy(), largest > rows.largest
     factor = np.exp(-np.abs(largest - old))
-    factor[largest == old] = 1  # of infinities too
+    factor[largest == old] = 1  # also of two infinities, whose difference is NaN
     rows.others[...] = np.where(higher, others + (1 + rows.others) * factor, rows.others + (1 + others) * factor)
     rows.first[higher] = first[higher]
     np.maximum(old, largest, out=rows.largest)

@@ -11,7 +11,7 @@ Part = TypeVar("Part", bound=NDArray[Any])
 
 
 def pairwise_sum(parts: list[Part]) -> Part:
-    """The sum of at least one array, added by halves: ceil(log2 n) roundings deep. It takes over the first's memory."""
+    """The sum of at least one array, added by halves: ceil(log2 n) roundings deep. It overwrites arrays of the list."""
     while len(parts) > 1:
         half = len(parts) // 2
         for i in range(half):

@@ -88,7 +88,7 @@ class Workers:
     ) -> list[Result]:
         """[function(item) for item in items], shared among the threads, or among `at_most` of them.
 
-        NumPy warns of nothing in it, such as overflow: where that happens, the result shows it.
+        NumPy's warnings, of overflow for example, are off inside: the result shows what happened.
         """
         results: list[Any] = [None] * len(items)
         pending = deque(range(len(items)))

@@ -131,7 +131,7 @@ def spelt_out(claim: str, names: Sequence[str]) -> Iterator[Figure]:
 
 
 def judge(figure: Figure, baseline: Sequence[float], values: Sequence[float]) -> Judged:
-    """What the seeds say of one figure. Without a value at some seed, or a ratio to 0, nothing is said."""
+    """Judge one figure over the seeds. Mean and interval are None if a seed has no value, or a ratio would hold 0."""
     pairs = list(zip(baseline, values, strict=True))
     usable = all(math.isfinite(a) and math.isfinite(b) and (figure.part or (a > 0 and b > 0)) for a, b in pairs)
     if not usable:
@@ -146,7 +146,7 @@ def judge(figure: Figure, baseline: Sequence[float], values: Sequence[float]) ->
 
 
 def _verdict(one: float, other: float) -> str:
-    """What an interval from `one` to `other` says, whose numbers are positive where the claim holds."""
+    """The verdict of the interval between `one` and `other`. Its numbers are positive where the claim holds."""
     return YES if min(one, other) > 0 else OPPOSITE if max(one, other) < 0 else OPEN
 
 
@@ -231,7 +231,7 @@ def _table(verdicts: Sequence[Verdict], baseline: str) -> tuple[list[str], list[
 
 
 def _in_words(verdict: Verdict) -> str:
-    """The verdict; where a claim holds in part, of which figures."""
+    """The verdict; for a claim that holds in part, also the figures for which it holds."""
     holds = ", ".join(one.figure.words for one in verdict.figures if one.verdict == YES)
     return f"{IN_PART}: {holds}" if verdict.verdict == IN_PART else verdict.verdict
 

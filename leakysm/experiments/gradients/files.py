@@ -17,7 +17,7 @@ from leakysm.strict_json import json_text
 from leakysm.tables import csv_table
 from leakysm.training.trainer import STEP_COLUMNS
 
-# What a configuration has that these first steps depend on.
+# The settings that the first steps depend on.
 USED = frozenset(METRIC_KEYS) | {"dataset", "data", "split", "way", "shot", "query", "backend", "device"}
 USED |= {"optimizer", "learning_rate", "halve_every", "formula", "channels", "blocks"}
 
@@ -48,9 +48,9 @@ def write(
     watch: Sequence[int],
     verdicts: Sequence[Verdict] = (),
 ) -> list[str]:
-    """Write gradients.csv, .png and .json, claims.csv, and with steps to watch histogram.csv and .png.
+    """Write gradients.csv, .png and .json, and claims.csv. Returns the names of the files.
 
-    With verdicts on the claims, they are in claims.md. Returns the names of the files.
+    If there are steps to watch, also histogram.csv and .png; if there are verdicts on the claims, also claims.md.
 
     UserError if the folder or a file cannot be written.
     """

@@ -38,8 +38,7 @@ class Traces:
     """The outcome of the experiment.
 
     figures (settings, seeds, steps, 7): the last axis is STEP_COLUMNS. observed (settings, seeds, steps, n): the last
-    axis is `observed.columns` of the net's blocks. watched: the pairs of each (label, seed, step) whose step was to be
-    watched.
+    axis is `observed.columns` of the net's blocks. watched: the pairs of each watched step, by (label, seed, step).
     """
 
     labels: tuple[str, ...]

@@ -12,7 +12,7 @@ from leakysm.experiments.gradients import histogram
 from leakysm.experiments.gradients.measure import Traces
 from leakysm.training.sparsity import VANISHED
 
-PANELS = (  # figure, title, what its axis counts, on a logarithmic axis
+PANELS = (  # figure, title, label of the y axis, whether that axis is logarithmic
     ("vanished_distance_gradients", "Gradient entries that have vanished", f"% of dL/dd below {VANISHED}", False),
     ("mean_query_gradient", "Length of a query's gradient", "mean |dL/dz|", True),
     ("mean_distance", "Distance to a prototype", "mean distance", True),
@@ -73,7 +73,7 @@ def histogram_figure(traces: Traces, steps: Sequence[int], title: str) -> bytes:
 
 
 def _histogram(axis: Any, traces: Traces, step: int, quantity: str) -> None:
-    """One panel: which part of the pairs has which distance or gradient, one line for each setting."""
+    """One panel: the share of the pairs in each bin of distances or gradients, one line for each setting."""
     lower = histogram.EDGES[1:-1]
     kept = lower >= LEAST * 0.999  # the bins; one more before them holds zero and all that is smaller
     positions = np.concatenate([[LEAST / 10**0.25], lower[kept]])

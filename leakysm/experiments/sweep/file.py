@@ -6,7 +6,7 @@ episodes = 1000
 threshold = [0, 1, 10]
 slope = [0.1, 0.01]
 seed = [0, 1, 2]
-[[control]]                       # these instead of the grid's distance, at each of its other values
+[[control]]                       # in place of the grid's distance, with all other values of the grid
 distance = "euclidean"
 """
 
@@ -30,7 +30,7 @@ from leakysm.runs.settings import read_toml
 
 MOST_RUNS = 10_000
 MACHINE = {"backend", "device", "threads"}  # settings that all runs must share
-OF_DISTANCE = {"distance", "formula", *METRIC_PARAMETERS}  # a [[control]] with a distance has none of the others'
+OF_DISTANCE = {"distance", "formula", *METRIC_PARAMETERS}  # a [[control]] with a distance takes none from elsewhere
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Point:
 def points(sweep: SweepFile, machine: Mapping[str, Any], load: Load | None = None) -> list[Point]:
     """The runs, each once. UserError, naming the run, if one is wrong.
 
-    machine: device, backend and threads of all, in full. load: where the data come from; by default a `Loader`.
+    machine: device and backend of all runs, never "auto", and threads. load: reads the data; by default a `Loader`.
     """
     load = load or Loader()
     varied = sweep.varied() - set(METRIC_KEYS) - {"seed"}
@@ -48,13 +48,13 @@ def points(sweep: SweepFile, machine: Mapping[str, Any], load: Load | None = Non
 
 
 def local_machine(given: Mapping[str, Any], threads: int) -> dict[str, Any]:
-    """Device and backend in full, of this machine; `threads` for each run on the CPU where none are given."""
+    """Device and backend, without "auto", on this machine; `threads` for each run on the CPU where none are given."""
     device, backend = choose(given.get("device"), given.get("backend"))
     return {"device": device, "backend": backend, "threads": given.get("threads", threads if device == "cpu" else None)}
 
 
 def remote_machine(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Device and backend in full, of workers elsewhere. Their devices are unknown here, so "auto" is the CPU."""
+    """Device and backend of workers elsewhere. Their devices are unknown here, so "auto" is the CPU."""
     device = given.get("device", "cpu").replace("auto", "cpu")
     device = "cuda:0" if device == "cuda" else device
     backend = given.get("backend", "numpy" if device == "cpu" else "cupy")
@@ -62,7 +62,7 @@ def remote_machine(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_they_are(device: str | None, backend: str | None) -> tuple[str, str]:
-    """The machine's device and backend, which are in full already; they may be another machine's."""
+    """The device and backend as given: they are chosen already, perhaps for another machine."""
     assert device, "device is not given"
     assert backend, "backend is not given"
     return device, backend

@@ -91,7 +91,7 @@ def _no_answer(address: str, error: Exception) -> UserError:
 
 @contextmanager
 def _without_traceback() -> Iterator[None]:
-    """Dask's client logs the traceback of a lost connection; the states of the runs say it already."""
+    """Silence Dask's client, which logs a traceback if it loses the connection. The runs' states show the loss."""
     logger = logging.getLogger("distributed.client")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

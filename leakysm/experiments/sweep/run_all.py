@@ -137,8 +137,8 @@ def _state_of(done: Future[str | None]) -> State | None:
 def _executor(pool: Pool) -> Iterator[Executor]:
     """An executor of the pool, closed at the end.
 
-    After an exception, Ctrl-C say, its local processes are asked to stop, which they do after a step and a checkpoint.
-    After a second one they are killed.
+    After an exception, such as Ctrl-C, its local processes are asked to stop. They do so after a step and a checkpoint.
+    A second exception kills them.
     """
     others = {process.pid for process in multiprocessing.active_children()}
     executor = pool.opened()

@@ -37,7 +37,7 @@ def begin_worker() -> None:
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """A context in which Ctrl-C waits, in this thread and for good in processes that are started in it."""
+    """A context in which Ctrl-C waits. Processes that are started in it block Ctrl-C until they unblock it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

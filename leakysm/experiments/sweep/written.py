@@ -18,7 +18,7 @@ def sweep_of_settings(configs: Sequence[TrainConfig], seeds: Sequence[int]) -> S
 
 
 def _control(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """What the other run has in place of the first one's settings: a distance as a whole, and usual values in words."""
+    """The settings in which the other run differs from the first: a distance as a whole, usual values spelled out."""
     stated = {key: value for key, value in USUAL.items() if key in first} | dict(other)
     apart = {key for key in {*first, *stated} if first.get(key) != stated.get(key)}
     apart |= OF_DISTANCE if apart & OF_DISTANCE else set()

@@ -1,4 +1,4 @@
-"""The one door for everything that is checked: an implementation offers operations, each as a value and a vjp.
+"""The common interface of everything that is checked: an implementation offers operations, each as a value and a vjp.
 
 `implementation` is the interface. `engine` presents one of our engines, `module` anybody's module or object, which
 `loading` loads and whose functions `signatures` learns to call. `arrays` is what verification needs of an array

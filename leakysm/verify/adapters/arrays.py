@@ -49,11 +49,11 @@ class WatchedSetting:
 class Way:
     """Another way in which users call a function; its results must be right, too.
 
-    parts: those called so. argument, labels: what is done to arrays of floats, or of integers, before the call.
-    below: all labels must be below it.
-    context: the code of the context of the call, and the line that imports what it needs. autodiff: only for functions
-    that the library differentiates. refusable: whether the function may raise instead. shared: equal arrays of floats
-    are one array. together: the expression for two arrays as parts of one, the second before the first.
+    parts: what is called in this way, "value", "vjp" or both. argument, labels: what is done to arrays of floats, or of
+    labels, before the call. below: all labels must be smaller. context: the code of the context of the call, and the
+    line that imports what it needs. autodiff: only for functions that the library differentiates. refusable: whether
+    the function may raise instead. shared: equal arrays of floats are one array. together: the expression for two
+    arrays as parts of one, the second before the first.
     """
 
     parts: Sequence[str]
@@ -135,7 +135,7 @@ class Arrays:
         raise NotImplementedError
 
     def differentiated_in_part(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
-        """The gradients where one or two arguments want none: of all these sets, the farthest from the usual ones."""
+        """The gradients if one or two arguments need none: of all such calls, those farthest from the usual ones."""
         whole = self.differentiated(function, arrays, dy)
         farthest, distances = list(whole), [0.0] * len(whole)
         for chosen in _parts(len(arrays)):

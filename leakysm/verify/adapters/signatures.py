@@ -62,7 +62,7 @@ def keywords(
     for ours, value in parameters.items():
         theirs = names.theirs(operation, ours)
         if taken is None or theirs in taken:
-            # A new string, as those that are read from a file are: who compares it with `is` errs.
+            # A new string, like one that is read from a file: a function that compares it with `is` is wrong.
             chosen[theirs] = "".join([*value]) if isinstance(value, str) else value
         elif value != default(operation, ours):
             raise NotOffered(f"{operation} does not take {ours}")

@@ -177,7 +177,7 @@ class TorchArrays(Arrays):
     def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         leaves = [torch.nn.Parameter(a.detach()) for a in arrays]
         y = _first(function(*leaves))
-        with contextlib.suppress(Exception):  # other numbers, other errors: those are not this case's
+        with contextlib.suppress(Exception):  # an error for other numbers is not an error of this case
             function(*[self.evaluated(self.other, a.detach()) for a in leaves])
         _gradients(y, leaves, dy, retain_graph=True)
         with contextlib.suppress(RuntimeError):  # a backward pass need not be one that can be differentiated

@@ -1,7 +1,7 @@
 """Conformance: all operations that an implementation offers, held to the bounds, and a report with a row for each.
 
-`conform(implementation)` is what `leakysm conform`, `leakysm verify` and the pytest plugin run. It raises for nothing
-that an implementation does: whatever goes wrong is a row of the report.
+`conform(implementation)` is what `leakysm conform`, `leakysm verify` and the pytest plugin run. It raises no
+exception for what an implementation does: whatever goes wrong is a row of the report.
 
 `implementation` goes through the operations, `module` does so for a module by its name, and `run` checks one operation.
 `selection` says which cases, `manners` in which layouts and ways they are called, `settings` how much is checked.

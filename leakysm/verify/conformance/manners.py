@@ -19,7 +19,7 @@ from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
-MANY = 100  # numbers of the first array, in a case whose first numbers may be all that is looked at
+MANY = 100  # numbers of the first array, in the case that finds functions which look at its first numbers only
 MOST_HARD = 3  # of each flag
 
 
@@ -41,7 +41,7 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
 def _checked_for_purity(
     implementation: Implementation, truths: Sequence[Truth], settings: Settings
 ) -> Iterator[tuple[Truth, Manner]]:
-    """The calls that are watched; then, without a compiler, others with what is compiled by now."""
+    """The calls that are watched; then calls that show kept answers, or that need no further compiling."""
     compiles = implementation.arrays.compiles
     pure = watched(truths, 1 if compiles else 2)
     for truth in pure:
@@ -79,9 +79,10 @@ def _first_without_gradients(
 def in_other_ways(
     implementation: Implementation, entry: Entry, truths: Sequence[Truth]
 ) -> Iterator[tuple[Truth, Manner]]:
-    """Cases in one of the ways to call them, in turn; the plain and the largest cases' gradients in each.
+    """Cases in one of the ways that give a value, in turn; then plain and the largest cases in each way for gradients.
 
-    Every case in PyTorch, which has many ways to get a value. Every third one in NumPy, which gets gradients so, too.
+    For values: every case if the library differentiates the function, as PyTorch does, which has many ways. Else every
+    third case, since such ways, NumPy's for example, give gradients too.
     """
     ways = _possible_ways(implementation, entry)
     some = truths if implementation.differentiates(entry.operation) else truths[::3]
@@ -91,7 +92,7 @@ def in_other_ways(
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])
     for name, way in ways.items():
         if "vjp" in way.parts:
-            compiled = name != "some"  # which compares numbers
+            compiled = name != "some"  # "some" compares numbers, which cannot be compiled
             for truth in _to_differentiate(truths, way, compiles=implementation.arrays.compiles):
                 yield truth, replace(plainly(truth.case), way=name, compiled=compiled)
 
@@ -120,13 +121,13 @@ def _to_differentiate(truths: Sequence[Truth], way: Way, *, compiles: bool) -> l
         among = list(dict.fromkeys([*plain, *long]))
     else:
         among = [*plain[:2], *long[:2]]
-    if way.labels:  # the types of labels need the most classes
+    if way.labels:  # a type of labels may be too small for many classes
         among += [t for t in truths if more_classes(t, way)]
     return [t for t in among if fits(t, way)]
 
 
 def fits(truth: Truth, way: Way) -> bool:
-    """Whether a case can be called in a way: its labels are small enough, two of its arrays equal, or of like rows."""
+    """Whether a case can be called in a way, which may need small labels, equal arrays, or rows of one shape."""
     case = truth.case
     if way.together:
         return joinable(case) is not None
@@ -205,7 +206,7 @@ def _half_flipped(values: Any) -> Any:
 
 
 def _exchanged(labels: Any) -> Any:
-    """The labels with the last one in another's place, and that one last."""
+    """The labels with the last one, and the last one that differs from it, exchanged."""
     others = np.flatnonzero(labels != labels[-1])
     order = np.arange(len(labels))
     if len(others):
@@ -214,9 +215,10 @@ def _exchanged(labels: Any) -> Any:
 
 
 def hard(truths: Sequence[Truth], like: Truth) -> list[Truth]:
-    """Cases with another one's shapes and parameters on which a naive formula fails, for calls that are not compiled.
+    """Cases on which a naive formula fails, with the shapes and parameters of `like`.
 
-    Such a call compiles every step for every shape. These need nothing compiled anew.
+    They are called without being compiled as a whole. Then the library compiles every step for every shape, but it has
+    compiled the steps for these shapes already.
     """
     alike = [t for t in truths if _shapes(t) == _shapes(like)]
     return list(dict.fromkeys(t for flag in HARD for t in [t for t in alike if flag in t.case.flags][:MOST_HARD]))

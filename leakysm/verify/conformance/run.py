@@ -84,7 +84,7 @@ class OperationRun:
                 self._check_random()
 
     def _call_others(self) -> None:
-        """Call the other operations with this one's arrays: what they keep of them is wrong for it."""
+        """Call the other operations with this one's arrays: a result that they keep for these is wrong for this one."""
         case = plain_case([truth.case for truth in self.entry.truths])
         kinds = [argument.kind for argument in case.definition.arguments]
         for other in ENTRIES.values():

@@ -2,7 +2,7 @@
 
 Which position of a window feeds the output (`route`: 0 to 3 in row-major order, -1 where ReLU cut it off) is decided
 exactly here. A computation that knows the normalised values only within their bound may decide otherwise where two are
-closer than that, in each window for itself; `open_gradients` works out what that leaves of the gradients.
+closer than that, in each window for itself; `open_gradients` works out which gradients are then right.
 """
 
 from __future__ import annotations

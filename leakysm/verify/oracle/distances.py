@@ -92,7 +92,7 @@ _MOST_KNOWN = 8  # restrictions, and parameters rounded to several dtypes, meet 
 
 
 def _pairs(x: Any, c: Any) -> _Pairs:
-    """The pairs of two point sets, of the last few from memory."""
+    """The pairs of two point sets. Those of the last few sets are kept and returned again."""
     x, c = np.asarray(x), np.asarray(c)
     if x.dtype == object or c.dtype == object:
         return _Pairs(exact(x), exact(c))
@@ -382,5 +382,5 @@ def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | N
 
 
 def both(changes: Array) -> list[Array]:
-    """(G, ...) changes as groups of two options each, none and the change; groups that change nothing are left out."""
+    """(G, ...) changes as groups of two options each, 0 and the change; groups that change nothing are left out."""
     return [np.stack([0 * change, change]) for change in changes if np.any(change != 0)]

@@ -44,15 +44,15 @@ def _shares(labels: Any, n_classes: int) -> Array:
     return exact(1.0) / exact(shots.astype(np.float64))[:, None] if len(labels) else zeros((0, 1))
 
 
-SHARE = 0.25  # of the scale of what comes before the softmax, whose roundings count 1 / SHARE times in the bounds
+SHARE = 0.25  # the scales before the softmax are multiplied by it; their roundings count 1 / SHARE times in the bounds
 
 
 class Queries:
     """The steps of `distance_cross_entropy`: distances, softmax; each step's rounding is the next step's `spread`.
 
-    distance: any object with `operation` (a METRICS name) and `parameters`. The prototypes c (M, D) may be known to
-    eps * `spread` and to `drop` smallest normal numbers only. Prototypes and distances are rounded a few times only,
-    the softmax more often: so their scales enter with a SHARE, and the bounds count their roundings 1 / SHARE times.
+    distance: any object with `operation` (a METRICS name) and `parameters`. The prototypes c (M, D) may be off by
+    eps * spread, plus `drop` smallest normal numbers. Prototypes and distances are rounded only a few times, the
+    softmax more often: so their scales are multiplied by SHARE, and the bounds count their roundings 1 / SHARE times.
     """
 
     def __init__(

@@ -122,8 +122,9 @@ THROUGH_MAXIMUM = 4.0  # roundings of a sum that is 0, where a gradient passes t
 def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
     """dL/dlogits.
 
-    Autodiff through a = z - max z gives the maximum a sum over the row that is 0 but for rounding. Others are granted
-    it at a maximum that is not the label, where the probability is large or all are small.
+    Autodiff through a = z - max z adds to the gradient at the maximum a sum over the row, which is 0 but for rounding.
+    Implementations other than ours are allowed this rounding at a maximum that is not the label: there the probability
+    is large, or all are small.
     """
     n = rows.shape[0]
     weight = exact(dy)[()] / max(n, 1)

@@ -25,8 +25,8 @@ EPS = 1e-5
 class TrainingPass:
     """A training step's results, 50-digit arrays: embeddings (N, E), distances (Q, M), loss (), gradients by name.
 
-    margin: how near the nearest of all pooling and ReLU choices is: the smallest difference between a window's two
-    largest values, or of the largest from 0. A computation that errs by less finds the same choices.
+    margin: how close the closest of all pooling and ReLU choices is: the smallest difference between a window's two
+    largest values, or between its largest value and 0. A computation that errs by less makes the same choices.
     """
 
     embeddings: Array

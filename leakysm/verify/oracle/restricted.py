@@ -80,7 +80,7 @@ class Root(Curved):
         beyond = where(within, t, d)
         root = sqrt(t * beyond)
         derivative = where(within, ONE, root / beyond)
-        # r'' is 0 up to t: a distance that lies there may be taken for one beyond.
+        # r'' is 0 up to t. But a distance there may be taken for one beyond, so this takes r'' just beyond t.
         return where(within, d, 2 * root - t), where(within, d, 2 * root + t), derivative, derivative / (2 * beyond)
 
 

@@ -39,7 +39,7 @@ def _distance_case(draw: Draw, operation: str) -> Case:
 
 
 def _flags(kind: str) -> tuple[str, ...]:
-    """Drawn, and what of; an infinite logit's flag is named in full."""
+    """The flags of a drawn case: "random", and the flag of its kind, which may have another name."""
     return (
         "random",
         {"infinite": "infinite-logit", "equal": "equal-distances", "exploded": "saturated"}.get(kind, kind),

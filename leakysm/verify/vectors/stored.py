@@ -21,7 +21,7 @@ from leakysm.hdf5 import Hdf5Error, Node, read_hdf5
 from leakysm.small_texts import parse_json
 from leakysm.strict_json import json_text
 
-FORMAT = 2  # changes when a reader would have to
+FORMAT = 2  # changes when readers must change too
 OLDER = (1,)  # read for ever: `older.upgraded` converts them
 MANIFEST = "manifest.json"
 SCALARS = ("worst", "usual", "k", "n")  # k and n: format 1
@@ -142,7 +142,7 @@ def _groups(file: Node, arrays: bool) -> Iterator[tuple[str, Group]]:
 
 
 def _require_texts(case: str, texts: Mapping[str, str], version: int) -> None:
-    """Hdf5Error unless a case tells what every case does."""
+    """Hdf5Error unless a case has the attributes that every case has."""
     for key in (*TEXTS, *(LATER_TEXTS if version == FORMAT else ())):
         if key not in texts:
             raise Hdf5Error(f"{case} lacks the attribute {key}")

@@ -2,7 +2,7 @@
 
     d = do / k = g + a o' + b       k = gain / sigma       a = -dscale / (n sigma)       b = -dshift / n - a offset
 
-where dshift = sum g and dscale = sum g (o' - offset) / sigma; see the folder's docstring for how this comes about.
+where dshift = sum g and dscale = sum g (o' - offset) / sigma; the folder's docstring derives this.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Gradients = tuple[Floats | None, Floats, Floats, Floats]  # dx, dw, dscale, dshi
 
 @dataclass(frozen=True)
 class NormGradient:
-    """Batch norm's part in the gradient, each (F,) in float64. Outputs are those that are kept, o'."""
+    """Batch norm's part in the gradient, each (F,) in float64. "Outputs" are o', as they are kept."""
 
     dscale: Doubles  # of outputs negated where the scale is negative
     dshift: Doubles
@@ -51,7 +51,7 @@ class NormGradient:
 
 @dataclass(frozen=True)
 class OutputGradient:
-    """d = g + a o' + b: what it is made of, in the dtype of the activations."""
+    """The parts of d = g + a o' + b, in the dtype of the activations."""
 
     g: Floats  # (N h w, F): dy where y > 0, else 0, for the chosen corners
     a: Floats  # (F,)
@@ -106,10 +106,10 @@ class BackwardPass:
         return g, NormGradient.of(block, *sums)
 
     def _weights_at_corners(self, block: Block, patches: Patches, dy: Floats) -> tuple[Floats, NormGradient]:
-        """X^T g, (9 C, F), and batch norm's part: few channels, in one pass. dy (N h w, F).
+        """X^T g, (9 C, F), and batch norm's part, in one pass, for few channels. dy (N h w, F).
 
-        The rest of dw / k, X^T (a o' + b), follows from the patches' moments. So does the sum of g o': o' = X w, and
-        so it is the sum over taps of w X^T g.
+        The rest of dw / k, X^T (a o' + b), follows from the patches' moments. The sum of g o' follows from X^T g: since
+        o' = X w, it is the sum over taps of w X^T g.
         """
         taps, F = block.w.shape
 
@@ -153,7 +153,7 @@ class BackwardPass:
             dx at p     = sum over t of k w_(8-t) d at p_t     =>  dx = D W,     W[t] = (k w_(8-t))^T
             dw_(8-t) / k = sum over p of x at p d at p_t ^T    =>  dw / k, its taps in reverse order, = x^T D
 
-        D (N H W, 9 F), W (9 F, C), x^T (C, N H W). So x is read as it lies, and dx written so: nothing is scattered.
+        D (N H W, 9 F), W (9 F, C), x^T (C, N H W). x is read and dx written in their own order: nothing is scattered.
         """
         x, C, F = block.x, block.x.shape[3], block.w.shape[1]
         scaled = (block.w * k).astype(x.dtype).reshape(9, C, F)

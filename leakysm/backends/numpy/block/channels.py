@@ -10,7 +10,7 @@ from leakysm.backends.numpy.arrays import Doubles, Floats
 from leakysm.backends.numpy.sums import pairwise_sum
 
 RUN = 32  # rows that are added one after another, in their own dtype
-LAST = 8  # rows that are left of a sum by halves when it goes on in float64
+LAST = 8  # when at most so many rows are left, a sum by halves goes on in float64
 FEW = 8  # images from which the mean is estimated
 
 ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
@@ -18,7 +18,7 @@ ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
 
 @lru_cache(maxsize=256)
 def _runs(m: int) -> tuple[int, int, int]:
-    """Rows of a run, whole runs, and rows left over, of m rows."""
+    """How m rows are cut into runs: the rows of a run, the number of whole runs, and the rows left over."""
     run = next((r for r in range(RUN, RUN // 2, -1) if m % r == 0), RUN)
     return run, *divmod(m, run)
 
@@ -58,7 +58,7 @@ def halved_sums(*several: Floats) -> Doubles:
 
 
 def estimated_mean(x: Floats, w: Floats) -> Floats:
-    """The mean (F,) of the convolution's outputs, as if pixels were everywhere as they are on average on a few images.
+    """An estimate of the mean (F,) of the convolution's outputs: as if every pixel were the mean pixel of a few images.
 
     x (N, H, W, C), w (9 C, F). An output's mean is then the sum over taps of w, times the part of all pixels where the
     tap meets the image, times the mean pixel. Means are taken in place of sums, so that nothing overflows.

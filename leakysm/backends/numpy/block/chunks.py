@@ -20,8 +20,8 @@ class Tiling:
     """How much is worked on at a time.
 
     cache: bytes of a chunk's im2col matrix and outputs; with much less, threads wait for the interpreter lock between
-    short loops. chunks: a batch is cut into a multiple of so many, so that threads have equal shares. pooled: rows of
-    pooled values in passes over these alone.
+    short loops. chunks: a batch is cut into a multiple of this number, so that threads have equal shares. pooled: the
+    rows that are taken at a time in passes over pooled values alone.
     """
 
     cache: int = 3 << 20
@@ -31,8 +31,8 @@ class Tiling:
     def plan(self, images: tuple[int, ...], width: int, dtype: np.dtype, *, few: bool = False) -> tuple[Task, ...]:
         """The tasks of a batch x of shape `images`, whose chunks have rows of `width` values.
 
-        few: few channels. Their chunks are twice as long, since their products are short, and so are the times in
-        which the interpreter lock is free.
+        few: whether x has few channels. Then chunks are twice as long: the products are short, and so the interpreter
+        lock is free only for short times.
         """
         N, H, W, _ = images
         rows = self.cache * (2 if few else 1) // (width * dtype.itemsize)

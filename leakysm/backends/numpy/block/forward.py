@@ -28,7 +28,7 @@ from leakysm.backends.numpy.threads import Workers
 from leakysm.ops.arrays import quiet
 from leakysm.ops.batch_norm import EPS
 
-FAR = 16  # at most: the square of the outputs' remaining mean, over their variance
+FAR = 16  # the square of the outputs' remaining mean is at most so many times their variance
 ORDINARY = {np.dtype(np.float32): 2.0**80, np.dtype(np.float64): 2.0**800}  # variances up to this, and down to 1 / this
 
 Normalised = tuple[Floats, Floats, Floats]  # y (N, h, w, F), mean and biased variance (F,)
@@ -99,7 +99,7 @@ class ForwardPass:
         return Patches.of(columns, count, self._workers.map(add_up, tasks))
 
     def _variance(self, block: Block) -> Doubles:
-        """The outputs' variance (F,). Fills the block's offset; and subtracted, outputs and choice if they are kept."""
+        """The outputs' variance (F,). Fills `offset`; if outputs are kept, also these, `subtracted` and `choice`."""
         if isinstance(block.kept, Outputs):
             return self._convolve_all(block, block.kept)
         block.offset[...] = block.kept.mean(block.w)
@@ -156,12 +156,12 @@ class ForwardPass:
         corners = rows[: 4 * chunk.corners].reshape(4, chunk.corners, rows.shape[1])
         choice = block.choice[:, chunk.pooled]
         pool(corners, largest, choice, self._scratch)
-        if block.constant.size:  # there the first position is the maximum
+        if block.constant.size:  # at scale 0 the first position counts as the maximum
             largest[:, block.constant], choice[:, :, block.constant] = corners[0][:, block.constant], False
 
 
 class _Normalisation:
-    """Fills y = relu(gain / sigma (largest - offset) + shift), and where it is positive, for a range of pooled values.
+    """Fills y = relu(gain / sigma (largest - offset) + shift), and `positive`, y > 0, for a range of pooled values.
 
     In two operations, y = relu(factor largest + constant): factor = gain / sigma, constant = shift - factor offset.
     """
@@ -178,7 +178,7 @@ class _Normalisation:
         np.multiply(largest, self._factor, out=y)
         y += self._constant
         np.greater(y, 0, out=self._positive[place])
-        np.maximum(y, self._zero, out=y)  # with a scalar it takes half as long again
+        np.maximum(y, self._zero, out=y)  # with a scalar in place of the array it takes 1.5 times as long
 
 
 def _power(x: Floats, w: Floats, eps: float) -> Doubles:

@@ -47,7 +47,7 @@ class InferencePass:
         saved = ReferenceSaved((x, w, scale, shift, mean, variance), {"eps": eps})
         (N, H, W, C), F = x.shape, w.shape[3]
         factor = np.abs(scale) * (1 / np.sqrt(variance.astype(np.float64) + eps))
-        if not _usual(factor, mean):  # the reference multiplies in another order
+        if not _usual(factor, mean):  # the reference multiplies in an order that suits such numbers
             return conv_block_inference(*saved.arguments, eps=eps), saved
         sign = np.where(scale < 0, -1, 1).astype(x.dtype)
         given, signed = np.ascontiguousarray(x), aligned_copy((w * sign).reshape(9 * C, F))
@@ -64,7 +64,7 @@ class InferencePass:
                 largest -= centre
                 largest *= factor
                 largest += shift
-                np.maximum(largest, zero, out=largest)  # with a scalar it takes half as long again
+                np.maximum(largest, zero, out=largest)  # with a scalar it takes 1.5 times as long
 
         self._workers.map(convolve, self._tiling.plan(x.shape, 9 * C + F, x.dtype))
         return y.reshape(N, H // 2, W // 2, F), saved

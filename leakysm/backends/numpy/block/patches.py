@@ -6,7 +6,7 @@ place. Two of their uses need only X^T X, 9 x 9 for one channel: with outputs o 
     variance = diag(w^T cov(X) w)        X^T (o - mean) = n cov(X) w
 
 For float32 input, in float64: the relative error (S / sigma)^2 2^-53, S = sum |x w|, is below that of outputs rounded
-to float32, (S / sigma) 2^-24, wherever the latter is below 1. For float64 input that does not hold, and it is not done.
+to float32, (S / sigma) 2^-24, wherever the latter is below 1. For float64 it does not hold, so outputs are kept.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def add_products(products: Doubles, columns: Floats, scratch: Scratch) -> None:
     computed, up to their last element on the diagonal.
 
     The m rows are cut in PIECES, with zeros at the end, and nine rows of the result are the sum of a stack of small
-    products. For one product NumPy would keep the interpreter lock, as it does where results are few; and of a matrix
-    with itself it would make a call that is slow for few rows.
+    products. In a single product with few results, NumPy keeps the interpreter lock; for the product of a matrix with
+    itself, it makes a BLAS call that is slow for few rows.
     """
     taps, m = columns.shape
     pieces = scratch("wide", (1 + taps, PIECES, -(-m // PIECES)), np.float64)

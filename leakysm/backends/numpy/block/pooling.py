@@ -34,9 +34,9 @@ def pool_values(corners: Floats, largest: Floats) -> None:
 
 
 def unpool(g: Floats, choice: Mask, corners: Floats) -> None:
-    """Each gradient to the corner that was chosen, zeros elsewhere. g (m, F), choice (3, m, F) -> corners (4, m, F).
+    """Put each gradient at the corner that was chosen, 0 elsewhere. g (m, F), choice (3, m, F) -> corners (4, m, F).
 
-    By products with 0 and 1, which are faster than choices; the differences are exact, for one of the two is 0.
+    Products with 0 and 1 are faster than choices. The differences are exact: each is a - 0 or a - a.
     """
     left, right = corners[0::2], corners[1::2]
     np.multiply(g, choice[2], out=left[1])

@@ -24,9 +24,9 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """A block's arguments and what was found of them. Outputs and pooled values stand by chunk, in window order.
+    """A block's arguments and what was computed from them. Outputs and pooled values stand by chunk, in window order.
 
-    Outputs are negated where the scale is negative, and less `subtracted`: the mean of what is left is `offset`.
+    Outputs are stored negated where the scale is negative, and with `subtracted` taken off: `offset` is their mean.
     """
 
     x: Floats  # (N, H, W, C) contiguous

@@ -2,8 +2,8 @@
 
     dx_i = -(s_i - (u_i . s_i) u_i) / |x_i|,  s_i = sum over j of dy_ij v_j
 
-What cancels belongs to the bound's scale, so matrix products serve; float64 alone leaves no digits to spare, and is
-left to the reference. A zero vector: u = 0, distance 1, gradient 0.
+The scale of the error bound includes the terms that cancel, so matrix products are accurate enough. For float64 input
+they would have no digits to spare, so the reference computes it. A zero vector: u = 0, distance 1, gradient 0.
 """
 
 from __future__ import annotations

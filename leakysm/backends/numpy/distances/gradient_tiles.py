@@ -1,4 +1,4 @@
-"""Weighted sums of differences by matrix products, tile by tile, and from what size on they are certain.
+"""Weighted sums of differences by matrix products, tile by tile, and how large they must be to be accurate.
 
 W_ik = sum over j of w_ij (x_ik - c_jk). Both gradients, of x and of c, take the same coordinates in turn: where a tile
 holds all points, these are moved to a common origin (float32), or split in halves (float64), once for both.
@@ -34,7 +34,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Side:
-    """A gradient that is sought: of these points (N, D), with the weights of (these, the others)."""
+    """One of the two gradients to compute: of `points` (N, D). weights: of (these points, the other side's)."""
 
     name: str
     points: Floats
@@ -43,7 +43,7 @@ class Side:
 
 
 class TileGradient(NamedTuple):
-    """W of a tile, (n, w), certain where it is no less than `of_rows`, (n, 1), times `of_columns`, (w,) or (1,)."""
+    """W of a tile, (n, w). It is accurate where |W| is at least `of_rows`, (n, 1), times `of_columns`, (w,) or (1,)."""
 
     total: Doubles
     of_rows: Doubles
@@ -54,8 +54,8 @@ class TileGradient(NamedTuple):
 class GradientTiles(ABC, Generic[Scale]):
     """A way to compute the tiles of one call. points: so many of the other side are multiplied at a time.
 
-    Each thread keeps what it made of points and weights until it works on another place: the tile of dc follows the
-    one of dx and often uses the same.
+    Each thread keeps the points and weights that it prepared until it works on another place: the tile of dc follows
+    that of dx, and often uses the same ones.
     """
 
     def __init__(self, scratch: Scratch, points: int) -> None:
@@ -64,21 +64,21 @@ class GradientTiles(ABC, Generic[Scale]):
 
     @abstractmethod
     def _scale(self, x: Floats, c: Floats) -> Scale | None:
-        """The scale of the columns of x and c; None if they have none."""
+        """The scale of the columns of x and c; None if they cannot be scaled."""
 
     @abstractmethod
     def sums(self, own: Side, other: Side, place: Place, scale: Scale) -> TileGradient | None:
-        """W of a place, and what size is certain. None for weights that cannot be scaled."""
+        """W of a place, and where it is accurate. None for weights that cannot be scaled."""
 
     def scale_of(self, columns: slice, x: Floats, c: Floats) -> Scale | None:
-        """The scale of a strip of columns; None if it has none."""
+        """The scale of a strip of columns; None if they cannot be scaled."""
         return self._once("scale", columns, lambda: self._scale(x[:, columns], c[:, columns]))
 
     def _runs(self, other: Side) -> Runs:
         return cut(len(other.points), self._points)
 
     def _once(self, name: str, place: Any, make: Callable[[], Made]) -> Made:
-        """What `make()` makes for this place, in buffers of this name, unless it is what they hold already."""
+        """The result of `make()` for this place; the last one of this name again, if it was made for this place."""
         last: tuple[Any, Made] | None = self._made.__dict__.get(name)
         if last is None or last[0] != place:
             last = self._made.__dict__[name] = place, make()
@@ -118,8 +118,9 @@ class WidenedTiles(GradientTiles[Moved]):
             sum_sizes += np.abs(w, out=w) @ ones
         np.multiply(x, sum_w[:, None], out=spare)
         np.subtract(spare, total, out=total)
-        # Each part adds up products |w| |c'|, of at most sum |w| times `most`, and errs by at most so many units of
-        # float64 of that, which are to be two units of float32 of the result.
+        # Each of the two parts adds up products |w| |c'|, at most sum |w| times `most`. Its error is at most
+        # points + runs + 8 units of float64 of that. Both errors together must not exceed two units of float32 of
+        # the result.
         share = 2 * (self._points + len(runs) + 8) * UNIT / (2 * 2.0**-23)
         return TileGradient(total, share * sum_sizes[:, None], scale.most, spare)
 
@@ -138,7 +139,7 @@ class WidenedTiles(GradientTiles[Moved]):
 class SplitWeights(NamedTuple):
     """Weights in halves on a grid of step p: w1 and w2 (n, m); and of each row, (n, 1), sum w1, sum w2 and size.
 
-    size: sum |w| + m 2^bits p, with `bits` those of the points' grid: the rest of W is at most size times their step q.
+    size: sum |w| + m 2^bits p. `bits` belong to the points' grid, whose step is q: the rest of W is at most size q.
     """
 
     first: Doubles
@@ -156,13 +157,14 @@ class SplitTiles(GradientTiles[Doubles]):
         W = exact - rest        exact = x1 sum w1 - sum w1 c1
                                 rest = sum w1 c2 + sum w2 c - x sum w2 - x2 sum w1
 
-    The first is exact, and the second smaller by 2^bits: the step p is made for sum_j |w_ij|, so that no product of
-    x1 or c1 and a sum of w1 needs more than EXACT bits.
+    `exact` has no rounding error, and `rest` is smaller by 2^bits. The step p is chosen for sum_j |w_ij|, so that no
+    product of x1 or c1 and a sum of w1 needs more than EXACT bits.
     """
 
     def __init__(self, scratch: Scratch, points: int) -> None:
         super().__init__(scratch, points)
-        # Of x1; sum w1 has the others. It adds up `points` weights, so w2 is about as small beside w as x2 beside x.
+        # The bits of x1; sum w1 has the rest of EXACT. That sum has `points` weights, so w2 is about as small beside w
+        # as x2 beside x.
         self._bits = (EXACT - points.bit_length()) // 2
 
     def _scale(self, x: Floats, c: Floats) -> Doubles | None:
@@ -200,8 +202,8 @@ class SplitTiles(GradientTiles[Doubles]):
     def _least(self, M: int, runs: int) -> float:
         """How many times `size` q a sum of M terms must be, so that it is certain to be accurate.
 
-        The rest is at most `size` q. Its error, in units of the last place, is at most the number above the fraction
-        line. The bound allows a sum of M terms 8 + 2 log2 M units; four of them are left for other roundings.
+        The rest is at most `size` q. Its error, in units of the last place, is at most the numerator below. The bound
+        allows a sum of M terms 8 + 2 log2 M units; four of them are left for other roundings.
         """
         return (min(M, self._points) + 3 * runs + 6) / (4 + 2 * (M - 1).bit_length())
 
@@ -261,7 +263,7 @@ def _extremes_of_columns(*sides: Floats) -> tuple[Doubles, Doubles]:
 
 @lru_cache(maxsize=64)
 def _fold(n: int, w: int) -> int:
-    """How many rows of w values to take for one, a divisor of n."""
+    """How many rows of w values are compared as one long row: a divisor of n."""
     return next((d for d in range(SIDE_BY_SIDE // w, 1, -1) if n % d == 0), 1)
 
 

@@ -28,7 +28,7 @@ def largest(a: Floats) -> float:
 
 
 def step(magnitude: float, bits: int) -> float:
-    """The grid for numbers up to `magnitude`: the power of two of which they are less than 2^bits multiples."""
+    """The grid's step for numbers up to `magnitude`: a power of two, such that they are less than 2^bits steps."""
     return math.ldexp(1.0, math.frexp(magnitude)[1] - bits)
 
 

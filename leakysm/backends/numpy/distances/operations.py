@@ -1,7 +1,8 @@
 """The distances as operations, on top of `pair_sums` and `pair_gradients`; the reference does what they cannot.
 
 What a forward pass saves holds the arguments themselves, not copies; for the leaky distance of pairs also one byte a
-pair, d <= threshold; for the Euclidean distance a copy of the result; for other restrictions the distances before.
+pair, d <= threshold; for the Euclidean distance a copy of the result; for other restrictions the unrestricted
+distances.
 
 Every gradient is a weighted sum of differences: dx_i = f sum over j of w_ij (x_i - c_j), and dc_j the same seen from c.
 """
@@ -156,7 +157,8 @@ class LeakySquaredEuclidean:
 
         def restrict(distances: Floats, place: Place) -> Floats:
             rounded = distances.astype(dtype)
-            # A distance is exactly t if its rounded value is; otherwise float64 knows better on which side it is.
+            # If the dtype holds t, the rounded distance tells the side. If not, no rounded distance is t, and the
+            # distance in float64 tells the side better.
             within[place] = leak.within(rounded if representable else distances)
             restricted: Floats = leak.value(np, rounded)
             return restricted
@@ -183,9 +185,9 @@ class LeakySquaredEuclidean:
 
 
 class RestrictedSquaredEuclidean:
-    """The operation `restricted_squared_euclidean`. f = 2, w = r'(d) dy. A leak is the leaky distance.
+    """The operation `restricted_squared_euclidean`. f = 2, w = r'(d) dy. A leak is computed as the leaky distance.
 
-    Coordinates are the reference's.
+    Other restrictions of every coordinate go to the reference.
     """
 
     def __init__(self, leaky: LeakySquaredEuclidean, sums: PairSums, gradients: PairGradients) -> None:
@@ -297,7 +299,7 @@ def _reference_forward(x: Floats, c: Floats, leak: Leak, per: Per) -> tuple[Floa
 
 
 def _reference_gradients(name: str, x: Floats, c: Floats, dy: Floats, **parameters: Any) -> Gradients:
-    """The reference's, if the forward pass could scale the numbers, but this cannot."""
+    """The reference's gradients, for numbers that the forward pass could scale, but the backward pass cannot."""
     gradients: Gradients = OPERATIONS[name].vjp(x, c, dy, **parameters)
     return gradients
 

@@ -52,7 +52,7 @@ class PairGradients:
         tiles: GradientTiles[Any] = (SplitTiles if x.dtype == np.float64 else WidenedTiles)(self._scratch, points)
 
         def fill(task: tuple[slice, tuple[slice | None, slice | None]]) -> bool:
-            """A strip's columns of some rows of dx and of some of dc; False if they cannot be scaled."""
+            """Fill a strip of columns, in some rows of dx and some of dc; False if they cannot be scaled."""
             columns, rows_of = task
             scale = tiles.scale_of(columns, x, c)
             if scale is None:
@@ -71,7 +71,7 @@ class PairGradients:
         return (dx, dc) if all(self._workers.map(fill, tasks, t.threads_for(N * M * D))) else None
 
     def _settle(self, tile: TileGradient, own: Side, others: Floats, place: Place) -> None:
-        """Replace what is not certain to be large enough by sums of differences."""
+        """Replace elements that may be too small to be accurate by sums of differences."""
         size = np.abs(tile.total, out=tile.spare)
         if size.min() >= tile.of_rows.max() * tile.of_columns.max():
             return
@@ -86,14 +86,14 @@ class PairGradients:
             tile.total[some.i, some.k] = sum(np.add.reduce(some.terms(j), axis=1) for j in parts)
 
     def _sizes(self, elements: Elements) -> Doubles:
-        """The sums of |w_ij (x_ik - c_jk)| over some of the j, (p,): bounds from below."""
+        """The sums of |w_ij (x_ik - c_jk)| over some of the j, (p,): lower bounds of the sums over all j."""
         M, sample = len(elements.others), self._tiling.sample
         some = slice(0, M, max(1, M // sample))
         runs = cut(len(elements.i), self._tiling.gathered // min(M, 2 * sample))
         return np.concatenate([np.abs(elements.of(run).terms(some)).sum(axis=1) for run in runs])
 
     def _blocks(self, elements: Elements, M: int) -> list[tuple[Elements, Runs]]:
-        """The elements, so many at a time that their terms are few, and the runs of j over which they are summed."""
+        """The elements in blocks with few terms at a time, each with the runs of j over which it is summed."""
         gathered = self._tiling.gathered
         runs = cut(len(elements.i), gathered // min(M, gathered))
         return [(elements.of(run), cut(M, gathered)) for run in runs]

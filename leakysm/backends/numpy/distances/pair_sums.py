@@ -84,7 +84,7 @@ class PairSums:
 
 
 def _uncertain(sums: TileSums) -> tuple[Integers, Integers] | None:
-    """The pairs (i, j) of a tile that are not certain; None if all are. NaN is not."""
+    """The pairs (i, j) of a tile whose distances may be inaccurate, NaN among them; None if there are none."""
     distances, least = sums
     if distances.min() >= least.max():
         return None

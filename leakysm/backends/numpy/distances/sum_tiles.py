@@ -1,4 +1,4 @@
-"""Squared distances of a tile by matrix products, and from what size on they are certain to be accurate."""
+"""Squared distances of a tile by matrix products, and how large they must be to be accurate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leakysm.backends.numpy.scratch import Scratch
 
 
 class TileSums(NamedTuple):
-    """Squared distances (n, m) in float64; those of row i are certain where they are no less than least[i], (n,)."""
+    """Squared distances (n, m) in float64; those of row i are accurate where they are at least least[i], (n,)."""
 
     distances: Floats
     least: Doubles
@@ -112,7 +112,7 @@ class SplitSums:
     def _least(self, squares_x: Doubles, largest_c: float, D: int) -> Doubles:
         """`least` of every row, (n,): from there on the error of R is at most four units of the distance.
 
-        R errs by at most so many units of the most that it can be.
+        The error of R is at most `units` units of the largest value that R can have.
         """
         units = 3 * min(D, self.depth) + D / self.depth + 16
         most = 2 * np.sqrt(D * squares_x) + (2 * math.sqrt(D * largest_c) + 4 * D * self._q)  # of R, over q

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SharedTiling:
-    """Tiles that threads share. alone: differences below which one thread is faster. threads: at most so many."""
+    """Tiles that threads share. alone: up to this many differences, one thread is faster. threads: the most threads."""
 
     alone: int = 4_000_000
     threads: int = 5
@@ -55,7 +55,7 @@ class GradientTiling(SharedTiling):
 class CoordinateTiling:
     """The tiles of sums over restricted coordinates.
 
-    differences: of a tile. depth: its coordinates, at most. across: its points of the other side, at most.
+    The most that a tile has: `differences`; `depth`, its coordinates; `across`, its points of the other side.
     """
 
     differences: int = 1 << 16
