@@ -85,8 +85,7 @@ def _lines(implementation: Implementation, truth: Truth, outcome: Outcome) -> tu
     if impurity.again is not None:
         lines.append(f"repeated = {function([impurity.again[n] for n in call.names])}")
     if impurity.copied is not None:
-        copies = [impurity.copied.format(n) if isinstance(h, np.ndarray) else n for n, h in call.hosts.items()]
-        lines.append(f"right = {function(copies)}")
+        lines.append(f"right = {function([impurity.copied[n] for n in call.names])}")
     return snippet, [*lines, f"pure = {impurity.pure}"]
 
 

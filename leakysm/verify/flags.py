@@ -216,7 +216,7 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "some": Flag(
-        "Right if all gradients are asked for, wrong if one or two arguments require none.",
+        "Right if all gradients are asked for, wrong if some arguments require none.",
         "Look at what the backward pass does if another argument needs no gradient (`needs_input_grad`, skipped work).",
         SPECIAL,
     ),
@@ -225,8 +225,13 @@ FLAGS: dict[str, Flag] = {
         "Save a result that the backward pass needs by `save_for_backward`, which sees that it was changed.",
         SPECIAL,
     ),
+    "argument-overwritten": Flag(
+        "Right if the arguments are left alone, wrong if they are changed in place before the gradient is taken. A function may raise instead.",
+        "Save arguments by `save_for_backward`, which sees that they were changed; not as attributes of `ctx`, nor detached.",
+        SPECIAL,
+    ),
     "later": Flag(
-        "Right if the gradient is taken at once, wrong for parameters, after another call, a second time (`retain_graph`, `create_graph`).",
+        "Right if the gradient is taken at once, wrong for parameters, after another call, a second time with another dy (`retain_graph`, `create_graph`).",
         "Save for each call what its backward pass needs (`save_for_backward`), and do not change it there.",
         SPECIAL,
     ),
@@ -272,6 +277,11 @@ FLAGS: dict[str, Flag] = {
     "int32": Flag(
         "Right for labels of int64, wrong for labels of int32. A function may refuse them, by an exception.",
         "Convert the labels before you compute with them, or refuse them.",
+        SPECIAL,
+    ),
+    "int16": Flag(
+        "Right for labels of int64, wrong for labels of int16. A function may refuse them, by an exception.",
+        "Convert the labels before you compute with them: products of indices do not fit int16.",
         SPECIAL,
     ),
     "uint8": Flag(

@@ -32,15 +32,15 @@ CLOSE = "abs({0} - {1}).max() <= 1e-3 * abs({1}).max()"
 class Impurity:
     """A side effect. The check as code: keep `before`, make the call, then `again` if any; `pure` must be true.
 
-    `again`: the expression for each argument of a second call, by name; None for no second call. copied: the expression
-    for each argument of a third call, on copies, whose result is `right`; None for no third call.
+    `again`: the expression for each argument of a second call, by name; None for no second call. copied: the same for a
+    third call, on copies, whose result is `right`.
     """
 
     problem: str
     before: str | None
     pure: str
     again: dict[str, str] | None = None
-    copied: str | None = None
+    copied: dict[str, str] | None = None
     modules: tuple[str, ...] = ()
 
 
@@ -72,11 +72,13 @@ def observed(call: Call) -> Observation:
             return Observation(raised=problem)
         never = (of_setting(setting) for setting in changes if not setting.once)
         impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)
+        impurity = impurity or _same_memory(call, function, given, raw)
         if impurity is None and changes:
             impurity = _setting_changed_again(call, function)
         if impurity is None and call.manner.purity:
             impurity = _repeated(call, function, given, raw)
             impurity = impurity or _stale(call, function, raw) or _tied_to_value(call, function, raw)
+            impurity = impurity or _stale_view(call, function)
     return Observation(results, None, impurity)
 
 
@@ -128,6 +130,24 @@ def _view(call: Call, given: dict[str, Any], results: tuple[Any, ...]) -> Impuri
             if call.arrays.evaluated(shares, result, given[name]):
                 problem = f"gave a view of its argument {name}: the result shares its memory"
                 return Impurity(problem, None, f"not ({shares.format(text, name)})")
+    return None
+
+
+def _same_memory(call: Call, function: Any, given: dict[str, Any], results: tuple[Any, ...]) -> Impurity | None:
+    """A result in the memory of an earlier one. Watched in one dtype of small cases."""
+    arrays = call.arrays
+    differentiates = call.part == "vjp" and call.implementation.differentiates(call.case.operation)
+    if arrays.shares is None or differentiates or call.manner.way or call.dtype != "float32" or call.case.size >= FEW:
+        return None
+    try:
+        again = as_tuple(function(*given.values()))
+    except Exception:
+        return None
+    for (text, result), other in zip(_named(call, results), again, strict=False):
+        if arrays.evaluated(arrays.writable, result) and arrays.evaluated(arrays.shares, result, other):
+            problem = "gave the same memory twice: what is written into one result changes the other"
+            repeated = text.replace("result", "repeated", 1)
+            return Impurity(problem, None, f"not ({arrays.shares.format(text, repeated)})", {n: n for n in given})
     return None
 
 
@@ -204,7 +224,43 @@ def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | No
             if now != expected and not arrays.evaluated(CLOSE, got, wanted):
                 problem = f"gave a wrong result after other numbers were written into {name}: it keeps a part of arrays"
                 close = CLOSE.format(repeated, text.replace("result", "right", 1))
-                return Impurity(problem, None, close, written, copied=arrays.copied)
+                return Impurity(problem, None, close, written, _copies(call, {}))
+    return None
+
+
+def _copies(call: Call, other: dict[str, str]) -> dict[str, str]:
+    """An expression for a copy of each argument, or of another one in its place, by name."""
+    return {
+        name: call.arrays.copied.format(other.get(name, name)) if isinstance(host, np.ndarray) else name
+        for name, host in call.hosts.items()
+    }
+
+
+def _stale_view(call: Call, function: Any) -> Impurity | None:
+    """A square array, then a view of it with exchanged axes: what is kept by an address is wrong for the view."""
+    arrays = call.arrays
+    if not _is_contiguous(call) or arrays.shares is None:
+        return None
+    for name in floats_of(call):
+        shape = np.shape(call.hosts[name])
+        if len(shape) < 2 or shape[0] != shape[1]:
+            continue
+        try:
+            given = call.placed()
+            function(*given.values())
+            viewed = given | {name: arrays.evaluated(arrays.swapped, given[name])}
+            got = as_tuple(function(*viewed.values()))
+            copies = {n: arrays.evaluated(arrays.copied, a) if n in floats_of(call) else a for n, a in viewed.items()}
+            right = as_tuple(function(*copies.values()))
+        except Exception:
+            return None  # an error for other numbers is not an error of this case
+        for (text, _), wanted, now in zip(_named(call, right), right, got, strict=False):
+            if not arrays.evaluated(CLOSE, now, wanted):
+                close = CLOSE.format(text.replace("result", "repeated", 1), text.replace("result", "right", 1))
+                swapped = {name: arrays.swapped.format(name)}
+                again = {n: swapped.get(n, n) for n in call.names}
+                problem = f"gave a wrong result for a view of {name} with exchanged axes: it keeps results of addresses"
+                return Impurity(problem, None, close, again, _copies(call, swapped))
     return None
 
 

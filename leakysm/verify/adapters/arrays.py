@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+SMALL = 1000  # numbers of all arrays whose gradients are asked for in every combination
 EXPANDED = "expanded"  # the layout of a constant array whose strides are 0, as `.sum()` sends its cotangent
 
 HostArray = np.ndarray[Any, Any]
@@ -73,9 +75,10 @@ class Arrays:
     `layouts`: name -> expression that gives the same numbers in another memory layout; the first is plain. `expanded`:
     the expression that expands a number `{0}` to the shape `{1}`. `watched`: expressions of an argument whose value no
     call may change. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that does no harm.
-    `copied`: a copy. `other`: other numbers of the same shape. `overwritten`: the array after other numbers are written
-    into all of it, and into a part of its second half; none if nothing can write to it. `watched_settings`: what a call
-    may not change of the program. `ways`: other ways to call a function, by name.
+    `writable`: whether {0} can be written to. `swapped`: a view with the first two axes exchanged. `copied`: a copy.
+    `other`: other numbers of the same shape. `overwritten`: the array after other numbers are written into all of it,
+    and into a part of its second half; none if nothing can write to it. `watched_settings`: what a call may not change
+    of the program. `ways`: other ways to call a function, by name.
     """
 
     name: str
@@ -87,6 +90,8 @@ class Arrays:
     watched: Sequence[str]
     bits: str
     shares: str | None
+    writable: str = "True"
+    swapped: str = "{0}.swapaxes(0, 1)"
     copied: str
     other: str
     overwritten: Sequence[str] = ()
@@ -135,10 +140,14 @@ class Arrays:
         raise NotImplementedError
 
     def differentiated_in_part(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
-        """The gradients if one or two arguments need none: of all such calls, those farthest from the usual ones."""
+        """The gradients if some arguments need none: of all such calls, those farthest from the usual ones.
+
+        For large arrays only calls in which one or two arguments need none.
+        """
+        small = sum(math.prod(a.shape) for a in arrays) < SMALL
         whole = self.differentiated(function, arrays, dy)
         farthest, distances = list(whole), [0.0] * len(whole)
-        for chosen in _parts(len(arrays)):
+        for chosen in _parts(len(arrays), 2 if small else len(arrays) - 2):
             gradients = self.differentiated(of_places(function, arrays, chosen), [arrays[i] for i in chosen], dy)
             for place, gradient in zip(chosen, gradients, strict=True):
                 difference = np.abs(np.subtract(self.to_host(gradient), self.to_host(whole[place])))
@@ -151,6 +160,12 @@ class Arrays:
         self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any
     ) -> tuple[Any, ...]:
         """The gradients, taken after the result was changed in place."""
+        raise NotImplementedError
+
+    def differentiated_after_arguments_change(
+        self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any
+    ) -> tuple[Any, ...]:
+        """The gradients at the given arrays, taken after copies of them, which the call got, were changed in place."""
         raise NotImplementedError
 
     def both(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -198,9 +213,9 @@ def of_places(function: Callable[..., Any], given: Sequence[Any], places: Sequen
     return of_some
 
 
-def _parts(n: int) -> Iterator[tuple[int, ...]]:
-    """The sets of n places without one or two of them; no set of one place alone."""
-    for size in range(max(2, n - 2), n):
+def _parts(n: int, least: int) -> Iterator[tuple[int, ...]]:
+    """The sets of at least `least` of n places, but not of all; no set of one place alone."""
+    for size in range(max(2, least), n):
         yield from itertools.combinations(range(n), size)
 
 

@@ -20,7 +20,7 @@ from leakysm.verify.adapters.loading import as_code
 from leakysm.verify.adapters.signatures import Names
 
 # Ways to call a function that differ in how it is differentiated.
-OF_GRADIENTS = ("alone", "some", "later", "intermediate", "overwritten")
+OF_GRADIENTS = ("alone", "some", "later", "intermediate", "overwritten", "argument-overwritten")
 
 
 def array_kind(module: ModuleType, name: str | None = None) -> str:
@@ -133,6 +133,7 @@ class ModuleImplementation(Implementation):
             "some": self.arrays.differentiated_in_part,
             "later": self.arrays.differentiated_later,
             "overwritten": self.arrays.differentiated_after_change,
+            "argument-overwritten": self.arrays.differentiated_after_arguments_change,
             "intermediate": self.arrays.differentiated_as_given,
         }
         differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)

@@ -65,6 +65,7 @@ class NumPyArrays(Arrays):
     layouts: Mapping[str, str] = {
         "contiguous": "{0}",
         "reversed": "np.flip(np.flip({0}).copy())",
+        "offset": f"np.pad({{0}}.ravel(), (3, 2), constant_values={FILLER})[3:-2].reshape({{0}}.shape)",
         "strided": f"np.stack([{{0}}, np.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "np.asfortranarray({0})",
         "channels-first": (
@@ -84,6 +85,7 @@ class NumPyArrays(Arrays):
         "{0}.flags.writeable",
     )
     shares: str | None = "np.may_share_memory({0}, {1})"
+    writable = "{0}.flags.writeable"
     copied = "{0}.copy()"
     other = "np.flip({0}) / 2"
     overwritten = (
@@ -93,6 +95,7 @@ class NumPyArrays(Arrays):
     watched_settings = PROGRAM
     ways: Mapping[str, Way] = {
         "int32": Way(("value", "vjp"), labels="{0}.astype(np.int32)", refusable=True),
+        "int16": Way(("value", "vjp"), labels="{0}.astype(np.int16)", below=1 << 15, refusable=True),
         "uint8": Way(("value", "vjp"), labels="{0}.astype(np.uint8)", below=256, refusable=True),
         "shared": SHARED,
         "unfilled": Way(

@@ -53,6 +53,7 @@ class TorchArrays(Arrays):
     layouts: Mapping[str, str] = {
         "contiguous": "{0}",
         "inside": f"torch.nn.functional.pad({{0}}, (3, 2), value={FILLER})[..., 3:-2]",
+        "offset": f"torch.nn.functional.pad({{0}}.reshape(-1), (3, 2), value={FILLER})[3:-2].view({{0}}.shape)",
         "strided": f"torch.stack([{{0}}, torch.full_like({{0}}, {FILLER})], -1)[..., 0]",
         "transposed": "{0}.movedim(-1, 0).contiguous().movedim(0, -1)",
         "channels-first": (
@@ -69,7 +70,7 @@ class TorchArrays(Arrays):
         "{0}.stride()",
         "{0}.requires_grad",
         "({0}.grad is not None and {0}.grad.numpy().tobytes())",
-        "{0}._version",
+        "({0}.is_inference() or {0}._version)",
         "{0}.retains_grad",
         "({0}._backward_hooks is None)",
     )
@@ -78,7 +79,7 @@ class TorchArrays(Arrays):
     other = "{0}.flip(tuple(range({0}.ndim))) / 2"
     overwritten = (
         "torch.no_grad()(lambda a: a.copy_(a.flip(tuple(range(a.ndim))) / 2))({0})",
-        "torch.no_grad()(lambda a: (a.view(-1)[a.numel() // 2 + 1 : -1].fill_(-1.25), a)[1])({0})",
+        "(lambda a: (a.data.view(-1)[a.numel() // 2 + 1 : -1].fill_(-1.25), a)[1])({0})",  # changes no version
     )
     watched_settings = (
         *PROGRAM,
@@ -96,7 +97,11 @@ class TorchArrays(Arrays):
     )
     ways: Mapping[str, Way] = {
         "no-grad": Way(("value",), context=("torch.no_grad()", "import torch")),
-        "inference": Way(("value",), context=("torch.inference_mode()", "import torch")),
+        "inference": Way(
+            ("value",),
+            argument="torch.inference_mode()(lambda a: a.clone())({0})",
+            context=("torch.inference_mode()", "import torch"),
+        ),
         "default-dtype": Way(
             ("value",), context=("default_dtype(torch.float64)", f"from {__name__} import default_dtype")
         ),
@@ -115,6 +120,7 @@ class TorchArrays(Arrays):
         "alone": Way(("vjp",), autodiff=True),
         "some": Way(("vjp",), autodiff=True),
         "overwritten": Way(("vjp",), autodiff=True, refusable=True),
+        "argument-overwritten": Way(("vjp",), autodiff=True, refusable=True),
         "later": Way(("vjp",), autodiff=True),
         "shared": SHARED,
         "together": Way(("value", "vjp"), together="torch.cat([{1}, {0}]).split([len({1}), len({0})])[::-1]"),
@@ -146,6 +152,10 @@ class TorchArrays(Arrays):
             ]
         if way == "overwritten":
             return [leaves, first_call, "    y.neg_()", f"    return torch.autograd.grad(y, ({arrays},), -dy)"]
+        if way == "argument-overwritten":
+            copies = f"    {arrays}, = (a.detach().clone().requires_grad_() for a in ({arrays},))"
+            write = [f"    {self.overwritten[0].format(name)}" for name in arrays.split(", ")]
+            return [copies, first_call, *write, f"    return torch.autograd.grad(y, ({arrays},), dy)"]
         if way != "later":
             begin = [] if way == "intermediate" else [leaves]
             return [*begin, first_call, f"    return torch.autograd.grad(y, ({arrays},), dy)"]
@@ -157,7 +167,7 @@ class TorchArrays(Arrays):
             f"    wanted = ({arrays},)",
             f"    {arrays}, = ({others} for a in wanted)",
             f"    {function}({arguments})",
-            "    torch.autograd.grad(y, wanted, dy, retain_graph=True)",
+            f"    torch.autograd.grad(y, wanted, {self.other.format('dy')}, retain_graph=True)",
             "    return torch.autograd.grad(y, wanted, dy, create_graph=True)",
         ]
 
@@ -174,12 +184,21 @@ class TorchArrays(Arrays):
         leaves = [a.detach().requires_grad_() for a in arrays]
         return _gradients(_first(function(*leaves)).neg_(), leaves, -dy)
 
+    def differentiated_after_arguments_change(
+        self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any
+    ) -> tuple[Any, ...]:
+        leaves = [a.detach().clone().requires_grad_() for a in arrays]
+        y = _first(function(*leaves))
+        for leaf in leaves:
+            self.evaluated(self.overwritten[0], leaf)
+        return _gradients(y, leaves, dy)
+
     def differentiated_later(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         leaves = [torch.nn.Parameter(a.detach()) for a in arrays]
         y = _first(function(*leaves))
         with contextlib.suppress(Exception):  # an error for other numbers is not an error of this case
             function(*[self.evaluated(self.other, a.detach()) for a in leaves])
-        _gradients(y, leaves, dy, retain_graph=True)
+        _gradients(y, leaves, self.evaluated(self.other, dy), retain_graph=True)
         with contextlib.suppress(RuntimeError):  # a backward pass need not be one that can be differentiated
             return _gradients(y, leaves, dy, retain_graph=True, create_graph=True)
         return _gradients(y, leaves, dy)

@@ -30,12 +30,12 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
     if np.ndim(plain.dy):
         positive, last = np.maximum(plain.dy, 0), np.zeros_like(plain.dy)
         last.flat[-1] = -1.5
-        for name, dy in (("never-negative", positive), ("never-positive", -positive), ("last", last)):
-            note = (
-                "one number of dy alone is not 0"
-                if name == "last"
-                else f"dy is {name.replace('-', ' ')}, and 0 here and there"
-            )
+        for name, dy, note in (
+            ("never-negative", positive, "dy is never negative, and 0 here and there"),
+            ("never-positive", -positive, "dy is never positive, and 0 here and there"),
+            ("last", last, "one number of dy alone is not 0"),
+            ("zero", 0 * last, "dy is 0"),
+        ):
             yield replace(plain, name=f"cotangent-{name}", dy=dy, flags=("corner",), note=note, stored=False)
     for bits, scalar in ((24, single(FULL)), (53, np.asarray(FULL))):
         dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else scalar

@@ -54,6 +54,7 @@ def _points(plain: Case) -> Iterator[Case]:
     near = _other(plain, "crowd-near", x, c, "64 points, each near another", ("far",))
     yield replace(near, sample=PairSample(_FEW, _FEW))
     yield _many_points(plain)
+    yield from _nearly_the_same(plain)
     sparse = np.where(noise(f"sparse {name}", 48) < -0.8, noise(f"sparse x {name}", 48, bits=11), 0.0)
     x, c = (noise(f"sparse {a} {name}", n, 48, bits=11) * 2.0**-10 for a, n in (("x", 3), ("c", 4)))
     x, c = (sparse + np.where(sparse == 0, 0.0, a) for a in (x, c))
@@ -70,12 +71,29 @@ def _points(plain: Case) -> Iterator[Case]:
 
 
 def _many_points(plain: Case) -> Case:
-    """More than 2^23 differences, which do not all fit into some memory: another formula may serve there."""
-    name, few = plain.operation, np.array([0, 1, 150, 299])
-    x = noise(f"crowd many {name} x", 300, 64, bits=53)
-    c = np.concatenate([x[::-1], x[:150]]) + noise(f"crowd many {name} c", 450, 64, bits=53) * 2.0**-20
-    many = _other(plain, "crowd-near-many", x, c, "300 and 450 points near each other", ("far", "size"))
+    """More than 2^24 differences, which do not all fit into some memory: another formula may serve there."""
+    name, few = plain.operation, np.array([0, 1, 150, 399])
+    x = noise(f"crowd many {name} x", 400, 64, bits=53)
+    c = np.concatenate([x[::-1], x[:270]]) + noise(f"crowd many {name} c", 670, 64, bits=53) * 2.0**-20
+    many = _other(plain, "crowd-near-many", x, c, "400 and 670 points near each other", ("far", "size"))
     return replace(many, sample=PairSample(few, few))
+
+
+def _nearly_the_same(plain: Case) -> Iterator[Case]:
+    """Two queries that only float64 tells apart; prototypes that are the queries, but for one."""
+    name = plain.operation
+    x, c = (noise(f"crowd rows {a} {name}", n, 3, bits=53) for a, n in (("x", 300), ("c", 2)))
+    x[7] = x[3] * (1 + 2.0**-34)
+    rows = _other(plain, "crowd-near-rows", x, c, "two of 300 queries are nearly the same, a row of dy tiny", ("size",))
+    rows.dy[3] *= 2.0**-70
+    yield replace(rows, sample=PairSample(np.array([0, 3, 7, 299]), np.arange(2)))
+    x = noise(f"crowd same {name}", 100, 3)
+    c = np.array(x)
+    c[1] = x[1] + 0.25
+    flags = ("coincident", "size", *(["zero-vector"] if name == "cosine_distance" else []))
+    same = _other(plain, "crowd-same-but-one", x, c, "100 prototypes are the queries, but for one", flags)
+    few = np.array([0, 1, 2, 50, 98, 99])
+    yield replace(same, sample=PairSample(few, few))
 
 
 def _numbers(plain: Case) -> Iterator[Case]:
@@ -89,6 +107,10 @@ def _numbers(plain: Case) -> Iterator[Case]:
         if kind != "counts":
             c[0] = low + high - x[0]
         yield _other(plain, f"crowd-{kind}", x, c, f"{width} whole numbers from {low} to {high}", ("contrast",))
+    x, c = (abs(noise(f"pixels {a} {name}", n, 90, bits=8)) for a, n in (("x", 3), ("c", 2)))
+    for a in (x, c):
+        a[0, :2] = 0, 1
+    yield _other(plain, "crowd-pixels", x, c, "numbers from 0 to 1, with both ends", ("contrast",))
     if "restriction" not in plain.parameters:
         return
     x, c = (noise(f"crowd tiny {a}", n, 3) * 2.0**-25 for a, n in (("x", 3), ("c", 4)))
@@ -113,6 +135,8 @@ def _losses(plain: Case) -> Iterator[Case]:
     saturated = changed(plain, "crowd-saturated", values, "40 queries near their prototypes", ("saturated",))
     yield replace(saturated, one_way=DTYPES)
     c = np.array([[0.0, 0.5], [1.0, 0.0], [16.25, 0.5]])
+    mostly = queries(plain, noise("mostly x", 600, 2), noise("mostly c", 3, 2), np.arange(600) % 150 // 149)
+    yield changed(plain, "crowd-mostly-one-label", mostly, "nearly all of 600 labels are 0", ("size",))
     values = queries(plain, noise("crowd far", 4, 2, bits=11) / 2, c, np.array([0, 1, 0, 1]))
     yield changed(plain, "crowd-far-class", values, "a class of probability e^-250 for every query", ("saturated",))
     for restriction in _WHOLE:
@@ -135,6 +159,8 @@ def _losses(plain: Case) -> Iterator[Case]:
 _ORDERS = {
     "sorted-unequal": np.array([0, 0, 0, 1, 2, 2, 2, 2, 3]),
     "descending": np.array([3, 3, 2, 2, 1, 1, 0, 0]),
+    "ends-in-order": np.array([0, 2, 1, 3]),
+    "nearly-balanced": np.array([0, 1] * 8 + [1]),
     "sorted-one-apart": np.array([0, 0, 0, 1, 2, 2, 3, 3]),
     "interleaved-unequal": np.arange(80) % 16 * (np.arange(80) % 5 > 0),
 }
@@ -150,8 +176,8 @@ def _shots(plain: Case) -> Iterator[Case]:
             -1: noise(f"crowd dz {name}", classes, 3),
         }
         yield changed(plain, f"crowd-{name}", values, f"labels {name}", ("unbalanced",))
-    values = {0: noise("crowd many shots", 33_000, 1), 1: np.zeros(33_000, int), 2: 1, -1: np.array([[-1.5]])}
-    yield changed(plain, "crowd-many-shots", values, "33,000 examples of a class", ("size",))
+    values = {0: noise("crowd many shots", 66_000, 1), 1: np.zeros(66_000, int), 2: 1, -1: np.array([[-1.5]])}
+    yield changed(plain, "crowd-many-shots", values, "66,000 examples of a class", ("size",))
 
 
 def _rows(plain: Case) -> Iterator[Case]:
@@ -163,7 +189,10 @@ def _rows(plain: Case) -> Iterator[Case]:
     masked[np.arange(64), labels] = 1.0
     for name, logits, flags in (("sure", sure, ("saturated",)), ("masked", masked, ("infinite-logit",))):
         second = {1: labels} if plain.operation == "cross_entropy" else {-1: noise(f"crowd dy {name}", 64, 64)}
+        if -1 in second:
+            second[-1][5] *= 2.0**-70
         yield changed(plain, f"crowd-{name}", {0: logits, **second}, f"64 rows of 64 logits, {name}", flags)
+    yield from _rows_of_few_classes(plain)
     alone = {0: np.array([[np.inf], [0.5], [-np.inf]])}
     alone |= {1: np.zeros(3, int)} if plain.operation == "cross_entropy" else {-1: noise("crowd alone", 3, 1)}
     yield changed(plain, "crowd-one-class", alone, "one class, with infinite logits", ("undefined",))
@@ -176,8 +205,28 @@ def _rows(plain: Case) -> Iterator[Case]:
     yield changed(plain, "crowd-symmetric", symmetric, "the logits are a symmetric matrix", ("pattern",))
 
 
+def _rows_of_few_classes(plain: Case) -> Iterator[Case]:
+    """Logits of -inf, but not in the first row; nearly all rows with one label; a maximum in the middle."""
+    later = noise("crowd later", 4, 5, bits=11)
+    later[1, 3] = later[2, 0] = later[2, 4] = later[3, 1] = -np.inf
+    inner = noise("crowd inner", 2, 600, bits=11)
+    inner[0, 101] = inner[1, 333] = 1000
+    mostly = noise("crowd mostly", 600, 3, bits=11)
+    for name, logits, labels, note, flags in (
+        ("masked-later", later, [0, 1, 2, 3], "logits of -inf, none in the first row", ("infinite-logit",)),
+        ("inner-largest", inner, [101, 5], "the largest of 600 logits is in the middle", ("saturated", "size")),
+        ("mostly-one-label", mostly, [0] * 7 + [1, 2, 1] + [0] * 590, "nearly all 600 labels are 0", ("size",)),
+    ):
+        if plain.operation == "cross_entropy":
+            yield changed(plain, f"crowd-{name}", {0: logits, 1: np.array(labels)}, note, flags)
+        elif name != "mostly-one-label":
+            yield changed(plain, f"crowd-{name}", {0: logits, -1: noise(f"dy {name}", *logits.shape)}, note, flags)
+
+
 def _values(plain: Case) -> Iterator[Case]:
     if plain.operation == "relu":
+        values = {0: np.array([-np.inf, np.inf, -0.5, 0.5]), -1: noise("crowd infinite dy", 4)}
+        yield changed(plain, "crowd-infinite", values, "-inf and inf", ("overflow",))
         n = (1 << 18) + 5
         values = {0: noise("crowd relu", n), -1: noise("crowd relu dy", n)}
         some = np.unique([*edges(n), *range(1 << 18, n), *(2**k + i for k in range(11, 18) for i in (-1, 0, 1))])

@@ -26,11 +26,22 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     if operation in OF_PAIRS:
         yield from _sizes_in_one_row(plain)
         yield _same_points(plain)
+        if operation == "cosine_distance":
+            x = np.array(plain.arguments[0])
+            x[0] = -0.0
+            yield changed(
+                plain, "minus-zero-vector", {0: x}, "the first query is 0, by numbers of -0", ("zero-vector",)
+            )
         x = np.array(plain.arguments[0])
         x[0] = plain.arguments[1][1]
         yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
         yield _alike(plain)
         yield from _unit(plain)
+        sparse = np.zeros((16, 8))
+        sparse[[3, 9], [5, 1]] = 0.75, -1.5
+        values = {0: sparse, 1: noise("background c", 3, 8), -1: noise("background dy", 16, 3)}
+        if operation != "cosine_distance":
+            yield changed(plain, "background", values, "all but two of 128 numbers are 0", ("pattern",))
     if operation in ("distance_cross_entropy", "prototypical_loss"):
         x = noise(f"same {operation}", 4, 3)
         values = queries(plain, x, x, np.arange(4))
@@ -49,6 +60,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         values = {2: np.full_like(plain.arguments[2], -0.0), 3: abs(plain.arguments[3]) + 0.5}
         yield changed(plain, "minus-zero-scale", values, "scale -0: the first position counts", ("zero-scale",))
     yield from _nearly(plain)
+    yield from _initial(plain)
     if "per" in plain.parameters:
         parameters = {name: value for name, value in plain.parameters.items() if name != "per"}
         by_default = changed(plain, "per-by-default", {}, "per is not given", ("plain",))
@@ -95,6 +107,11 @@ def _unit(plain: Case) -> Iterator[Case]:
     for name, factor in (("unit", 1.0), ("nearly-unit", near)):
         values = {0: single(factor * x), 1: single(factor * c), -1: dy}
         yield changed(plain, name, values, f"norms of {'nearly ' if name == 'nearly-unit' else ''}1", ("plain",))
+    for power in (-17, -20, -34, -45):
+        factor = 1 + np.array([1, -0.5, 0.25])[:, None] * 2.0**power
+        values = {0: factor * x, 1: factor * c, -1: dy}
+        values = values if power < -24 else {at: single(a) for at, a in values.items()}
+        yield changed(plain, f"unit-but-2^{power}", values, f"norms of 1, but for 2^{power}", ("plain",))
 
 
 def _sizes_in_one_row(plain: Case) -> Iterator[Case]:
@@ -165,7 +182,7 @@ def _unlikely_class(plain: Case) -> Iterator[Case]:
 
 def _last_nearest(plain: Case) -> Case:
     """The largest logit is the last, far above all others: exp overflows for who takes an earlier one for the largest."""
-    m = 600 if plain.operation == "prototypical_loss" else 4100
+    m = 600 if plain.operation == "prototypical_loss" else 12_300
     if plain.operation == "log_softmax":
         z = noise("last z", 2, m, bits=11)
         z[:, -1] += 800
@@ -224,7 +241,22 @@ def _on_average(plain: Case) -> Iterator[Case]:
             yield changed(plain, f"means-far-{name}", values, f"all means near {far:g}", ("large-mean",))
 
 
+def _initial(plain: Case) -> Iterator[Case]:
+    """Scale 1, shift 0, mean 0 and variance 1, as before any training; the same without eps."""
+    first = {"scale": 1.0, "variance": 1.0, "shift": 0.0, "mean": 0.0}
+    named = zip(plain.definition.arguments, plain.arguments, strict=True)
+    values = {at: np.full_like(a, first[kind.name]) for at, (kind, a) in enumerate(named) if kind.name in first}
+    if values:
+        initial = changed(plain, "initial", values, "scale 1, shift 0, mean 0, variance 1", ("plain",))
+        yield initial
+        note = "the same, and eps 0"
+        yield replace(initial, name="initial-without-eps", parameters={"eps": 0.0}, flags=("corner",), note=note)
+
+
 def _no_axis(plain: Case) -> Iterator[Case]:
+    sparse, dy = np.zeros(100), noise("background dy", 100)
+    sparse[[7, 61]], dy[7] = (1.0, 0.5), 2.0**-70
+    yield changed(plain, "background", {0: sparse, -1: dy}, "all but two of 100 numbers are 0", ("ties",))
     for name, number in (("positive", 0.75), ("negative", -0.75)):
         values = {0: np.asarray(number), -1: np.asarray(-0.5)}
         yield changed(plain, f"no-axis-{name}", values, "a number without an axis", ("one",))
@@ -265,10 +297,17 @@ def _nearly_tied(plain: Case) -> Iterator[Case]:
 
 
 def _channels(plain: Case) -> Iterator[Case]:
-    far = noise("far start", 4100, 2)
-    far[:16] += 2.0**12
-    values = {0: far, -1: noise("far start dy", 4100, 2)}
-    yield changed(plain, "far-start", values, "the first 16 values are far from all others", ("large-mean",))
+    for name, bits in (("far-start", 24), ("far-start-double", 53)):
+        far = noise("far start", 4100, 2, bits=bits)
+        far[:16] += 2.0**12
+        values = {0: far, -1: noise("far start dy", 4100, 2)}
+        case = changed(plain, name, values, "the first 16 values are far from all others", ("large-mean",))
+        # Deviations of short numbers from their mean end in the same bits: the roundings of their sum go one way.
+        yield replace(case, one_way=("float64",) if bits == 24 else ())
+    background = np.array([0.0, 1.0]) * np.ones((100, 1))
+    background[[5, 37, 64]] += [[1.0, -0.5], [-0.25, 2.0], [0.5, 0.75]]
+    values = {0: background, -1: noise("background dy", 100, 2)}
+    yield changed(plain, "background", values, "all but 3 of 100 values are the same", ("pattern",))
     near = np.where(np.arange(24)[:, None] % 2, 1.0, -1.0) + noise("normal", 24, 2) * 2.0**-12
     scale, shift = np.array([1 + 2.0**-17, 1 - 2.0**-18]), np.array([2.0**-20, 0])
     values = {0: near, 1: scale, 2: shift, -1: noise("normal dy", 24, 2)}

@@ -35,7 +35,7 @@ from leakysm.verify.cases.size_tables import (
 from leakysm.verify.sample import ChannelSample, PairSample
 
 # Labels at the ends of blocks, of some numbers of prototypes.
-SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 32_769: (32_768,), 10_081: (8191,)}
+SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 65_539: (65_538,), 10_081: (8191,)}
 MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
@@ -179,7 +179,7 @@ def _episodes(operation: str) -> Iterator[Case]:
 
 def _convolutions(operation: str) -> Iterator[Case]:
     for (n, h, w, c, f), bits, double in _widths(CONVOLUTIONS):
-        bits = 11 if n * h * w * c * f > 1 << 19 else bits  # exact in float64
+        bits = 11 if n * h * w * c * f > 1 << 16 else bits  # exact in float64
         x = noise(f"size i {n} {h} {w} {c} {f}", n, h, w, c, bits=bits)
         kernel = noise(f"size k {c} {f}", 3, 3, c, f, bits=bits)
         dy = cotangent(f"size i {n} {h} {w} {c} {f}", (n, h, w, f), x, kernel)

@@ -46,9 +46,10 @@ def _checked_for_purity(
     pure = watched(truths, 1 if compiles else 2)
     for truth in pure:
         yield from ((truth, manner) for manner in watching(implementation, truth.case))
-    for truth in pure[:1] if "leaf" in implementation.arrays.ways else ():
-        if implementation.differentiates(truth.entry.operation):
-            yield truth, replace(plainly(truth.case), way="leaf", purity=True)
+    for truth in pure[:1]:
+        ways = _possible_ways(implementation, truth.entry)
+        for way in [way for way in ("leaf", "no-grad", "inference") if way in ways]:
+            yield truth, replace(plainly(truth.case), way=way, purity=True)
     for turn, truth in enumerate(() if compiles else largest(truths)):
         dtypes = chosen_dtypes(implementation, truth, settings)
         if dtypes:
@@ -56,7 +57,8 @@ def _checked_for_purity(
     for first in pure[:1]:
         yield from ((truth, plainly(truth.case)) for truth in (hard(truths, first) if compiles else ()))
         for dtype in chosen_dtypes(implementation, first, settings):  # one directly after the other
-            yield from ((truth, replace(plainly(truth.case), dtype=dtype)) for truth in (first, flipped(first)))
+            in_order = (first, flipped(first), first, flipped(first, inside=True))
+            yield from ((truth, replace(plainly(truth.case), dtype=dtype)) for truth in in_order)
     for truth in () if compiles else _alike_at_first(truths):
         yield truth, plainly(truth.case)
 
@@ -138,8 +140,9 @@ def fits(truth: Truth, way: Way) -> bool:
 
 
 def more_classes(truth: Truth, way: Way) -> bool:
-    """Whether there may be more classes than the labels' type can count."""
-    return max((n for a in truth.case.floats for n in np.shape(a)), default=0) > way.below
+    """Whether there may be more classes, or numbers of the result, than the labels' type can count."""
+    numbers = [*(n for a in truth.case.floats for n in np.shape(a)), np.size(truth.case.dy)]
+    return any(number > way.below for number in numbers)
 
 
 def watched(truths: Sequence[Truth], most: int) -> list[Truth]:
@@ -175,11 +178,22 @@ def watching(implementation: Implementation, case: Case) -> list[Manner]:
     return [Manner((layout,) * (count + 1), purity=True) for layout in implementation.arrays.layouts]
 
 
-def flipped(truth: Truth) -> Truth:
-    """A case with its numbers in reverse order. An answer that is kept for the sums of arguments is wrong for it."""
+def flipped(truth: Truth, *, inside: bool = False) -> Truth:
+    """A case with its numbers in reverse order. An answer that is kept for the sums of arguments is wrong for it.
+
+    inside: the first and the last number stay, for answers that are kept for these as well.
+    """
     case, kinds = truth.case, truth.case.definition.arguments
-    arguments = tuple(np.flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
-    return Truth(truth.entry, replace(case, name=f"{case.name}-flipped", arguments=arguments, note=""))
+    flip = _flipped_inside if inside else np.flip
+    arguments = tuple(flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
+    name = f"{case.name}-flipped{'-inside' * inside}"
+    return Truth(truth.entry, replace(case, name=name, arguments=arguments, note=""))
+
+
+def _flipped_inside(values: Any) -> Any:
+    flat = np.array(values)
+    flat.flat[1:-1] = np.ravel(values)[1:-1][::-1]
+    return flat
 
 
 def _alike_at_first(truths: Sequence[Truth]) -> Iterator[Truth]:
