@@ -109,6 +109,7 @@ def conform(
     from leakysm.verify import report as reports
     from leakysm.verify.conformance import OTHERS_DTYPES, OWN_DTYPES, Row, Settings, conform_module, read_expected_file
     from leakysm.verify.flags import FLAGS, explained
+    from leakysm.verify.processes import wait_passively
 
     if explain is not None:
         require_one_of("flag", [explain], FLAGS)
@@ -121,6 +122,7 @@ def conform(
     failures = read_expected_file(expected) if expected else []
     keep_hypothesis_files()
     keep_compiled_programs()
+    wait_passively()
     dtypes = tuple(dict.fromkeys(dtype)) if dtype else OWN_DTYPES if strict else OTHERS_DTYPES
     settings = Settings(dtypes, strict, examples, seed=seed, seconds=time_limit, every_flag=every_flag)
     with shown_steps("checking") as steps, redirect_stdout(sys.stderr):  # keep what the module prints out of the report

@@ -26,7 +26,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "random": Flag(
         "Drawn by the operation's Hypothesis strategy.",
-        "Compare the formula with the operation's docstring: these numbers are ordinary, but random.",
+        "Compare the formula with the operation's docstring: the numbers are random, and of any size.",
     ),
     "coincident": Flag(
         "Two points are the same. Distance and gradient are exactly 0; sqrt gives NaN gradients if unguarded, and |x|^2 - 2 x.c + |c|^2 is not 0.",
@@ -35,7 +35,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "ulp-apart": Flag(
         "Two points differ in the last bit. A formula that does not subtract them first loses all digits.",
-        "Subtract before you square; do not use |x|^2 - 2 x.c + |c|^2.",
+        "Subtract before you square; do not use |x|^2 - 2 x.c + |c|^2. In pooling, compare the values as they are.",
         SPECIAL,
     ),
     "far": Flag(
@@ -167,7 +167,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "ties": Flag(
         "Equal values in a pooling window, or zeros at a ReLU: only one place gets the gradient.",
-        "Give the gradient to the first maximum in row-major order, and 0 to a ReLU at 0.",
+        "Give the gradient to the first maximum in row-major order, and 0 to a ReLU at 0. A window of -inf has the maximum -inf.",
         CONVENTION,
     ),
     "odd": Flag(

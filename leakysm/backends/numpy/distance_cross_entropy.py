@@ -34,13 +34,24 @@ from leakysm.ops.cross_entropy import require_cotangent
 from leakysm.ops.metrics import Metric, require_metric
 
 
+FEW = 4  # queries, for which a tile has `values` classes
+
+
 @dataclass(frozen=True)
 class LossTiling:
-    """The tiles of the loss: their queries and classes. values: how many a thread takes at a time, to stay in cache."""
+    """The tiles of the loss: their queries and classes. values: how many a thread takes at a time, to stay in cache.
+
+    With few queries a tile has more classes, up to `values`.
+    """
 
     queries: int = 4096
     classes: int = 1024
     values: int = 1 << 16
+
+    def runs(self, x: Floats, c: Floats) -> list[slice]:
+        """The classes of each tile."""
+        wider = self.values // self.classes // -(-len(x) // FEW)
+        return list(cut(len(c), self.classes * max(1, wider)))
 
 
 class Rows(NamedTuple):
@@ -94,7 +105,7 @@ class DistanceCrossEntropy:
         x, labels = x[queries], labels[queries]
         n, pair = len(x), self._operation(distance.operation)
         rows = Rows(np.full(n, -np.inf), np.zeros(n, np.int64), np.full(n, -1.0), np.zeros(n))
-        for classes in cut(len(c), self._tiling.classes):
+        for classes in self._tiling.runs(x, c):
             d, _ = pair.forward(x, c[classes], **distance.parameters)
             self._workers.map(partial(self._add, rows, d, labels, classes), self._groups(d))
         undefined = ~np.isfinite(rows.largest)
@@ -137,7 +148,7 @@ class DistanceCrossEntropy:
         weight = float(np.float32(dy)) / len(x)
         dx = np.zeros(x.shape)
         dc = np.empty_like(c)
-        for classes in cut(len(c), self._tiling.classes):
+        for classes in self._tiling.runs(x, c):
             sums = np.zeros((classes.stop - classes.start, c.shape[1]))
             for queries in cut(len(x), self._tiling.queries):
                 d, kept = pair.forward(x[queries], c[classes], **distance.parameters)

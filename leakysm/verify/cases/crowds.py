@@ -82,11 +82,11 @@ def _many_points(plain: Case) -> Case:
 def _nearly_the_same(plain: Case) -> Iterator[Case]:
     """Two queries that only float64 tells apart; prototypes that are the queries, but for one."""
     name = plain.operation
-    x, c = (noise(f"crowd rows {a} {name}", n, 3, bits=53) for a, n in (("x", 300), ("c", 2)))
+    x, c = (noise(f"crowd rows {a} {name}", n, 3, bits=53) for a, n in (("x", 600), ("c", 2)))
     x[7] = x[3] * (1 + 2.0**-34)
-    rows = _other(plain, "crowd-near-rows", x, c, "two of 300 queries are nearly the same, a row of dy tiny", ("size",))
+    rows = _other(plain, "crowd-near-rows", x, c, "two of 600 queries are nearly the same, a row of dy tiny", ("size",))
     rows.dy[3] *= 2.0**-70
-    yield replace(rows, sample=PairSample(np.array([0, 3, 7, 299]), np.arange(2)))
+    yield replace(rows, sample=PairSample(np.array([0, 3, 7, 599]), np.arange(2)))
     x = noise(f"crowd same {name}", 100, 3)
     c = np.array(x)
     c[1] = x[1] + 0.25
@@ -160,6 +160,8 @@ _ORDERS = {
     "sorted-unequal": np.array([0, 0, 0, 1, 2, 2, 2, 2, 3]),
     "descending": np.array([3, 3, 2, 2, 1, 1, 0, 0]),
     "ends-in-order": np.array([0, 2, 1, 3]),
+    "balanced-begins-grouped": np.array([0, 0, 1, 2, 1, 2]),
+    "balanced-begins-in-order": np.array([0, 1, 2, 1, 0, 2]),
     "nearly-balanced": np.array([0, 1] * 8 + [1]),
     "sorted-one-apart": np.array([0, 0, 0, 1, 2, 2, 3, 3]),
     "interleaved-unequal": np.arange(80) % 16 * (np.arange(80) % 5 > 0),
@@ -206,14 +208,17 @@ def _rows(plain: Case) -> Iterator[Case]:
 
 
 def _rows_of_few_classes(plain: Case) -> Iterator[Case]:
-    """Logits of -inf, but not in the first row; nearly all rows with one label; a maximum in the middle."""
-    later = noise("crowd later", 4, 5, bits=11)
-    later[1, 3] = later[2, 0] = later[2, 4] = later[3, 1] = -np.inf
+    """Logits of -inf, but at no edge; rows nearly the same; nearly all rows with one label; a maximum in the middle."""
+    inside = noise("crowd later", 4, 5, bits=11)
+    inside[1, 3] = inside[2, 1] = inside[2, 3] = -np.inf
+    near = noise("crowd near logits", 600, 3, bits=53)
+    near[7] = near[3] * (1 + 2.0**-34)
     inner = noise("crowd inner", 2, 600, bits=11)
     inner[0, 101] = inner[1, 333] = 1000
     mostly = noise("crowd mostly", 600, 3, bits=11)
     for name, logits, labels, note, flags in (
-        ("masked-later", later, [0, 1, 2, 3], "logits of -inf, none in the first row", ("infinite-logit",)),
+        ("masked-inside", inside, [0, 1, 2, 3], "logits of -inf, none in an outer row or column", ("infinite-logit",)),
+        ("near-rows", near, np.arange(600) * 7 % 3, "two of 600 rows are nearly the same", ("size",)),
         ("inner-largest", inner, [101, 5], "the largest of 600 logits is in the middle", ("saturated", "size")),
         ("mostly-one-label", mostly, [0] * 7 + [1, 2, 1] + [0] * 590, "nearly all 600 labels are 0", ("size",)),
     ):

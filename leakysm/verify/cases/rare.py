@@ -26,12 +26,10 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     if operation in OF_PAIRS:
         yield from _sizes_in_one_row(plain)
         yield _same_points(plain)
-        if operation == "cosine_distance":
-            x = np.array(plain.arguments[0])
-            x[0] = -0.0
-            yield changed(
-                plain, "minus-zero-vector", {0: x}, "the first query is 0, by numbers of -0", ("zero-vector",)
-            )
+        x, c = (np.array(a) for a in plain.arguments[:2])
+        x[0], c[0] = -0.0, 0.0
+        flags = ("coincident", *(["zero-vector"] if operation == "cosine_distance" else []))
+        yield changed(plain, "minus-zero", {0: x, 1: c}, "the first query is -0, the first prototype 0", flags)
         x = np.array(plain.arguments[0])
         x[0] = plain.arguments[1][1]
         yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
@@ -308,7 +306,9 @@ def _channels(plain: Case) -> Iterator[Case]:
     background[[5, 37, 64]] += [[1.0, -0.5], [-0.25, 2.0], [0.5, 0.75]]
     values = {0: background, -1: noise("background dy", 100, 2)}
     yield changed(plain, "background", values, "all but 3 of 100 values are the same", ("pattern",))
-    near = np.where(np.arange(24)[:, None] % 2, 1.0, -1.0) + noise("normal", 24, 2) * 2.0**-12
     scale, shift = np.array([1 + 2.0**-17, 1 - 2.0**-18]), np.array([2.0**-20, 0])
-    values = {0: near, 1: scale, 2: shift, -1: noise("normal dy", 24, 2)}
-    yield changed(plain, "normal", values, "mean and variance are nearly 0 and 1, scale and shift 1 and 0", ("plain",))
+    for power in (-12, -20, -34):
+        near = np.where(np.arange(24)[:, None] % 2, 1.0, -1.0) + noise("normal", 24, 2, bits=53) * 2.0**power
+        values = {0: single(near) if power > -24 else near, 1: scale, 2: shift, -1: noise("normal dy", 24, 2)}
+        note = f"mean and variance are 0 and 1 but for 2^{power}, scale and shift nearly 1 and 0"
+        yield changed(plain, f"normal-but-2^{power}", values, note, ("plain",))
