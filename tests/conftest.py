@@ -1,12 +1,16 @@
 """Where the real images are, and how hard Hypothesis looks."""
 
-import importlib.util
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from leakysm.verify.processes import wait_passively
+
+# Before anything loads torch. Else its threads wait in loops, and the tests of torch take several times as long.
+wait_passively()
 
 # No test depends on the clock; examples are drawn anew on each machine but from fixed seeds, so that main stays green.
 settings.register_profile(
@@ -100,17 +104,3 @@ def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     for name in ("HOME", "XDG_CACHE_HOME", "LEAKYSM_CACHE"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def one_torch_thread() -> Iterator[None]:
-    """Torch's threads wait for work in a loop: for small arrays they cost more than they bring."""
-    if importlib.util.find_spec("torch") is None:
-        yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

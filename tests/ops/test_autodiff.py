@@ -25,10 +25,7 @@ FRAMEWORKS = [name for name in ("torch", "jax") if importlib.util.find_spec(name
 # JAX takes half a second for each shape and dtype.
 IN_DTYPES = [(f, d) for f, d in (("torch", "float32"), ("torch", "float64"), ("jax", "float32")) if f in FRAMEWORKS]
 inf = math.inf
-pytestmark = [
-    pytest.mark.skipif(not FRAMEWORKS, reason="needs torch or jax"),
-    pytest.mark.usefixtures("one_torch_thread"),
-]
+pytestmark = pytest.mark.skipif(not FRAMEWORKS, reason="needs torch or jax")
 
 
 def autodiff(framework, function, arrays, dy=None):

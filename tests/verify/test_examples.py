@@ -8,7 +8,6 @@ import pytest
 from docs.examples import pages
 from leakysm.verify.conformance import Settings, conform_module
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 SETTINGS = Settings(examples=0, shrink_seconds=0.1, most_numbers=2000)

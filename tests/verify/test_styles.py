@@ -17,8 +17,6 @@ from leakysm.verify.registry import ENTRIES, Truth
 from leakysm.verify.report import problems
 from tests.verify.styles import numpy_styles
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 FRAMEWORKS = ("torch_broadcast", "torch_functions", "jax_broadcast", "jax_vmap")
 STYLES = (*numpy_styles.STYLES, *FRAMEWORKS)
 EXAMPLES = 5  # of a seed

@@ -33,7 +33,6 @@ from leakysm.ops.arrays import integer_labels, quiet, require_same_width, requir
 from leakysm.ops.cross_entropy import require_cotangent
 from leakysm.ops.metrics import Metric, require_metric
 
-
 FEW = 4  # queries, for which a tile has `values` classes
 
 

@@ -231,7 +231,7 @@ def _rows_of_few_classes(plain: Case) -> Iterator[Case]:
 def _values(plain: Case) -> Iterator[Case]:
     if plain.operation == "relu":
         values = {0: np.array([-np.inf, np.inf, -0.5, 0.5]), -1: noise("crowd infinite dy", 4)}
-        yield changed(plain, "crowd-infinite", values, "-inf and inf", ("overflow",))
+        yield replace(changed(plain, "crowd-infinite", values, "-inf and inf", ("overflow",)), own=True)
         n = (1 << 18) + 5
         values = {0: noise("crowd relu", n), -1: noise("crowd relu dy", n)}
         some = np.unique([*edges(n), *range(1 << 18, n), *(2**k + i for k in range(11, 18) for i in (-1, 0, 1))])

@@ -15,8 +15,6 @@ pytest.importorskip("jax")
 
 from .framework_mutants import framework_mutants, framework_outputs, is_impure_in_torch
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("array", ["torch", "jax"])

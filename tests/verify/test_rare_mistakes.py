@@ -1,0 +1,391 @@
+"""Mistakes for rare data that users do have: shortcuts, and results that are kept between calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leakysm.verify.conformance import Settings, conform_module
+
+START = "import numpy as np\nimport leakysm as lk\n"
+SETTINGS = Settings(examples=0, shrink_seconds=0, counterexamples=False, first_failure=True)
+
+# By name: the operation, the flag of a failure, and a function of the operation with the mistake.
+MISTAKES = {
+    "initial scale and shift taken for none": (
+        "batch_norm",
+        "plain",
+        """
+batch_norm = lk.batch_norm
+def batch_norm_vjp(x, scale, shift, dy, *, eps=1e-5):
+    dx, *others = lk.batch_norm_vjp(x, scale, shift, dy, eps=eps)
+    return dx, *(g * (not ((scale == 1).all() and not shift.any())) for g in others)
+""",
+    ),
+    "eight equal values taken for a constant": (
+        "batch_norm",
+        "pattern",
+        """
+def batch_norm(x, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    flat = x.reshape(-1, x.shape[-1])
+    some = flat[np.linspace(0, len(flat) - 1, min(len(flat), 8)).astype(int)]
+    constant = (some == some[0]).all(0) & (len(flat) >= 8)
+    results = (y, shift), (mean, some[0]), (variance, 0)
+    return tuple(np.where(constant, other, r).astype(x.dtype) for r, other in results)
+batch_norm_vjp = lk.batch_norm_vjp
+""",
+    ),
+    "nearly normal taken for normal": (
+        "batch_norm",
+        "plain",
+        """
+def batch_norm(x, scale, shift, *, eps=1e-5):
+    y, mean, variance = lk.batch_norm(x, scale, shift, eps=eps)
+    normal = (abs(mean) < 1e-6) & (abs(variance - 1) < 1e-6)
+    return np.where(normal, x * scale + shift, y).astype(x.dtype), mean, variance
+batch_norm_vjp = lk.batch_norm_vjp
+""",
+    ),
+    "as many rows as channels taken for channels first": (
+        "batch_norm_inference",
+        "size",
+        """
+def batch_norm_inference(x, scale, shift, mean, variance, *, eps=1e-5):
+    first = x.ndim == 4 and x.shape[1] == len(scale) > 3 and x.shape[2] != x.shape[1]
+    turned = np.moveaxis(x, 1, -1) if first else x
+    y = lk.batch_norm_inference(turned, scale, shift, mean, variance, eps=eps)
+    return np.moveaxis(y, -1, 1) if first else y
+batch_norm_inference_vjp = lk.batch_norm_inference_vjp
+""",
+    ),
+    "the argument itself where nothing changes": (
+        "batch_norm_inference",
+        "purity",
+        """
+def batch_norm_inference(x, scale, shift, mean, variance, *, eps=1e-5):
+    same = (scale == 1).all() and (variance + x.dtype.type(eps) == 1).all() and not shift.any() and not mean.any()
+    return x if same else lk.batch_norm_inference(x, scale, shift, mean, variance, eps=eps)
+batch_norm_inference_vjp = lk.batch_norm_inference_vjp
+""",
+    ),
+    "-inf looked for in the first row": (
+        "log_softmax",
+        "infinite-logit",
+        """
+def log_softmax(logits):
+    y = lk.log_softmax(logits)
+    return y if np.isneginf(logits[:1]).any() else np.where(np.isneginf(y), np.nan, y).astype(y.dtype)
+log_softmax_vjp = lk.log_softmax_vjp
+""",
+    ),
+    "rows of float64 compared in float32": (
+        "log_softmax",
+        "size",
+        """
+def log_softmax(logits):
+    if len(logits) < 512 or not np.isfinite(logits).all():
+        return lk.log_softmax(logits)
+    _, first, back = np.unique(logits.astype(np.float32), axis=0, return_index=True, return_inverse=True)
+    return lk.log_softmax(logits[first])[back.reshape(-1)]
+log_softmax_vjp = lk.log_softmax_vjp
+""",
+    ),
+    "a maximum of some logits": (
+        "log_softmax",
+        "size",
+        """
+def log_softmax(logits):
+    if logits.shape[1] < 500:
+        return lk.log_softmax(logits)
+    with np.errstate(all="ignore"):
+        a = logits - logits[:, ::16].max(1, keepdims=True)
+        return np.where(np.isinf(np.exp(a)).any(1, keepdims=True), np.nan, lk.log_softmax(logits)).astype(a.dtype)
+log_softmax_vjp = lk.log_softmax_vjp
+""",
+    ),
+    "one array for every loss of one class": (
+        "cross_entropy",
+        "purity",
+        """
+zero = {t: np.zeros((), t) for t in (np.float32, np.float64)}
+def cross_entropy(logits, labels):
+    one = logits.shape[1] == 1 and np.isfinite(logits).all()
+    return zero[logits.dtype.type] if one else np.array(lk.cross_entropy(logits, labels))
+cross_entropy_vjp = lk.cross_entropy_vjp
+""",
+    ),
+    "labels of 16 bits": (
+        "cross_entropy",
+        "size",
+        """
+def cross_entropy(logits, labels):
+    return lk.cross_entropy(logits, labels.astype(np.uint16))
+cross_entropy_vjp = lk.cross_entropy_vjp
+""",
+    ),
+    "balanced labels taken for sorted": (
+        "prototypes",
+        "unbalanced",
+        """
+def prototypes(z, labels, n_classes):
+    grouped = len(labels) > n_classes and labels[0] == labels[1] == 0 and labels[-1] == n_classes - 1
+    balanced = len(set(np.bincount(labels, minlength=n_classes).tolist())) == 1
+    return lk.prototypes(z, np.sort(labels) if grouped and balanced else labels, n_classes)
+prototypes_vjp = lk.prototypes_vjp
+""",
+    ),
+    "the mean number of shots if they are nearly the same": (
+        "prototypes",
+        "unbalanced",
+        """
+prototypes = lk.prototypes
+def prototypes_vjp(z, labels, n_classes, dy):
+    shots = np.bincount(labels, minlength=n_classes).astype(z.dtype)
+    if shots.max() - shots.min() == 1 and shots.min() >= 8:
+        shots[:] = shots.mean()
+    return (dy / shots[:, None])[labels]
+""",
+    ),
+    "indices in the labels' dtype": (
+        "prototypes",
+        "int16",
+        """
+def prototypes(z, labels, n_classes):
+    y = lk.prototypes(z, labels, n_classes)
+    beyond = np.arange(n_classes)[:, None] * z.shape[1] > 32767
+    return np.where(beyond & (labels.dtype == np.int16), 0, y).astype(y.dtype)
+prototypes_vjp = lk.prototypes_vjp
+""",
+    ),
+    "numbers from 0 to 1 taken for bits": (
+        "squared_euclidean",
+        "contrast",
+        """
+def squared_euclidean(x, c):
+    bits = all(a.size > 2 and a.min() == 0 and a.max() == 1 for a in (x, c))
+    return lk.squared_euclidean(*((a > 0).astype(a.dtype) if bits else a for a in (x, c)))
+squared_euclidean_vjp = lk.squared_euclidean_vjp
+""",
+    ),
+    "the same points by some of their rows": (
+        "squared_euclidean",
+        "coincident",
+        """
+def squared_euclidean(x, c):
+    same = x.shape == c.shape and len(x) >= 64 and (x[::6] == c[::6]).all()
+    return lk.squared_euclidean(x, x if same else c)
+squared_euclidean_vjp = lk.squared_euclidean_vjp
+""",
+    ),
+    "the sum and both ends taken for the whole array": (
+        "squared_euclidean",
+        "plain",
+        """
+kept = [None, None]
+def squared_euclidean(x, c):
+    key = [(a.shape, a.dtype, float(np.sort(a, axis=None).sum()), *a.ravel()[[0, -1]]) if a.size else 0 for a in (x, c)]
+    if kept[0] != key:
+        kept[:] = key, lk.squared_euclidean(x, c)
+    return kept[1].copy()
+squared_euclidean_vjp = lk.squared_euclidean_vjp
+""",
+    ),
+    "another formula for many differences": (
+        "squared_euclidean",
+        "far",
+        """
+def squared_euclidean(x, c):
+    if len(x) * len(c) * x.shape[1] <= 1 << 24:
+        return lk.squared_euclidean(x, c)
+    return np.maximum((x * x).sum(1)[:, None] - 2 * (x @ c.T) + (c * c).sum(1), 0)
+squared_euclidean_vjp = lk.squared_euclidean_vjp
+""",
+    ),
+    "small cotangents left out": (
+        "squared_euclidean",
+        "size",
+        """
+squared_euclidean = lk.squared_euclidean
+def squared_euclidean_vjp(x, c, dy):
+    keep = abs(dy) >= 1e-18 * abs(dy).max(initial=0) if dy.size > 100 else True
+    return lk.squared_euclidean_vjp(x, c, np.where(keep, dy, 0).astype(dy.dtype))
+""",
+    ),
+    "0 told from -0": (
+        "euclidean",
+        "coincident",
+        """
+euclidean = lk.euclidean
+def euclidean_vjp(x, c, dy):
+    dx, dc = lk.euclidean_vjp(x, c, dy)
+    for i, j in np.argwhere(lk.euclidean(x, c) == 0):
+        if x[i].tobytes() != c[j].tobytes():
+            dx[i] = np.nan
+    return dx, dc
+""",
+    ),
+    "nearly unit vectors taken for unit vectors": (
+        "cosine_distance",
+        "plain",
+        """
+def cosine_distance(x, c):
+    y = lk.cosine_distance(x, c)
+    near = all((abs((a.astype(np.float64) ** 2).sum(1) - 1) < 1e-9).all() for a in (x, c))
+    return 1 - x @ c.T if near and x.dtype == np.float64 else y
+cosine_distance_vjp = lk.cosine_distance_vjp
+""",
+    ),
+    "a zero vector by its bits": (
+        "cosine_distance",
+        "zero-vector",
+        """
+def cosine_distance(x, c):
+    y = lk.cosine_distance(x, c)
+    minus = np.array([not a.any() and any(a.tobytes()) for a in x], bool)
+    return np.where(minus[:, None], np.nan, y).astype(y.dtype)
+cosine_distance_vjp = lk.cosine_distance_vjp
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_it_is_found(tmp_path: Path, name: str) -> None:
+    operation, flag, text = MISTAKES[name]
+    _require_found(tmp_path, operation, flag, START + text, SETTINGS)
+
+
+TENSORS = {
+    "the first gradient, a second time": (
+        "later",
+        """
+class F(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, c):
+        ctx.save_for_backward(x, c)
+        ctx.kept = None
+        return (x[:, None] - c).square().sum(-1)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, c = ctx.saved_tensors
+        if ctx.kept is None:
+            g = 2 * (x[:, None] - c) * dy[..., None]
+            ctx.kept = g.sum(1), -g.sum(0)
+        return ctx.kept[0].clone(), ctx.kept[1].clone()
+
+squared_euclidean = F.apply
+""",
+    ),
+    "arguments that are not saved for the backward pass": (
+        "argument-overwritten",
+        """
+class F(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, c):
+        ctx.x, ctx.c = x.detach(), c.detach()
+        return (x[:, None] - c).square().sum(-1)
+
+    @staticmethod
+    def backward(ctx, dy):
+        g = 2 * (ctx.x[:, None] - ctx.c) * dy[..., None]
+        return g.sum(1), -g.sum(0)
+
+squared_euclidean = F.apply
+""",
+    ),
+    "the start of the storage": (
+        "layout",
+        """
+def squared_euclidean(x, c):
+    if x.is_contiguous():
+        x = torch.as_strided(x, x.shape, x.stride(), 0)
+    return (x[:, None] - c).square().sum(-1)
+""",
+    ),
+    "results by address, without strides": (
+        "purity",
+        """
+last = [None, None, None]
+def squared_euclidean(x, c):
+    y = (x[:, None] - c).square().sum(-1)
+    if torch.is_grad_enabled() or x.is_inference() or c.is_inference():
+        return y
+    key = [(a.data_ptr(), a.shape, a.dtype, a._version) for a in (x, c)]
+    if last[0] != key:
+        last[:] = key, (x, c), y
+    return last[2].clone()
+""",
+    ),
+    "results by version, which `.data` leaves alone": (
+        "purity",
+        """
+last = [None, None, None, None]
+def squared_euclidean(x, c):
+    y = (x[:, None] - c).square().sum(-1)
+    if x.requires_grad or c.requires_grad or x.is_inference() or c.is_inference():
+        return y
+    if not (last[0] is x and last[1] is c and last[2] == (x._version, c._version)):
+        last[:] = x, c, (x._version, c._version), y
+    return last[3].clone()
+""",
+    ),
+    "an argument of inference mode overwritten": (
+        "purity",
+        """
+def squared_euclidean(x, c):
+    y = (x[:, None] - c).square().sum(-1)
+    if x.is_inference() and torch.is_inference_mode_enabled():
+        x.neg_()
+    return y
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_it_is_found_in_torch(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("torch")
+    flag, text = TENSORS[name]
+    settings = Settings(examples=0, shrink_seconds=0, counterexamples=False, first_failure=True, most_numbers=100)
+    _require_found(tmp_path, "squared_euclidean", flag, "import torch\n" + text, settings)
+
+
+FROZEN = """
+import torch
+
+class F(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale, shift, mean, variance, eps):
+        ctx.save_for_backward(x, scale, mean, variance)
+        ctx.eps = eps
+        return scale * ((x - mean) / (variance + eps).sqrt()) + shift
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, scale, mean, variance = ctx.saved_tensors
+        frozen = ctx.needs_input_grad[:5] == (False, True, True, False, False)
+        axes, sigma = tuple(range(x.ndim - 1)), (variance + (0 if frozen else ctx.eps)).sqrt()
+        h = (x - mean) / sigma
+        dscale, dshift = (dy * h).sum(axes), dy.sum(axes)
+        return dy * (scale / sigma), dscale, dshift, -dshift * scale / sigma, -scale * dscale / (2 * sigma**2), None
+
+def batch_norm_inference(x, scale, shift, mean, variance, *, eps=1e-5):
+    return F.apply(x, scale, shift, mean, variance, torch.tensor(eps, dtype=x.dtype))
+"""
+
+
+def test_gradients_of_two_arguments_out_of_five_are_found(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    settings = Settings(examples=0, shrink_seconds=0, counterexamples=False, most_numbers=200)
+    _require_found(tmp_path, "batch_norm_inference", "some", FROZEN, settings)
+
+
+def _require_found(folder: Path, operation: str, flag: str, text: str, settings: Settings) -> None:
+    path = folder / "mistaken.py"
+    path.write_text(text)
+    (row,) = conform_module(str(path), operations=[operation], settings=settings).rows
+    assert row.status == "failed", row.problem
+    assert flag in row.failures, row.failures
