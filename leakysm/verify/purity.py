@@ -72,9 +72,11 @@ def observed(call: Call) -> Observation:
             return Observation(raised=problem)
         never = (of_setting(setting) for setting in changes if not setting.once)
         impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)
-        impurity = impurity or _same_memory(call, function, given, raw)
         if impurity is None and changes:
             impurity = _setting_changed_again(call, function)
+        if impurity is None:
+            with kept(settings, arrays.scope):
+                impurity = _same_memory(call, function, given, raw)
         if impurity is None and call.manner.purity:
             impurity = _repeated(call, function, given, raw)
             impurity = impurity or _stale(call, function, raw) or _tied_to_value(call, function, raw)

@@ -248,12 +248,12 @@ IMPURE = {
         "numpy",
         "changed its argument x",
     ),
-    "marks its argument": ("x.requires_grad_(); return x.detach().clamp(min=0)", "torch", "requires_grad is another"),
+    "marks its argument": ("x.requires_grad_(); return x.detach().clamp(min=0)", "torch", "requires_grad is different"),
     "changes its cotangent": ("dy[x <= 0] = 0; return dy.copy()", "numpy", "changed its argument dy"),
     "keeps one buffer": (
         "y = kept.setdefault((x.shape, x.dtype), np.empty_like(x)); np.maximum(x, 0, out=y); return y",
         "numpy",
-        "share a buffer",
+        "the same memory twice",
     ),
     "is random in the last bit": (
         "y = x * (x > 0); kept[0] = 1 - kept.get(0, 0)\n    return np.nextafter(y, y * (1 + kept[0]), dtype=y.dtype)",
