@@ -24,7 +24,9 @@ def checked(name: str, *, strict: bool, **settings: object):
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught_with_a_counterexample_to_paste(name: str) -> None:
-    row = checked(name, strict=name in OWN_PROMISES, examples=10)
+    row = checked(name, strict=name in OWN_PROMISES, examples=10, purity=False)  # most are caught so, in less time
+    if row.status == "passed":
+        row = checked(name, strict=name in OWN_PROMISES, examples=10)
     assert row.status == "failed"
     assert row.failures
     assert row.counterexample is not None

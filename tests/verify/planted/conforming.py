@@ -30,5 +30,9 @@ def status(mutant: Mutant, settings: Settings = SETTINGS) -> str:
 
 
 def passed(mutants: Iterable[Mutant], settings: Settings = SETTINGS) -> list[str]:
-    """The names of the mistakes that the suite let pass."""
-    return [f"{m.family}: {m.name}" for m in mutants if status(m, settings) != "failed" and counts(m)]
+    """The names of the mistakes that the suite let pass. Most fail without a look at purity, in less time."""
+    return [
+        f"{m.family}: {m.name}"
+        for m in mutants
+        if status(m, replace(settings, purity=False)) != "failed" and status(m, settings) != "failed" and counts(m)
+    ]
