@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,38 +196,47 @@ def _repeated(call: Call, function: Any, given: dict[str, Any], results: tuple[A
 
 
 def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | None:
-    """Write other numbers into one argument at a time: a result that is kept for the array is then wrong.
-
-    They are written into all of it, and into a part. In a large case only one of these is done, to save time: into a
-    part if the argument has one.
-    """
+    """Write other numbers into arguments: a result that is kept for the arrays is then wrong."""
     arrays = call.arrays
     if not _is_contiguous(call):
         return None
-    large, parted = call.case.size >= FEW, [n for n in floats_of(call) if np.size(call.hosts[n]) > SHORT]
-    for name, (at, other) in itertools.product(floats_of(call), enumerate(arrays.overwritten)):
-        if large and at != (name in parted):
-            continue
+    for changes in _changes(call):
         try:
-            right, again = _overwritten(call, function, name, other)
+            right, again = _overwritten(call, function, changes)
         except Exception:
             return None  # an error for other numbers is not an error of this case
-        written = {n: other.format(n) if n == name else n for n in call.names}
+        where = "the arguments" if len(changes) > 1 else next(iter(changes))
+        written = {n: changes[n].format(n) if n in changes else n for n in call.names}
         named = zip(_named(call, results), _bits(call, results), right, again, strict=False)
         for (text, _), before, wanted, got in named:
             expected, now = _bits(call, (wanted, got))
             repeated = text.replace("result", "repeated", 1)
             if now == before != expected:
                 problem = (
-                    f"gave the old result after other numbers were written into {name}: it keeps results of arrays"
+                    f"gave the old result after other numbers were written into {where}: it keeps results of arrays"
                 )
                 bits = arrays.bits.format(text), arrays.bits.format(repeated)
                 return Impurity(problem, bits[0], f"before != {bits[1]}", written)
             if now != expected and not arrays.evaluated(CLOSE, got, wanted):
-                problem = f"gave a wrong result after other numbers were written into {name}: it keeps a part of arrays"
+                problem = (
+                    f"gave a wrong result after other numbers were written into {where}: it keeps a part of arrays"
+                )
                 close = CLOSE.format(repeated, text.replace("result", "right", 1))
                 return Impurity(problem, None, close, written, _copies(call, {}))
     return None
+
+
+def _changes(call: Call) -> Iterator[dict[str, str]]:
+    """Expressions that write other numbers, by the argument's name: into one argument after another.
+
+    They write into all of it, then into a part. In a large case, to save time, they write into all arguments at once,
+    and into a part of those that have one.
+    """
+    names, ways = floats_of(call), call.arrays.overwritten
+    if ways and call.case.size >= FEW:
+        yield {name: ways[np.size(call.hosts[name]) > SHORT] for name in names}
+    else:
+        yield from ({name: way} for name, way in itertools.product(names, ways))
 
 
 def _copies(call: Call, other: dict[str, str]) -> dict[str, str]:
@@ -299,18 +308,21 @@ def _tied_to_value(call: Call, function: Any, results: tuple[Any, ...]) -> Impur
     return None
 
 
-def _overwritten(call: Call, function: Any, name: str, written: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The results for other numbers in one argument: of new arrays, and of arrays that were given before."""
+def _overwritten(call: Call, function: Any, changes: Mapping[str, str]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The results for other numbers in some arguments: of new arrays, and of arrays that were given before."""
     arrays, new, given = call.arrays, call.placed(), call.placed()
-    if call.case.size < FEW:  # the last of so many lies where no array lay before
-        held = [arrays.placed(call.hosts[name], call.layouts[name]) for _ in range(FRESH)]
-        new[name] = held[-1]
-    arrays.evaluated(written, new[name])
+    held = []  # the last of so many arrays lies where no array lay before
+    for name, written in changes.items():
+        if call.case.size < FEW:
+            held += [arrays.placed(call.hosts[name], call.layouts[name]) for _ in range(FRESH)]
+            new[name] = held[-1]
+        arrays.evaluated(written, new[name])
     right = as_tuple(function(*new.values()))
     function(*given.values())
     if (value := _value_of(call)) is not None:
         value(*[given[n] for n in call.names[:-1]])
-    arrays.evaluated(written, given[name])
+    for name, written in changes.items():
+        arrays.evaluated(written, given[name])
     return right, as_tuple(function(*given.values()))
 
 
