@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUGGESTION = "Suggestion"
 STEPS, SEEDS = 50, 3
-EPISODES = 3  # a suggestion looks at so many first episodes
+EPISODES = 3  # number of episodes that a suggestion looks at, the first ones
 FIGURE_NAMES = {
     "vanished_distance_gradients": "gradient entries below 1e-3",
     "vanished_query_gradients": "queries with a faint gradient",

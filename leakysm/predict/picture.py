@@ -14,7 +14,7 @@ from leakysm.predict.predict import Candidate, Images
 
 SHOTS = 5  # examples shown of a class
 WIDTH, HEIGHT = 2.6, 1.25  # inches of a panel
-DOUBTFUL = 2  # the nearest class is doubtful if it is less than so many times as probable as the second
+DOUBTFUL = 2  # the nearest class is doubtful if it is less than twice as probable as the second
 DOUBT = "#b03a00"
 
 

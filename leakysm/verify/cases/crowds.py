@@ -16,7 +16,7 @@ from leakysm.verify.case import DTYPES, Case
 from leakysm.verify.cases.contrasts import OF_PAIRS, changed
 from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, single, whole
-from leakysm.verify.cases.rare import queries
+from leakysm.verify.cases.rare import coincident, queries
 from leakysm.verify.cases.size_tables import edges
 from leakysm.verify.sample import ChannelSample, PairSample
 
@@ -90,7 +90,7 @@ def _nearly_the_same(plain: Case) -> Iterator[Case]:
     x = noise(f"crowd same {name}", 100, 3)
     c = np.array(x)
     c[1] = x[1] + 0.25
-    flags = ("coincident", "size", *(["zero-vector"] if name == "cosine_distance" else []))
+    flags = tuple(sorted({*coincident(plain), "size"}))
     same = _other(plain, "crowd-same-but-one", x, c, "100 prototypes are the queries, but for one", flags)
     few = np.array([0, 1, 2, 50, 98, 99])
     yield replace(same, sample=PairSample(few, few))

@@ -28,8 +28,9 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield _same_points(plain)
         x, c = (np.array(a) for a in plain.arguments[:2])
         x[0], c[0] = -0.0, 0.0
-        flags = ("coincident", *(["zero-vector"] if operation == "cosine_distance" else []))
-        yield changed(plain, "minus-zero", {0: x, 1: c}, "the first query is -0, the first prototype 0", flags)
+        yield changed(
+            plain, "minus-zero", {0: x, 1: c}, "the first query is -0, the first prototype 0", coincident(plain)
+        )
         x = np.array(plain.arguments[0])
         x[0] = plain.arguments[1][1]
         yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
@@ -74,6 +75,11 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         yield from rest[operation](plain)
 
 
+def coincident(plain: Case) -> tuple[str, ...]:
+    """The flags of a case with equal points. For the cosine such a case also counts as a convention, `zero-vector`."""
+    return ("coincident", "zero-vector") if plain.operation == "cosine_distance" else ("coincident",)
+
+
 def queries(plain: Case, x: Any, c: Any, labels: Any) -> dict[int, Any]:
     """The arguments of a loss of the distances from x to c, which are prototypes, or one example of each class."""
     if plain.operation == "distance_cross_entropy":
@@ -84,16 +90,16 @@ def queries(plain: Case, x: Any, c: Any, labels: Any) -> dict[int, Any]:
 def _same_points(plain: Case) -> Case:
     x = noise(f"same {plain.operation}", 4, 3)
     dy = noise(f"same dy {plain.operation}", 4, 4)
-    flags = ("coincident", "zero-vector") if plain.operation == "cosine_distance" else ("coincident",)
-    return changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", flags)
+    return changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", coincident(plain))
 
 
 def _alike(plain: Case) -> Case:
     """Ends and sums of x and c are the same; who compares only these takes them for the same points."""
     x = noise(f"alike {plain.operation}", 6, 4)
     values = {0: x, 1: x[[0, 3, 1, 4, 2, 5]], -1: noise(f"alike dy {plain.operation}", 6, 6)}
-    flags = ("coincident", "zero-vector") if plain.operation == "cosine_distance" else ("coincident",)
-    return changed(plain, "alike", values, "c has the rows of x in another order, the first and last alike", flags)
+    return changed(
+        plain, "alike", values, "c has the rows of x in another order, the first and last alike", coincident(plain)
+    )
 
 
 def _unit(plain: Case) -> Iterator[Case]:

@@ -10,7 +10,7 @@ from leakysm.backends.numpy.arrays import Doubles, Floats
 from leakysm.backends.numpy.sums import pairwise_sum
 
 RUN = 32  # rows that are added one after another, in their own dtype
-LAST = 8  # when at most so many rows are left, a sum by halves goes on in float64
+LAST = 8  # rows; a sum by halves goes on in float64 once no more are left
 FEW = 8  # images from which the mean is estimated
 
 ONES = {np.dtype(t): np.ones(RUN, t) for t in (np.float32, np.float64)}
