@@ -19,6 +19,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar, dataclass_transform
 
 from leakysm.errors import UserError, suggestion
@@ -26,18 +27,26 @@ from leakysm.ops.arrays import Array, number
 from leakysm.ops.own_code import Form, guard
 
 _SPAN = re.compile(r"(\S+) (<=?) (\w+) (<=?) (\S+)")
-_COMPARED: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le}
+Compare = Callable[[float, float], bool]
+_COMPARED: dict[str, Compare] = {"<": operator.lt, "<=": operator.le}
 
 
 def within_range(name: str, given: Any, span: str) -> float:
     """`given` as a float. UserError unless it lies in `span`, e.g. "0 < slope <= 1"."""
+    low, at_least, at_most, high = _ends(span)
+    value = number(name, given, span)
+    if not (at_least(low, value) and at_most(value, high)):
+        raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
+    return value
+
+
+@lru_cache(maxsize=64)
+def _ends(span: str) -> tuple[float, Compare, Compare, float]:
+    """The lower end of a span, how a value compares with it and with the upper end, and the upper end."""
     match = _SPAN.fullmatch(span)
     assert match, span
     low, at_least, _, at_most, high = match.groups()
-    value = number(name, given, span)
-    if not (_COMPARED[at_least](float(low), value) and _COMPARED[at_most](value, float(high))):
-        raise UserError(f"{name} is {given!r}; {span} is expected: choose a value in this range")
-    return value
+    return float(low), _COMPARED[at_least], _COMPARED[at_most], float(high)
 
 
 def _like(d: Array) -> tuple[Form, ...]:
@@ -87,10 +96,8 @@ class Restriction:
         guard(cls, {"value": _like, "derivative": _like, "chain": lambda d, dd: _like(dd)})
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            if field.name in self.ranges:
-                checked = within_range(field.name, getattr(self, field.name), self.ranges[field.name])
-                object.__setattr__(self, field.name, checked)
+        for name, span in self.ranges.items():
+            object.__setattr__(self, name, within_range(name, getattr(self, name), span))
 
     def value(self, xp: Any, d: Array) -> Array:
         """r(d), elementwise."""
