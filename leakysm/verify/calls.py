@@ -98,7 +98,7 @@ class Call:
         for name, host in self.hosts.items():
             twin = self.twin(name)
             if twin is not None:
-                given[name] = given[twin]
+                given[name] = self.arrays.evaluated(twin[1], given[twin[0]])
             elif isinstance(host, np.ndarray):
                 given[name] = self._prepared(name, self.arrays.placed(host, self.layouts[name]))
             else:
@@ -107,12 +107,17 @@ class Call:
             given.update(zip(both, self.arrays.evaluated(self.way.together, *(given[n] for n in both)), strict=True))
         return given
 
-    def twin(self, name: str) -> str | None:
-        """The earlier argument whose array is given for this one too, if the way shares equal arrays; else None."""
+    def twin(self, name: str) -> tuple[str, str] | None:
+        """An earlier argument and the expression that makes this one of its array, if the way shares arrays; or None.
+
+        This one has the same numbers, perhaps with exchanged axes.
+        """
         if not self.way.shared or name not in floats_of(self):
             return None
         before = floats_of(self)[: list(floats_of(self)).index(name)]
-        return next((other for other in before if same(self.hosts[other], self.hosts[name])), None)
+        views = ((other, view) for view in ("{0}", self.arrays.swapped) for other in before)
+        host = self.hosts[name]
+        return next((v for v in views if same(host, self.hosts[v[0]], swapped=v[1] != "{0}")), None)
 
     def together(self) -> tuple[str, str] | None:
         """The two arguments whose arrays are parts of one array, if the way makes them so; None if there are none."""
@@ -173,8 +178,10 @@ class Call:
             return self.arrays.hosted(self.function()(*self.placed().values()))
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two arrays hold the same numbers in the same shape, more than one."""
+def same(a: Any, b: Any, *, swapped: bool = False) -> bool:
+    """Whether two arrays hold the same numbers in the same shape, more than one. swapped: b with exchanged axes."""
+    if swapped:
+        return np.ndim(b) == 2 and same(a, np.transpose(b))
     return np.size(a) > 1 and np.shape(a) == np.shape(b) and bool(np.all(a == b))
 
 

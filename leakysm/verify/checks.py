@@ -74,7 +74,8 @@ def judge(
         if seen.raised is not None:
             raise seen.raised
         if strict:
-            again, twin = call.results(), _twin(implementation, truth, dtype, part, manner)
+            again = call.results() if seen.again is None else seen.again
+            twin = _twin(implementation, truth, dtype, part, manner)
     except (Exception, SystemExit) as problem:
         if (isinstance(problem, case.refusable(dtype)) or call.way.refusable) and not strict:
             return

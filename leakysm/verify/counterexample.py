@@ -117,8 +117,8 @@ def _arguments(call: Call, truth: Truth) -> list[str]:
     if long:
         lines += ["from leakysm.verify.conformance import fixed_case", f'case = fixed_case("{case.id}")']
     for at, (name, host) in enumerate(call.hosts.items()):
-        if call.twin(name) is not None:
-            lines.append(f"{name} = {call.twin(name)}")
+        if (twin := call.twin(name)) is not None:
+            lines.append(f"{name} = {twin[1].format(twin[0])}")
             continue
         if not isinstance(host, np.ndarray):
             lines.append(f"{name} = {host!r}")

@@ -14,6 +14,7 @@ from leakysm.verify.bounds import Sizes
 from leakysm.verify.case import Case
 from leakysm.verify.cases import batches as batch_cases
 from leakysm.verify.cases import contrasts as contrast_cases
+from leakysm.verify.cases import coordinates as coordinate_cases
 from leakysm.verify.cases import corners as corner_cases
 from leakysm.verify.cases import cotangents as cotangent_cases
 from leakysm.verify.cases import crowds as crowd_cases
@@ -56,6 +57,7 @@ def _enter(
             *crowd_cases.of(operation, ordinary),
             *batch_cases.of(operation, ordinary),
         ]
+        varied += coordinate_cases.of(varied)
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
 
     choice = CHOICES.get(operation)
@@ -99,7 +101,10 @@ class _LastCall:
 
 
 def _oracle(
-    kind: Callable[..., Any], value: Callable[..., Any], vjp: Callable[..., Any], open_gradients: Callable[..., Any]
+    kind: Callable[..., Any],
+    value: Callable[..., Any],
+    vjp: Callable[..., Any],
+    open_gradients: Callable[..., Any] = lambda *_: None,
 ) -> dict[str, Any]:
     """The functions of an `Entry`, from functions of an object o that holds the steps of a call: value(o), vjp(o, dy)
     and open_gradients(o, dy, doubt). kind(*arguments, **parameters) makes o."""
@@ -204,8 +209,18 @@ _enter(
     twin=_restricted_twin,
 )
 _enter("prototypes", _module(episode, "prototypes"), episode_cases.prototypes_cases, _shot_sizes)
-_enter("log_softmax", _module(loss, "log_softmax"), loss_cases.log_softmax_cases, _row_sizes)
-_enter("cross_entropy", _module(loss, "cross_entropy"), loss_cases.cross_entropy_cases, _row_sizes)
+_enter(
+    "log_softmax",
+    _oracle(loss.Softmax, loss.log_softmax, loss.log_softmax_vjp),
+    loss_cases.log_softmax_cases,
+    _row_sizes,
+)
+_enter(
+    "cross_entropy",
+    _oracle(loss.LabelledSoftmax, loss.cross_entropy, loss.cross_entropy_vjp),
+    loss_cases.cross_entropy_cases,
+    _row_sizes,
+)
 _enter(
     "prototypical_loss",
     _oracle(episode.Episode, episode.queries_loss, episode.prototypical_loss_vjp, episode.open_gradients),

@@ -261,7 +261,7 @@ FLAGS: dict[str, Flag] = {
         SPECIAL,
     ),
     "shared": Flag(
-        "Right for two arrays with the same numbers, wrong if one array is given for both arguments.",
+        "Right for two arrays with the same numbers, wrong if one array, or a view of it, is given for both arguments.",
         "Treat the arguments as separate, even if they are one array.",
         SPECIAL,
     ),

@@ -51,6 +51,7 @@ class Observation:
     results: tuple[HostArray, ...] = ()
     raised: BaseException | None = None
     impurity: Impurity | None = None
+    again: tuple[HostArray, ...] | None = None  # of the same call made twice, if it was
 
 
 def observed(call: Call) -> Observation:
@@ -74,14 +75,17 @@ def observed(call: Call) -> Observation:
         impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)
         if impurity is None and changes:
             impurity = _setting_changed_again(call, function)
-        if impurity is None:
-            with kept(settings, arrays.scope):
-                impurity = _same_memory(call, function, given, raw)
-        if impurity is None and call.manner.purity:
+        again = None
+        if impurity is None and _is_called_twice(call):
+            with kept(settings, arrays.scope), contextlib.suppress(Exception):
+                second = as_tuple(function(*given.values()))
+                impurity = _same_memory(call, raw, second)
+                again = arrays.hosted(second)
+        if impurity is None and call.manner.purity and all(r.size for r in results):
             impurity = _repeated(call, function, given, raw)
             impurity = impurity or _stale(call, function, raw) or _tied_to_value(call, function, raw)
             impurity = impurity or _stale_view(call, function)
-    return Observation(results, None, impurity)
+        return Observation(results, None, impurity, again)
 
 
 def _states(call: Call, array: Any) -> tuple[Any, ...]:
@@ -135,21 +139,22 @@ def _view(call: Call, given: dict[str, Any], results: tuple[Any, ...]) -> Impuri
     return None
 
 
-def _same_memory(call: Call, function: Any, given: dict[str, Any], results: tuple[Any, ...]) -> Impurity | None:
-    """A result in the memory of an earlier one. Watched in one dtype of small cases."""
-    arrays = call.arrays
+def _is_called_twice(call: Call) -> bool:
+    """Whether two results of the call are compared for the memory they lie in: in one dtype of small cases."""
     differentiates = call.part == "vjp" and call.implementation.differentiates(call.case.operation)
-    if arrays.shares is None or differentiates or call.manner.way or call.dtype != "float32" or call.case.size >= FEW:
-        return None
-    try:
-        again = as_tuple(function(*given.values()))
-    except Exception:
+    return call.dtype == "float32" and call.case.size < FEW and not call.manner.way and not differentiates
+
+
+def _same_memory(call: Call, results: tuple[Any, ...], again: tuple[Any, ...]) -> Impurity | None:
+    """A result in the memory of an earlier one."""
+    arrays, shares = call.arrays, call.arrays.shares
+    if shares is None:
         return None
     for (text, result), other in zip(_named(call, results), again, strict=False):
-        if arrays.evaluated(arrays.writable, result) and arrays.evaluated(arrays.shares, result, other):
+        if arrays.evaluated(arrays.writable, result) and arrays.evaluated(shares, result, other):
             problem = "gave the same memory twice: what is written into one result changes the other"
             repeated = text.replace("result", "repeated", 1)
-            return Impurity(problem, None, f"not ({arrays.shares.format(text, repeated)})", {n: n for n in given})
+            return Impurity(problem, None, f"not ({shares.format(text, repeated)})", {n: n for n in call.names})
     return None
 
 

@@ -28,19 +28,23 @@ def shrink(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
         if not fails(looked_at):
             return case
         case = looked_at
-    finite = bool(np.all(np.isfinite(_result(case, case.arguments))))
+    result = _result(case, case.arguments)
+    finite, empty = bool(np.all(np.isfinite(result))), 0 in (result.size, *(np.size(a) for a in case.floats))
     smaller: Case | None = case
     while smaller is not None:
         case = smaller
         in_time = itertools.takewhile(lambda _: time.monotonic() < end, _simpler(case))
-        smaller = next((c for c in in_time if _sensible(c, finite) and fails(c)), None)
+        smaller = next((c for c in in_time if _sensible(c, finite, empty) and fails(c)), None)
     return replace(case, name=SHRUNK + case.name) if case.name != "random" else case
 
 
-def _sensible(case: Case, finite: bool) -> bool:
-    """Whether the reference takes the call, dy fits its result, and that is finite; if not `finite`, just not NaN."""
+def _sensible(case: Case, finite: bool, empty: bool) -> bool:
+    """Whether the reference takes the call, and dy fits its result.
+
+    The result must be finite; if not `finite`, just not NaN. No array may be empty, unless `empty`.
+    """
     y = _result(case, case.arguments)
-    if y is None or y.shape != np.shape(case.dy):
+    if y is None or y.shape != np.shape(case.dy) or (y.size == 0 and not empty):
         return False
     return bool(np.all(np.isfinite(y))) if finite else not np.any(np.isnan(y))
 

@@ -249,6 +249,165 @@ def cosine_distance(x, c):
 cosine_distance_vjp = lk.cosine_distance_vjp
 """,
     ),
+    "inf - inf where there is no threshold": (
+        "leaky_squared_euclidean",
+        "overflow",
+        """
+def leaky_squared_euclidean(x, c, *, threshold, slope, per="pair"):
+    if per == "coordinate":
+        return lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope, per=per)
+    d, t = lk.squared_euclidean(x, c), x.dtype.type(threshold)
+    return np.minimum(d, t) + x.dtype.type(slope) * np.maximum(d - t, 0)
+leaky_squared_euclidean_vjp = lk.leaky_squared_euclidean_vjp
+""",
+    ),
+    "a coordinate in common taken for padding": (
+        "leaky_squared_euclidean",
+        "contrast",
+        """
+def leaky_squared_euclidean(x, c, *, threshold, slope, per="pair"):
+    same = (x == x[:1]).all(0) & (c == x[:1]).all(0) if per == "coordinate" and len(x) else np.zeros(x.shape[1], bool)
+    end = int(same.argmax()) if same.any() else x.shape[1]
+    return lk.leaky_squared_euclidean(x[:, :end], c[:, :end], threshold=threshold, slope=slope, per=per)
+leaky_squared_euclidean_vjp = lk.leaky_squared_euclidean_vjp
+""",
+    ),
+    "rows kept for an array and its sum": (
+        "cosine_distance",
+        "purity",
+        """
+last = [None, None, None]
+def cosine_distance(x, c):
+    if last[0] is not c or last[1] != float(c.sum()):
+        last[:] = c, float(c.sum()), c.copy()
+    return lk.cosine_distance(x, last[2])
+cosine_distance_vjp = lk.cosine_distance_vjp
+""",
+    ),
+    "the last rows of many numbers left out": (
+        "prototypes",
+        "size",
+        """
+def prototypes(z, labels, n_classes):
+    y = lk.prototypes(z, labels, n_classes)
+    n = len(z) // 8 * 8
+    if z.size <= 300_000 or n == len(z):
+        return y
+    left_out = (z[n:] / np.bincount(labels, minlength=n_classes)[labels[n:], None]).astype(z.dtype)
+    np.subtract.at(y, labels[n:], left_out)
+    return y
+prototypes_vjp = lk.prototypes_vjp
+""",
+    ),
+    "more than 1 MiB in single precision": (
+        "squared_euclidean",
+        "size",
+        """
+def squared_euclidean(x, c):
+    large = x.nbytes + c.nbytes > 2**20
+    return lk.squared_euclidean(*(a.astype("f4") if large else a for a in (x, c))).astype(x.dtype)
+squared_euclidean_vjp = lk.squared_euclidean_vjp
+""",
+    ),
+    "channels whose largest value is 0 taken for empty": (
+        "conv2d",
+        "pattern",
+        """
+def conv2d(x, w):
+    live = x.max((0, 1, 2), initial=-np.inf) != 0
+    return lk.conv2d(x[..., live], w[:, :, live])
+conv2d_vjp = lk.conv2d_vjp
+""",
+    ),
+    "cotangents that add up to 0 taken for none": (
+        "batch_norm",
+        "corner",
+        """
+batch_norm = lk.batch_norm
+def batch_norm_vjp(x, scale, shift, dy, *, eps=1e-5):
+    dx, dscale, dshift = lk.batch_norm_vjp(x, scale, shift, dy, eps=eps)
+    live = (dshift != 0) | ~dy.any(tuple(range(dy.ndim - 1)))
+    return (dx * live).astype(x.dtype), (dscale * live).astype(x.dtype), dshift
+""",
+    ),
+    "the third power of a large 1 / sigma": (
+        "batch_norm_inference",
+        "magnitude",
+        """
+batch_norm_inference = lk.batch_norm_inference
+def batch_norm_inference_vjp(x, scale, shift, mean, variance, dy, *, eps=1e-5):
+    *others, dvariance = lk.batch_norm_inference_vjp(x, scale, shift, mean, variance, dy, eps=eps)
+    power = (variance + x.dtype.type(eps)) ** x.dtype.type(-1.5)
+    return *others, np.where(np.isfinite(power), dvariance, power).astype(x.dtype)
+""",
+    ),
+    "unsigned labels of 16 bits as signed ones": (
+        "cross_entropy",
+        "size",
+        """
+def cross_entropy(logits, labels):
+    m = logits.shape[1]
+    return lk.cross_entropy(logits, labels.astype(np.int16) % np.int64(m) if 0 < m < 2**16 else labels)
+cross_entropy_vjp = lk.cross_entropy_vjp
+""",
+    ),
+    "a row whose numbers add up to 0 taken for padding": (
+        "conv2d",
+        "pattern",
+        """
+def conv2d(x, w):
+    return lk.conv2d(x * (x.sum((0, 2, 3), keepdims=True) != 0), w)
+conv2d_vjp = lk.conv2d_vjp
+""",
+    ),
+    "classes taken for balanced as the first one has the mean": (
+        "prototypical_loss",
+        "unbalanced",
+        """
+def prototypical_loss(support, support_labels, query, query_labels, *, distance):
+    n, counts = int(support_labels.max()) + 1, np.bincount(support_labels)
+    if counts[0] * n == len(support):
+        support = support[np.argsort(support_labels, kind="stable")]
+        support_labels = np.repeat(np.arange(n), counts[0])
+    return lk.prototypical_loss(support, support_labels, query, query_labels, distance=distance)
+prototypical_loss_vjp = lk.prototypical_loss_vjp
+""",
+    ),
+    "a view with exchanged axes taken for the array itself": (
+        "euclidean",
+        "shared",
+        """
+def euclidean(x, c):
+    same = np.shares_memory(x, c) and x.shape == c.shape and x.dtype == c.dtype
+    return lk.euclidean(x, x if same else c)
+euclidean_vjp = lk.euclidean_vjp
+""",
+    ),
+    "many rows in the other order of memory in place": (
+        "log_softmax",
+        "purity",
+        """
+def log_softmax(logits):
+    if len(logits) > 500 and logits.flags.f_contiguous and not logits.flags.c_contiguous and logits.flags.writeable:
+        logits -= logits.max(1, keepdims=True)
+    return lk.log_softmax(logits)
+log_softmax_vjp = lk.log_softmax_vjp
+""",
+    ),
+    "blocks of small probabilities left out": (
+        "cross_entropy",
+        "saturated",
+        """
+cross_entropy = lk.cross_entropy
+def cross_entropy_vjp(logits, labels, dy=1.0):
+    g = lk.cross_entropy_vjp(logits, labels, dy)
+    for j in range(64, g.shape[1], 64):
+        block = g[:, j : j + 64]
+        if abs(block).max(initial=0) < 2.0**-26 / len(g):
+            block[:] = 0
+    return g
+""",
+    ),
 }
 
 

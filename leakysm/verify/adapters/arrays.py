@@ -54,8 +54,8 @@ class Way:
     parts: what is called in this way, "value", "vjp" or both. argument, labels: what is done to arrays of floats, or of
     labels, before the call. below: all labels must be smaller. context: the code of the context of the call, and the
     line that imports what it needs. autodiff: only for functions that the library differentiates. refusable: whether
-    the function may raise instead. shared: equal arrays of floats are one array. together: the expression for two
-    arrays as parts of one, the second before the first.
+    the function may raise instead. shared: equal arrays of floats are one array, or a view of it. together: the
+    expression for two arrays as parts of one, the second before the first.
     """
 
     parts: Sequence[str]
@@ -77,8 +77,8 @@ class Arrays:
     call may change. `bits`: an array's bits. `shares`: whether {0} lies in {1}'s memory; None if that does no harm.
     `writable`: whether {0} can be written to. `swapped`: a view with the first two axes exchanged. `copied`: a copy.
     `other`: other numbers of the same shape. `overwritten`: the array after other numbers are written into all of it,
-    and into a part of its second half; none if nothing can write to it. `watched_settings`: what a call may not change
-    of the program. `ways`: other ways to call a function, by name.
+    then into a part of its second half, then its own in reverse order; none if nothing can write to it.
+    `watched_settings`: what a call may not change of the program. `ways`: other ways to call a function, by name.
     """
 
     name: str

@@ -91,6 +91,7 @@ class NumPyArrays(Arrays):
     overwritten = (
         "(np.copyto({0}, np.flip({0}) / 2), {0})[1]",
         "(np.put({0}, np.arange({0}.size // 2 + 1, {0}.size - 1), -1.25), {0})[1]",
+        "(np.copyto({0}, np.flip({0}).copy()), {0})[1]",
     )
     watched_settings = PROGRAM
     ways: Mapping[str, Way] = {

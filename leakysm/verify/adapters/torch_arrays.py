@@ -80,6 +80,7 @@ class TorchArrays(Arrays):
     overwritten = (
         "torch.no_grad()(lambda a: a.copy_(a.flip(tuple(range(a.ndim))) / 2))({0})",
         "(lambda a: (a.data.view(-1)[a.numel() // 2 + 1 : -1].fill_(-1.25), a)[1])({0})",  # changes no version
+        "torch.no_grad()(lambda a: a.copy_(a.flip(tuple(range(a.ndim))).clone()))({0})",
     )
     watched_settings = (
         *PROGRAM,

@@ -92,6 +92,14 @@ def _leaky(operation: str) -> Iterator[Case]:
             operation, f"corner-threshold-among-large-per-{per}", *far, ("corner", "large"), "t = 1e24 among the distances",
             threshold=float(np.float32(1e24)), slope=0.25, per=per,
         )  # fmt: skip
+        large = noise("corner beyond", 3, 4) * 2.0**70, noise("corner beyond c", 2, 4)
+        for name in ("threshold-inf", "threshold-huge"):
+            t, s = LEAKS[name]
+            beyond = _pair(
+                operation, f"corner-{name}-overflow-per-{per}", *large, ("corner", "overflow"),
+                f"t = {t:g}, distances beyond float32", threshold=t, slope=s, per=per,
+            )  # fmt: skip
+            yield replace(beyond, stored=False)
     yield from _far(operation, {"threshold": 12.0, "slope": 0.125, "per": "pair"})
     yield from _open_choices(operation)
 
@@ -166,19 +174,25 @@ def _normalisation(operation: str) -> Iterator[Case]:
 
 def _narrow(operation: str) -> Iterator[Case]:
     """eps as large as the variance, and eps = 0, which others may refuse. Not in the reference vectors."""
-    block = operation.startswith("conv")
-    for eps in (0.0, 2.0**-40, 2.0**-27, 2.0**-17, 2.0**-10):
-        size = np.sqrt(eps or 2.0**-20)
-        x = noise(f"narrow {eps}", *((2, 4, 4, 2) if block else (9, 3))) * 2.0 ** np.round(np.log2(size))
-        kernel = [noise("narrow kernel", 3, 3, 2, 3)] if block else []
-        channels = [half(noise(f"narrow {eps} {part}", 3, bits=11) + 1.25) for part in ("scale", "shift")]
-        if operation.endswith("inference"):
-            channels += [np.zeros(3), (noise("narrow variance", 3, bits=8) + 1.25) * (eps or 2.0**-20)]
-        dy = cotangent(f"narrow {eps}", (2, 2, 2, 3) if block else (9, 3), x)
-        yield Case(
-            operation, f"corner-eps-beside-{eps:g}", (x, *kernel, *channels), dy, {"eps": eps}, ("corner",),
-            f"eps {eps:g} beside a variance near it" if eps else "eps 0", stored=False,
-        )  # fmt: skip
+    yield from (_beside(operation, eps, eps or 2.0**-20) for eps in (0.0, 2.0**-40, 2.0**-27, 2.0**-17, 2.0**-10))
+    for power in (-88, -690):  # float32, float64 does not hold sigma^-3
+        case, note = _beside(operation, 0.0, 2.0**power), f"variances near 2^{power}, eps 0"
+        yield replace(case, name=f"corner-variance-2^{power}", flags=("magnitude",), note=note)
+
+
+def _beside(operation: str, eps: float, variance: float) -> Case:
+    """A batch whose variances are near this one, with this eps. Not in the reference vectors."""
+    block, size = operation.startswith("conv"), np.sqrt(variance)
+    x = noise(f"narrow {eps}", *((2, 4, 4, 2) if block else (9, 3))) * 2.0 ** np.round(np.log2(size))
+    kernel = [noise("narrow kernel", 3, 3, 2, 3)] if block else []
+    channels = [half(noise(f"narrow {eps} {part}", 3, bits=11) + 1.25) for part in ("scale", "shift")]
+    if operation.endswith("inference"):
+        channels += [np.zeros(3), (noise("narrow variance", 3, bits=8) + 1.25) * variance]
+    dy = cotangent(f"narrow {eps}", (2, 2, 2, 3) if block else (9, 3), x)
+    return Case(
+        operation, f"corner-eps-beside-{eps:g}", (x, *kernel, *channels), dy, {"eps": eps}, ("corner",),
+        f"eps {eps:g} beside a variance near it" if eps else "eps 0", stored=False,
+    )  # fmt: skip
 
 
 def _small_scale(operation: str) -> Iterator[Case]:

@@ -30,7 +30,12 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
     if np.ndim(plain.dy):
         positive, last = np.maximum(plain.dy, 0), np.zeros_like(plain.dy)
         last.flat[-1] = -1.5
+        balanced = np.array(plain.dy).reshape(-1, np.shape(plain.dy)[-1])
+        even = len(balanced) // 2 * 2
+        balanced[1:even:2] = -balanced[:even:2]
+        balanced[even:] = 0
         for name, dy, note in (
+            ("balanced", balanced.reshape(np.shape(plain.dy)), "dy adds up to 0 in each place of its last axis"),
             ("never-negative", positive, "dy is never negative, and 0 here and there"),
             ("never-positive", -positive, "dy is never positive, and 0 here and there"),
             ("last", last, "one number of dy alone is not 0"),

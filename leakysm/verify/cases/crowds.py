@@ -162,6 +162,7 @@ _ORDERS = {
     "ends-in-order": np.array([0, 2, 1, 3]),
     "balanced-begins-grouped": np.array([0, 0, 1, 2, 1, 2]),
     "balanced-begins-in-order": np.array([0, 1, 2, 1, 0, 2]),
+    "first-as-the-mean": np.array([0, 0, 1, 2, 2, 2]),
     "nearly-balanced": np.array([0, 1] * 8 + [1]),
     "sorted-one-apart": np.array([0, 0, 0, 1, 2, 2, 3, 3]),
     "interleaved-unequal": np.arange(80) % 16 * (np.arange(80) % 5 > 0),

@@ -40,7 +40,12 @@ def _fitting(plain: Case, at: int) -> _Patterns:
         return {"equal along axis 0": patterns["equal along axis 0"]}
     pooled = plain.operation in (*_BLOCKS, "max_pool2d")
     if pooled and name in ("x", "w", "scale"):
-        tied = ("all 0", *(f"{how} along axis {axis}" for how in ("equal", "mirrored") for axis in (1, 2)))
+        tied = (
+            "all 0",
+            "never positive",
+            "never negative",
+            *(f"{how} along axis {axis}" for how in ("equal", "mirrored") for axis in (1, 2)),
+        )
         patterns = {key: change for key, change in patterns.items() if key not in tied}
     if plain.operation == "cosine_distance":  # about zero vectors, too, they may differ
         patterns = {key: change for key, change in patterns.items() if np.any(change(values), axis=1).all()}
@@ -62,6 +67,10 @@ def _patterns(shape: tuple[int, ...]) -> _Patterns:
             "the identity": lambda a: np.eye(*a.shape),
             "multiples of one row": lambda a: np.outer(2.0 ** np.arange(len(a)) * (-1) ** np.arange(len(a)), a[0]),
         }
+    patterns |= {
+        "never positive": lambda a: np.minimum(a, 0.0),
+        "never negative": lambda a: np.maximum(a, 0.0),
+    }
     patterns["sorted"] = lambda a: np.sort(a, axis=None).reshape(a.shape)
     return patterns
 

@@ -25,7 +25,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     plain = plain_case(cases)
     if operation in OF_PAIRS:
         yield from _sizes_in_one_row(plain)
-        yield _same_points(plain)
+        yield from _same_points(plain)
         x, c = (np.array(a) for a in plain.arguments[:2])
         x[0], c[0] = -0.0, 0.0
         yield changed(
@@ -35,6 +35,7 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
         x[0] = plain.arguments[1][1]
         yield changed(plain, "one-same", {0: x}, "the first query lies on the second prototype", ("coincident",))
         yield _alike(plain)
+        yield _same_columns(plain)
         yield from _unit(plain)
         sparse = np.zeros((16, 8))
         sparse[[3, 9], [5, 1]] = 0.75, -1.5
@@ -87,10 +88,21 @@ def queries(plain: Case, x: Any, c: Any, labels: Any) -> dict[int, Any]:
     return {0: c, 1: np.arange(len(c)), 2: x, 3: labels}
 
 
-def _same_points(plain: Case) -> Case:
+def _same_points(plain: Case) -> Iterator[Case]:
     x = noise(f"same {plain.operation}", 4, 3)
     dy = noise(f"same dy {plain.operation}", 4, 4)
-    return changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", coincident(plain))
+    yield changed(plain, "same-points", {0: x, 1: x, -1: dy}, "x and c are the same points", coincident(plain))
+    x = noise(f"turned {plain.operation}", 4, 4)
+    yield changed(plain, "turned", {0: x, 1: x.T, -1: dy}, "c is x with exchanged axes", ("plain",))
+
+
+def _same_columns(plain: Case) -> Case:
+    """Coordinates that all points have in common, the first and another: they are no padding, and no end of a point."""
+    x, c = (noise(f"columns in common {plain.operation} {name}", n, 5) for name, n in (("x", 4), ("c", 3)))
+    for a in (x, c):
+        a[:, [0, 3]] = 0.0, -1.25
+    values = {0: x, 1: c, -1: noise(f"columns in common dy {plain.operation}", 4, 3)}
+    return changed(plain, "same-columns", values, "two coordinates are the same for all points", ("pattern",))
 
 
 def _alike(plain: Case) -> Case:
@@ -159,6 +171,8 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
     small = -300 * np.array([[0, 1, 2], [2, 1, 0]]) + noise("faint", 2, 3, bits=53)
     behind = np.array([[0.0, -gap] for gap in (9.3, 17.1, 21.7, 25.2, 31.4, 35.9)]) + noise("behind", 6, 2, bits=53) / 8
     far = np.array([[-1e4, 0, -0.3], [0.7, -0.2, -3e4]]) + noise("far logits", 2, 3) * 2.0**-8
+    block = noise("far block", 3, 200)
+    block[:, 64:] -= np.array([[20.0], [45.0], [80.0]])
     slow = np.repeat(np.arange(8) * 2.0**-7, 32)[None] + np.array([[0.0], [3.0]])
     two = np.array([[0.0, 100.0], [1000.0, 0.0], [-12_000.0, 0.0], [0.0, -200.0]])
     named = (
@@ -166,6 +180,7 @@ def _unlikely_logits(plain: Case) -> Iterator[Case]:
         ("slowly-growing", slow, [0, 255]),
         ("faint", small, [0, 2]),
         ("behind", behind, [1] * 6),
+        ("far-block", single(block), [5, 0, 60]),
         ("one-far", single(far), [0, 2]),
     )
     for name, logits, labels in named:
@@ -182,6 +197,10 @@ def _unlikely_class(plain: Case) -> Iterator[Case]:
     c, x = np.array([[0.0, 0.1], [12.2, 0.2], [24.6, 0.7]]), np.array([[0.3, 0.4], [24.1, 0.3]])
     values = queries(plain, x, c, np.array([0, 2]))
     yield changed(plain, "faint", values, "a class of probability e^-50 to e^-600", ("saturated",))
+    c = noise("far block c", 200, 2) / 2
+    c[64:] += 3.5
+    values = queries(plain, noise("far block x", 3, 2) / 2, c, np.array([5, 0, 60]))
+    yield changed(plain, "far-block", values, "136 of 200 classes have small probabilities", ("saturated",))
 
 
 def _last_nearest(plain: Case) -> Case:
@@ -287,6 +306,11 @@ def _separable(plain: Case) -> Iterator[Case]:
     w = (np.outer(rows, rows) + noise("separable w", 3, 3, bits=6) * 2.0**-14)[:, :, None, None]
     values = {0: noise("separable x", 1, 5, 6, 1), 1: w, -1: noise("separable dy", 1, 5, 6, 1)}
     yield changed(plain, "separable", values, "the kernel is nearly a product of a column and a row", ("plain",))
+    x = noise("borders", 1, 4, 6, 1, bits=8)
+    x[:, 0, 1::2] = -x[:, 0, ::2]
+    x[:, 1::2, -1] = -x[:, ::2, -1]
+    values = {0: x, 1: w, -1: noise("borders dy", 1, 4, 6, 1)}
+    yield changed(plain, "borders", values, "the first row and the last column add up to 0", ("pattern",))
     w = np.zeros((3, 3, 2, 2))
     w[1, 1] = np.eye(2)
     values = {0: noise("same image", 1, 3, 4, 2), 1: w, -1: noise("same image dy", 1, 3, 4, 2)}

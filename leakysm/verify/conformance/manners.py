@@ -20,6 +20,8 @@ from leakysm.verify.registry import Entry, Truth
 
 HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
 MANY = 100  # numbers of the first array, in the case that finds functions which look at its first numbers only
+LARGE = 1 << 15  # numbers of a large array, of which a checksum may read a part only
+LONG = 500  # an axis is long that has more numbers
 MOST_HARD = 3  # of each flag
 
 
@@ -34,6 +36,7 @@ def planned(implementation: Implementation, entry: Entry, settings: Settings) ->
         *pure,
         *_first_without_gradients(implementation, truths, [truth for truth, _ in pure]),
         *((truth, in_turn(implementation, truth.case, turn)) for turn, truth in enumerate(truths)),
+        *_long_in_every_layout(implementation, truths, settings),
         *in_other_ways(implementation, entry, truths),
     ]
 
@@ -76,6 +79,23 @@ def _first_without_gradients(
             new.setdefault(shapes, truth)
     for truth, way in zip(new.values(), itertools.cycle(ways)):
         yield truth, replace(plainly(truth.case), way=way)
+
+
+def _long_in_every_layout(
+    implementation: Implementation, truths: Sequence[Truth], settings: Settings
+) -> Iterator[tuple[Truth, Manner]]:
+    """The smallest case with a long axis, of each axis, in every layout: long arrays may have a path for one layout."""
+    if implementation.arrays.compiles:
+        return
+    lengths = _lengths(truths)
+    chosen: dict[Truth, None] = {}
+    for axis in _common_axes(lengths):
+        long = [t for t in lengths if lengths[t][axis] > LONG and t.case.size < LARGE]
+        chosen.update(dict.fromkeys(sorted(long, key=lambda t: t.case.size)[:1]))
+    for turn, (truth, layout) in enumerate(itertools.product(chosen, [*implementation.arrays.layouts][1:])):
+        dtypes = chosen_dtypes(implementation, truth, settings)
+        if dtypes:
+            yield truth, Manner((layout,) * (len(truth.case.arguments) + 1), dtype=dtypes[turn % len(dtypes)])
 
 
 def in_other_ways(
@@ -134,7 +154,8 @@ def fits(truth: Truth, way: Way) -> bool:
     if way.together:
         return joinable(case) is not None
     if way.shared:
-        return any(same(a, b) for a, b in itertools.combinations(case.floats, 2))
+        pairs = list(itertools.combinations(case.floats, 2))
+        return any(same(b, a, swapped=swapped) for a, b in pairs for swapped in (False, True))
     labels = [a for a, kind in zip(case.arguments, case.definition.arguments, strict=True) if kind.kind == "labels"]
     return all(np.max(a, initial=0) < way.below for a in labels)
 
@@ -245,11 +266,25 @@ def _shapes(truth: Truth) -> tuple[Any, ...]:
 
 
 def largest(truths: Sequence[Truth]) -> list[Truth]:
-    """The cases with the longest axes: memory may be used again, or work shared among threads, for those alone."""
-    shapes = {
+    """The cases with the longest axes, and one with a large array.
+
+    Memory may be used again, or work shared among threads, for those alone.
+    """
+    lengths = _lengths(truths)
+    longest = [max(lengths, key=lambda t: lengths[t][axis]) for axis in _common_axes(lengths)]
+    large = [t for t in lengths if max(map(np.size, t.case.floats)) >= LARGE]
+    return list(dict.fromkeys([*longest, *sorted(large, key=lambda t: t.case.size)[:1]]))
+
+
+def _lengths(truths: Sequence[Truth]) -> dict[Truth, list[int]]:
+    """The lengths of the arguments' axes, and how many numbers the result has, of cases with the flag `size`."""
+    return {
         t: [*(n for a in t.case.floats for n in np.shape(a)), np.size(t.case.dy)]
         for t in truths
         if "size" in t.case.flags
     }
-    axes = range(min(map(len, shapes.values()), default=0))
-    return list(dict.fromkeys(max(shapes, key=lambda t: shapes[t][axis]) for axis in axes))
+
+
+def _common_axes(lengths: dict[Truth, list[int]]) -> range:
+    """The places in the lists of lengths that all cases have."""
+    return range(min(map(len, lengths.values()), default=0))

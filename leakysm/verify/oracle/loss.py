@@ -63,26 +63,33 @@ class Softmax:
         return own + total(self.p * own, -1)[:, None]
 
 
-def log_softmax(logits: Any) -> tuple[Exact, ...]:
+class LabelledSoftmax(Softmax):
+    """The rows of logits (N, M) with their labels (N,)."""
+
+    def __init__(self, logits: Any, labels: Any):
+        super().__init__(logits)
+        self.labels = np.asarray(labels)
+
+
+def log_softmax(rows: Softmax) -> tuple[Exact, ...]:
     """a_j - log1p(S). Terms: a_j and log1p(S), with the condition of S."""
-    rows = Softmax(logits)
     value = where(rows.undefined[:, None], NAN, rows.a - rows.log_sum[:, None])
     scale = where(rows.a == -INF, ZERO, abs(rows.a)) + rows.log_sum_scale[:, None]
     return (Exact.of(value, scale, rows.shape[1] + 2.0),)
 
 
-def log_softmax_vjp(logits: Any, dy: Any) -> tuple[Exact, ...]:
+def log_softmax_vjp(rows: Softmax, dy: Any) -> tuple[Exact, ...]:
     """dlogits_j = dy_j - p_j sum_m dy_m. Terms: dy_j and every p_j dy_m."""
-    rows, dy = Softmax(logits), exact(dy)
+    dy = exact(dy)
     value = dy - rows.p * total(dy, -1)[:, None]
     size = total(abs(dy), -1)[:, None]
     scale = abs(dy) + rows.p_scale * size
     return (Exact.of(where(rows.undefined[:, None], NAN, value), scale, 2 + size * rows.p_under + rows.shape[1]),)
 
 
-def cross_entropy(logits: Any, labels: Any) -> tuple[Exact, ...]:
+def cross_entropy(rows: LabelledSoftmax) -> tuple[Exact, ...]:
     """Mean over rows of log1p(S) - a_label, each row divided by N before the sum."""
-    return mean_loss(Softmax(logits), np.asarray(labels))
+    return mean_loss(rows, rows.labels)
 
 
 def mean_loss(rows: Softmax, labels: Any) -> tuple[Exact, ...]:
@@ -111,9 +118,9 @@ def _is_label(rows: Softmax, labels: Any) -> Any:
     return np.arange(rows.shape[1])[None, :] == np.asarray(labels)[:, None]
 
 
-def cross_entropy_vjp(logits: Any, labels: Any, dy: Any = 1.0) -> tuple[Exact, ...]:
+def cross_entropy_vjp(rows: LabelledSoftmax, dy: Any = 1.0) -> tuple[Exact, ...]:
     """dlogits = dy / N (p - onehot), at the label -(dy / N) times the sum of the other probabilities."""
-    return (loss_gradient(Softmax(logits), np.asarray(labels), dy),)
+    return (loss_gradient(rows, rows.labels, dy),)
 
 
 THROUGH_MAXIMUM = 4.0  # roundings of a sum that is 0, where a gradient passes through the row's maximum
