@@ -6,7 +6,7 @@ import csv
 import math
 from itertools import product
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -108,7 +108,7 @@ class GradientsOfSetting(Stored):
     """What is read of a setting in gradients.json."""
 
     setting: str
-    config: dict[str, str | int | float | None]
+    config: dict[str, Any]
 
 
 Values = Annotated[list[float | None], Field(min_length=1)]

@@ -12,7 +12,7 @@ import pytest
 
 from leakysm.backends import backend
 from leakysm.experiments.gradients import claims
-from leakysm.experiments.gradients.claims import FEW, IN_PART, OPEN, OPPOSITE, YES, Figure, judge, judge_all
+from leakysm.experiments.gradients.claims import FEW, IN_PART, OPEN, OPPOSITE, SAME, YES, Figure, judge, judge_all
 from leakysm.experiments.gradients.observed import OF_DISTANCES, columns, of_distances
 from leakysm.experiments.student import quantile
 from leakysm.report.report import page_of
@@ -56,8 +56,12 @@ def test_a_verdict_follows_from_students_interval() -> None:
     assert judge(PART, [0.8, 0.81, 0.82], [0.1, 0.1, 0.12]).mean == pytest.approx(-70.33, abs=0.01)
     assert judge(SHRINKS, [2.0, 3.0], [1.0, 1.2]).verdict == FEW
     assert judge(SHRINKS, [2.0, 3.0], [1.0, 1.2]).low is None
-    none = judge(PART, [0.8, math.nan, 0.8], [0.1, 0.1, 0.1])
+    none = judge(PART, [math.nan] * 3, [0.1, 0.1, 0.1])
     assert (none.mean, none.verdict) == (None, OPEN)
+    some = judge(PART, [0.8, math.nan, 0.81, 0.82], [0.1, 0.3, 0.1, math.nan])  # a seed without such queries
+    assert some.mean == pytest.approx(-70.5)
+    assert some.verdict == FEW
+    assert judge(GROWS, [2.0, 3.0, 4.0], [2.0, 3.0, 4.0]).verdict == SAME
     assert judge(SHRINKS._replace(sign=0), [2.0, 3.0, 4.0], [1.0, 1.2, 1.8]).verdict == ""
 
 
@@ -65,6 +69,8 @@ def test_a_claim_holds_if_all_of_its_figures_do() -> None:
     assert claims.overall([YES, YES, ""]) == YES
     assert claims.overall([YES, OPPOSITE]) == claims.overall([YES, OPEN]) == IN_PART
     assert claims.overall([OPPOSITE, OPEN]) == OPEN
+    assert claims.overall([OPPOSITE, SAME]) == OPPOSITE
+    assert claims.overall([SAME]) == SAME
     assert claims.overall([OPPOSITE, OPPOSITE]) == OPPOSITE
     assert claims.overall([FEW, FEW]) == FEW
 
@@ -75,11 +81,13 @@ def test_the_leaky_distance_raises_the_gradient_of_distances_and_lowers_the_othe
     verdicts = judge_all(found)
     assert len(verdicts) == 2 * len(claims.CLAIMS)
     first = {v.claim: v for v in verdicts if v.phase == "before the first update"}
-    assert [v.verdict for v in first.values()] == [YES, YES, IN_PART, OPEN]
+    assert [v.verdict for v in first.values()] == [YES, YES, IN_PART, SAME]
     by_figure = {one.figure.column: one.verdict for one in first["the magnitude of gradients increases"].figures}
     assert by_figure.pop("mean_distance_gradient") == YES
     assert set(by_figure) == {"mean_query_gradient", *(f"weight_gradient_{b}" for b in (1, 2, 3, 4))}
     assert set(by_figure.values()) == {OPPOSITE}
+    table = "\n".join(claims.text(verdicts, found.labels[0]))
+    assert "in part: mean |dL/dd|; the opposite: mean |dL/dz|" in table
     # the mean entry of |dL/dd| is what the queries' own classes lack of probability 1, twice, over the classes
     means = found.figure("mean_distance_gradient")
     assert ((means > 0) & (means < 2 / 5)).all()
@@ -92,10 +100,12 @@ def test_the_table_is_printed_and_written_in_three_forms(tmp_path: Path) -> None
     outcome = leakysm("gradients", *small, "--out", tmp_path)
     assert outcome.code == 0
     assert "claims, before the first update" in outcome.out
-    assert outcome.out.count(FEW) == 4
+    assert outcome.out.count(FEW) == 3
+    assert outcome.out.count(SAME) == 1  # at the same weights, every rising distance decides alike
+    assert "Claims: against squared-euclidean" in outcome.out
     stored = json.loads((tmp_path / "gradients.json").read_text())["claims"]
     assert [one["claim"] for one in stored] == list(claims.CLAIMS)
-    assert {one["verdict"] for one in stored} == {FEW}
+    assert [one["verdict"] for one in stored] == [FEW, FEW, FEW, SAME]
     (mean, *_) = stored[0]["figures"]
     assert (mean["figure"], mean["low"], len(mean["values"])) == ("mean_distance", None, 2)
     markdown = (tmp_path / "claims.md").read_text()
@@ -104,7 +114,7 @@ def test_the_table_is_printed_and_written_in_three_forms(tmp_path: Path) -> None
     assert f"x {mean['ratio']:.3g}" in outcome.out
     page = page_of(tmp_path, backend("numpy")).decode()
     assert "The abstract&#x27;s claims, before the first update</h2>" in page
-    assert page.count(f'<td class="number">{FEW}</td>') == 4
+    assert page.count(f'<td class="number">{FEW}</td>') == 3
     assert f"x {mean['ratio']:.3g}" in page
     header, *rows = csv.reader((tmp_path / "claims.csv").read_text().splitlines())
     assert header == ["setting", "seed", "step", *columns(2)]

@@ -2,8 +2,9 @@
 
 The abstract says of a restricted distance: distances do not explode, gradients are not sparse, the magnitude of
 gradients increases, accuracy improves. It does not say which gradients, so all of them are looked at. Each figure of a
-setting is compared with the first setting's at the same seed: magnitudes by their ratio (the geometric mean over the
-seeds), fractions by their difference in percentage points. Intervals: 95 %, Student's t over the seeds.
+setting is compared with the first setting's at the same seed: magnitudes by their ratio, fractions by their difference
+in percentage points. Magnitudes and ratios are geometric means over the seeds, fractions arithmetic ones. Intervals:
+95 %, Student's t over the seeds. A verdict tells the direction of a change, not whether it is large.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from leakysm.experiments.student import LEAST, paired
 from leakysm.tables import columns, markdown_table
 
 YES, IN_PART, OPPOSITE, OPEN, FEW = "yes", "in part", "no, the opposite", "not shown", f"fewer than {LEAST} seeds"
+SAME = "the same"
+BLOCK = ", block "
 
 IN_BRACKETS = (
-    "In brackets: the ratio (x) or the difference in percentage points, "
-    "with its 95 % interval, Student's t over the seeds"
+    "In brackets: the ratio (x) of geometric means, or the difference in percentage points, with its 95 % interval, "
+    "Student's t over the seeds. A verdict tells the direction of a change, not whether it is large"
 )
 
 
@@ -46,12 +49,12 @@ CLAIMS: dict[str, tuple[Figure, ...]] = {
     "gradients are not sparse": (
         Figure("vanished_distance_gradients", "vanished entries of dL/dd", -1, part=True),
         Figure("vanished_of_wrong", "vanished entries of queries still wrong", -1, part=True),
-        Figure("certain_queries", "queries right with certainty", 0, part=True),
+        Figure("certain_queries", "(not judged) queries right with certainty", 0, part=True),
     ),
     "the magnitude of gradients increases": (
         Figure("mean_distance_gradient", "mean |dL/dd|", 1),
         Figure("mean_query_gradient", "mean |dL/dz|", 1),
-        Figure("weight_gradient_*", "|dL/dw|, block *", 1),
+        Figure("weight_gradient_*", f"|dL/dw|{BLOCK}*", 1),
     ),
     "accuracy improves": (Figure("accuracy", "accuracy in training", 1, part=True),),
 }
@@ -131,16 +134,20 @@ def spelt_out(claim: str, names: Sequence[str]) -> Iterator[Figure]:
 
 
 def judge(figure: Figure, baseline: Sequence[float], values: Sequence[float]) -> Judged:
-    """Judge one figure over the seeds. Mean and interval are None if a seed has no value, or a ratio would hold 0."""
-    pairs = list(zip(baseline, values, strict=True))
+    """Judge one figure over the seeds in which both settings have a value.
+
+    Mean and interval are None if there is no such seed, or a ratio would hold 0.
+    """
+    pairs = [(a, b) for a, b in zip(baseline, values, strict=True) if not (math.isnan(a) or math.isnan(b))]
     usable = all(math.isfinite(a) and math.isfinite(b) and (figure.part or (a > 0 and b > 0)) for a, b in pairs)
-    if not usable:
+    if not pairs or not usable:
         return Judged(figure, tuple(baseline), tuple(values), None, None, None, OPEN if figure.sign else "")
     found = paired([100 * (b - a) if figure.part else math.log(b / a) for a, b in pairs])
     interval = found.interval
     low = None if interval is None else found.mean - interval
     high = None if interval is None else found.mean + interval
     verdict = FEW if low is None or high is None else _verdict(figure.sign * low, figure.sign * high)
+    verdict = SAME if all(a == b for a, b in pairs) else verdict
     mean, low, high = (end if figure.part or end is None else math.exp(end) for end in (found.mean, low, high))
     return Judged(figure, tuple(baseline), tuple(values), mean, low, high, verdict if figure.sign else "")
 
@@ -155,7 +162,7 @@ def overall(verdicts: Sequence[str]) -> str:
     judged = {verdict for verdict in verdicts if verdict}
     if len(judged) == 1:
         return judged.pop()
-    return FEW if FEW in judged else IN_PART if YES in judged else OPEN
+    return FEW if FEW in judged else IN_PART if YES in judged else OPEN if OPEN in judged else OPPOSITE
 
 
 def to_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
@@ -193,10 +200,12 @@ def _floats(values: Sequence[float | None]) -> list[float]:
 
 def text(verdicts: Sequence[Verdict], baseline: str) -> list[str]:
     """The table of each phase, in lines for a terminal."""
+    if not verdicts:
+        return ["", "the abstract's claims: judged with a second setting only; add --setting"]
     lines = []
     for phase, (header, rows) in by_phase(verdicts, baseline).items():
         lines += ["", *columns((f"claims, {phase}", *header), rows, rule=False)]
-    return lines
+    return [*lines, "", f"Claims: against {baseline}, paired within the seeds. {IN_BRACKETS}."]
 
 
 def markdown(verdicts: Sequence[Verdict], baseline: str, title: str, seeds: Sequence[int]) -> str:
@@ -231,16 +240,29 @@ def _table(verdicts: Sequence[Verdict], baseline: str) -> tuple[list[str], list[
 
 
 def _in_words(verdict: Verdict) -> str:
-    """The verdict; for a claim that holds in part, also the figures for which it holds."""
-    holds = ", ".join(one.figure.words for one in verdict.figures if one.verdict == YES)
-    return f"{IN_PART}: {holds}" if verdict.verdict == IN_PART else verdict.verdict
+    """The verdict; for a claim that holds in part, also the figures for which it holds, and for which the opposite."""
+    if verdict.verdict != IN_PART:
+        return verdict.verdict
+    against = _figures_with(verdict, OPPOSITE)
+    return f"{IN_PART}: {_figures_with(verdict, YES)}{f'; the opposite: {against}' if against else ''}"
+
+
+def _figures_with(verdict: Verdict, kind: str) -> str:
+    """The claim's figures that have this verdict; those of all blocks as one."""
+    stems = [one.figure.words.partition(BLOCK)[0] for one in verdict.figures]
+    having = [stem for stem, one in zip(stems, verdict.figures, strict=True) if one.verdict == kind]
+    counts = {stem: (having.count(stem), stems.count(stem)) for stem in having}
+    return ", ".join(stem if n == of else f"{stem} of {n} of {of} blocks" for stem, (n, of) in counts.items())
 
 
 def _number(figure: Figure, values: Sequence[float]) -> str:
-    mean = float(np.mean(values))
-    if math.isnan(mean):
-        return "none"
-    return f"{100 * mean:.1f} %" if figure.part else f"{mean:.4g}"
+    """The mean over the seeds that have a value: the geometric one, unless it is a fraction or a value is 0."""
+    there = [value for value in values if not math.isnan(value)]
+    if not there:
+        return "no such query"
+    if figure.part:
+        return f"{100 * float(np.mean(there)):.1f} %"
+    return f"{float(np.exp(np.mean(np.log(there)))) if min(there) > 0 else float(np.mean(there)):.4g}"
 
 
 def _beside(one: Judged) -> str:
