@@ -145,7 +145,11 @@ class Dataset:
                 raise UserError(f"the class {one!r} is in {split} and in {split_of[_meant(one)]}; leave one out")
             of_class = [images[labels == one] for one in classes]
             if empty := [one for one, found in zip(classes, of_class, strict=True) if not len(found)]:
-                raise UserError(f"{split} has the class {empty[0]!r}, of which there is no image; leave it out")
+                known = ", ".join(repr(_as_label(one)) for one in np.unique(labels)[:5])
+                raise UserError(
+                    f"{split} has the class {empty[0]!r}, of which there is no image; labels are {known or 'none'}"
+                    f"{', ...' if len(np.unique(labels)) > 5 else ''}: give classes among them"
+                )
             if not of_class:
                 raise UserError(f"{split} has no class; give it some, or leave it out")
             sets[split] = in_class_order(of_class, [str(one) for one in classes])
@@ -178,10 +182,19 @@ class Dataset:
 def _checked_arrays(images: Any, labels: NDArray[Any], name: str) -> tuple[Images, NDArray[Any]]:
     """Images (n, H, W, C) uint8 and labels (n,). UserError if they are not, or the name could not be stored."""
     images = np.asarray(images)
-    images = images[..., np.newaxis] if images.ndim == 3 else images
-    if images.dtype != np.uint8 or images.ndim != 4:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        floats = (
+            " (of numbers from 0 to 1: numpy.rint(255 * images).astype('uint8'))" if images.dtype.kind == "f" else ""
+        )
         raise UserError(
-            f"images are {images.dtype} of shape {images.shape}; uint8 (n, H, W) or (n, H, W, C) is expected"
+            f"images are {images.dtype} of shape {images.shape}; uint8 (n, H, W) or (n, H, W, C) is expected: "
+            f"convert them{floats}"
+        )
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    if images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        raise UserError(
+            f"images have shape {images.shape}, which looks like (n, C, H, W); (n, H, W, C) is expected: "
+            "numpy.moveaxis(images, 1, -1)"
         )
     if labels.shape != (len(images),):
         raise UserError(f"labels have shape {labels.shape}; ({len(images)},) is expected, one for each image")

@@ -8,6 +8,7 @@ import numpy as np
 
 from leakysm.backends import Engine
 from leakysm.errors import UserError, require_kind
+from leakysm.ops.own_code import any_results, guard
 
 Array = Any  # an array of the engine's namespace
 Norm = Literal["running", "episode"]
@@ -16,11 +17,15 @@ Norm = Literal["running", "episode"]
 class Net:
     """An embedding net on one engine. A subclass sets `engine` and `vector`, and gives the methods that raise here.
 
-    vector (P,): all parameters in one float array of the engine. Training changes its numbers in place.
+    vector (P,): all parameters in one float array of the engine. Training changes its numbers in place. Embeddings
+    have the dtype of the images, gradients that of `vector`: float32 in training.
     """
 
     engine: Engine
     vector: Array
+
+    def __init_subclass__(cls) -> None:
+        guard(cls, dict.fromkeys(("forward", "backward", "embed", "embedding_size"), any_results))
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """Embeddings in training, and what `backward` needs. x (N, H, W, C) float32 -> z (N, D), saved."""
@@ -56,9 +61,40 @@ class Net:
         self.vector[...] = self.engine.asarray(state["vector"], self.vector.dtype)
 
 
+def require_embeddings(net: Net, x: Array, z: Array, method: str) -> None:
+    """UserError unless a method of a net gave embeddings of the images x: (N, D), D its `embedding_size`, x's dtype."""
+    expected = (len(x), net.embedding_size(tuple(x.shape[1:])))
+    if not hasattr(z, "dtype"):
+        found = f"a value of type {type(z).__name__}"
+    elif tuple(z.shape) != expected:
+        found = f"an array of shape {tuple(z.shape)}"
+    elif z.dtype != x.dtype:
+        found = f"an array of {z.dtype}"
+    else:
+        return
+    raise UserError(f"{method} of {type(net).__name__} gives {found}; shape {expected}, {x.dtype} is expected")
+
+
+def require_gradient(net: Net, gradient: Array) -> None:
+    """UserError unless `backward` of a net gave an array like its vector."""
+    if not hasattr(gradient, "dtype"):
+        found = f"a value of type {type(gradient).__name__}"
+    elif tuple(gradient.shape) != tuple(net.vector.shape):
+        found = f"a gradient of shape {tuple(gradient.shape)}"
+    elif gradient.dtype != net.vector.dtype:
+        found = f"a gradient of {gradient.dtype}"
+    else:
+        return
+    like = f"{tuple(net.vector.shape)}, {net.vector.dtype}"
+    raise UserError(f"backward of {type(net).__name__} gives {found}; that of its vector is expected, {like}")
+
+
 def require_net(net: object) -> None:
-    """UserError unless it is an instance of a subclass of `Net`."""
+    """UserError unless it is an instance of a subclass of `Net`, with an engine and a vector of parameters."""
     require_kind("net", net, Net, "an instance of a subclass of leakysm.Net is expected: give one")
+    for name in ("engine", "vector"):
+        if not hasattr(net, name):
+            raise UserError(f"the net {type(net).__name__} has no {name}; set self.{name} in its __init__")
 
 
 def _shapes(state: dict[str, np.ndarray]) -> str:

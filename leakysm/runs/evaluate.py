@@ -9,7 +9,7 @@ from typing import Any
 
 from leakysm.data import Dataset
 from leakysm.episodes import EpisodeForm
-from leakysm.errors import require_kind
+from leakysm.errors import UserError, require_kind, suggestion
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
 from leakysm.ops.restriction import Restriction
@@ -22,6 +22,8 @@ from leakysm.runs.run import NO_DATASET, Progress, ReportProgress
 from leakysm.training.evaluation import embed_split, evaluate
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
+
+OF_A_TEST = ("test_way", "test_shot", "test_query", "test_episodes", "seed", "norm", "data")
 
 
 def evaluate_run(
@@ -47,6 +49,8 @@ def evaluate_run(
     UserError if the run, its checkpoint, the data or a setting cannot be used.
     """
     require_kind("settings", settings, Mapping, "a dictionary of settings is expected: give one, {} for the run's own")
+    for key in settings.keys() - set(OF_A_TEST):
+        raise UserError(f"{key!r} is no setting of a test; {suggestion(key, OF_A_TEST)}")
     if data is not None:
         require_kind("data", data, Dataset, NO_DATASET)
     restored = restore(run, engine_for(device, backend, threads), trust=trust, metric=metric, net=net)

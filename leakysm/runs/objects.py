@@ -35,7 +35,10 @@ def configured(
         decided |= distance_settings(metric)
     if net is not None:
         decided |= net_settings(net)
-    for key in decided.keys() & given.keys() - {"dataset"}:
+    decides = decided.keys() - (set() if data.own else {"dataset"})
+    decides |= {"data", "split"} if data.own else set()
+    decides |= {"channels", "blocks"} if "net" in decided else set()
+    for key in sorted(decides & given.keys()):
         raise UserError(f"{key} is given, but the object decides it; leave it out")
     settings = with_defaults({**given, **decided})
     settings["device"], settings["backend"] = choose(settings.get("device"), settings.get("backend"))

@@ -14,7 +14,7 @@ from leakysm.backends import Engine
 from leakysm.data.dataset import Report
 from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
-from leakysm.nets import Net
+from leakysm.nets import Net, require_embeddings
 from leakysm.ops.metrics import Metric, is_users
 from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
@@ -45,13 +45,20 @@ def embed_split(net: Net, images: SplitImages, norm: str, *, report: Report | No
     each episode are embedded together, with their own statistics, when `evaluate` needs them.
     report(done, total) is called with numbers of images.
     """
+
+    def embed(indices: Indices) -> Array:
+        x = images(indices)
+        z = net.embed(x, norm="episode" if norm == "episode" else "running")
+        require_embeddings(net, x, z, "embed")
+        return z
+
     if norm == "episode":
-        return SplitEmbeddings(images, norm, lambda indices: net.embed(images(indices), norm="episode"))
+        return SplitEmbeddings(images, norm, embed)
     size = max(1, CHUNK_PIXELS // images.pixels)
     embedded = []
     for first in range(0, len(images), size):
         chunk = np.arange(first, min(first + size, len(images)))
-        embedded.append(net.embed(images(chunk), norm="running"))
+        embedded.append(embed(chunk))
         if report:
             report(int(chunk[-1]) + 1, len(images))
     z = array_namespace(*embedded).concat(embedded, axis=0)

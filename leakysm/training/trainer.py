@@ -10,7 +10,7 @@ import numpy as np
 
 from leakysm.episodes import Episode, EpisodeForm, sample
 from leakysm.errors import CheckFailed, UserError
-from leakysm.nets import Net
+from leakysm.nets import Net, require_embeddings, require_gradient
 from leakysm.ops.metrics import Metric, is_users
 from leakysm.optim import Optimizer
 from leakysm.training.device_step import device_step
@@ -106,11 +106,7 @@ class Trainer:
             row = tuple(map(float, self.engine.to_host(self.engine.xp.stack(numbers))))
             self._require_finite("loss", row[0])
             gradient = self.net.backward(saved, result.dz)
-            if gradient.shape != self.net.vector.shape:
-                raise UserError(
-                    f"backward of {type(self.net).__name__} gives a gradient of shape {tuple(gradient.shape)}; that of "
-                    f"its vector is expected, {tuple(self.net.vector.shape)}"
-                )
+            require_gradient(self.net, gradient)
             for part in (gradient, result.dlog_scale):
                 if part is not None:
                     self._require_bounded(float(self.engine.xp.max(self.engine.xp.abs(part))))
@@ -135,7 +131,12 @@ class Trainer:
     def forward(self) -> tuple[Any, EpisodeLoss]:
         """What the net saves for its backward pass, and the loss of the next episode. Changes nothing."""
         episode = self._next_episode()
-        z, saved = self.net.forward(self.images(np.concatenate([episode.support, episode.query])))
+        x = self.images(np.concatenate([episode.support, episode.query]))
+        results = self.net.forward(x)
+        if not (isinstance(results, tuple | list) and len(results) == 2):
+            raise UserError(f"forward of {type(self.net).__name__} does not give two results; z and saved are expected")
+        z, saved = results
+        require_embeddings(self.net, x, z, "forward")
         support_labels, query_labels = map(self.engine.asarray, (episode.support_labels, episode.query_labels))
         log_scale = self.scale.log_scale if self.scale else None
         return saved, episode_loss(self.engine, self.metric, z, support_labels, query_labels, self.form.way, log_scale)

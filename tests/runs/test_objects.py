@@ -251,10 +251,14 @@ def test_a_net_has_a_size_that_can_be_made(key: str, most: int) -> None:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"images": np.zeros((24, 8, 8))}, "images are float64 of shape (24, 8, 8, 1); uint8"),
+        ({"images": np.zeros((24, 8, 8))}, "images are float64 of shape (24, 8, 8); uint8"),
+        (
+            {"images": np.zeros((24, 3, 8, 8), np.uint8)},
+            "looks like (n, C, H, W); (n, H, W, C) is expected: numpy.move",
+        ),
         ({"labels": [1, 2]}, "labels have shape (2,); (24,) is expected, one for each image"),
         ({"splits": {"train": ["a"], "test": ["a"]}}, "the class 'a' is in train and in test; leave one out"),
-        ({"splits": {"train": ["a", "x"]}}, "train has the class 'x', of which there is no image; leave it out"),
+        ({"splits": {"train": ["a", "x"]}}, "train has the class 'x', of which there is no image; labels are 'a', 'b'"),
         ({"splits": {"test": ["a"]}}, "splits are test; 'train' and 'test' are expected"),
         ({"splits": {"train": []}}, "train has no class"),
         ({"splits": {"train": ["a"], "tset": ["b"]}}, "splits has the unknown name 'tset'; did you mean 'test'?"),
@@ -279,10 +283,57 @@ def test_the_digest_is_of_the_content() -> None:
     assert birds().digest != birds(splits={"train": ["a", "b"], "test": ["d", "e", "f"]}).digest
 
 
-def test_a_gradient_of_another_shape_is_told(tmp_path: Path) -> None:
-    class Odd(Linear):
-        def backward(self, saved: np.ndarray, dz: np.ndarray) -> np.ndarray:
-            return saved.T @ dz
+NET_MISTAKES = {
+    "gradient's shape": (
+        {"backward": lambda self, x, dz: x.T @ dz},
+        "backward of Odd gives a gradient of shape (64, 4)",
+    ),
+    "gradient's dtype": (
+        {"backward": lambda self, x, dz: (x.T @ dz).ravel().astype(float)},
+        "backward of Odd gives a gradient of float64; that of its vector is expected, (256,), float32",
+    ),
+    "no gradient": ({"backward": lambda self, x, dz: None}, "backward of Odd gives a value of type NoneType"),
+    "one result": (
+        {"forward": lambda self, x: np.zeros((len(x), 4), np.float32)},
+        "forward of Odd does not give two results",
+    ),
+    "embeddings in training": (
+        {"forward": lambda self, x: (np.zeros((len(x), 4)), x)},
+        "forward of Odd gives an array of float64; shape (6, 4), float32 is expected",
+    ),
+    "embeddings": (
+        {"embed": lambda self, x, norm="": Linear.embed(self, x)[1:]},
+        "embed of Odd gives an array of shape",
+    ),
+    "no norm": ({"embed": lambda self, x: Linear.embed(self, x)}, "Odd: <lambda> raises TypeError"),
+    "an error": ({"forward": lambda self, x: x @ x}, "Odd: <lambda> raises, in line"),
+}
 
-    with pytest.raises(UserError, match=r"backward of Odd gives a gradient of shape \(64, 4\); .* \(256,\)"):
-        lk.train(SETTINGS, data=birds(), net=Odd(64), out=tmp_path / "run")
+
+@pytest.mark.parametrize("name", NET_MISTAKES)
+def test_a_mistake_in_a_net_is_told(tmp_path: Path, name: str) -> None:
+    methods, told = NET_MISTAKES[name]
+    odd = type("Odd", (Linear,), methods)
+    with pytest.raises(UserError) as caught:
+        lk.train(SETTINGS, data=birds(), net=odd(64), out=tmp_path / "run")
+    assert told in str(caught.value)
+
+
+def test_a_setting_that_an_object_decides_is_refused(tmp_path: Path) -> None:
+    for given, key in (({"dataset": "strokes"}, "dataset"), ({"channels": 8}, "channels"), ({"data": "x"}, "data")):
+        with pytest.raises(UserError, match=f"{key} is given, but the object decides it; leave it out"):
+            lk.train({**SETTINGS, **given}, data=birds(), net=Linear(64), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("episodes", "'episodes' is no setting of a test; did you mean 'test_episodes'?"),
+        ("way", "'way' is no setting of a test; choose one of test_way, test_shot"),
+        ("test_episodez", "'test_episodez' is no setting of a test; did you mean 'test_episodes'?"),
+    ],
+)
+def test_a_setting_that_is_none_of_a_test_is_refused(tmp_path: Path, key: str, told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        lk.evaluate_run(tmp_path, {key: 5})
+    assert told in str(caught.value)
