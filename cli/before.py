@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leakysm.data import Dataset
@@ -20,8 +20,17 @@ MOST_KINDS = 8  # of runs that are timed before a sweep
 UNKNOWN = "time: unknown; the first steps fail with these settings"
 
 
-def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
-    """The settings of a run for people. metrics: the distances of several runs, which share all other settings."""
+def settings_lines(config: TrainConfig, metrics: str = "", given: Mapping[str, Any] | None = None) -> list[str]:
+    """The settings of a run for people. metrics: the distances of several runs, which share all other settings.
+
+    given: what the user gave. If it is there, a line tells which defaults are lower, as the data have few classes.
+    """
+    from leakysm.runs.fill_in import lowered
+
+    fewer = [
+        f"{key.replace('_', ' ')} {in_words(usual)} to {in_words(now)}"
+        for key, (usual, now) in (lowered(given, config) if given is not None else {}).items()
+    ]
     halved = f", halved every {config.halve_every} episodes" if config.halve_every else ""
     ways = " and ".join(f"{way}-way" for way in config.test_way)
     return [
@@ -30,7 +39,13 @@ def settings_lines(config: TrainConfig, metrics: str = "") -> list[str]:
         f"{config.episodes} episodes with {config.query} queries a class; {config.optimizer}, learning rate "
         f"{config.learning_rate:g}{halved}; seed {config.seed}",
         f"test: {ways} {config.test_shot}-shot, {config.test_episodes} episodes, {config.test_query} queries a class",
+        *([f"lowered to what the classes allow: {', '.join(fewer)}"] if fewer else []),
     ]
+
+
+def in_words(value: Any) -> str:
+    """A number, or numbers with "and" between them."""
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def time_lines(config: TrainConfig, data: Dataset, done: int = 0) -> list[str]:

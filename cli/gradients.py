@@ -214,9 +214,8 @@ def _suggest(
         raise UserError("--labels is only for --embeddings; give both, or leave it out")
     engine, embedded = _from_file(given, embeddings, labels) if embeddings else _from_data(given, seeds)
     suggestion = suggest(engine, embedded, target)
-    if embeddings:  # the images of these embeddings are not known here
-        given = {"dataset": "folder", "data": "FOLDER"} | {key: given[key] for key in ("way", "shot") if key in given}
-    command = _command(given, suggestion.metric)
+    # The net of the embeddings is not known here, so nothing can train it but the user's own code.
+    command = f"lk.{suggestion.metric!r}" if embeddings else _command(given, suggestion.metric)
     if as_json:
         print_json(suggestion.to_json() | {"command": command}, indent=2)
         return
@@ -231,7 +230,7 @@ def _suggest(
             why = f"at most {100 * target:g} % of the gradient entries vanish without one"
         print(f"\nno restriction is needed: {why}")
     if embeddings:
-        print("\nFOLDER: the folder of the images of these embeddings")
+        print("\nthe distance in Python, after import leakysm as lk:")
     print(f"\n{command}")
 
 

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 
 def refuse_wrong(configs: Iterable[TrainConfig]) -> None:
-    """CheckFailed, with the counterexample, for the first distance of a file whose derivative is wrong."""
+    """CheckFailed, with the counterexample, for the first distance of a file whose derivative is wrong.
+
+    A warning for one that does not rise everywhere.
+    """
     for metric in dict.fromkeys(config.metric for config in configs if config.formula):
         from leakysm.errors import CheckFailed
-        from leakysm.verify.formula_report import check_distance
+        from leakysm.verify.formula_report import check_distance, direction
 
         with redirect_stdout(sys.stderr):  # what the class prints
-            problem = check_distance(metric, thorough=False).problem
-        if problem:
-            raise CheckFailed(problem)
+            findings = check_distance(metric, thorough=False)
+        if findings.problem:
+            raise CheckFailed(findings.problem)
+        if findings.falls is not None or findings.flat is not None:
+            typer.echo(f"leakysm: warning: {findings.formula} {direction(findings)}", err=True)
 
 
 def verify_distance(name: str, parameters: dict[str, Any], *, json: bool) -> None:

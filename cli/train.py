@@ -13,7 +13,7 @@ from leakysm_cli.progress import shown_count, shown_run
 from leakysm_cli.stopping import stop_after_step
 
 if TYPE_CHECKING:
-    from leakysm.runs import RunFolder, Summary
+    from leakysm.runs import RunFolder, Summary, TrainConfig
 
 
 def train(
@@ -86,7 +86,8 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
         typer.echo(before.dry_run(toml_lines(settings_of_a_file(config)), [*time, takes]), nl=False)
         return
     folder = folder or RunFolder(new_folder(config.dataset))
-    typer.echo("\n".join([f"run folder: {folder.path}", *before.settings_lines(config), *time]))
+    settings = before.settings_lines(config, given=given)
+    typer.echo("\n".join([f"run folder: {folder.path}", *settings, *time]))
     if resume and folder.config.exists():
         typer.echo(f"continuing after episode {done} of {config.episodes}")
     try:
@@ -123,9 +124,28 @@ def _summary(summary: Summary, folder: RunFolder) -> list[str]:
         f"tested: the net after {summary.checkpoint_episode} of {config.episodes} episodes{best}{scale}",
         f"files: {', '.join(names)} and others",
         f"next: leakysm report {path}{trust}",
-        f"next: leakysm gradients --dataset {config.dataset}{data}  # what the distance does to gradients",
+        f"next: leakysm gradients --dataset {config.dataset}{data}{_distance(folder, config)}"
+        "  # what the distance does to gradients",
         f"next: leakysm predict {path}{trust} --support FOLDER IMAGE...",
     ]
+
+
+def _distance(folder: RunFolder, config: TrainConfig) -> str:
+    """The options of `gradients` for the run's distance: none for those that it compares by default."""
+    from shlex import quote
+
+    from leakysm.choices import LEAKY
+
+    settings = config.settings()
+    given = {key: settings[key] for key in LEAKY if key in settings} | dict(settings.get("set", {}))
+    if config.distance == "squared-euclidean" or (config.distance == "leaky" and {**LEAKY, **given} == LEAKY):
+        return ""
+    name = config.distance
+    if folder.formula.exists():
+        name = f"{folder.formula}:{name.rpartition(':')[2]}"
+    return "".join(
+        [f" --distance {quote(name)}", *(f" --set {quote(f'{key}={value}')}" for key, value in given.items())]
+    )
 
 
 def _trust(folder: RunFolder) -> str:

@@ -94,6 +94,12 @@ def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
             f"{source.path} has the folders {', '.join(in_splits)}: several of them are the split "
             f"{split_named(twice[0])}; merge them"
         )
+    tables = [name for name in source.names if "/" not in name and name.lower().endswith((".csv", ".tsv"))]
+    if tables and len({name.rpartition("/")[0] for name in names}) == 1:
+        raise UserError(
+            f"{source.path} holds images and {tables[0]}, but only miniimagenet and caltech101 read tables: sort the "
+            "images into a folder for each class"
+        )
     if all("/" not in name for name in names):
         raise UserError(f"{source.path} holds images, not class folders; did you mean {source.path.parent}?")
     depth = 2 if in_splits else 1

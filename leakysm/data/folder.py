@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def folder_dataset(
     splits share a class, or if there are too few classes to divide.
     """
     if not path.is_dir():
-        raise UserError(f"{path} is not a folder; {LAYOUTS}, unpack the archive first")
+        unpack = ": unpack the archive" if is_zipfile(path) else ""
+        raise UserError(f"{path} is not a folder; {LAYOUTS}{unpack}")
     found = class_folders(path)
     splits, digest = cached("folder", found.checksum, lambda: _read(found, report), cache_dir)
     if ALL in splits:

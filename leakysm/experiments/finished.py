@@ -40,7 +40,8 @@ def read_run(path: Path | str) -> FinishedRun:
     folder = RunFolder(path)
     config = folder.require_config()
     if not folder.summary.exists():
-        raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}")
+        trust = " --trust" if config.formula else ""
+        raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}{trust}")
     summary, tests = read_summary(folder.summary)
     stated = summary.get("data_digest", "")
     without_weights = stated and not folder.tested().exists()  # as a published run may be

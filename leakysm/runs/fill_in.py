@@ -112,22 +112,34 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
     train, test = data.split("train"), data.split("test")
     for name, classes in data.splits.items():
         require_classes(classes.starts, name)
-    defaults, shot = _defaults(settings["dataset"]), settings["shot"]
+    wanted, shot = _wanted(settings["dataset"], settings["shot"]), settings["shot"]
     test_shot = settings.get("test_shot", shot)
-    # with several shots, Snell et al. train on 20 classes of miniImageNet, but on 60 of Omniglot as with one
-    way = SETTINGS["way"].default if shot > 1 and settings["dataset"] != "omniglot" else defaults["way"]
     chosen = {
-        "way": min(way, train.n_classes),
-        "query": _queries(defaults["query"], train, shot),
-        "test_way": tuple(w for w in defaults["test_way"] if w <= test.n_classes) or (test.n_classes,),
+        "way": min(wanted["way"], train.n_classes),
+        "query": _queries(wanted["query"], train, shot),
+        "test_way": tuple(w for w in wanted["test_way"] if w <= test.n_classes) or (test.n_classes,),
         "test_shot": test_shot,
-        "test_query": _queries(defaults["test_query"], test, test_shot),
+        "test_query": _queries(wanted["test_query"], test, test_shot),
     }
     config = TrainConfig(**chosen | dict(settings))
     check_episode(train.starts, config.way, config.shot, config.query, split="train", names=train.names)
     for way in config.test_way:
         check_episode(test.starts, way, config.test_shot, config.test_query, split="test", names=test.names)
     return config
+
+
+def lowered(given: Mapping[str, Any], config: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings that were not given, and that `fit` lowered: their defaults, and their values."""
+    values = {key: (wanted, getattr(config, key)) for key, wanted in _wanted(config.dataset, config.shot).items()}
+    return {key: pair for key, pair in values.items() if given.get(key) is None and pair[0] != pair[1]}
+
+
+def _wanted(dataset: str, shot: int) -> dict[str, Any]:
+    """The defaults that depend on the data's classes, for data with enough of them."""
+    defaults = _defaults(dataset)
+    # with several shots, Snell et al. train on 20 classes of miniImageNet, but on 60 of Omniglot as with one
+    way = SETTINGS["way"].default if shot > 1 and dataset != "omniglot" else defaults["way"]
+    return {"way": way, **{key: defaults[key] for key in ("query", "test_way", "test_query")}}
 
 
 def _defaults(dataset: str) -> dict[str, Any]:

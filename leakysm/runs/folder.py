@@ -175,7 +175,9 @@ class RunFolder:
 
         UserError if neither is there, or if it is not the one that the digest is of.
         """
-        mend = "put back the run's own file, or train again into another folder"
+        held = self.formula.exists() and self._code_of_checkpoint(trust)
+        instead = "delete it, for a checkpoint holds the text" if held else "train again into another folder"
+        mend = f"put back the run's own file, or {instead}"
         code = None if self.formula.exists() else self._code_of_checkpoint(trust)
         code = code or FormulaFile.read(self.formula, trusted=trust, mend=mend)
         if code.digest != digest:
@@ -226,8 +228,8 @@ class RunFolder:
         key = differing(stored, {key: value for key, value in given.items() if key not in free})
         if key == "formula":
             raise UserError(
-                f"{self.path}: the text of {stored.distance} differs from {self.formula.name} in the run to resume; "
-                "leave the distance out, or choose another --out"
+                f"{self.path}: the text of {stored.distance} differs from that of the run to resume, which is in "
+                f"{self.formula.name}; put that text back, or choose another --out"
             )
         if key:
             before = in_full(key, getattr(stored, key))

@@ -121,6 +121,8 @@ def _refuse_unwritable(text: str) -> str:
 
 def unknown(key: str, known: Collection[str]) -> str:
     """What to tell a user whose key is not known: the key that was probably meant, or all of them."""
+    if key == "scale":  # of log
+        return f"unknown setting {key!r}; a parameter of the distance stands in set: set = {{ {key} = ... }}"
     usual = ALSO_CALLED.get(key, "")
     return f"unknown setting {key!r}; " + suggestion(key, [usual] if usual in known else known)
 

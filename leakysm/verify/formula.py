@@ -122,6 +122,11 @@ def _require_usable(restriction: Restriction) -> None:
         except TypeError:
             mend = f"write def {name}(self, xp, d): xp is the array library (docs/guides/own-formula.md)"
             raise UserError(f"{name} of {restriction} does not take (xp, d); {mend}") from None
+        given = np.array([0.5, 2.0])
+        with np.errstate(all="ignore"):
+            getattr(restriction, name)(np, given)
+        if given.tolist() != [0.5, 2.0]:
+            raise UserError(f"{name} of {restriction} changes its argument d; compute a new array")
     try:
         kinks = restriction.kinks
     except (Exception, SystemExit) as error:

@@ -30,13 +30,14 @@ def lines(findings: Findings) -> list[str]:
     if findings.digits != EXACT.name:
         told.append("            (value or derivative uses more than functions of xp: errors are not measured)")
     told += [f"kink        {_kink(kink)}" for kink in findings.kinks] or ["kinks       none"]
-    told.append(f"direction   {_direction(findings)}")
+    told.append(f"direction   {direction(findings)}")
     if findings.nan_at_infinity:
         told.append("infinity    the value is nan: a distance that overflows spoils its query's probabilities")
     return told
 
 
-def _direction(findings: Findings) -> str:
+def direction(findings: Findings) -> str:
+    """Whether the formula rises, and what it means if it does not."""
     if findings.falls is not None:
         return f"falls, e.g. at d = {findings.falls:.10g}: a class that is farther away may win"
     if findings.flat is not None:

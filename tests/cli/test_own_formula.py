@@ -160,16 +160,34 @@ def test_another_file_of_that_name_is_not_written_over(fails: Fails, tiny: list[
     assert Path("run/formula.py").read_text() == "# mine"
 
 
-def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, fails: Fails) -> None:
+def test_a_text_that_was_changed_is_refused(run: Path, formula: Path, leakysm: Leakysm, fails: Fails) -> None:
     formula.write_text(SOFT + "# changed\n")
     told = fails("train", "--out", str(run), "--resume", "--distance", NAMED)
-    assert f"the text of {NAMED} differs from formula.py in the run to resume" in told
+    assert f"the text of {NAMED} differs from that of the run to resume, which is in formula.py" in told
     formula.write_text(SOFT)
     told = fails("train", "--out", str(run), "--resume", "--distance", NAMED, "--set", "scale=2")
     assert "set is { scale = 4.0 } in the run to resume, but { scale = 2 } is given" in told
     (run / "formula.py").write_text(WRONG)
     for words in (["evaluate"], ["predict", "--support", "."], ["export"], ["compare"]):
         assert "formula.py was altered: its SHA-256 is" in fails(*words, str(run), *["0.png"] * (words[0] == "predict"))
+
+    (run / "formula.py").write_text(WRONG)
+    assert "delete it, for a checkpoint holds the text" in fails("evaluate", str(run), "--trust")
+    (run / "formula.py").unlink()
+    assert "accuracy" in passes(leakysm, "evaluate", run, "--trust")
+
+
+def test_a_formula_that_falls_is_trained_with_a_warning(tiny: list[str], formula: Path, leakysm: Leakysm) -> None:
+    formula.write_text(SOFT.replace("return self", "return -self").replace("return 1", "return -1"))
+    result = leakysm("train", *tiny, "--distance", NAMED, "--out", "falls")
+    assert result.exit_code == 0
+    assert "warning: Soft scale=1.0 falls, e.g. at d = " in result.stderr
+    assert f"--distance {Path('falls') / 'formula.py'}:Soft --set per=pair --set scale=1.0" in result.stdout
+
+
+def test_a_formula_that_changes_its_argument_is_told(tiny: list[str], formula: Path, fails: Fails) -> None:
+    formula.write_text(SOFT.replace("return self", "d /= 2; return self"))
+    assert fails("train", *tiny, "--distance", NAMED).endswith("changes its argument d; compute a new array")
 
 
 def rewritten(path: Path, formula: bytes) -> None:

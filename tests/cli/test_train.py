@@ -361,3 +361,14 @@ def test_work_that_begins_again_takes_the_row_that_it_had(
             report(done, 2)
     (row,) = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).strip().splitlines()
     assert re.match("validating .* 1/2", row)
+
+
+def test_defaults_that_the_data_are_too_few_for_are_told(pictures: Path, leakysm: Leakysm) -> None:
+    words = ["train", "--dataset", "folder", "--data", str(pictures), "--episodes", "1", "--test-episodes", "2"]
+    told = leakysm(*words).stdout
+    assert (
+        "lowered to what the classes allow: way 20 to 4, query 5 to 3, test way 5 and 20 to 4, test query 15 to 3"
+        in told
+    )
+    given = ["--way", "4", "--query", "3", "--test-way", "4", "--test-query", "3"]
+    assert "lowered" not in leakysm(*words, *given).stdout

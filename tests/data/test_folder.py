@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,8 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
         ({}, "is an empty folder; expected <class>/<image>, or <split>/<class>/<image>"),
         ({"README.md": b""}, "holds no images in folders"),
         ({"1.png": b"", "2.png": b""}, "x holds images, not class folders; did you mean "),
+        ({"1.png": b"", "labels.csv": b""}, r"x holds images and labels\.csv, but only miniimagenet and caltech101"),
+        ({"images/1.png": b"", "t.csv": b""}, r"x holds images and t\.csv, .*: sort the images into a folder for each"),
         (
             bad({"1.png": b""}),
             r"1\.png is not in a class folder; the others are sorted as <class>/<image>: move or",
@@ -251,8 +254,10 @@ def test_empty_class_folders_are_named(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
-    file = write_files(tmp_path, {"x.zip": b""}) / "x.zip"
-    with pytest.raises(UserError, match=r"x\.zip is not a folder; .*unpack the archive first"):
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a/0.png", b"")
+    with pytest.raises(UserError, match=r"x\.zip is not a folder; .*: unpack the archive"):
         load("folder", file)
 
 

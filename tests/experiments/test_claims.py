@@ -22,6 +22,7 @@ from tests.experiments.test_gradients import traces
 
 SHRINKS, GROWS = Figure("d", "d", -1), Figure("g", "g", 1)
 PART = Figure("p", "p", -1, part=True)
+SMALL = ("--way", 5, "--query", 2, "--steps", 1, "--seeds", 2, "--blocks", 2, "--channels", 4, "--device", "cpu")
 
 
 def test_the_figures_of_an_episode_are_those_of_its_queries() -> None:
@@ -96,8 +97,7 @@ def test_the_leaky_distance_raises_the_gradient_of_distances_and_lowers_the_othe
 
 
 def test_the_table_is_printed_and_written_in_three_forms(tmp_path: Path) -> None:
-    small = ("--way", 5, "--query", 2, "--steps", 1, "--seeds", 2, "--blocks", 2, "--channels", 4, "--device", "cpu")
-    outcome = leakysm("gradients", *small, "--out", tmp_path)
+    outcome = leakysm("gradients", *SMALL, "--out", tmp_path)
     assert outcome.code == 0
     assert "claims, before the first update" in outcome.out
     assert outcome.out.count(FEW) == 3
@@ -120,3 +120,14 @@ def test_the_table_is_printed_and_written_in_three_forms(tmp_path: Path) -> None
     assert header == ["setting", "seed", "step", *columns(2)]
     assert len(rows) == 4
     assert not set(header[3:]) & set(STEP_COLUMNS)
+
+
+def test_settings_with_parameters_of_their_own_have_a_page(tmp_path: Path) -> None:
+    settings = ("--setting", "log,scale=2", "--setting", "squared-euclidean,learn_scale=true")
+    assert leakysm("gradients", *SMALL, *settings, "--out", tmp_path).code == 0
+    assert "squared-euclidean,learn_scale=true" in page_of(tmp_path, backend("numpy")).decode()
+
+
+def test_one_setting_has_no_claims_and_that_is_said(tmp_path: Path) -> None:
+    outcome = leakysm("gradients", *SMALL, "--setting", "log", "--out", tmp_path)
+    assert "the abstract's claims: judged with a second setting only; add --setting" in outcome.out

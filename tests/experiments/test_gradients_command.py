@@ -66,8 +66,8 @@ def test_where_no_restriction_is_needed_that_is_said(tmp_path: Path) -> None:
     outcome = leakysm("gradients", "--suggest", "--embeddings", tmp_path / "z.npy", "--target", 0.1)
     assert outcome.code == 0
     assert "no restriction is needed: at most 10 % of the gradient entries vanish without one" in outcome.out
-    assert outcome.out.count("squared-euclidean") == 2  # the table's one column, and the command
-    assert "--distance=squared-euclidean" in outcome.out.splitlines()[-1]
+    assert outcome.out.count("squared-euclidean") == 1  # the table's one column
+    assert outcome.out.splitlines()[-1] == "lk.SquaredEuclidean()"
 
 
 @pytest.mark.parametrize("form", ["npy", "h5"])
@@ -86,8 +86,8 @@ def test_a_suggestion_from_embeddings_in_a_file(tmp_path: Path, form: str) -> No
     assert found["after"]["mean_query_gradient"] < 1 < found["before"]["mean_query_gradient"]
     assert found["distance"]["slope"] < 0.05
     outcome = leakysm("gradients", "--suggest", *source, "--seed", 3)
-    assert outcome.out.splitlines()[-1].startswith("leakysm train --dataset=folder --data=FOLDER --distance=leaky")
-    assert "FOLDER: the folder of the images of these embeddings" in outcome.out
+    assert outcome.out.splitlines()[-1].startswith("lk.LeakySquaredEuclidean(threshold=1.0, slope=")
+    assert "the distance in Python" in outcome.out
 
 
 def test_bad_use_is_one_line(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ NET_MISTAKES = {
     ),
     "embeddings in training": (
         {"forward": lambda self, x: (np.zeros((len(x), 4)), x)},
-        "forward of Odd gives an array of float64; shape (6, 4), float32 is expected",
+        "forward of Odd gives an array of float64; shape (4, 4), float32 is expected",
     ),
     "embeddings": (
         {"embed": lambda self, x, norm="": Linear.embed(self, x)[1:]},
