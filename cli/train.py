@@ -86,9 +86,10 @@ def _train(given: dict[str, Any], file: Path | None, out: Path | None, resume: b
         typer.echo(before.dry_run(toml_lines(settings_of_a_file(config)), [*time, takes]), nl=False)
         return
     folder = folder or RunFolder(new_folder(config.dataset))
-    settings = before.settings_lines(config, given=given)
+    goes_on = resume and folder.config.exists()
+    settings = before.settings_lines(config, given=None if goes_on else given)
     typer.echo("\n".join([f"run folder: {folder.path}", *settings, *time]))
-    if resume and folder.config.exists():
+    if goes_on:
         typer.echo(f"continuing after episode {done} of {config.episodes}")
     try:
         with stop_after_step() as stop, shown_run() as report_run:

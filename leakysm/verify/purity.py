@@ -142,7 +142,8 @@ def _view(call: Call, given: dict[str, Any], results: tuple[Any, ...]) -> Impuri
 def _is_called_twice(call: Call) -> bool:
     """Whether two results of the call are compared for the memory they lie in: in one dtype of small cases."""
     differentiates = call.part == "vjp" and call.implementation.differentiates(call.case.operation)
-    return call.dtype == "float32" and call.case.size < FEW and not call.manner.way and not differentiates
+    alike = call.dtype == "float32" and call.case.size < FEW and not call.manner.way
+    return alike and not differentiates and call.arrays.shares is not None
 
 
 def _same_memory(call: Call, results: tuple[Any, ...], again: tuple[Any, ...]) -> Impurity | None:

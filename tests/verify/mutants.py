@@ -129,7 +129,8 @@ def jump_at_the_threshold(x, c, *, threshold, slope, per="pair"):
 @mutant("leaky_squared_euclidean", "value", squared_euclidean=lk.squared_euclidean)
 def other_bits_without_a_restriction(x, c, *, threshold, slope, per="pair"):
     d = lk.leaky_squared_euclidean(x, c, threshold=threshold, slope=slope, per=per)
-    return np.nextafter(d, x.dtype.type(0)) if np.isinf(threshold) or slope == 1 else d
+    other = np.where(np.isinf(d), d, np.nextafter(d, x.dtype.type(0)))
+    return other if np.isinf(threshold) or slope == 1 else d
 
 
 @mutant("leaky_squared_euclidean", "value")
