@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from leakysm.choices import LEAKY_PER, LEAKY_SLOPE, LEAKY_THRESHOLD, Per
@@ -257,7 +257,10 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
     except LeakysmError:
         raise
     except (Exception, SystemExit) as problem:  # somebody's own class
-        raise UserError(f"distance {name}: {described(problem)}; correct its class") from problem
+        mend = "correct its class"
+        if isinstance(problem, FrozenInstanceError):
+            mend = "declare parameters in the class, such as scale: float = 1.0, in place of an __init__"
+        raise UserError(f"distance {name}: {described(problem)}; {mend}") from problem
 
 
 def _default(field: Field[Any]) -> Any:

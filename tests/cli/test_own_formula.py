@@ -385,3 +385,12 @@ def test_a_file_of_settings_may_name_it(formula: Path) -> None:
     formula.write_text(WRONG)
     with pytest.raises(UserError, match=r"my_formula\.py has the SHA-256 .* but the formula to use has"):
         resolve({**config.settings()})
+
+
+def test_parameters_set_by_init_are_told(tiny: list[str], formula: Path, fails: Fails) -> None:
+    formula.write_text(
+        MINE.replace("    weight: float = 0.5\n", "    def __init__(self, weight=0.5): self.weight = weight\n")
+    )
+    assert "declare parameters in the class, such as scale: float = 1.0" in fails(
+        "train", *tiny, "--distance", "my_formula.py:Mine"
+    )
