@@ -331,14 +331,15 @@ def batch_norm_vjp(x, scale, shift, dy, *, eps=1e-5):
 """,
     ),
     "the third power of a large 1 / sigma": (
-        "batch_norm_inference",
+        "batch_norm",
         "magnitude",
         """
-batch_norm_inference = lk.batch_norm_inference
-def batch_norm_inference_vjp(x, scale, shift, mean, variance, dy, *, eps=1e-5):
-    *others, dvariance = lk.batch_norm_inference_vjp(x, scale, shift, mean, variance, dy, eps=eps)
+batch_norm = lk.batch_norm
+def batch_norm_vjp(x, scale, shift, dy, *, eps=1e-5):
+    dx, *others = lk.batch_norm_vjp(x, scale, shift, dy, eps=eps)
+    variance = lk.batch_norm(x, scale, shift, eps=eps)[2]
     power = (variance + x.dtype.type(eps)) ** x.dtype.type(-1.5)
-    return *others, np.where(np.isfinite(power), dvariance, power).astype(x.dtype)
+    return np.where(np.isfinite(power), dx, np.nan).astype(x.dtype), *others
 """,
     ),
     "unsigned labels of 16 bits as signed ones": (

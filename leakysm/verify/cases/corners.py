@@ -175,9 +175,10 @@ def _normalisation(operation: str) -> Iterator[Case]:
 def _narrow(operation: str) -> Iterator[Case]:
     """eps as large as the variance, and eps = 0, which others may refuse. Not in the reference vectors."""
     yield from (_beside(operation, eps, eps or 2.0**-20) for eps in (0.0, 2.0**-40, 2.0**-27, 2.0**-17, 2.0**-10))
+    given = operation.endswith("inference")  # the derivative of a given variance by autodiff has a factor sigma^-3
     for power in (-88, -690):  # float32, float64 does not hold sigma^-3
         case, note = _beside(operation, 0.0, 2.0**power), f"variances near 2^{power}, eps 0"
-        yield replace(case, name=f"corner-variance-2^{power}", flags=("magnitude",), note=note)
+        yield replace(case, name=f"corner-variance-2^{power}", flags=("magnitude",), note=note, own=given)
 
 
 def _beside(operation: str, eps: float, variance: float) -> Case:
