@@ -7,6 +7,7 @@ from pathlib import Path
 from leakysm import plots
 from leakysm.experiments.finished import read_finished_metrics
 from leakysm.experiments.intervals import differences_in_words
+from leakysm.files import printable
 from leakysm.report.charts import learning_curves
 from leakysm.report.html import Html, join, plus_minus, table, tag
 from leakysm.report.page import INTERVALS, Page, begun
@@ -88,7 +89,7 @@ def _curves(page: Page, folder: Path, stored: StoredComparison) -> None:
     paths = {one.setting: [_run_folder(folder, net.run) for net in one.seeds] for one in settings}
     missing = [path for runs in paths.values() for path in runs if not RunFolder(path).metrics.exists()]
     if missing:
-        page.missing(f"No curves: {missing[0]} holds no metrics.csv.")
+        page.missing(f"No curves: {printable(missing[0])} holds no metrics.csv.")
         return
     learning_curves(page, {label: [read_finished_metrics(path) for path in runs] for label, runs in paths.items()})
 

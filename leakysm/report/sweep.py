@@ -12,7 +12,8 @@ from leakysm.report.html import Html, plus_minus, table, tag
 from leakysm.report.page import INTERVALS, Page, begun
 from leakysm.report.stored import StoredSweep, SweptSetting, read_stored
 
-LEAKY = re.compile(r"leaky,threshold=([^,]+),slope=([^,]+)")
+NUMBER = r"(inf|\d*\.?\d+(?:e[+-]?\d+)?)"
+LEAKY = re.compile(f"leaky,threshold={NUMBER},slope={NUMBER}")
 
 
 def sweep_page(folder: Path) -> Page:

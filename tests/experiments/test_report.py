@@ -30,6 +30,8 @@ from leakysm.report.episodes import Classifier
 from leakysm.report.html import Html, image, join
 from leakysm.report.page import LARGEST
 from leakysm.report.report import page_of
+from leakysm.report.stored import SweptSetting
+from leakysm.report.sweep import grid_of
 from leakysm.runs import restore
 from leakysm.runs.journal import read_metrics
 from tests.experiments.command import leakysm, refused
@@ -270,3 +272,14 @@ def test_an_older_report_is_replaced(tmp_path: Path) -> None:
     assert leakysm(*command).code == 0
     assert leakysm(*command).code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_only_numbers_make_a_grid() -> None:
+    swept = [
+        SweptSetting(setting=f"leaky,threshold={t},slope={s}", test="t", accuracy=50.0, interval=None, seeds=1)
+        for t in ("1", "inf", "abc", "1.2.3")
+        for s in ("0.5", "1e-05")
+    ]
+    grid = grid_of(swept)
+    assert grid is not None
+    assert list(grid.slopes) == [1e-05, 0.5]
