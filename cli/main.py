@@ -35,7 +35,7 @@ from leakysm_cli import (
 from leakysm_cli.help import CONTEXT, SectionedCommand, SectionedGroup
 from leakysm_cli.misuse import reworded
 from leakysm_cli.signals import listen
-from leakysm_cli.stopping import request
+from leakysm_cli.stopping import raise_again, request
 
 from leakysm.errors import LeakysmError
 
@@ -155,6 +155,7 @@ def main() -> None:
     """The command `leakysm`, in the process that it has to itself: signals are answered from here on."""
     try:
         listen(request.answer)
+        sys.unraisablehook = raise_again
         prepare()
         app(prog_name="leakysm")
     except KeyboardInterrupt:  # before or after the time in which a command answers it

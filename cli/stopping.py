@@ -5,12 +5,17 @@ SIGTERM and SIGHUP count as Ctrl-C does. The exit status is 128 and the signal's
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from leakysm_cli.signals import end
+
+PAUSE = 0.02  # seconds, after which a callback of Python's has ended
 
 
 @dataclass
@@ -44,6 +49,17 @@ class Request:
 
 
 request = Request()
+
+
+def raise_again(problem: sys.UnraisableHookArgs) -> None:
+    """A sys.unraisablehook: Python drops what is raised inside callbacks of its own; a request to stop comes again."""
+    if isinstance(problem.exc_value, KeyboardInterrupt) and request.number:
+        request.ending = False
+        again = threading.Timer(PAUSE, signal.raise_signal, (request.number,))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(problem)
 
 
 @contextmanager

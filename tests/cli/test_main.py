@@ -239,3 +239,26 @@ def test_a_signal_outside_of_every_command_gives_its_status_and_no_traceback(
 )
 def test_what_is_too_much_is_named(words: tuple[str, ...], message: str) -> None:
     assert CliRunner().invoke(app, words).stderr.strip() == f"leakysm: {message}"
+
+
+CALLBACK = """
+import signal, sys, time, weakref
+from leakysm_cli.signals import listen
+from leakysm_cli.stopping import raise_again, request
+class Thing: pass
+listen(request.answer)
+sys.unraisablehook = raise_again
+thing = Thing()
+kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+try:
+    del thing
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted with", request.status(130))
+"""
+
+
+def test_a_signal_inside_a_callback_of_pythons_is_not_lost() -> None:
+    done = subprocess.run([sys.executable, "-c", CALLBACK], capture_output=True, text=True, timeout=50)
+    assert done.stdout == "interrupted with 143\n"
+    assert done.stderr == ""
