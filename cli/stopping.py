@@ -5,7 +5,7 @@ SIGTERM and SIGHUP count as Ctrl-C does. The exit status is 128 and the signal's
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
 import threading
 import types
@@ -55,7 +55,8 @@ def raise_again(problem: sys.UnraisableHookArgs) -> None:
     """A sys.unraisablehook: Python drops what is raised inside callbacks of its own; a request to stop comes again."""
     if isinstance(problem.exc_value, KeyboardInterrupt) and request.number:
         request.ending = False
-        again = threading.Timer(PAUSE, signal.raise_signal, (request.number,))
+        # To the process: a signal that this thread raises itself would not wake the main one.
+        again = threading.Timer(PAUSE, os.kill, (os.getpid(), request.number))
         again.daemon = True
         again.start()
     else:
