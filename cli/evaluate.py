@@ -45,7 +45,7 @@ def evaluate(
 
     Example: leakysm evaluate runs/20260101-120000-omniglot --way 20 --shot 5 --episodes 1000
     """
-    from leakysm_cli.output import print_json
+    from leakysm_cli.output import print_json, tell_unfinished
 
     _require_form(way=way, shot=shot, query=query, episodes=episodes)
     settings: dict[str, Any] = {
@@ -62,10 +62,13 @@ def evaluate(
     if json:
         print_json(result.to_json())
         return
-    if result.checkpoint_episode == 0:
-        typer.echo(f"{run} holds imported weights: tested {result.checkpoint}")
-    elif not result.finished:
-        typer.echo(f"{run} is not finished: tested {result.checkpoint}, after {result.checkpoint_episode} episodes")
+    tell_unfinished(
+        run,
+        "tested",
+        checkpoint=result.checkpoint,
+        checkpoint_episode=result.checkpoint_episode,
+        finished=result.finished,
+    )
     typer.echo(result)
 
 

@@ -69,9 +69,12 @@ def export(
 
 
 def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) -> None:
+    from leakysm_cli.output import tell_unfinished
+
     from leakysm.errors import UserError
     from leakysm.exchange.torch_layout import to_torch
     from leakysm.exchange.weights import require_suffix, write_weights
+    from leakysm.runs.restore import stored
 
     if out is None:
         if not source.is_dir():
@@ -92,6 +95,8 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
         print(f"learned scale of the distances {float(about['scale']):.9g}: {_place(out, 'scale')}")
     if "formula" in about:
         print(f"text of the distance's file: {_place(out, 'formula')}")
+    if source.is_dir():
+        tell_unfinished(source, "exported", **stored(source).described())
 
 
 def _place(out: Path, key: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from leakysm_cli import options as o
 from leakysm_cli.folders import new_folder, refuse_what_is_there
-from leakysm_cli.output import print_json, print_lines
+from leakysm_cli.output import line_width, print_json, print_lines
 from leakysm_cli.own_distance import refuse_wrong
 from leakysm_cli.stopping import same_command
 
@@ -181,7 +181,7 @@ def _gradients(
     if as_json:
         print_json(result, indent=2)
     else:
-        _print_traces(title, traces, text(verdicts, traces.labels[0]), out, files)
+        _print_traces(title, traces, text(verdicts, traces.labels[0], line_width()), out, files)
 
 
 def _print_traces(title: str, traces: Traces, claims: list[str], out: Path, files: list[str]) -> None:
@@ -282,7 +282,7 @@ def _figures(title: str, labels: Sequence[str], figures: Mapping[str, Iterable[f
     from leakysm.tables import columns
 
     rows = [[words, *(_shown(name, value) for value in figures[name])] for name, words in FIGURE_NAMES.items()]
-    return columns((title, *labels), rows, rule=False, right=range(1, 1 + len(labels)))
+    return columns((title, *labels), rows, rule=False, right=range(1, 1 + len(labels)), width=line_width())
 
 
 def _shown(name: str, value: float) -> str:

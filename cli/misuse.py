@@ -21,13 +21,16 @@ def reworded(error: Any) -> str:
 
 
 def _unknown_option(error: Any) -> str | None:
-    from leakysm.choices import ALSO_CALLED
+    from leakysm.choices import ALSO_CALLED, LEAKY
     from leakysm.errors import nearest
 
     if not hasattr(error, "option_name") or not hasattr(error, "possibilities"):
         return None
     known = [option for p in error.ctx.command.params for option in p.opts if option.startswith("--")]
-    usual = "--" + ALSO_CALLED.get(error.option_name.lstrip("-"), "").replace("_", "-")
+    name = error.option_name.lstrip("-")
+    if name in LEAKY and "--set" in known:
+        return f"there is no option {error.option_name}; did you mean --set {name}=VALUE?"
+    usual = "--" + ALSO_CALLED.get(name, "").replace("_", "-")
     near = usual if usual in known else nearest(error.option_name, known)
     return f"there is no option {error.option_name}" + (f"; did you mean {near}?" if near else "")
 

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
+
+
+def line_width() -> int | None:
+    """The most characters of a line on standard output, if it is a terminal; else None."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def tell_unfinished(
+    run: object, what: str, *, checkpoint: str | None, checkpoint_episode: int | None, finished: bool | None
+) -> None:
+    """A line on standard error if a run's net is not the best of a finished run. what: was done with it."""
+    if checkpoint_episode == 0:
+        print(f"{run} holds imported weights: {what} {checkpoint}", file=sys.stderr)
+    elif not finished:
+        print(f"{run} is not finished: {what} {checkpoint}, after {checkpoint_episode} episodes", file=sys.stderr)
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def refuse_wrong(configs: Iterable[TrainConfig]) -> None:
     """CheckFailed, with the counterexample, for the first distance of a file whose derivative is wrong.
 
-    A warning for one that does not rise everywhere.
+    A warning for one that does not rise everywhere, or that calls other points nearer than those that coincide.
     """
     for metric in dict.fromkeys(config.metric for config in configs if config.formula):
         from leakysm.errors import CheckFailed
@@ -26,7 +26,9 @@ def refuse_wrong(configs: Iterable[TrainConfig]) -> None:
             findings = check_distance(metric, thorough=False)
         if findings.problem:
             raise CheckFailed(findings.problem)
-        if findings.falls is not None or findings.flat is not None:
+        if findings.nearer is not None:
+            typer.echo(f"leakysm: warning: the direction of {findings.formula} is {direction(findings)}", err=True)
+        elif findings.falls is not None or findings.flat is not None:
             typer.echo(f"leakysm: warning: {findings.formula} {direction(findings)}", err=True)
 
 

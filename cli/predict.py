@@ -62,6 +62,8 @@ def predict(
     """
     from dataclasses import replace
 
+    from leakysm_cli.output import tell_unfinished
+
     from leakysm.experiments.outputs import write_files
     from leakysm.files import printable, write_new
     from leakysm.predict.picture import picture as drawn
@@ -90,6 +92,7 @@ def predict(
         write_new(picture, content)
     named = [[replace(one, name=printable(one.name)) for one in candidates] for candidates in ranked]
     found = dict(zip(readable, named, strict=True))
+    tell_unfinished(run, "classified with", **restored.described())
     if json:
         _print_json(images, found, unreadable, limit)
     else:

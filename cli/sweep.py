@@ -88,7 +88,7 @@ def sweep(
     pool = dask_pool(scheduler) if scheduler else nullcontext(local_pool(jobs))
     try:
         with stop_after_step() as stop, pool as opened:
-            typer.echo("\n".join([f"folder: {out}", f"{len(runs)} runs", *time]), err=True)
+            typer.echo("\n".join([f"folder: {out}", _counted(len(runs)), *time]), err=True)
             with _shown(out) as watch:
                 states = run_all(runs, out, opened, watch, stop)
     except KeyboardInterrupt:
@@ -111,13 +111,16 @@ def _points(
 
     from leakysm.errors import UserError
     from leakysm.experiments.finished import is_finished
-    from leakysm.experiments.sweep.points import points
+    from leakysm.experiments.sweep.points import points, with_another_text
     from leakysm.runs import Loader
 
     with shown_count("reading images") as report:
         load = Loader(report)
         runs = points(content, machine, load)
     refuse_wrong(point.config for point in runs)
+    if another := with_another_text(runs, out):
+        told = f"{_counted(len(another))} of another text of the formula's file: kept, but not used"
+        typer.echo(f"leakysm: warning: {told}", err=True)
     left = []
     for point in runs:
         with suppress(UserError):  # a damaged run is reported when its turn comes
@@ -128,6 +131,10 @@ def _points(
     if not jobs:
         return runs, ["time: unknown; it depends on the cluster's workers"]
     return runs, [before.time_of_runs([(config, load(config.settings())) for config in left], jobs)]
+
+
+def _counted(runs: int) -> str:
+    return f"{runs} run{'s' * (runs != 1)}"
 
 
 def _report(result: SweepResult, out: Path, as_json: bool) -> None:
@@ -145,7 +152,7 @@ def _report(result: SweepResult, out: Path, as_json: bool) -> None:
     failed = sum(state.error is not None for state in result.states.values())
     print(table)
     print(out)
-    print(f"{len(result.finished)} runs finished, {failed} failed")
+    print(f"{_counted(len(result.finished))} finished, {failed} failed")
 
 
 @contextmanager

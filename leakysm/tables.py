@@ -10,15 +10,36 @@ Cell = str | int | float
 
 
 def columns(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, rule: bool = True, right: Collection[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    rule: bool = True,
+    right: Collection[int] = (),
+    width: int | None = None,
 ) -> list[str]:
     """The lines of a table with aligned columns, two spaces between them.
 
-    rule: draw a line below the header. right: indices of the right-aligned columns.
+    rule: draw a line below the header. right: indices of the right-aligned columns. width: the most characters of a
+    line; columns that do not fit stand in further tables below, each with the first column.
     """
     table = _padded([header, *rows], right)
-    lines = ["  ".join(row).rstrip() for row in table]
-    return [lines[0], "  ".join("-" * len(cell) for cell in table[0]), *lines[1:]] if rule else lines
+    lines: list[str] = []
+    for block in _blocks([len(cell) for cell in table[0]], width):
+        part = ["  ".join(row[i] for i in block).rstrip() for row in table]
+        ruler = ["  ".join("-" * len(table[0][i]) for i in block)] if rule else []
+        lines += [*([""] if lines else []), part[0], *ruler, *part[1:]]
+    return lines
+
+
+def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """The columns of each table: the first, and as many others as fit; at least one."""
+    blocks = [[0]]
+    for i, own in enumerate(widths[1:], 1):
+        used = sum(widths[k] + 2 for k in blocks[-1])
+        if width is not None and len(blocks[-1]) > 1 and used + own > width:
+            blocks.append([0])
+        blocks[-1].append(i)
+    return blocks
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

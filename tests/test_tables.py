@@ -28,6 +28,22 @@ def test_columns_line_up(rows: list[tuple[str, ...]]) -> None:
     assert columns(header, rows, rule=False, right=(1,)) == [first, *others]
 
 
+@given(rows, st.integers(1, 40))
+def test_a_narrow_page_has_every_column_below_the_first(rows: list[tuple[str, ...]], width: int) -> None:
+    header = ("one", "two", "three")
+    whole = columns(header, rows, rule=False)
+    narrow = columns(header, rows, rule=False, width=width)
+    assert columns(header, rows, rule=False, width=max(map(len, whole)) + 8) == whole
+    if narrow != whole:
+        height = len(rows) + 1
+        assert narrow == [
+            *columns(("one", "two"), [row[:2] for row in rows], rule=False),
+            "",
+            *columns(("one", "three"), [(row[0], row[2]) for row in rows], rule=False),
+        ]
+        assert narrow[height] == ""
+
+
 def test_a_cell_cannot_break_a_markdown_table() -> None:
     assert markdown_table(("a", "b"), [("1|2", "")]) == "| a    | b |\n| ---- | - |\n| 1\\|2 |   |\n"
 

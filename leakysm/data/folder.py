@@ -56,8 +56,8 @@ def divide(path: Path, pool: ClassSet, seed: int) -> Splits:
     n = pool.n_classes
     if n < _LEAST_CLASSES:
         raise UserError(
-            f"{path} has {n} classes, too few to divide into train and test; give {_LEAST_CLASSES} or more, "
-            "or sort them into train and test yourself"
+            f"{path} has {n} class{'es' * (n != 1)}, too few to divide into train and test; "
+            f"give {_LEAST_CLASSES} or more, or sort them into train and test yourself"
         )
     order = np.argsort(np.random.Philox(key=seed).random_raw(n), kind="stable")
     train = n - max(2, 2 * (n // 5))

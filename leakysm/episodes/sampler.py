@@ -89,7 +89,8 @@ def check_episode(
     counts = np.diff(starts)
     if way > len(counts):
         raise UserError(
-            f"way is {way}, but the {split} split has {len(counts)} classes; give a way of {len(counts)} or less"
+            f"way is {way}, but the {split} split has {len(counts)} class{'es' * (len(counts) != 1)}; "
+            f"give a way of {len(counts)} or less"
         )
     smallest = int(counts.argmin())
     fewest = int(counts[smallest])

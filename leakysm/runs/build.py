@@ -47,7 +47,7 @@ def build_trainer(config: TrainConfig, data: Dataset, engine: Engine, net: Net |
         if isinstance(net, Conv4):
             least = f"; Conv4 with {net.blocks} blocks needs {1 << net.blocks}x{1 << net.blocks} or more"
             fitting = min(height, width).bit_length() - 1
-            mend = f"give {fitting} blocks, or {mend}" if fitting else mend
+            mend = f"give {fitting} block{'s' * (fitting > 1)}, or {mend}" if fitting else mend
         raise UserError(f"images of {data.name} are {width}x{height}, too small for the net{least}: {mend}")
     engine = net.engine
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate, halve_every=config.halve_every)

@@ -39,6 +39,14 @@ class Stored:
     path: Path
     finished: bool
 
+    def described(self) -> dict[str, Any]:
+        """What a TestResult says of the net: `checkpoint`, `checkpoint_episode`, `finished`."""
+        return {
+            "checkpoint": self.path.name,
+            "checkpoint_episode": self.checkpoint.episode,
+            "finished": self.finished,
+        }
+
 
 @dataclass(frozen=True)
 class Restored(Stored):
@@ -70,14 +78,6 @@ class Restored(Stored):
         require_listed(folder, "summary")
         content, _ = read_summary(folder.summary)
         return {int(shot): limit for shot, limit in content.get("closeness", {}).items()}
-
-    def described(self) -> dict[str, Any]:
-        """What a TestResult says of the net: `checkpoint`, `checkpoint_episode`, `finished`."""
-        return {
-            "checkpoint": self.path.name,
-            "checkpoint_episode": self.checkpoint.episode,
-            "finished": self.finished,
-        }
 
 
 def stored(run: Path | str, *, trust: bool = False) -> Stored:

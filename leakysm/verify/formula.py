@@ -69,7 +69,8 @@ class Findings:
     distances for a restriction, coordinates for a whole metric.
 
     falls, flat: the smallest distances at which it falls, and at which its derivative is 0. nan_at_infinity: whether
-    its value is NaN there. problem: the counterexample to its derivative, None if it is right.
+    its value is NaN there. nearer: for a whole metric, a point that is nearer than the point itself.
+    problem: the counterexample to its derivative, None if it is right.
     """
 
     formula: str
@@ -80,6 +81,7 @@ class Findings:
     falls: float | None = None
     flat: float | None = None
     nan_at_infinity: bool = False
+    nearer: str | None = None
     errors: list[Error] = field(default_factory=list)
     problem: str | None = None
 

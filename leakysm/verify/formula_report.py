@@ -26,7 +26,7 @@ def lines(findings: Findings) -> list[str]:
     where = "distances" if findings.restriction else "coordinates"
     told = [findings.formula, f"derivative  right at {findings.points} {where}, by differences in {findings.digits}"]
     if not findings.restriction:
-        return told
+        return [*told, f"direction   {direction(findings)}"]
     if findings.digits != EXACT.name:
         told.append("            (value or derivative uses more than functions of xp: errors are not measured)")
     told += [f"kink        {_kink(kink)}" for kink in findings.kinks] or ["kinks       none"]
@@ -37,14 +37,16 @@ def lines(findings: Findings) -> list[str]:
 
 
 def direction(findings: Findings) -> str:
-    """Whether the formula rises, and what it means if it does not."""
+    """Whether a formula rises, or a metric finds points that coincide nearest, and what it means if not."""
+    if findings.nearer is not None:
+        return f"not that of a distance: {findings.nearer}, and a class that is farther away may win"
     if findings.falls is not None:
         return f"falls, e.g. at d = {findings.falls:.10g}: a class that is farther away may win"
     if findings.flat is not None:
         return (
             f"does not rise, e.g. at d = {findings.flat:.10g}: it cannot tell classes apart, and has no gradient there"
         )
-    return "rises everywhere"
+    return "rises everywhere" if findings.restriction else "points that coincide are nearest"
 
 
 def _kink(kink: Kink) -> str:

@@ -31,6 +31,7 @@ def check_metric(metric: Metric) -> Findings:
             findings.problem = _manners(metric, x, c, dy) or _gradients(metric, findings, x, c, dy)
             if findings.problem:
                 break
+            findings.nearer = findings.nearer or _nearer(metric, x, c)
     return findings
 
 
@@ -66,6 +67,17 @@ def _manners(metric: Metric, x: Any, c: Any, dy: Any) -> str | None:
     together = metric.vjp(x, np.repeat(x[:1], len(c), axis=0), dy)
     if not all(np.isfinite(gradient).all() for gradient in together):
         return f"the vjp of {metric} is not finite where points coincide, for {_shown(x, x[:1], dy)}"
+    return None
+
+
+def _nearer(metric: Metric, x: Any, c: Any) -> str | None:
+    """A point of c that is nearer to a point of x than that point itself; None if there is none."""
+    for one in x:
+        distances, itself = metric(one[None], c)[0], float(metric(one[None], one[None])[0, 0])
+        nearest = int(np.argmin(distances))
+        if float(distances[nearest]) < itself - TOLERANCE * max(abs(itself), float(np.abs(distances).max())):
+            there = f"from x = {one.tolist()} to itself is {itself:.10g}, to c = {c[nearest].tolist()} it is"
+            return f"the distance {there} {float(distances[nearest]):.10g}"
     return None
 
 

@@ -356,6 +356,20 @@ def test_a_sweep_varies_the_parameters_of_a_formula() -> None:
     assert there.metric == found[1].config.metric
 
 
+def test_a_sweep_says_which_runs_are_of_an_older_text(leakysm: Leakysm, formula: Path) -> None:
+    Path("grid.toml").write_text(
+        "way = 2\nquery = 2\nepisodes = 2\ntest_way = [2]\ntest_query = 2\ntest_episodes = 2\nthreads = 1\n"
+        f'distance = "{formula.name}:Soft"\n[grid]\nseed = [0]\n'
+    )
+    command = ("sweep", "grid.toml", "--out", "swept", "--jobs", "1", "--device", "cpu")
+    assert "another text" not in leakysm(*command).stderr
+    assert "another text" not in leakysm(*command).stderr
+    formula.write_text(formula.read_text() + "# changed\n")
+    warning = "leakysm: warning: 1 run of another text of the formula's file: kept, but not used"
+    assert warning in leakysm(*command).stderr
+    assert len(list(Path("swept").glob("*/summary.json"))) == 2
+
+
 def test_a_sweep_tells_files_of_one_name_apart() -> None:
     for folder, more in (("a", ""), ("b", "# other\n")):
         Path(folder).mkdir()
@@ -394,3 +408,20 @@ def test_parameters_set_by_init_are_told(tiny: list[str], formula: Path, fails: 
     assert "declare parameters in the class, such as scale: float = 1.0" in fails(
         "train", *tiny, "--distance", "my_formula.py:Mine"
     )
+
+
+def test_a_similarity_is_told_and_trained_with_a_warning(tiny: list[str], formula: Path, leakysm: Leakysm) -> None:
+    formula.write_text(MINE.replace("return self.weight", "return -self.weight").replace("g = 2", "g = -2"))
+    told = "direction   not that of a distance: the distance from x = "
+    assert told in passes(leakysm, "verify", "--distance", "my_formula.py:Mine")
+    result = leakysm("train", *tiny, "--distance", "my_formula.py:Mine", "--out", "run")
+    assert "leakysm: warning: the direction of Mine weight=0.5 is not that of a distance" in result.stderr
+    formula.write_text(MINE)
+    assert "direction   points that coincide are nearest" in passes(
+        leakysm, "verify", "--distance", "my_formula.py:Mine"
+    )
+
+
+def test_a_parameter_of_a_distance_is_shown_as_verify_takes_it(fails: Fails) -> None:
+    told = fails("verify", "--distance", "leaky", "--threshold", "3")
+    assert "there is no option --threshold; did you mean --set threshold=VALUE?" in told

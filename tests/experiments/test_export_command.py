@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_the_default_is_a_safetensors_file_in_the_run(run: Path, tmp_path: Path)
     assert (json.loads(about["mean"]), json.loads(about["std"]), json.loads(about["ink"])) == ([0.0], [1.0], True)
     assert about["config"] == (run / "config.toml").read_text()
     assert about["embedding_order"] == "row, column, channel"
+
+
+def test_of_a_run_that_is_not_finished_the_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
+    assert leakysm("export", run, "--out", tmp_path / "net.npz").err == ""
+    run = copied(run, tmp_path)
+    (run / "summary.json").unlink()
+    told = leakysm("export", run).err
+    assert re.fullmatch(
+        rf"{re.escape(str(run))} is not finished: exported checkpoint-best.h5, after \d episodes\n", told
+    )
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
@@ -90,7 +101,7 @@ def test_weights_from_elsewhere_become_a_run(run: Path, tmp_path: Path) -> None:
     assert equal(trained(tmp_path / "new"), state)
     tested = json.loads(leakysm("evaluate", tmp_path / "new", "--json").out)
     assert tested["episodes"] == 3
-    assert "holds imported weights" in leakysm("evaluate", tmp_path / "new").out
+    assert "holds imported weights" in leakysm("evaluate", tmp_path / "new").err
     assert leakysm("train", "--resume", "--out", tmp_path / "new").code == 0
     assert (tmp_path / "new" / "config.toml").read_text() == (run / "config.toml").read_text()
     # the same episodes as the run's own, from other weights

@@ -48,6 +48,14 @@ def support(tmp_path: Path) -> Path:
     return tmp_path / "support"
 
 
+def test_of_a_run_that_is_not_finished_the_checkpoint_is_named(run: Path, support: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    words = ("--support", support, support / "class0" / "0.png")
+    assert "not finished" not in leakysm("predict", copy, *words).err
+    (copy / "summary.json").unlink()
+    assert "run is not finished: classified with checkpoint-best.h5, after" in leakysm("predict", copy, *words).err
+
+
 @pytest.mark.parametrize("norm", ["running", "episode"])
 def test_distances_and_probabilities_are_those_of_the_nets_embeddings(run: Path, norm: str) -> None:
     restored = restore(run, backend("reference"))

@@ -198,13 +198,13 @@ def _floats(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def text(verdicts: Sequence[Verdict], baseline: str) -> list[str]:
-    """The table of each phase, in lines for a terminal."""
+def text(verdicts: Sequence[Verdict], baseline: str, width: int | None = None) -> list[str]:
+    """The table of each phase, in lines for a terminal, of at most `width` characters where that is possible."""
     if not verdicts:
         return ["", "the abstract's claims: judged with a second setting only; add --setting"]
     lines = []
     for phase, (header, rows) in by_phase(verdicts, baseline).items():
-        lines += ["", *columns((f"claims, {phase}", *header), rows, rule=False)]
+        lines += ["", *columns((f"claims, {phase}", *header), rows, rule=False, width=width)]
     return [*lines, "", f"Claims: against {baseline}, paired within the seeds. {IN_BRACKETS}."]
 
 

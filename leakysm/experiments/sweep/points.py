@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
@@ -13,7 +15,7 @@ from leakysm.experiments.sweep.file import SweepFile
 from leakysm.runs import TrainConfig
 from leakysm.runs.device import choose
 from leakysm.runs.resolve import Load, Loader, resolve
-from leakysm.runs.settings import KEYS
+from leakysm.runs.settings import KEYS, checked, read_settings
 
 LONGEST = 200  # bytes of a setting in a folder's name, of which systems allow 255
 
@@ -45,6 +47,22 @@ def points(sweep: SweepFile, machine: Mapping[str, Any], load: Load | None = Non
         by_folder.setdefault(_folder(label(setting), config), (setting, config))
     names = labels([setting for setting, _ in by_folder.values()])
     return [Point(name, config, folder) for name, (folder, (_, config)) in zip(names, by_folder.items(), strict=True)]
+
+
+def with_another_text(runs: Iterable[Point], out: Path) -> list[Path]:
+    """The folders in `out` whose runs differ from these only in the text of their formula."""
+    wanted = [_without_formula(checked(point.config.settings())) for point in runs if point.config.formula]
+    used = {point.folder for point in runs}
+    found = []
+    for config in sorted(out.glob("*/config.toml")) if wanted else ():
+        with suppress(UserError):  # a damaged run is not of this sweep
+            if config.parent.name not in used and _without_formula(read_settings(config)) in wanted:
+                found.append(config.parent)
+    return found
+
+
+def _without_formula(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ("formula", "threads")}
 
 
 def local_machine(given: Mapping[str, Any], threads: int) -> dict[str, Any]:
