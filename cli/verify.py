@@ -115,13 +115,14 @@ def verified(
     from leakysm.verify.conformance import Report
     from leakysm.verify.processes import mapped
 
-    results: list[tuple[Row, Checks]] = []
+    results: dict[int, tuple[Row, Checks]] = {}
     with shown_count("checking") as bar, mapped(check, names, processes or usable_cores()) as finished:
-        for result in finished:
+        for place, result in finished:
             bar(len(results), len(names))
-            results.append(result)
-    checks = [gradients for _, gradients in results]
-    report = Report(implementation.name, implementation.versions, [row for row, _ in results])
+            results[place] = result
+    in_order = [results[place] for place in range(len(names))]
+    checks = [gradients for _, gradients in in_order]
+    report = Report(implementation.name, implementation.versions, [row for row, _ in in_order])
     if json:
         print_json(reports.as_json(report, checks), indent=1)
     else:

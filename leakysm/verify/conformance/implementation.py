@@ -38,20 +38,22 @@ def conform(
     """
     require_known((*(operations or ()), *require))
     check = check or partial(check_named, implementation, settings or Settings(), expected)
-    rows, met, names = [], set(), operations or tuple(ENTRIES)
+    names, met = operations or tuple(ENTRIES), set()
+    rows: dict[int, Row] = {}
     offered = [any(implementation.offers(name, part) for part in PARTS) for name in names]
     with mapped(check, names, processes) as results:
         progress(0, sum(offered))
-        for i, (row, used) in enumerate(results):
-            if offered[i]:
-                progress(sum(offered[: i + 1]), sum(offered))
+        for place, (row, used) in results:
+            rows[place] = row
+            if offered[place]:
+                progress(sum(offered[i] for i in rows), sum(offered))
             finished(row)
-            rows.append(row)
             met |= used
     unmatched = [f"{e.pattern}  # {e.reason}" for e in expected if e not in met]
     missing = [name for name in require if not implementation.offers(name, "value")]
     missing += [f"{name}_vjp" for name in require if name not in missing and not implementation.offers(name, "vjp")]
-    return Report(implementation.name, implementation.versions, rows, unmatched, missing)
+    in_order = [rows[place] for place in range(len(names))]
+    return Report(implementation.name, implementation.versions, in_order, unmatched, missing)
 
 
 def check_named(
