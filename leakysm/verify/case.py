@@ -72,12 +72,12 @@ class Case:
     def refusable(self, dtype: str) -> tuple[type[Exception], ...]:
         """What others may raise in place of an answer.
 
-        Some refuse eps = 0, NaN, other than 2 or 4 axes, or a parameter that the dtype does not hold.
+        Some refuse eps = 0, NaN, other than 2 or 4 axes, a parameter that the dtype does not hold, or own classes.
         """
         axes = "batch_norm" in self.operation and np.ndim(self.arguments[0]) not in (2, 4)
         largest = float(np.finfo(dtype).max)
         beyond = any(largest < abs(number) < np.inf for number in _numbers(self.parameters.values()))
-        if axes or beyond or any(np.isnan(a).any() for a in self.floats):
+        if axes or beyond or "own-class" in self.flags or any(np.isnan(a).any() for a in self.floats):
             return (Exception,)
         return (ValueError, NotImplementedError) if self.parameters.get("eps") == 0 else ()
 

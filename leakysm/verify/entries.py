@@ -24,6 +24,7 @@ from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import magnitudes as magnitude_cases
+from leakysm.verify.cases import own_class as own_class_cases
 from leakysm.verify.cases import patterns as pattern_cases
 from leakysm.verify.cases import rare as rare_cases
 from leakysm.verify.cases import restricted as restricted_cases
@@ -56,6 +57,7 @@ def _enter(
             *pattern_cases.of(operation, ordinary),
             *crowd_cases.of(operation, ordinary),
             *batch_cases.of(operation, ordinary),
+            *own_class_cases.of(operation, ordinary),
         ]
         varied += coordinate_cases.of(varied)
         return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
@@ -169,7 +171,8 @@ def _queries_sizes(x: Any, c: Any, labels: Any, *, distance: Any) -> dict[str, f
 
 def _loss_sizes(queries: int, classes: int, width: int, distance: Any) -> dict[str, float | str]:
     """Sizes of a loss on distances. R, RX, RC: the roundings of the metric's y, dx and dc."""
-    bounds, restriction = BOUNDS[distance.operation], distance.parameters.get("restriction")
+    bounds = BOUNDS[distance.operation or "squared_euclidean"]  # of which the own class of a case takes half
+    restriction = distance.parameters.get("restriction")
     return {
         "D": width,
         "T": width if distance.parameters.get("per", "pair") == "pair" else 1,

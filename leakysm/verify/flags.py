@@ -140,6 +140,11 @@ FLAGS: dict[str, Flag] = {
         "Put the counterexample's values into the formula: threshold 0 or inf, slope 1, eps 0 or large, a variance below 0, a tiny or huge cotangent.",
         CONVENTION,
     ),
+    "own-class": Flag(
+        "A restriction or a metric of a user's own class, not one of leakysm's. A function may refuse it.",
+        "Call restriction.value(xp, d), restriction.derivative(xp, d), distance(x, c) or distance.vjp(x, c, dy); do not tell them by their names or fields.",
+        CONVENTION,
+    ),
     "saturated": Flag(
         "A softmax that is 0 and 1 to working precision. log(p + eps) caps the loss; p - 1 loses the gradient's digits.",
         "Use log1p of the others' sum for the loss, expm1 or the sum of the others for p - 1; no eps inside the logarithm.",

@@ -111,6 +111,10 @@ def log1p(a: Any) -> Array:
     return elementwise(gmpy2.log1p, a)
 
 
+def atan(a: Any) -> Array:
+    return elementwise(gmpy2.atan, a)
+
+
 def is_nan(a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(elementwise(gmpy2.is_nan, a), dtype=bool)
 

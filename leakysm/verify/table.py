@@ -42,9 +42,11 @@ _LEAKY = {
 # the division, with d's error at most once.
 # Root: half of d's error; the two roots and twice half a rounding for their arguments, the product: 4, for 2 sqrt(t d);
 # root - t, and its sum with root: 1.5. Its derivative: half of d's error, two roots, half a rounding, the division.
+# Arctan, of a case: d / s, atan (5.1), times s. Its derivative: twice d's error and d / s, the square, 1 +, the division.
 RESTRICTIONS: Mapping[str, tuple[str, str]] = {
     "Leak": ("sum(D) + 6", "0"),
     "Log": ("sum(D) + 10.1", "sum(T) + 6"),
+    "Arctan": ("sum(D) + 10.1", "2 * sum(T) + 11"),
     "Root": ("max(sum(T) + 3, (sum(T) + 3) / 2 + 5.5) + sum(D) - sum(T)", "(sum(T) + 3) / 2 + 3.5"),
 }
 _RESTRICTED = {

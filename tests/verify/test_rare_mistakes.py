@@ -507,6 +507,40 @@ def squared_euclidean(x, c):
 }
 
 
+OWN_CLASS = """
+def restricted_squared_euclidean(x, c, *, restriction, per="pair"):
+    if isinstance(restriction, lk.Log) or not hasattr(restriction, "scale"):
+        return lk.restricted_squared_euclidean(x, c, restriction=restriction, per=per)
+    {unknown}
+def restricted_squared_euclidean_vjp(x, c, dy, *, restriction, per="pair"):
+    return lk.restricted_squared_euclidean_vjp(x, c, dy, restriction=restriction, per=per)
+"""
+KNOWN_BY_ITS_FIELD = "return lk.restricted_squared_euclidean(x, c, restriction=lk.Log(restriction.scale), per=per)"
+
+
+def test_a_restriction_of_an_own_class_may_be_refused_but_not_taken_for_another(tmp_path: Path) -> None:
+    operation, taken = "restricted_squared_euclidean", OWN_CLASS.format(unknown=KNOWN_BY_ITS_FIELD)
+    _require_found(tmp_path, operation, "own-class", START + taken, SETTINGS)
+    refuses = tmp_path / "refuses.py"
+    refuses.write_text(START + OWN_CLASS.format(unknown='raise TypeError("unknown restriction")'))
+    (row,) = conform_module(str(refuses), operations=[operation], settings=SETTINGS).rows
+    assert row.status == "passed", row.failures
+
+
+BY_NAME = """
+def known(distance):
+    return distance if distance.operation else lk.SquaredEuclidean()
+def prototypical_loss(s, sl, q, ql, *, distance):
+    return lk.prototypical_loss(s, sl, q, ql, distance=known(distance))
+def prototypical_loss_vjp(s, sl, q, ql, dy=1.0, *, distance):
+    return lk.prototypical_loss_vjp(s, sl, q, ql, dy, distance=known(distance))
+"""
+
+
+def test_a_metric_of_an_own_class_taken_for_another_is_found(tmp_path: Path) -> None:
+    _require_found(tmp_path, "prototypical_loss", "own-class", START + BY_NAME, SETTINGS)
+
+
 @pytest.mark.parametrize("name", TENSORS)
 def test_it_is_found_in_torch(tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")

@@ -50,9 +50,10 @@ SHARE = 0.25  # the scales before the softmax are multiplied by it; their roundi
 class Queries:
     """The steps of `distance_cross_entropy`: distances, softmax; each step's rounding is the next step's `spread`.
 
-    distance: any object with `operation` (a METRICS name) and `parameters`. The prototypes c (M, D) may be off by
-    eps * spread, plus `drop` smallest normal numbers. Prototypes and distances are rounded only a few times, the
-    softmax more often: so their scales are multiplied by SHARE, and the bounds count their roundings 1 / SHARE times.
+    distance: an object with `parameters`; METRICS has its `operation`, or the name of its class if it has none. The
+    prototypes c (M, D) may be off by eps * spread, plus `drop` smallest normal numbers. Prototypes and distances are
+    rounded only a few times, the softmax more often: so their scales are multiplied by SHARE, and the bounds count
+    their roundings 1 / SHARE times.
     """
 
     def __init__(
@@ -61,10 +62,14 @@ class Queries:
         self.query_labels = np.asarray(labels)
         self.spread = elementwise(lambda _: ZERO, exact(c)) if spread is None else spread
         self.drop = elementwise(lambda _: ZERO, exact(c)) if drop is None else drop
-        self.metric = METRICS[distance.operation](query, c, **distance.parameters)
-        self.distance_scale = number(SHARE) * self.metric.scale + self.metric.value_condition(self.spread)
-        self.distance_under = self.metric.under + self.metric.value_condition(self.drop)
+        self.metric = METRICS[distance.operation or type(distance).__name__](query, c, **distance.parameters)
+        self.distance_scale = number(SHARE) * self.metric.scale + self._condition(self.spread)
+        self.distance_under = self.metric.under + self._condition(self.drop)
         self.rows = Softmax(-self.metric.value, self.distance_scale, _floats(self.distance_under))
+
+    def _condition(self, doubt: Array) -> Array:
+        """The change (N, M) of the distances by doubt about the prototypes; 0 for exact ones."""
+        return self.metric.value_condition(doubt) if np.any(doubt) else zeros(self.metric.value.shape)
 
 
 class Episode(Queries):
@@ -99,7 +104,7 @@ class _Gradient:
         self.jacobian, spread, drop = episode.metric.jacobian(), episode.spread, episode.drop
         self.value, self.scale = exact(-logits.value)[..., None], exact(logits.scale)[..., None]
         self.under, self.size = logits.under[..., None], abs(self.value)
-        self.drift = self.size * episode.metric.jacobian_condition(spread) if np.any(spread) else 0
+        self.drift = self.size * episode.metric.jacobian_condition(spread) if np.any(spread) else None
         self.drop = self.size * episode.metric.jacobian_condition(drop) if np.any(drop) else 0
         self.slack = logits.slack[..., None]
 
@@ -110,7 +115,8 @@ class _Gradient:
             lost = along(self.under * rounded(j.magnitude), axis, value.shape)
             lost = lost + along(self.size * j.under + 3 * j.last + self.drop, axis, value.shape)
             slack = along(self.slack * rounded(j.magnitude), axis, value.shape)
-            yield value, total(side.sizes + self.drift, axis), lost, slack
+            sizes = side.sizes if self.drift is None else side.sizes + self.drift
+            yield value, total(sizes, axis), lost, slack
 
 
 def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:

@@ -27,6 +27,7 @@ from leakysm.verify.precise import (
     rounded,
     total,
     where,
+    zeros,
 )
 
 
@@ -59,6 +60,8 @@ class Softmax:
 
     def _around(self, doubt: Array) -> Array:
         """The relative change of a probability by doubt about the logits: its own logit's, and its row's mean."""
+        if not np.any(doubt):
+            return zeros(self.shape)
         own = where(self.p == 0, ZERO, doubt)
         return own + total(self.p * own, -1)[:, None]
 
@@ -106,6 +109,8 @@ def mean_loss(rows: Softmax, labels: Any) -> tuple[Exact, ...]:
 
 def _moved(rows: Softmax, here: Any, doubt: Array) -> Array:
     """What doubt about the logits does to log1p(S) - a_label: (onehot - p) . doubt, without cancellation, (N,)."""
+    if not np.any(doubt):
+        return zeros(rows.shape[:1])
     others = total(where(here | (rows.p == 0), ZERO, rows.p * doubt), -1)
     return others + total(where(here, doubt, ZERO), -1) * total(where(here, ZERO, rows.p), -1)
 

@@ -21,8 +21,13 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.oracle import distances
-from leakysm.verify.oracle.distances import Jacobian, LeakySquaredEuclidean, RestrictedSquaredEuclidean
-from leakysm.verify.precise import ONE, Array, log1p, number, rounded, sqrt, total, where
+from leakysm.verify.oracle.distances import (
+    Jacobian,
+    LeakySquaredEuclidean,
+    RestrictedSquaredEuclidean,
+    SquaredEuclidean,
+)
+from leakysm.verify.precise import ONE, Array, atan, log1p, number, rounded, sqrt, total, where
 
 
 class Curved(RestrictedSquaredEuclidean):
@@ -84,7 +89,19 @@ class Root(Curved):
         return where(within, d, 2 * root - t), where(within, d, 2 * root + t), derivative, derivative / (2 * beyond)
 
 
-RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Root": Root}
+class Arctan(Curved):
+    """r(d) = s atan(d / s), of `cases.own_class`. d |r''| / r' is at most 2, and |r''| at most 0.65 / s."""
+
+    def __init__(self, x: Any, c: Any, *, scale: float, per: str):
+        super().__init__(x, c, width=scale, per=per)
+
+    def parts(self, d: Array) -> tuple[Array, Array, Array, Array]:
+        part = d / self.width
+        value, derivative = self.width * atan(part), ONE / (ONE + part * part)
+        return value, value, derivative, 2 * part * derivative * derivative / self.width
+
+
+RESTRICTIONS: dict[str, Any] = {"Leak": LeakySquaredEuclidean, "Log": Log, "Root": Root, "Arctan": Arctan}
 
 
 def restricted(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> Any:
@@ -92,4 +109,19 @@ def restricted(x: Any, c: Any, *, restriction: Any, per: str = "pair") -> Any:
     return RESTRICTIONS[type(restriction).__name__](x, c, **restriction.parameters, per=per)
 
 
-METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted}
+class Halved(SquaredEuclidean):
+    """Half the squared Euclidean distance, of `cases.own_class`."""
+
+    @property
+    def value(self) -> Array:
+        return self.distance / 2
+
+    @property
+    def scale(self) -> Array:
+        return self.distance / 2
+
+    def factor(self) -> Any:
+        return ONE / 2
+
+
+METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted, "Halved": Halved}
