@@ -24,6 +24,7 @@ from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import magnitudes as magnitude_cases
+from leakysm.verify.cases import one_number as one_number_cases
 from leakysm.verify.cases import own_class as own_class_cases
 from leakysm.verify.cases import patterns as pattern_cases
 from leakysm.verify.cases import rare as rare_cases
@@ -60,7 +61,8 @@ def _enter(
             *own_class_cases.of(operation, ordinary),
         ]
         varied += coordinate_cases.of(varied)
-        return [*ordinary, *varied, *corner_cases.of(operation), *size_cases.of(operation)]
+        large = size_cases.of(operation)
+        return [*ordinary, *varied, *corner_cases.of(operation), *large, *one_number_cases.of(large)]
 
     choice = CHOICES.get(operation)
     entry = Entry(

@@ -140,6 +140,11 @@ FLAGS: dict[str, Flag] = {
         "Put the counterexample's values into the formula: threshold 0 or inf, slope 1, eps 0 or large, a variance below 0, a tiny or huge cotangent.",
         CONVENTION,
     ),
+    "one-number": Flag(
+        "A call that differs from the call before it in one number. A result that is kept by a part of the numbers is wrong.",
+        "Keep no results between calls, or know them by all numbers, not by some of them or by a short hash.",
+        SPECIAL,
+    ),
     "own-class": Flag(
         "A restriction or a metric of a user's own class, not one of leakysm's. A function may refuse it.",
         "Call restriction.value(xp, d), restriction.derivative(xp, d), distance(x, c) or distance.vjp(x, c, dy); do not tell them by their names or fields.",

@@ -235,14 +235,16 @@ def _stale(call: Call, function: Any, results: tuple[Any, ...]) -> Impurity | No
 def _changes(call: Call) -> Iterator[dict[str, str]]:
     """Expressions that write other numbers, by the argument's name: into one argument after another.
 
-    They write into all of it, then into a part. In a large case, to save time, they write into all arguments at once,
-    and into a part of those that have one.
+    They write into all of it, then into a part; labels get another order. In a large case, to save time, they write
+    into all arguments at once, and into a part of those that have one.
     """
     names, ways = floats_of(call), call.arrays.overwritten
+    labels = [argument.name for argument in call.case.definition.arguments if argument.kind == "labels"]
     if ways and call.case.size >= FEW:
         yield {name: ways[np.size(call.hosts[name]) > SHORT] for name in names}
     else:
         yield from ({name: way} for name, way in itertools.product(names, ways))
+        yield from ({name: way} for name, way in itertools.product(labels, ways[-1:]))
 
 
 def _copies(call: Call, other: dict[str, str]) -> dict[str, str]:

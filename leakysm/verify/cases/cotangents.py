@@ -9,7 +9,7 @@ import numpy as np
 
 from leakysm.verify.case import Case
 from leakysm.verify.cases.equal import plain_case
-from leakysm.verify.cases.numbers import noise, single
+from leakysm.verify.cases.numbers import Floats, noise, single
 
 FULL = -1.2345678901234567  # all 53 bits of a float64
 
@@ -34,7 +34,13 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         even = len(balanced) // 2 * 2
         balanced[1:even:2] = -balanced[:even:2]
         balanced[even:] = 0
+        rows, last_axis = (
+            _nearly_balanced(f"{name} {plain.operation}", n)
+            for name, n in zip(("row", "column"), balanced.shape, strict=True)
+        )
+        nearly = (rows[:, None] * last_axis).reshape(np.shape(plain.dy))
         for name, dy, note in (
+            ("nearly-balanced", nearly, "dy adds up to some 2^-22 along each axis"),
             ("balanced", balanced.reshape(np.shape(plain.dy)), "dy adds up to 0 in each place of its last axis"),
             ("never-negative", positive, "dy is never negative, and 0 here and there"),
             ("never-positive", -positive, "dy is never positive, and 0 here and there"),
@@ -46,6 +52,13 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         dy = noise(f"full {bits}", *np.shape(plain.dy), bits=bits) if np.ndim(plain.dy) else scalar
         note = f"dy of {bits} bits"
         yield replace(plain, name=f"cotangent-{bits}-bits", dy=dy, flags=("corner",), note=note, stored=False)
+
+
+def _nearly_balanced(name: str, n: int) -> Floats:
+    """n numbers and their negatives, in turn; the last one makes their sum 2^-22."""
+    numbers = np.repeat(noise(name, n // 2 + 1, bits=11), 2)[:n] * (-1.0) ** np.arange(n)
+    numbers[-1] += 2.0**-22 - numbers.sum()
+    return numbers
 
 
 def _sparse(plain: Case) -> Iterator[Case]:

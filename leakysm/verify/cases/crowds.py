@@ -107,6 +107,13 @@ def _numbers(plain: Case) -> Iterator[Case]:
         if kind != "counts":
             c[0] = low + high - x[0]
         yield _other(plain, f"crowd-{kind}", x, c, f"{width} whole numbers from {low} to {high}", ("contrast",))
+    for bits, step in ((16, 1), (23, 1), (31, 2**8), (62, 2**39)):  # squares of which do not fit an integer
+        x, c = (
+            step * whole(f"{bits} {a} {name}", n, 4, low=-(2**bits) // step, high=2**bits // step)
+            for a, n in (("x", 3), ("c", 2))
+        )
+        c[0] = -x[0]
+        yield _other(plain, f"crowd-whole-{bits}", x, c, f"whole numbers to 2^{bits}", ("contrast",))
     x, c = (abs(noise(f"pixels {a} {name}", n, 90, bits=8)) for a, n in (("x", 3), ("c", 2)))
     for a in (x, c):
         a[0, :2] = 0, 1

@@ -35,7 +35,11 @@ from leakysm.verify.cases.size_tables import (
 from leakysm.verify.sample import ChannelSample, PairSample
 
 # Labels at the ends of blocks, of some numbers of prototypes.
-SEAMS = {255: (200, 199, 128), 1025: (1024, 1023), 65_539: (65_538,), 40_961: (40_960,), 10_081: (8191,)}
+SEAMS = {
+    255: (200, 199, 128), 1025: (1024, 1023), 65_539: (65_538,), 40_961: (40_960,), 10_081: (8191,),
+    1201: tuple(k - less for k in (100, 128, 150, 200, 250, 256, 300, 384, 400, 500, 512, 600, 750, 768, 800, 900, 1000, 1024, 1200)
+                for less in (0, 1)),
+}  # fmt: skip
 MOST_TERMS = 10_000  # N M D; above that only a sample is compared
 
 
