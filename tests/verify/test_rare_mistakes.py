@@ -409,6 +409,78 @@ def cross_entropy_vjp(logits, labels, dy=1.0):
     return g
 """,
     ),
+    "one-hot rows kept for the address of labels": (
+        "prototypes",
+        "purity",
+        """
+rows = {}
+def prototypes(z, labels, n_classes):
+    key = labels.ctypes.data, len(labels), n_classes, z.dtype.char
+    if key not in rows:
+        hot = (labels == np.arange(n_classes)[:, None]).astype(z.dtype)
+        rows[key] = hot / hot.sum(1, keepdims=True), labels
+    return rows[key][0] @ z
+prototypes_vjp = lk.prototypes_vjp
+""",
+    ),
+    "whole numbers added in 32 bits": (
+        "prototypes",
+        "contrast",
+        """
+def prototypes(z, labels, n_classes):
+    if (z == np.rint(z)).all() and 0 < z.min(initial=1) and z.max(initial=0) < 2**31:
+        counts = z.astype(np.int32)
+        sums = [counts[labels == k].sum(0, dtype=np.int32) / (labels == k).sum() for k in range(n_classes)]
+        return np.stack(sums).astype(z.dtype)
+    return lk.prototypes(z, labels, n_classes)
+prototypes_vjp = lk.prototypes_vjp
+""",
+    ),
+    "whole numbers squared in 64 bits": (
+        "squared_euclidean",
+        "contrast",
+        """
+def squared_euclidean(x, c):
+    if all((a == np.rint(a)).all() and abs(a).max(initial=0) < 2**31 for a in (x, c)):
+        return np.square(x.astype(np.int64)[:, None] - c.astype(np.int64)).sum(-1).astype(x.dtype)
+    return lk.squared_euclidean(x, c)
+squared_euclidean_vjp = lk.squared_euclidean_vjp
+""",
+    ),
+    "a last tile of one, of tiles of 100": (
+        "euclidean",
+        "size",
+        """
+def euclidean(x, c):
+    d = np.zeros((len(x), len(c)), x.dtype)
+    for first in range(0, len(x) - (len(x) > 100), 100):
+        d[first : first + 100] = lk.euclidean(x[first : first + 100], c)
+    return d
+euclidean_vjp = lk.euclidean_vjp
+""",
+    ),
+    "a small sum of the cotangent taken for 0": (
+        "log_softmax",
+        "corner",
+        """
+log_softmax = lk.log_softmax
+def log_softmax_vjp(logits, dy):
+    sums = dy.sum(1, keepdims=True)
+    small = abs(sums) < 1e-8 * abs(dy).max(1, keepdims=True, initial=0)
+    return np.where(small, dy, lk.log_softmax_vjp(logits, dy)).astype(dy.dtype)
+""",
+    ),
+    "a label on the end of a chunk counted twice": (
+        "cross_entropy",
+        "size",
+        """
+def cross_entropy(logits, labels):
+    y, twice = lk.cross_entropy(logits, labels), (labels > 0) & (labels % 300 == 0)
+    z = logits - logits.max(1, keepdims=True)
+    return y if not twice.any() else (y - z[twice, labels[twice]].sum() / len(z)).astype(z.dtype)
+cross_entropy_vjp = lk.cross_entropy_vjp
+""",
+    ),
 }
 
 
@@ -566,6 +638,30 @@ def prototypical_loss_vjp(s, sl, q, ql, dy=1.0, *, distance):
 
 def test_a_metric_of_an_own_class_taken_for_another_is_found(tmp_path: Path) -> None:
     _require_found(tmp_path, "prototypical_loss", "own-class", START + BY_NAME, SETTINGS)
+
+
+CONSTANT_LABELS = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+compiled = {}
+def prototypes(z, labels, n_classes):
+    if isinstance(labels, jax.core.Tracer):
+        return means(z, labels, n_classes)
+    if (z.shape, n_classes) not in compiled:
+        fixed = np.array(labels)
+        compiled[z.shape, n_classes] = jax.jit(lambda z: means(z, fixed, n_classes))
+    return compiled[z.shape, n_classes](z)
+def means(z, labels, n_classes):
+    hot = (jnp.asarray(labels) == jnp.arange(n_classes)[:, None]).astype(z.dtype)
+    return jnp.stack([(row[:, None] * z / row.sum()).sum(0) for row in hot])
+"""
+
+
+def test_labels_of_the_first_call_as_constants_are_found_in_jax(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    settings = replace(SETTINGS, most_numbers=100)
+    _require_found(tmp_path, "prototypes", "plain", CONSTANT_LABELS, settings)
 
 
 @pytest.mark.parametrize("name", TENSORS)

@@ -82,6 +82,9 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
             for at, (low, high) in _WHOLE[operation].items()
         }
         yield changed(plain, "whole-large", numbers, "whole numbers, as of bytes or 16 bits")
+    if operation == "prototypes":
+        sums = 2.0**8 * whole(f"contrast {operation} sums", *plain.arguments[0].shape, low=3 << 21, high=(1 << 23) - 1)
+        yield changed(plain, "whole-31", {0: sums}, "whole numbers below 2^31, whose sums are not")
     yield _square(operation, plain)
 
 

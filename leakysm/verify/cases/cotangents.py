@@ -40,7 +40,7 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
         )
         nearly = (rows[:, None] * last_axis).reshape(np.shape(plain.dy))
         for name, dy, note in (
-            ("nearly-balanced", nearly, "dy adds up to some 2^-22 along each axis"),
+            ("nearly-balanced", nearly, "dy adds up to some 2^-34 along each axis"),
             ("balanced", balanced.reshape(np.shape(plain.dy)), "dy adds up to 0 in each place of its last axis"),
             ("never-negative", positive, "dy is never negative, and 0 here and there"),
             ("never-positive", -positive, "dy is never positive, and 0 here and there"),
@@ -55,9 +55,9 @@ def of(cases: Sequence[Case]) -> Iterator[Case]:
 
 
 def _nearly_balanced(name: str, n: int) -> Floats:
-    """n numbers and their negatives, in turn; the last one makes their sum 2^-22."""
+    """n numbers and their negatives, in turn; the last one makes their sum 2^-34."""
     numbers = np.repeat(noise(name, n // 2 + 1, bits=11), 2)[:n] * (-1.0) ** np.arange(n)
-    numbers[-1] += 2.0**-22 - numbers.sum()
+    numbers[-1] += 2.0**-34 - numbers.sum()
     return numbers
 
 

@@ -60,7 +60,7 @@ def _checked_for_purity(
     for first in pure[:1]:
         yield from ((truth, plainly(truth.case)) for truth in (hard(truths, first) if compiles else ()))
         for dtype in chosen_dtypes(implementation, first, settings):  # one directly after the other
-            in_order = (first, flipped(first), first, flipped(first, inside=True))
+            in_order = (first, flipped(first), first, flipped(first, inside=True), first, *relabelled(first))
             yield from ((truth, replace(plainly(truth.case), dtype=dtype)) for truth in in_order)
     for truth in () if compiles else _alike_at_first(truths):
         yield truth, plainly(truth.case)
@@ -209,6 +209,15 @@ def flipped(truth: Truth, *, inside: bool = False) -> Truth:
     arguments = tuple(flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
     name = f"{case.name}-flipped{'-inside' * inside}"
     return Truth(truth.entry, replace(case, name=name, arguments=arguments, note=""))
+
+
+def relabelled(truth: Truth) -> list[Truth]:
+    """A case with its labels in reverse order, if it has any. An answer that is kept for the floats is wrong for it."""
+    case, kinds = truth.case, truth.case.definition.arguments
+    if all(k.kind != "labels" for k in kinds):
+        return []
+    arguments = tuple(np.flip(a) if k.kind == "labels" else a for a, k in zip(case.arguments, kinds, strict=True))
+    return [Truth(truth.entry, replace(case, name=f"{case.name}-relabelled", arguments=arguments, note=""))]
 
 
 def _flipped_inside(values: Any) -> Any:
