@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,12 +71,33 @@ def check_net(net: Net, image_shape: tuple[int, int, int]) -> NetFindings:
 
 
 def _require_float64(net: Net, image_shape: tuple[int, int, int]) -> None:
-    """UserError unless float64 images give embeddings."""
+    """UserError unless the vector is one that the check can move, and float64 images give embeddings."""
+    if str(net.vector.dtype) not in STEPS:
+        raise UserError(f"the vector of {type(net).__name__} is {net.vector.dtype}; make it float64 for this check")
     try:
         net.forward(net.engine.asarray(np.zeros((IMAGES, *image_shape))))
     except LeakysmError as problem:
         mend = "for this check, make a net whose vector is float64"
         raise UserError(f"{type(net).__name__} refuses images of float64; {mend} (it says: {problem})") from problem
+
+
+class _Slope(NamedTuple):
+    """A slope of f by the gradient and by differences, how far these may be off, and how much kinks may change."""
+
+    given: float
+    found: float
+    off: float
+    kinks: float
+
+    @property
+    def bends(self) -> bool:
+        """Whether kinks are near, so that differences say nothing."""
+        return self.kinks > self.off
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the gradient is wrong; also if a slope is NaN."""
+        return not self.bends and not abs(self.given - self.found) <= self.off
 
 
 class _Look:
@@ -123,57 +144,45 @@ class _Look:
 
     def compare(self, findings: NetFindings) -> str | None:
         """The counterexample to the gradient; None if there is none."""
-        given = self._gradient()
-        if given.shape != self.start.shape:
-            return f"backward of {self.name} gives the shape {given.shape}; that of its vector is {self.start.shape}"
-        if not np.isfinite(given).all():
+        gradient = self._gradient()
+        if gradient.shape != self.start.shape:
+            return f"backward of {self.name} gives the shape {gradient.shape}; that of its vector is {self.start.shape}"
+        if not np.isfinite(gradient).all():
             return f"backward of {self.name} gives numbers that are not finite"
         for part in _parts(len(self.start)):
-            problem = self._wrong(given, part)
-            if problem == "":
-                findings.left_out += 1
-                continue
-            findings.directions += 1
-            if problem:
-                return self._smallest(given, part) or problem
+            slope = self._slope(gradient, part)
+            findings.directions += not slope.bends
+            findings.left_out += slope.bends
+            if slope.wrong:
+                return self._told(*self._smallest(gradient, part, slope))
         return None
 
-    def _wrong(self, given: Any, part: slice) -> str | None:
-        """The counterexample along one direction of these parameters; None if there is none, "" near a kink."""
+    def _slope(self, gradient: Any, part: slice) -> _Slope:
+        """The slope of f along one direction of these parameters."""
         direction = np.zeros_like(self.start)
         direction[part] = np.sign(noise(f"own net {part}", len(self.start[part])))
-        slope, kinks, rounding = self._slope(direction)
-        expected = float(given @ direction)
-        off = TOLERANCE * max(abs(slope), abs(expected)) + rounding
-        if kinks > off:
-            return ""
-        if abs(slope - expected) <= off:
-            return None
-        place = str(part.start) if part.stop == part.start + 1 else f"{part.start}:{part.stop}"
-        along = "" if part.stop == part.start + 1 else " along a random direction"
-        return (
-            f"backward of {self.name} is wrong: for {IMAGES} random images, gradient[{place}] is "
-            f"{expected:.6g}{along}, but the slope of the embeddings is {slope:.6g}"
-        )
-
-    def _slope(self, direction: Any) -> tuple[float, float, float]:
-        """The slope of f along a direction, how much of it kinks may have changed, and how much rounding."""
         f = {m: self._terms(self.start + m * self.h * direction) for m in (-2, -1, 0, 1, 2)}
         left, right = ((4 * f[s] - f[2 * s] - 3 * f[0]) / (2 * s * self.h) for s in (-1, 1))
-        slope = (f[-2] - 8 * f[-1] + 8 * f[1] - f[2]) / (12 * self.h)
-        rounding = 16 * EPS * np.abs(f[0]) / self.h
-        kinks = np.maximum(np.abs(left - right) - rounding, 0)
-        return float(slope.sum()), float(kinks.sum()), float(rounding.sum())
+        found = float((f[-2] - 8 * f[-1] + 8 * f[1] - f[2]).sum() / (12 * self.h))
+        given, rounding = float(gradient @ direction), 16 * EPS * np.abs(f[0]) / self.h
+        off = TOLERANCE * max(abs(found), abs(given)) + float(rounding.sum())
+        return _Slope(given, found, off, float(np.maximum(np.abs(left - right) - rounding, 0).sum()))
 
-    def _smallest(self, given: Any, part: slice) -> str | None:
-        """The counterexample of the smallest half, half of a half, ... of a range whose gradient is wrong too."""
-        if part.stop - part.start < 2:
-            return None
+    def _smallest(self, gradient: Any, part: slice, slope: _Slope) -> tuple[slice, _Slope]:
+        """The smallest half, half of a half, ... of a range of parameters whose slope is wrong too, and that slope."""
         middle = (part.start + part.stop) // 2
-        for half in (slice(part.start, middle), slice(middle, part.stop)):
-            if problem := self._wrong(given, half):
-                return self._smallest(given, half) or problem
-        return None
+        for half in (slice(part.start, middle), slice(middle, part.stop)) if middle > part.start else ():
+            if (inside := self._slope(gradient, half)).wrong:
+                return self._smallest(gradient, half, inside)
+        return part, slope
+
+    def _told(self, part: slice, slope: _Slope) -> str:
+        one = part.stop == part.start + 1
+        place, along = (part.start, "") if one else (f"{part.start}:{part.stop}", " along a random direction")
+        return (
+            f"backward of {self.name} is wrong: for {IMAGES} random images, gradient[{place}] is "
+            f"{slope.given:.6g}{along}, but the slope of the embeddings is {slope.found:.6g}"
+        )
 
 
 def _parts(count: int) -> Iterator[slice]:
