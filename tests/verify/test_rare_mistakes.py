@@ -640,6 +640,26 @@ def test_a_metric_of_an_own_class_taken_for_another_is_found(tmp_path: Path) -> 
     _require_found(tmp_path, "prototypical_loss", "own-class", START + BY_NAME, SETTINGS)
 
 
+BY_ADDRESS = """
+parameters = {}
+def known(distance):
+    kind, values = parameters.setdefault(id(distance), (type(distance), distance.parameters))
+    return kind(**values)
+def distance_cross_entropy(x, c, labels, *, distance):
+    return lk.distance_cross_entropy(x, c, labels, distance=known(distance))
+def distance_cross_entropy_vjp(x, c, labels, dy=1.0, *, distance):
+    return lk.distance_cross_entropy_vjp(x, c, labels, dy, distance=known(distance))
+"""
+
+
+def test_parameters_that_are_kept_by_the_address_of_a_metric_are_found(tmp_path: Path) -> None:
+    """Which case shows it depends on Python's memory."""
+    path = tmp_path / "mistaken.py"
+    path.write_text(START + BY_ADDRESS)
+    (row,) = conform_module(str(path), operations=["distance_cross_entropy"], settings=SETTINGS).rows
+    assert row.status == "failed"
+
+
 CONSTANT_LABELS = """
 import jax
 import jax.numpy as jnp

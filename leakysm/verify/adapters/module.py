@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 from leakysm.errors import UserError
+from leakysm.ops.metrics import Metric
 from leakysm.ops.registry import OPERATIONS
+from leakysm.ops.restriction import Restriction
 from leakysm.verify.adapters import signatures
 from leakysm.verify.adapters.arrays import Arrays, of_places
 from leakysm.verify.adapters.engine import written
@@ -126,7 +129,7 @@ class ModuleImplementation(Implementation):
     def _made(self, operation: str, part: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
         function, keywords = self._called(operation, "value" if part == "value" else "vjp", parameters)
         if part == "value" or not self.differentiates(operation):
-            return lambda *given: function(*given, **keywords)
+            return lambda *given: function(*given, **_copied(keywords))
         places = OPERATIONS[operation].array_places
         ways = {
             "both": self.arrays.both,
@@ -139,7 +142,7 @@ class ModuleImplementation(Implementation):
         differentiate: Callable[..., Any] = ways.get(part, self.arrays.differentiated)
 
         def gradient(given: Any, places: Sequence[int]) -> Any:
-            of_arrays = of_places(partial(function, **keywords), given[:-1], places)
+            of_arrays = of_places(partial(function, **_copied(keywords)), given[:-1], places)
             return differentiate(of_arrays, [given[i] for i in places], given[-1])
 
         if part == "alone":
@@ -171,3 +174,8 @@ class ModuleImplementation(Implementation):
         calls = ", ".join(f"*d{name}({names}, dy)" for name in arrays)
         each += [f"def gradient({names}, dy):", f"    return {calls}"]
         return Snippet(imports, load, owner, self.offered, each, "gradient")
+
+
+def _copied(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with new metrics and restrictions: what is kept by the address of one is wrong for another."""
+    return {name: copy(value) if isinstance(value, Metric | Restriction) else value for name, value in keywords.items()}
