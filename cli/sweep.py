@@ -119,7 +119,7 @@ def _points(
         runs = points(content, machine, load)
     refuse_wrong(point.config for point in runs)
     if another := with_another_text(runs, out):
-        told = f"{_counted(len(another))} of another text of the formula's file: kept, but not used"
+        told = f"the text of the formula's file has changed; earlier runs ({len(another)}) are kept, but not used"
         typer.echo(f"leakysm: warning: {told}", err=True)
     left = []
     for point in runs:

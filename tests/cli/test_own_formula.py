@@ -362,10 +362,10 @@ def test_a_sweep_says_which_runs_are_of_an_older_text(leakysm: Leakysm, formula:
         f'distance = "{formula.name}:Soft"\n[grid]\nseed = [0]\n'
     )
     command = ("sweep", "grid.toml", "--out", "swept", "--jobs", "1", "--device", "cpu")
-    assert "another text" not in leakysm(*command).stderr
-    assert "another text" not in leakysm(*command).stderr
+    assert "has changed" not in leakysm(*command).stderr
+    assert "has changed" not in leakysm(*command).stderr
     formula.write_text(formula.read_text() + "# changed\n")
-    warning = "leakysm: warning: 1 run of another text of the formula's file: kept, but not used"
+    warning = "leakysm: warning: the text of the formula's file has changed; earlier runs (1) are kept, but not used"
     assert warning in leakysm(*command).stderr
     assert len(list(Path("swept").glob("*/summary.json"))) == 2
 
