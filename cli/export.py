@@ -11,6 +11,8 @@ from leakysm_cli import options as o
 if TYPE_CHECKING:
     import numpy as np
 
+    from leakysm.runs.restore import Stored
+
 
 def export(
     source: Annotated[
@@ -74,7 +76,6 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
     from leakysm.errors import UserError
     from leakysm.exchange.torch_layout import to_torch
     from leakysm.exchange.weights import require_suffix, write_weights
-    from leakysm.runs.restore import stored
 
     if out is None:
         if not source.is_dir():
@@ -86,7 +87,8 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
         _formula(source, out)
         return
     require_suffix(out)
-    state, about, episodes = _loaded(source, layout)
+    state, about, run = _loaded(source, layout)
+    episodes = run.checkpoint.episode if run else 0
     arrays = to_torch(state, prefix=prefix, bias=bias, batches=episodes) if layout == "torch" else state
     write_weights(out, arrays, about)
     values = sum(array.size for array in arrays.values())
@@ -95,8 +97,8 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
         print(f"learned scale of the distances {float(about['scale']):.9g}: {_place(out, 'scale')}")
     if "formula" in about:
         print(f"text of the distance's file: {_place(out, 'formula')}")
-    if source.is_dir():
-        tell_unfinished(source, "exported", **stored(source).described())
+    if run:
+        tell_unfinished(source, "exported", **run.described())
 
 
 def _place(out: Path, key: str) -> str:
@@ -133,13 +135,13 @@ def _run_like(source: Path, like: Path, out: Path | None, layout: str) -> None:
     print(f"{out}: a run like {like}, {run.config.distance}, with the weights of {source}")
 
 
-def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], int]:
-    """A net's state, the metadata of its file, and the number of its training episodes."""
+def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, str], Stored | None]:
+    """A net's state, the metadata of its file, and its run; None if the source is a file."""
     from leakysm.exchange.weights import FLATTENED, metadata, read_weights
 
     if not source.is_dir():
         about = {"format": "pt" if layout == "torch" else "np", "net": "Conv4", "embedding_order": FLATTENED[layout]}
-        return read_weights(source), about, 0
+        return read_weights(source), about, None
     from leakysm.backends import backend
     from leakysm.errors import UserError
     from leakysm.runs import restore
@@ -150,4 +152,4 @@ def _loaded(source: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str,
         run = restore(source, backend("reference"))
     elif layout == "torch":
         raise UserError(f"--layout torch is only for Conv4, but the run's net is {run.config.net}; leave it out")
-    return run.checkpoint.net, metadata(run, layout), run.checkpoint.episode
+    return run.checkpoint.net, metadata(run, layout), run

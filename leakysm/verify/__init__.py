@@ -14,5 +14,6 @@ Reports: `flags` has the kinds of cases and the advice, `shrink` makes a failing
 writes it as code, `report` makes tables and JSON.
 
 A user's own distance: `formula` checks a restriction with the functions of `exact_namespace`, `own_metric` checks a
-metric, and `formula_report` reports the results. `own_net` checks the gradient of a user's own net.
+metric, and `formula_report` reports the results. `own_net` checks the gradient of a user's own net. `differences` has
+the difference by which these, and `gradients`, compute slopes.
 """

@@ -20,6 +20,7 @@ from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Precision, tolerance
 from leakysm.verify.case import Case
 from leakysm.verify.cases.numbers import noise
+from leakysm.verify.differences import five_points
 from leakysm.verify.registry import Entry, Truth
 
 STEPS = (1e-3, 1e-4, 1e-5)
@@ -98,8 +99,7 @@ def _derivative(call: _Call, directions: Sequence[Any], h: float) -> tuple[Any, 
     if any(not _same(here, call.kinks(p)) for p in points.values()):
         return None
     f = {m: call.value(p) for m, p in points.items()}
-    fine = (f[-2] - 8 * f[-1] + 8 * f[1] - f[2]) / (12 * h)
-    coarse = (f[-4] - 8 * f[-2] + 8 * f[2] - f[4]) / (24 * h)
+    fine, coarse = five_points(f, h), five_points({m: f[2 * m] for m in (-2, -1, 1, 2)}, 2 * h)
     return fine, np.abs(fine - coarse)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from leakysm.ops.metrics import Metric
 from leakysm.verify.cases.numbers import noise
+from leakysm.verify.differences import five_points
 from leakysm.verify.formula import Findings
 from leakysm.verify.precise import arithmetic, exact, rounded
 
@@ -111,7 +112,7 @@ def _slope(metric: Metric, digits: str, arrays: tuple[Any, Any], dy: Any, place:
         return (metric(*changed) * number(dy)).sum()
 
     def differences(step: float) -> Any:
-        return (moved(-2 * step) - 8 * moved(-step) + 8 * moved(step) - moved(2 * step)) / (12 * step)
+        return five_points({m: moved(m * step) for m in (-2, -1, 1, 2)}, step)
 
     fine, coarse = (float(rounded(np.asarray(differences(step)))) for step in (h, 2 * h))
     return fine if abs(fine - coarse) <= TOLERANCE / 8 * max(abs(fine), abs(coarse), 1e-9) else None

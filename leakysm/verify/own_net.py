@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +19,11 @@ from leakysm.errors import LeakysmError, UserError
 from leakysm.nets import Net
 from leakysm.nets.net import require_embeddings, require_gradient, require_net
 from leakysm.verify.cases.numbers import noise
+from leakysm.verify.differences import five_points
 
 IMAGES = 6
 EPS = 2.0**-52
 RANGES, SINGLE = 64, 64  # directions that move a range of parameters, and one parameter
-
-
 STEPS = {"float64": 2.0**-28, "float32": 2.0**-20}  # of a vector's dtype, as a part of its largest number
 TOLERANCE = 1e-4  # a larger relative error is taken for wrong
 
@@ -105,7 +105,7 @@ class _Look:
 
     def __init__(self, net: Net, image_shape: tuple[int, int, int], parameters: Any) -> None:
         self.net, self.name = net, type(net).__name__
-        self.images = noise("own net x", IMAGES, *image_shape)
+        self.images = net.engine.asarray(noise("own net x", IMAGES, *image_shape))
         largest = float(np.abs(parameters).max(initial=0.0))
         size = 2.0 ** np.ceil(np.log2(largest or 1.0))
         self.h = STEPS[str(net.vector.dtype)] * size
@@ -116,17 +116,17 @@ class _Look:
         """What `forward` gives for the images with these parameters."""
         vector = self.net.vector
         vector[...] = self.net.engine.asarray(parameters, str(vector.dtype))
-        x = self.net.engine.asarray(self.images)
-        z, saved = self.net.forward(x)
-        require_embeddings(self.net, x, z, "forward")
+        z, saved = self.net.forward(self.images)
+        require_embeddings(self.net, self.images, z, "forward")
         return z, saved
 
     def _terms(self, parameters: Any) -> Any:
         """The terms of f."""
         return self.dz * self.net.engine.to_host(self._forward(parameters)[0])
 
-    def _gradient(self) -> Any:
-        """What `backward` gives, on the host."""
+    @cached_property
+    def gradient(self) -> Any:
+        """What `backward` gives at the start, on the host."""
         _, saved = self._forward(self.start)
         gradient = self.net.backward(saved, self.net.engine.asarray(self.dz))
         if str(self.net.vector.dtype) == "float64":  # else float64 images give a gradient of float64, too
@@ -137,43 +137,43 @@ class _Look:
         """The problem, if the net answers the same call in two ways or changes its parameters; else None."""
         if not np.array_equal(self._terms(self.start), self._terms(self.start), equal_nan=True):
             return f"forward of {self.name} gives two results for the same images; make it repeatable"
-        self._gradient()
+        _ = self.gradient
         if not np.array_equal(self.net.engine.to_host(self.net.vector), self.start.astype(self.net.vector.dtype)):
             return f"forward or backward of {self.name} changes its vector; leave that to the optimizer"
         return None
 
     def compare(self, findings: NetFindings) -> str | None:
         """The counterexample to the gradient; None if there is none."""
-        gradient = self._gradient()
-        if gradient.shape != self.start.shape:
-            return f"backward of {self.name} gives the shape {gradient.shape}; that of its vector is {self.start.shape}"
-        if not np.isfinite(gradient).all():
+        shape = self.gradient.shape
+        if shape != self.start.shape:
+            return f"backward of {self.name} gives the shape {shape}; that of its vector is {self.start.shape}"
+        if not np.isfinite(self.gradient).all():
             return f"backward of {self.name} gives numbers that are not finite"
         for part in _parts(len(self.start)):
-            slope = self._slope(gradient, part)
+            slope = self._slope(part)
             findings.directions += not slope.bends
             findings.left_out += slope.bends
             if slope.wrong:
-                return self._told(*self._smallest(gradient, part, slope))
+                return self._told(*self._smallest(part, slope))
         return None
 
-    def _slope(self, gradient: Any, part: slice) -> _Slope:
+    def _slope(self, part: slice) -> _Slope:
         """The slope of f along one direction of these parameters."""
         direction = np.zeros_like(self.start)
         direction[part] = np.sign(noise(f"own net {part}", len(self.start[part])))
         f = {m: self._terms(self.start + m * self.h * direction) for m in (-2, -1, 0, 1, 2)}
         left, right = ((4 * f[s] - f[2 * s] - 3 * f[0]) / (2 * s * self.h) for s in (-1, 1))
-        found = float((f[-2] - 8 * f[-1] + 8 * f[1] - f[2]).sum() / (12 * self.h))
-        given, rounding = float(gradient @ direction), 16 * EPS * np.abs(f[0]) / self.h
+        found = float(five_points(f, self.h).sum())
+        given, rounding = float(self.gradient @ direction), 16 * EPS * np.abs(f[0]) / self.h
         off = TOLERANCE * max(abs(found), abs(given)) + float(rounding.sum())
         return _Slope(given, found, off, float(np.maximum(np.abs(left - right) - rounding, 0).sum()))
 
-    def _smallest(self, gradient: Any, part: slice, slope: _Slope) -> tuple[slice, _Slope]:
+    def _smallest(self, part: slice, slope: _Slope) -> tuple[slice, _Slope]:
         """The smallest half, half of a half, ... of a range of parameters whose slope is wrong too, and that slope."""
         middle = (part.start + part.stop) // 2
         for half in (slice(part.start, middle), slice(middle, part.stop)) if middle > part.start else ():
-            if (inside := self._slope(gradient, half)).wrong:
-                return self._smallest(gradient, half, inside)
+            if (inside := self._slope(half)).wrong:
+                return self._smallest(half, inside)
         return part, slope
 
     def _told(self, part: slice, slope: _Slope) -> str:

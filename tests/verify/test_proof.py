@@ -33,10 +33,8 @@ def _named(parameter):
 
 
 def numbers(entry):
-    """Of every small case the first element of each output and gradient that is neither 0 nor infinite.
-
-    The proof knows only the restrictions and metrics of this package.
-    """
+    """Yield case, name, place and value: for each output and gradient of each small case, its first element that is
+    neither 0 nor infinite. The proof does not know the own classes of some cases, which are left out."""
     for truth in entry.truths:
         own = truth.case.own or "own-class" in truth.case.flags
         if own or truth.case.size > LARGEST or "float64" not in truth.case.dtypes:

@@ -45,7 +45,7 @@ class Halved(Metric):
 
 
 def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
-    """The first plain case of an operation that takes a restriction or a metric, with those above."""
+    """The first plain case of an operation that takes a restriction or a metric, with `Arctan` or `Halved`."""
     plain, flags = plain_case(cases), ("own-class",)
     if operation in ("distance_cross_entropy", "prototypical_loss"):
         case = changed(plain, "own-class-metric", {}, "a metric of an own class", flags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,7 +60,9 @@ def _checked_for_purity(
     for first in pure[:1]:
         yield from ((truth, plainly(truth.case)) for truth in (hard(truths, first) if compiles else ()))
         for dtype in chosen_dtypes(implementation, first, settings):  # one directly after the other
-            in_order = (first, flipped(first), first, flipped(first, inside=True), first, *relabelled(first))
+            in_order = [first, flipped(first), first, flipped(first, inside=True)]
+            if _has_labels(first.entry):
+                in_order += [first, flipped(first, kind="labels")]
             yield from ((truth, replace(plainly(truth.case), dtype=dtype)) for truth in in_order)
     for truth in () if compiles else _alike_at_first(truths):
         yield truth, plainly(truth.case)
@@ -121,13 +123,12 @@ def in_other_ways(
 
 def _possible_ways(implementation: Implementation, entry: Entry) -> dict[str, Way]:
     """The ways in which an operation's functions can be called: some need autodiff, labels or several gradients."""
-    arguments, differentiates = entry.definition.arguments, implementation.differentiates(entry.operation)
-    has_labels, gradients = any(a.kind == "labels" for a in arguments), len(entry.gradients)
+    differentiates, gradients = implementation.differentiates(entry.operation), len(entry.gradients)
     return {
         name: way
         for name, way in implementation.arrays.ways.items()
         if (differentiates or not way.autodiff)
-        and (has_labels or way.labels is None)
+        and (_has_labels(entry) or way.labels is None)
         and gradients > {"alone": 1, "some": 2}.get(name, 0)
     }
 
@@ -199,25 +200,21 @@ def watching(implementation: Implementation, case: Case) -> list[Manner]:
     return [Manner((layout,) * (count + 1), purity=True) for layout in implementation.arrays.layouts]
 
 
-def flipped(truth: Truth, *, inside: bool = False) -> Truth:
-    """A case with its numbers in reverse order. An answer that is kept for the sums of arguments is wrong for it.
+def _has_labels(entry: Entry) -> bool:
+    return any(argument.kind == "labels" for argument in entry.definition.arguments)
+
+
+def flipped(truth: Truth, *, kind: Literal["array", "labels"] = "array", inside: bool = False) -> Truth:
+    """A case with its numbers, or its labels, in reverse order. An answer that is kept for sums, or for the other
+    arguments, is wrong for it.
 
     inside: the first and the last number stay, for answers that are kept for these as well.
     """
     case, kinds = truth.case, truth.case.definition.arguments
     flip = _flipped_inside if inside else np.flip
-    arguments = tuple(flip(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True))
-    name = f"{case.name}-flipped{'-inside' * inside}"
+    arguments = tuple(flip(a) if k.kind == kind else a for a, k in zip(case.arguments, kinds, strict=True))
+    name = f"{case.name}-relabelled" if kind == "labels" else f"{case.name}-flipped{'-inside' * inside}"
     return Truth(truth.entry, replace(case, name=name, arguments=arguments, note=""))
-
-
-def relabelled(truth: Truth) -> list[Truth]:
-    """A case with its labels in reverse order, if it has any. An answer that is kept for the floats is wrong for it."""
-    case, kinds = truth.case, truth.case.definition.arguments
-    if all(k.kind != "labels" for k in kinds):
-        return []
-    arguments = tuple(np.flip(a) if k.kind == "labels" else a for a, k in zip(case.arguments, kinds, strict=True))
-    return [Truth(truth.entry, replace(case, name=f"{case.name}-relabelled", arguments=arguments, note=""))]
 
 
 def _flipped_inside(values: Any) -> Any:
@@ -238,7 +235,7 @@ def _alike_at_first(truths: Sequence[Truth]) -> Iterator[Truth]:
         labels = [_exchanged(a) if k.kind == "labels" else a for a, k in zip(case.arguments, kinds, strict=True)]
         yield truth
         for name, arguments in (("tails", tails), ("labels", labels)):
-            if name == "tails" or any(k.kind == "labels" for k in kinds):
+            if name == "tails" or _has_labels(truth.entry):
                 other = replace(case, name=f"{case.name}-other-{name}", arguments=tuple(arguments), note="")
                 yield Truth(truth.entry, other)
 
