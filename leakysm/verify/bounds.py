@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from leakysm.verify.precise import exact, precisely, rounded
+from leakysm.verify.precise import precisely, rounded
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Order = Literal["ours", "any"]
@@ -127,7 +127,7 @@ def tree_depth(n: float) -> int:
 class Exact:
     """The truth about one output, all arrays of one shape: high + low is the exact value, good for 100 bits.
 
-    value: the same in 50 digits, or high where the truth was read from a file.
+    value: the same in 50 digits, or high where that is exact, or where the truth was read from a file.
     scale: what k * eps is multiplied by. under: what underflow may cost, in smallest normal numbers. reach: the largest
     intermediate that an element needs; where that is beyond the compute dtype, a value may be infinite and a
     gradient is not promised. zero: where every term is 0. If only a sample of a result is looked at, index: where its
@@ -150,8 +150,8 @@ class Exact:
     @classmethod
     @precisely
     def of(cls, value: Any, scale: Any, under: Any = 1.0, reach: Any = None) -> Exact:
-        """Make it from 50-digit numbers. under, reach: these or floats that broadcast to the value's shape."""
-        value, scale = exact(value), exact(scale)
+        """Make it from 50-digit numbers or floats. under and reach broadcast to the value's shape."""
+        value, scale = np.asarray(value), np.asarray(scale)
         high, low = split(value)
         scale64 = rounded(scale)
         reach64 = scale64 if reach is None else np.maximum(_spread(reach, value.shape), scale64)
@@ -191,6 +191,8 @@ class Exact:
 def split(value: Any) -> tuple[Floats, Floats]:
     """50-digit numbers as the nearest float64s and what rounding took away (0 where that is not finite)."""
     high = rounded(value)
+    if value.dtype != object:
+        return high, np.zeros_like(high)
     finite = np.where(np.isfinite(high), high, 0.0)
     with np.errstate(all="ignore"):  # 50-digit numbers may exceed float64's range
         return high, np.where(np.isfinite(high), rounded(value - finite.astype(object)), 0.0)
@@ -198,8 +200,7 @@ def split(value: Any) -> tuple[Floats, Floats]:
 
 def _spread(values: Any, shape: tuple[int, ...]) -> Floats:
     array = np.asarray(values)
-    floats = rounded(array) if array.dtype == object else array.astype(np.float64)
-    return np.broadcast_to(floats, shape)
+    return np.broadcast_to(rounded(array), shape)
 
 
 def tolerance(truth: Exact, k: float, precision: Precision) -> Floats:

@@ -16,7 +16,7 @@ from leakysm.verify.bounds import Exact, Precision
 from leakysm.verify.calls import Call, Manner, plainly
 from leakysm.verify.case import Case
 from leakysm.verify.judging import judged
-from leakysm.verify.purity import FEW, Impurity, observed
+from leakysm.verify.purity import Impurity, observed
 from leakysm.verify.registry import Entry, Truth
 
 
@@ -74,7 +74,7 @@ def judge(
         if seen.raised is not None:
             raise seen.raised
         if strict:
-            again = seen.again or (call.results() if _may_differ(call) else seen.results)
+            again = seen.again or (call.results() if dtype == "float32" else seen.results)  # bits are compared in one
             twin = _twin(implementation, truth, dtype, part, manner)
     except (Exception, SystemExit) as problem:
         if (isinstance(problem, case.refusable(dtype)) or call.way.refusable) and not strict:
@@ -92,11 +92,6 @@ def judge(
         yield outcome if broken is None else replace(outcome, problem=broken, kind="promise")
     if impurity is not None:
         yield Outcome(case, dtype, part, names[0], np.inf, 0.0, impurity.problem, 0, "impure", manner, impurity)
-
-
-def _may_differ(call: Call) -> bool:
-    """Whether the call is made twice, to compare the bits: in one dtype, and for large cases, which use threads."""
-    return call.dtype == "float32" or call.case.size >= FEW
 
 
 def judge_numbers(

@@ -7,24 +7,40 @@ computes with these numbers runs inside `precisely` or `arithmetic()`, and the c
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import gmpy2
 import numpy as np
 
 Array = Any  # a NumPy array of dtype object, holding mpfr numbers
+Sizes = Any  # sizes of terms, for an error's scale: a float64 array where that is safe, else an `Array`
 
 BITS = 170
-WORTH_FLOATS = 8  # with more multiplications for each number of two matrices, their product is tried in float64
+MODERATE = 2.0**64  # sizes from 1 / MODERATE to MODERATE may be computed with in float64
+_ALL_DIGITS = ContextVar("_ALL_DIGITS", default=False)  # whether sizes have 50 digits as well
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def arithmetic() -> Any:
-    """A context manager inside which operators compute with BITS bits."""
-    return gmpy2.context(gmpy2.context(), precision=BITS)
+@contextlib.contextmanager
+def arithmetic() -> Iterator[None]:
+    """Inside, operators compute with BITS bits, and floats without warnings, as 50-digit numbers do."""
+    with gmpy2.context(gmpy2.context(), precision=BITS), np.errstate(all="ignore"):
+        yield
+
+
+@contextlib.contextmanager
+def all_digits() -> Iterator[None]:
+    """Inside, sizes have 50 digits as well: those of published cases stay the same, to the last bit."""
+    token = _ALL_DIGITS.set(True)
+    try:
+        yield
+    finally:
+        _ALL_DIGITS.reset(token)
 
 
 def precisely(function: _Function) -> _Function:
@@ -40,6 +56,7 @@ def precisely(function: _Function) -> _Function:
 
 ZERO: Any = gmpy2.mpfr(0)
 ONE: Any = gmpy2.mpfr(1)
+TWO: Any = gmpy2.mpfr(2)
 INF: Any = gmpy2.inf()
 NAN: Any = gmpy2.nan()
 
@@ -80,15 +97,42 @@ def where(condition: Any, a: Any, b: Any) -> Array:
     return np.where(condition, a, b)
 
 
-def total(a: Array, axis: int | tuple[int, ...] | None = None) -> Array:
-    """The sum along an axis, all axes by default; 0 for an empty one."""
-    result = np.add.reduce(a, axis=axis, initial=ZERO)
-    return result if isinstance(result, np.ndarray) else boxed(result)
+def only(condition: Any, a: Any) -> Any:
+    """a, an `Array` or sizes, where the condition holds, else 0."""
+    return np.where(condition, a, _zero(a))
 
 
-def largest(a: Array, axis: int | tuple[int, ...]) -> Array:
-    """The maximum along an axis of nonnegative numbers; 0 for an empty one."""
-    return np.maximum.reduce(a, axis=axis, initial=ZERO)
+def total(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+    """The sum along an axis, all axes by default, of an `Array` or of sizes; 0 for an empty one."""
+    array = np.asarray(a)
+    result = np.add.reduce(array, axis=axis, initial=_zero(array))
+    return boxed(result) if array.dtype == object and not isinstance(result, np.ndarray) else np.asarray(result)
+
+
+def largest(a: Any, axis: int | tuple[int, ...]) -> Any:
+    """The maximum along an axis of nonnegative numbers, an `Array` or sizes; 0 for an empty one."""
+    return np.maximum.reduce(a, axis=axis, initial=_zero(a))
+
+
+def _zero(a: Any) -> Any:
+    return ZERO if a.dtype == object else 0.0
+
+
+def sizes(a: Any) -> Sizes:
+    """|a|, for the scale of an error and for what underflow may cost.
+
+    These need no more than float64. Its range might not be enough for very large or small numbers and their products:
+    among such numbers, all stay in 50 digits.
+    """
+    array = np.asarray(a)
+    if _ALL_DIGITS.get():
+        return abs(exact(array))
+    floats = np.abs(rounded(array))
+    none = floats == 0
+    moderate = (floats <= MODERATE) & (floats >= 1 / MODERATE) | none
+    if np.all(moderate) and not (array.dtype == object and np.any(array[none] != 0)):
+        return floats
+    return abs(exact(array))
 
 
 def sqrt(a: Any) -> Array:
@@ -119,19 +163,11 @@ def is_nan(a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(elementwise(gmpy2.is_nan, a), dtype=bool)
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """a (n, k) times b (k, m)."""
-    (n, k), m = a.shape, b.shape[1]
-    if not k:
-        return zeros((n, m))
-    floats = in_floats(a, b, k) if n * k * m > WORTH_FLOATS * (n + m) * k else None
-    return a @ b if floats is None else exact(floats[0] @ floats[1])
-
-
 def in_floats(a: Array, b: Array, terms: int) -> tuple[Any, Any] | None:
     """Both arrays in float64, if sums of `terms` products of their numbers are exact there; else None.
 
     That holds, in any order, if all are multiples of a power of two, and no sum of products needs more than 53 bits.
+    a, b: 50-digit numbers or floats.
     """
     bits, floats, lowest = np.log2(max(terms, 1)), (rounded(a), rounded(b)), 0
     for values in floats:
@@ -144,10 +180,11 @@ def in_floats(a: Array, b: Array, terms: int) -> tuple[Any, Any] | None:
             bits, lowest = bits + exponents.max() - last, lowest + last
     if bits > 53 or not -1000 < lowest < 900:
         return None
-    same = all(np.all(exact(values) == array) for values, array in zip(floats, (a, b), strict=True))
+    pairs = zip(floats, (a, b), strict=True)
+    same = all(array.dtype != object or np.all(exact(values) == array) for values, array in pairs)
     return floats if same else None
 
 
 def rounded(a: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The nearest float64s; beyond their range +-inf."""
-    return np.asarray(a, dtype=object).astype(np.float64)
+    """The nearest float64s; beyond their range +-inf. Sizes in float64 pass through."""
+    return np.asarray(a).astype(np.float64, copy=False)

@@ -7,7 +7,8 @@ operation there and an entry here is all there is to do.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from leakysm.ops.registry import OPERATIONS, Operation
 from leakysm.verify.bounds import Bound, Exact, Order, Precision, Severity, Sizes
 from leakysm.verify.case import Case
 from leakysm.verify.oracle.choices import Doubt, OpenGradient
-from leakysm.verify.precise import arithmetic
+from leakysm.verify.precise import all_digits, arithmetic
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -84,17 +85,22 @@ class Truth:
 
     @cached_property
     def value(self) -> tuple[Exact, ...]:
-        with arithmetic():
+        with self._arithmetic():
             if self.case.sample is not None:
                 return self.case.sample.value(self.entry.value, self.case)
             return self.entry.value(*self.case.arguments, **self.case.parameters)
 
     @cached_property
     def vjp(self) -> tuple[Exact, ...]:
-        with arithmetic():
+        with self._arithmetic():
             if self.case.sample is not None:
                 return self.case.sample.vjp(self.entry.vjp, self.case)
             return self.entry.vjp(*self.case.arguments, self.case.dy, **self.case.parameters)
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        with arithmetic(), all_digits() if self.case.stored else nullcontext():
+            yield
 
     def open_gradients(self, precision: Precision, order: Order) -> Sequence[OpenGradient | None] | None:
         """What discrete choices leave open of each gradient in this precision; None if it is too much to be judged."""
@@ -106,7 +112,7 @@ class Truth:
         if key not in self._open:
             k = self.entry.choice.factor(self.sizes, self.severity(precision, order))
             call = (Doubt(k, precision), *self.case.arguments, self.case.dy)
-            with arithmetic():
+            with self._arithmetic():
                 self._open[key] = self.entry.open_gradients(*call, **self.case.parameters)
         return self._open[key]
 

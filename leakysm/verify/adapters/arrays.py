@@ -187,8 +187,11 @@ class Arrays:
 
     def evaluated(self, expression: str, *arrays: Any) -> Any:
         """The value of one of the expressions for these arrays."""
-        code, names = _code(expression, len(arrays))
-        return eval(code, {**self.scope, **dict(zip(names, arrays, strict=True))})
+        return _function(self, expression, len(arrays))(*arrays)
+
+    def spelled(self, expression: str) -> str:
+        """An expression, which is written for NumPy, in this library's names."""
+        return expression
 
     def placed(self, host: HostArray, layout: str) -> Any:
         """The library's array of these numbers in a layout."""
@@ -231,16 +234,22 @@ def repeated(host: HostArray) -> HostArray:
 
 
 @lru_cache(maxsize=1000)
-def _code(expression: str, count: int) -> tuple[CodeType, tuple[str, ...]]:
-    """An expression as code, and the names that stand for its arrays there."""
-    names = tuple(f"_{i}" for i in range(count))
-    return compile(expression.format(*names), "<layout>", "eval"), names
+def _function(library: Arrays, expression: str, count: int) -> Callable[..., Any]:
+    """An expression as a function of so many arrays."""
+    names = [f"_{i}" for i in range(count)]
+    code = f"lambda {', '.join(names)}: {library.spelled(expression).format(*names)}"
+    return eval(code, dict(library.scope))  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=100)
+def _code(expression: str) -> CodeType:
+    return compile(expression, "<setting>", "eval")
 
 
 @contextlib.contextmanager
 def kept(settings: Sequence[WatchedSetting], scope: Mapping[str, Any]) -> Iterator[Callable[[], list[WatchedSetting]]]:
     """A context that restores the settings at its end. It yields a function that lists those changed so far."""
-    code, _ = _code(f"[{', '.join(s.read for s in settings)}]", 0)
+    code = _code(f"[{', '.join(s.read for s in settings)}]")
     before = eval(code, dict(scope))
 
     def others() -> list[tuple[WatchedSetting, Any]]:

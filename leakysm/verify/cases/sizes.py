@@ -41,6 +41,7 @@ SEAMS = {
                 for less in (0, 1)),
 }  # fmt: skip
 MOST_TERMS = 10_000  # N M D; above that only a sample is compared
+MOST_GRADIENT_TERMS = 1 << 18  # of the gradients of the rows that are looked at, and of those of the columns
 
 
 def of(operation: str) -> list[Case]:
@@ -104,10 +105,12 @@ def _threshold(parameters: Mapping[str, Any], d: int, *, between: bool) -> dict[
 
 
 def _sample(size: tuple[int, int, int]) -> PairSample:
-    """The rows and columns that are looked at."""
+    """The rows and columns that are looked at, as many as exact gradients are quickly worked out for."""
     n, m, d = size
     step = 1 if n * m * d < 1 << 20 else 4 if n * m * d < 1 << 22 else 9
-    return PairSample(*(edges(length)[::-step][::-1] for length in (n, m)))  # the last one is among them
+    looked_at = (edges(length)[::-step][::-1] for length in (n, m))  # the last one is among them
+    terms = (m * d, n * d)  # of the gradient of each row, and of each column
+    return PairSample(*(at[-max(1, MOST_GRADIENT_TERMS // t) :] for at, t in zip(looked_at, terms, strict=True)))
 
 
 def _leaky(operation: str) -> Iterator[Case]:

@@ -21,6 +21,7 @@ from leakysm.verify.registry import Entry, Truth
 HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
 MANY = 100  # numbers of the first array, in the case that finds functions which look at its first numbers only
 LARGE = 1 << 15  # numbers of a large array, of which a checksum may read a part only
+HUGE = 1 << 18  # a call of more numbers takes long: such cases are called in fewer ways
 LONG = 500  # an axis is long that has more numbers
 MOST_HARD = 3  # of each flag
 
@@ -56,7 +57,8 @@ def _checked_for_purity(
     for turn, truth in enumerate(() if compiles else largest(truths)):
         dtypes = chosen_dtypes(implementation, truth, settings)
         if dtypes:
-            yield truth, replace(plainly(truth.case), purity=True, dtype=dtypes[turn % len(dtypes)])
+            dtype = "float32" if "float32" in dtypes and truth.case.size > HUGE else dtypes[turn % len(dtypes)]
+            yield truth, replace(plainly(truth.case), purity=True, dtype=dtype)
     for first in pure[:1]:
         yield from ((truth, plainly(truth.case)) for truth in (hard(truths, first) if compiles else ()))
         for dtype in chosen_dtypes(implementation, first, settings):  # one directly after the other
@@ -110,7 +112,7 @@ def in_other_ways(
     """
     ways = _possible_ways(implementation, entry)
     some = truths if implementation.differentiates(entry.operation) else truths[::3]
-    for turn, truth in enumerate(some):
+    for turn, truth in enumerate(t for t in some if t.case.size <= HUGE):
         fitting = [name for name, way in ways.items() if "value" in way.parts and fits(truth, way)]
         if fitting:
             yield truth, replace(plainly(truth.case), way=fitting[turn % len(fitting)])

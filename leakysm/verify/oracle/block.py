@@ -13,9 +13,19 @@ import numpy as np
 
 from leakysm.verify.bounds import Exact
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
-from leakysm.verify.oracle.convolution import correlate, correlate_dw, correlate_dx, first_maximum, pool_windows, unpool
+from leakysm.verify.oracle.convolution import (
+    correlate,
+    correlate_dw,
+    correlate_dw_sizes,
+    correlate_dx,
+    correlate_dx_sizes,
+    correlate_sizes,
+    first_maximum,
+    pool_windows,
+    unpool,
+)
 from leakysm.verify.oracle.normalization import BatchStatistics, GivenStatistics, per_channel
-from leakysm.verify.precise import ZERO, Array, exact, largest, where
+from leakysm.verify.precise import ZERO, Array, Sizes, exact, largest, sizes, where
 
 MOST_OPTIONS = 200  # a gradient on which more options are open is not judged: each costs a backward pass
 
@@ -27,16 +37,16 @@ class Block:
     """
 
     scale: Array
-    normalised: tuple[Array, Array, Array]
+    normalised: tuple[Array, Sizes, Sizes]
 
     def __init__(self, x: Any, w: Any):
-        self.x, self.w = exact(x), exact(w)
-        z = correlate(self.x, self.w)
+        self.x, self.w, self.x_sizes, self.w_sizes = x, w, sizes(x), sizes(w)
+        z = exact(correlate(x, w))
         self.shape = z.shape
-        self.z, self.noise = per_channel(z), per_channel(correlate(abs(self.x), abs(self.w)))
-        self.terms = 9 * max(self.x.shape[-1], 1)
+        self.z, self.noise = per_channel(z), per_channel(correlate_sizes(self.x_sizes, self.w_sizes))
+        self.terms = 9 * max(x.shape[-1], 1)
 
-    def _windows(self) -> tuple[Array, Array, Array]:
+    def _windows(self) -> tuple[Array, Sizes, Sizes]:
         """The normalised values, their scales and underflow as pooling windows (N, H // 2, W // 2, F, 4)."""
         value, scale, under = (pool_windows(part.reshape(self.shape)) for part in self.normalised)
         return value, scale, under
@@ -61,14 +71,16 @@ class Block:
     def vjp(self, dy: Any) -> tuple[Exact, ...]:
         return self.backward(self.routed(dy, self.pooled()[1]))
 
-    def through_convolution(self, dz: tuple[Array, Array, Array]) -> tuple[Exact, Exact]:
+    def through_convolution(self, dz: tuple[Array, Sizes, Sizes]) -> tuple[Exact, Exact]:
         """dx and dw from the gradient at the convolution's output, its scale and underflow."""
         value, scale, under = (part.reshape(self.shape) for part in dz)
         terms = 9.0 * max(self.w.shape[-1], 1), float(max(len(self.z), 1))
-        w, x = abs(self.w), abs(self.x)
+        w, x = self.w_sizes, self.x_sizes
+        dx_scale, dx_under = correlate_dx_sizes(w, scale), terms[0] + correlate_dx_sizes(w, under)
+        dw_scale, dw_under = correlate_dw_sizes(x, scale), terms[1] + correlate_dw_sizes(x, under)
         return (
-            Exact.of(correlate_dx(self.w, value), correlate_dx(w, scale), terms[0] + correlate_dx(w, under)),
-            Exact.of(correlate_dw(self.x, value), correlate_dw(x, scale), terms[1] + correlate_dw(x, under)),
+            Exact.of(correlate_dx(self.w, value), dx_scale, dx_under),
+            Exact.of(correlate_dw(self.x, value), dw_scale, dw_under),
         )
 
     def open_windows(self, doubt: Doubt) -> dict[tuple[int, ...], list[int]]:
@@ -112,7 +124,7 @@ class TrainingBlock(Block):
         self.scale = exact(scale)
         value, scale_of, under = self.batch.output(self.scale, exact(shift))
         # What underflow may cost z comes through the normalisation twice at most.
-        self.normalised = value, scale_of, under + 2 * self.terms * abs(self.scale) / self.batch.sigma
+        self.normalised = value, scale_of, under + 2 * self.terms * sizes(self.scale) / self.batch.deviation
 
     def value(self) -> tuple[Exact, ...]:
         mean, variance = self.batch.statistics()
@@ -134,7 +146,7 @@ class InferenceBlock(Block):
         self.given = GivenStatistics(self.z, scale, shift, mean, variance, eps, self.noise)
         self.scale = self.given.scale
         value, scale_of, under = self.given.output()
-        self.normalised = value, scale_of, under + self.terms * abs(self.scale) / self.given.sigma
+        self.normalised = value, scale_of, under + self.terms * sizes(self.scale) / self.given.deviation
 
     def value(self) -> tuple[Exact, ...]:
         return (self.pooled()[0],)
@@ -154,7 +166,7 @@ def open_gradients(block: Block, dy: Any, doubt: Doubt) -> tuple[OpenGradient | 
     if not changes:
         return (None,) * len(base)
     groups = ([np.stack([change[i] for change in window]) for window in changes] for i in range(len(base)))
-    return tuple(spanned(truth.value, exact(truth.scale), group) for truth, group in zip(base, groups, strict=True))
+    return tuple(spanned(exact(truth.value), truth.scale, group) for truth, group in zip(base, groups, strict=True))
 
 
 def _changes(block: Block, dy: Array, at: tuple[int, ...], options: list[int]) -> list[list[Array]]:
@@ -163,4 +175,4 @@ def _changes(block: Block, dy: Array, at: tuple[int, ...], options: list[int]) -
     alone[at] = dy[at]
     first = block.routed(alone, np.full(dy.shape, options[0]))
     moved = [block.routed(alone, np.full(dy.shape, option)) - first for option in options]
-    return [[gradient.value for gradient in block.backward(change)] for change in moved]
+    return [[exact(gradient.value) for gradient in block.backward(change)] for change in moved]

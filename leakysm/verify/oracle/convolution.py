@@ -1,4 +1,7 @@
-"""Convolution, ReLU and max pooling in 50-digit arithmetic. Sums are exact, rounded once."""
+"""Convolution, ReLU and max pooling. Sums are exact: in float64 where it has enough bits, else in 50 digits.
+
+What is given to a function, and what it returns, are 50-digit numbers or exact floats.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,27 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import ZERO, Array, exact, in_floats, where, zeros
+from leakysm.verify.precise import ZERO, Array, Sizes, exact, in_floats, sizes, where
 
 
 def correlate(x: Array, w: Array) -> Array:
     """x (N, H, W, C) with w (3, 3, C, F), stride 1, zero padding 1 -> (N, H, W, F); cross-correlation."""
-    a, b = in_floats(x, w, 9 * x.shape[-1]) or (x, w)
-    return exact(_windows(a) @ b.reshape(-1, w.shape[-1])).reshape(*x.shape[:3], w.shape[-1])
+    return _correlated(*(in_floats(x, w, 9 * x.shape[-1]) or (exact(x), exact(w))))
+
+
+def correlate_sizes(x: Sizes, w: Sizes) -> Sizes:
+    """The same of sizes: sums of floats may be rounded."""
+    return correlate(x, w) if object in (x.dtype, w.dtype) else _correlated(x, w)
+
+
+def _correlated(x: Any, w: Any) -> Any:
+    return (_windows(x) @ w.reshape(-1, w.shape[-1])).reshape(*x.shape[:3], w.shape[-1])
 
 
 def _windows(x: Any) -> Any:
     """(N, H, W, C) -> (N H W, 9 C): the 3x3 window of every pixel, kernel row first, then column, then channel."""
     n, h, w, c = x.shape
-    padded = zeros((n, h + 2, w + 2, c)).astype(x.dtype)
+    padded = np.full((n, h + 2, w + 2, c), ZERO if x.dtype == object else 0.0, x.dtype)
     padded[:, 1 : h + 1, 1 : w + 1] = x
     shifted = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
     return np.stack(shifted, axis=3).reshape(n * h * w, 9 * c)
@@ -27,37 +38,51 @@ def _windows(x: Any) -> Any:
 
 def correlate_dx(w: Array, dy: Array) -> Array:
     """dx = dy correlated with w turned by 180 degrees, channels exchanged."""
-    return correlate(dy, w[::-1, ::-1].transpose(0, 1, 3, 2))
+    return correlate(dy, _turned(w))
+
+
+def correlate_dx_sizes(w: Sizes, dy: Sizes) -> Sizes:
+    """The same of sizes."""
+    return correlate_sizes(dy, _turned(w))
+
+
+def _turned(w: Any) -> Any:
+    return w[::-1, ::-1].transpose(0, 1, 3, 2)
 
 
 def correlate_dw(x: Array, dy: Array) -> Array:
     """dw = sum over images and pixels of window times dy."""
-    a, b = in_floats(x, dy, x.shape[0] * x.shape[1] * x.shape[2]) or (x, dy)
-    return exact(_windows(a).T @ b.reshape(-1, dy.shape[-1])).reshape(3, 3, x.shape[-1], dy.shape[-1])
+    return _correlated_dw(*(in_floats(x, dy, x.shape[0] * x.shape[1] * x.shape[2]) or (exact(x), exact(dy))))
+
+
+def correlate_dw_sizes(x: Sizes, dy: Sizes) -> Sizes:
+    """The same of sizes."""
+    return correlate_dw(x, dy) if object in (x.dtype, dy.dtype) else _correlated_dw(x, dy)
+
+
+def _correlated_dw(x: Any, dy: Any) -> Any:
+    return (_windows(x).T @ dy.reshape(-1, dy.shape[-1])).reshape(3, 3, x.shape[-1], dy.shape[-1])
 
 
 def conv2d(x: Any, w: Any) -> tuple[Exact, ...]:
-    x, w = exact(x), exact(w)
-    return (Exact.of(correlate(x, w), correlate(abs(x), abs(w)), 9.0 * max(x.shape[-1], 1)),)
+    return (Exact.of(correlate(x, w), correlate_sizes(sizes(x), sizes(w)), 9.0 * max(x.shape[-1], 1)),)
 
 
 def conv2d_vjp(x: Any, w: Any, dy: Any) -> tuple[Exact, ...]:
-    x, w, dy = exact(x), exact(w), exact(dy)
-    pixels = x.shape[0] * x.shape[1] * x.shape[2]
+    pixels, (x_sizes, w_sizes, dy_sizes) = x.shape[0] * x.shape[1] * x.shape[2], map(sizes, (x, w, dy))
     return (
-        Exact.of(correlate_dx(w, dy), correlate_dx(abs(w), abs(dy)), 9.0 * max(w.shape[-1], 1)),
-        Exact.of(correlate_dw(x, dy), correlate_dw(abs(x), abs(dy)), float(max(pixels, 1))),
+        Exact.of(correlate_dx(w, dy), correlate_dx_sizes(w_sizes, dy_sizes), 9.0 * max(w.shape[-1], 1)),
+        Exact.of(correlate_dw(x, dy), correlate_dw_sizes(x_sizes, dy_sizes), float(max(pixels, 1))),
     )
 
 
 def relu(x: Any) -> tuple[Exact, ...]:
-    x = exact(x)
-    return (Exact.of(where(x > 0, x, ZERO), zeros(x.shape), 0.0),)
+    return (Exact.of(np.where(x > 0, x, 0.0), np.zeros(x.shape), 0.0),)
 
 
 def relu_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
     """dx = dy where x > 0: the gradient at 0 is 0."""
-    return (Exact.of(where(exact(x) > 0, exact(dy), ZERO), zeros(np.shape(x)), 0.0),)
+    return (Exact.of(np.where(x > 0, dy, 0.0), np.zeros(x.shape), 0.0),)
 
 
 def pool_windows(x: Array) -> Array:
@@ -70,8 +95,9 @@ def pool_windows(x: Array) -> Array:
 def unpool(values: Array, choice: Any, shape: tuple[int, ...]) -> Array:
     """values (N, H // 2, W // 2, C) put at position `choice` (0 to 3, -1 nowhere) of their windows, 0 elsewhere."""
     n, h, w, c = shape
-    spread = where(np.arange(4) == choice[..., None], values[..., None], ZERO)
-    full = zeros(shape)
+    zero = ZERO if values.dtype == object else 0.0
+    spread = where(np.arange(4) == choice[..., None], values[..., None], zero)
+    full = np.full(shape, zero, values.dtype)
     inner = spread.reshape(n, h // 2, w // 2, c, 2, 2).transpose(0, 1, 4, 2, 5, 3)
     full[:, : h // 2 * 2, : w // 2 * 2] = inner.reshape(n, h // 2 * 2, w // 2 * 2, c)
     return full
@@ -83,12 +109,12 @@ def first_maximum(windows: Array) -> Any:
 
 
 def max_pool2d(x: Any) -> tuple[Exact, ...]:
-    windows = pool_windows(exact(x))
+    windows = pool_windows(x)
     value = np.take_along_axis(windows, first_maximum(windows)[..., None], -1)[..., 0]
-    return (Exact.of(value, zeros(value.shape), 0.0),)
+    return (Exact.of(value, np.zeros(value.shape), 0.0),)
 
 
 def max_pool2d_vjp(x: Any, dy: Any) -> tuple[Exact, ...]:
     """dy goes to the first maximum of each window in row-major order."""
-    dx = unpool(exact(dy), first_maximum(pool_windows(exact(x))), np.shape(x))
-    return (Exact.of(dx, zeros(dx.shape), 0.0),)
+    dx = unpool(dy, first_maximum(pool_windows(x)), x.shape)
+    return (Exact.of(dx, np.zeros(dx.shape), 0.0),)

@@ -22,36 +22,44 @@ import numpy as np
 
 from leakysm.verify.bounds import Exact, Floats
 from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
-from leakysm.verify.precise import ONE, ZERO, Array, exact, largest, number, sqrt, total, where
+from leakysm.verify.precise import (
+    ONE,
+    TWO,
+    ZERO,
+    Array,
+    Sizes,
+    exact,
+    largest,
+    number,
+    only,
+    rounded,
+    sizes,
+    sqrt,
+    total,
+    where,
+)
 
 
 @dataclass(frozen=True)
 class Jacobian:
     """dd_ij/dx_ik (N, M, D). dd_ij/dc_jk is `other()`, and by default the negative.
 
-    scale: |derivative| by default. under: smallest normal numbers that J itself may lose; last: what the product dy J
-    is multiplied by at last. Both are numbers, or arrays of exact numbers or floats, and broadcast against (N, M, D).
+    scale: (N, M, D), |derivative| for most metrics. under: smallest normal numbers that J itself may lose; last: what
+    the product dy J is multiplied by at last. Both are numbers or sizes, and broadcast against (N, M, D).
     """
 
     derivative: Array
+    scale: Sizes
     under: Any = 3
     last: Any = 1
-    scale: Array | None = None
     other: Callable[[], Jacobian] | None = None
 
-    @cached_property
-    def magnitude(self) -> Array:
-        """The scale (N, M, D)."""
-        return abs(self.derivative) if self.scale is None else self.scale
-
-    def sides(self, weight: Array, size: Array | None = None) -> Iterator[Side]:
-        """The terms weight J of dx, then those of dc; their sizes are |weight|, or `size`, times the scale."""
-        terms = weight * self.derivative
-        plain = size is None and self.scale is None
-        sizes = abs(terms) if plain else (abs(weight) if size is None else size) * self.magnitude
-        yield Side(1, False, terms, sizes, self)
+    def sides(self, weight: Array, size: Sizes) -> Iterator[Side]:
+        """The terms weight J of dx, then those of dc; their sizes are `size` times the scale."""
+        terms, of_terms = weight * self.derivative, size * self.scale
+        yield Side(1, False, terms, of_terms, self)
         if self.other is None:
-            yield Side(0, True, terms, sizes, self)
+            yield Side(0, True, terms, of_terms, self)
         else:
             other = self.other()
             first = next(other.sides(weight, size))
@@ -65,7 +73,7 @@ class Side:
     axis: int
     negative: bool
     terms: Array
-    sizes: Array
+    sizes: Sizes
     jacobian: Jacobian
 
     @property
@@ -75,7 +83,7 @@ class Side:
 
 
 class _Pairs:
-    """x (N, D) and c (M, D): differences and squares (N, M, D), distances (N, M), twice the differences."""
+    """x (N, D) and c (M, D): differences and squares (N, M, D), distances (N, M)."""
 
     def __init__(self, x: Array, c: Array):
         self.difference = x[:, None, :] - c[None, :, :]
@@ -83,8 +91,9 @@ class _Pairs:
         self.distance = total(self.squares, -1)
 
     @cached_property
-    def doubled(self) -> Array:
-        return 2 * self.difference
+    def gaps(self) -> Sizes:
+        """|x_ik - c_jk| (N, M, D)."""
+        return sizes(self.difference)
 
 
 _KNOWN: OrderedDict[Any, _Pairs] = OrderedDict()
@@ -117,12 +126,12 @@ class SquaredEuclidean:
         return self.distance
 
     @property
-    def scale(self) -> Array:
-        return self.distance
+    def scale(self) -> Sizes:
+        return sizes(self.distance)
 
     @property
-    def reach(self) -> Array:
-        return self.distance
+    def reach(self) -> Sizes:
+        return sizes(self.distance)
 
     @property
     def under(self) -> float:
@@ -130,27 +139,30 @@ class SquaredEuclidean:
         return float(self.terms)
 
     def factor(self) -> Any:
-        """What the restriction multiplies the derivative by, broadcast against (N, M, D)."""
-        return ONE
+        """dd_ij/dx_ik divided by x_ik - c_jk, broadcast against (N, M, D)."""
+        return TWO
 
     def jacobian(self) -> Jacobian:
-        return Jacobian(self.derivatives)
+        return Jacobian(self.derivatives(), self.steepness)
 
-    @cached_property
     def derivatives(self) -> Array:
         """dd_ij/dx_ik (N, M, D)."""
-        factor = self.factor()
-        return self.pairs.doubled if factor is ONE else factor * self.pairs.doubled
+        return self.factor() * self.difference
 
-    def value_condition(self, spread: Array) -> Array:
+    @cached_property
+    def steepness(self) -> Sizes:
+        """|dd_ij/dx_ik| (N, M, D)."""
+        return sizes(self.factor()) * self.pairs.gaps
+
+    def value_condition(self, spread: Sizes) -> Sizes:
         """Scale of the value's change when c changes by up to eps * spread (M, D)."""
-        return total(abs(self.derivatives) * spread[None], -1)
+        return total(self.steepness * spread[None], -1)
 
-    def jacobian_condition(self, spread: Array) -> Array:
+    def jacobian_condition(self, spread: Sizes) -> Sizes:
         """Scale of the Jacobian's change when c changes by up to eps * spread; broadcasts against (N, M, D)."""
-        return where(spread[None] == 0, ZERO, 2 * self.factor() * spread[None])
+        return only(spread[None] != 0, sizes(self.factor()) * spread[None])
 
-    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
+    def open_jacobian(self, doubt: Doubt, spread: Sizes | None = None) -> Array | None:
         """The change of dd_ij/dx_ik (N, M, D) by the other option of every open choice; None if none is open."""
         return None
 
@@ -158,17 +170,17 @@ class SquaredEuclidean:
 class RestrictedSquaredEuclidean(SquaredEuclidean):
     """r(d) of the distance of a pair, or the sum of r over the squares of coordinates.
 
-    A subclass sets `restricted` and `restricted_scale` by `_set`, and `derivative` to r'(argument), elementwise.
+    A subclass sets `restricted` and `restricted_scale` by `_set`, and `twice` to 2 r'(argument), elementwise.
     """
 
-    derivative: Array
+    twice: Array
 
     def __init__(self, x: Any, c: Any, *, per: str):
         super().__init__(x, c)
         self.per = per
         self.argument = self.distance if per == "pair" else self.squares
 
-    def _set(self, value: Array, scale: Array) -> None:
+    def _set(self, value: Array, scale: Sizes) -> None:
         self.restricted = value if self.per == "pair" else total(value, -1)
         self.restricted_scale = scale if self.per == "pair" else total(scale, -1)
 
@@ -177,7 +189,7 @@ class RestrictedSquaredEuclidean(SquaredEuclidean):
         return self.restricted
 
     @property
-    def scale(self) -> Array:
+    def scale(self) -> Sizes:
         return self.restricted_scale
 
     @property
@@ -186,7 +198,7 @@ class RestrictedSquaredEuclidean(SquaredEuclidean):
         return float(self.terms + 2 if self.per == "pair" else 3 * self.terms)
 
     def factor(self) -> Array:
-        return self.derivative[..., None] if self.per == "pair" else self.derivative
+        return self.twice[..., None] if self.per == "pair" else self.twice
 
 
 class LeakySquaredEuclidean(RestrictedSquaredEuclidean):
@@ -200,22 +212,22 @@ class LeakySquaredEuclidean(RestrictedSquaredEuclidean):
         super().__init__(x, c, per=per)
         self.t, self.s = number(threshold), number(slope)
         self.within = np.asarray(self.argument <= self.t, dtype=bool)
-        restricted, terms, beyond = self.argument.copy(), self.argument.copy(), ~self.within
+        restricted, terms, beyond = self.argument.copy(), sizes(self.argument), ~self.within
         leaked = self.s * self.argument[beyond]
         restricted[beyond], terms[beyond] = leaked + self.t * (1 - self.s), leaked + self.t * (1 + self.s)
         self._set(restricted, terms)
-        self.derivative = where(self.within, ONE, self.s)
+        self.twice = where(self.within, TWO, TWO * self.s)
 
     @property
-    def reach(self) -> Array:
+    def reach(self) -> Sizes:
         unrestricted = self.distance if self.per == "pair" else largest(self.squares, -1)
         return np.maximum(unrestricted, self.restricted_scale)
 
-    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
-        scale = self.argument
+    def open_jacobian(self, doubt: Doubt, spread: Sizes | None = None) -> Array | None:
+        scale = sizes(self.argument)
         under = float(self.terms) if self.per == "pair" else 1.0
         if spread is not None:
-            moved = 2 * abs(self.difference) * spread[None]
+            moved = 2 * self.pairs.gaps * spread[None]
             scale = scale + (total(moved, -1) if self.per == "pair" else moved)
         near = np.asarray(abs(self.argument - self.t) <= doubt.of(scale, under), dtype=bool)
         if self.s == 1 or not near.any():
@@ -237,26 +249,30 @@ class Euclidean(SquaredEuclidean):
         return self.root
 
     @property
-    def scale(self) -> Array:
-        return self.root
+    def scale(self) -> Sizes:
+        return sizes(self.root)
 
     @property
-    def reach(self) -> Array:
-        return self.root
+    def reach(self) -> Sizes:
+        return self.scale
 
     @property
     def under(self) -> float:
         return 2.0
 
     def jacobian(self) -> Jacobian:
-        last = 1 + ONE / self.divisor
-        return Jacobian(self.difference / self.divisor, 3 * last, last)
+        last = 1 + 1 / sizes(self.divisor)
+        return Jacobian(self.difference / self.divisor, self.steepness, 3 * last, last)
 
-    def value_condition(self, spread: Array) -> Array:
-        return sqrt(total(spread * spread, -1))[None, :] + 0 * self.root  # |r(c + e) - r(c)| <= |e|
+    @cached_property
+    def steepness(self) -> Sizes:
+        return self.pairs.gaps / sizes(self.divisor)
 
-    def jacobian_condition(self, spread: Array) -> Array:
-        return 2 * sqrt(total(spread * spread, -1))[None, :, None] / self.divisor
+    def value_condition(self, spread: Sizes) -> Sizes:
+        return _lengths(spread)[None, :] + np.zeros(self.root.shape)  # |r(c + e) - r(c)| <= |e|
+
+    def jacobian_condition(self, spread: Sizes) -> Sizes:
+        return 2 * _lengths(spread)[None, :, None] / sizes(self.divisor)
 
 
 class Cosine:
@@ -269,7 +285,7 @@ class Cosine:
         self.x_norm, self.x_unit = _norm_and_unit(exact(x))
         self.c_norm, self.c_unit = _norm_and_unit(exact(c))
         products = self.x_unit[:, None, :] * self.c_unit[None, :, :]
-        self.cosine, self.cosine_scale = total(products, -1), total(abs(products), -1)
+        self.cosine, self.cosine_scale = total(products, -1), total(sizes(products), -1)
         self.terms = max(products.shape[-1], 1)
         zero = (self.x_norm == 0)[:, None] | (self.c_norm == 0)[None, :]
         self.alive = where(np.asarray(zero, dtype=bool), ZERO, ONE)[..., None]  # (N, M, 1)
@@ -279,11 +295,11 @@ class Cosine:
         return ONE - self.cosine
 
     @property
-    def scale(self) -> Array:
-        return self.cosine_scale + abs(ONE - self.cosine)
+    def scale(self) -> Sizes:
+        return self.cosine_scale + sizes(ONE - self.cosine)
 
     @property
-    def reach(self) -> Array:
+    def reach(self) -> Sizes:
         return self.scale
 
     @property
@@ -302,24 +318,30 @@ class Cosine:
         inner = 3 * self.terms + 4  # the cosine's, and what its product with a unit vector loses
 
         def one(x: Array, c: Array, inverse: Array, other: Callable[[], Jacobian] | None) -> Jacobian:
-            sizes = (abs(c) + scale * abs(x)) * inverse
-            return Jacobian((cosine * x - c) * inverse, 1 + inner * inverse, 1 + inverse, sizes, other)
+            steep = sizes(inverse)
+            terms = (sizes(c) + scale * sizes(x)) * steep
+            return Jacobian((cosine * x - c) * inverse, terms, 1 + inner * steep, 1 + steep, other)
 
         return one(x, c, x_inverse, lambda: one(c, x, c_inverse, None))
 
-    def value_condition(self, spread: Array) -> Array:
-        return self._relative(spread) + 0 * self.cosine
+    def value_condition(self, spread: Sizes) -> Sizes:
+        return self._relative(spread) + np.zeros(self.cosine.shape)
 
-    def jacobian_condition(self, spread: Array) -> Array:
+    def jacobian_condition(self, spread: Sizes) -> Sizes:
         """The change of dx and of dc: unit vectors move by at most 2 |e| / |c|, lengths by |e|."""
         x_inverse, c_inverse = self._inverses()
-        return 6 * self._relative(spread)[..., None] * (x_inverse + c_inverse)
+        return 6 * self._relative(spread)[..., None] * sizes(x_inverse + c_inverse)
 
-    def _relative(self, spread: Array) -> Array:
-        return (2 * sqrt(total(spread * spread, -1)) / _nonzero(self.c_norm))[None, :]
+    def _relative(self, spread: Sizes) -> Sizes:
+        return (2 * _lengths(spread) / sizes(_nonzero(self.c_norm)))[None, :]
 
-    def open_jacobian(self, doubt: Doubt, spread: Array | None = None) -> Array | None:
+    def open_jacobian(self, doubt: Doubt, spread: Sizes | None = None) -> Array | None:
         return None
+
+
+def _lengths(spread: Sizes) -> Sizes:
+    """The length of each row."""
+    return sizes(sqrt(total(spread * spread, -1)))
 
 
 def _nonzero(norm: Array) -> Array:
@@ -349,8 +371,8 @@ def vjp(metric: Any, dy: Any, only: int | None = None) -> tuple[Exact, ...]:
 
     only: 0 for dx alone, 1 for dc alone.
     """
-    sides = metric.jacobian().sides(exact(dy)[..., None])
-    size = np.abs(np.asarray(dy, dtype=np.float64))[..., None]
+    sides = metric.jacobian().sides(exact(dy)[..., None], sizes(dy)[..., None])
+    size = np.abs(rounded(dy))[..., None]
     wanted = itertools.islice(sides, only or 0, None if only is None else only + 1)
     return tuple(_summed(metric, side, size) for side in wanted)
 
@@ -363,7 +385,7 @@ def _summed(metric: Any, side: Side, size: Floats) -> Exact:
 
 
 def along(terms: Any, axis: int, shape: tuple[int, ...]) -> Any:
-    """The sum along an axis of numbers, floats or exact, broadcast to the shape of a gradient."""
+    """The sum along an axis of numbers or sizes, broadcast to the shape of a gradient."""
     return np.broadcast_to(np.add.reduce(terms, axis=axis, initial=0), shape)
 
 
@@ -374,7 +396,7 @@ def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | N
         return None, None
     weight = exact(dy)[..., None]
     changes = weight * change
-    of_x, of_c = metric.jacobian().sides(weight)
+    of_x, of_c = metric.jacobian().sides(weight, sizes(dy)[..., None])
     return (
         spanned(of_x.sum, total(of_x.sizes, 1), both(np.moveaxis(changes, 1, 0))),
         spanned(of_c.sum, total(of_c.sizes, 0), both(-changes)),

@@ -13,7 +13,7 @@ from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.distances import along, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
 from leakysm.verify.oracle.restricted import METRICS
-from leakysm.verify.precise import ZERO, Array, elementwise, exact, largest, number, rounded, total, where, zeros
+from leakysm.verify.precise import Array, Sizes, exact, largest, only, rounded, sizes, total, zeros
 
 
 def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
@@ -22,20 +22,21 @@ def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
     return (Exact.of(means, scales, max([*counts, 1]) + 1.0),)
 
 
-def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Array, list[int]]:
-    members = [z[labels == j] for j in range(n_classes)]
-    empty = zeros((0, z.shape[1]))
-    means = [total(rows, 0) / len(rows) for rows in members]
-    scales = [total(abs(rows), 0) / len(rows) for rows in members]
-    counts = [len(rows) for rows in members]
-    return (np.stack(means), np.stack(scales), counts) if members else (empty, empty, counts)
+def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Sizes, list[int]]:
+    members, of_z, empty = [labels == j for j in range(n_classes)], sizes(z), zeros((0, z.shape[1]))
+    counts = [int(np.sum(rows)) for rows in members]
+    means, scales = (
+        np.stack([total(a[rows], 0) / n for rows, n in zip(members, counts, strict=True)]) if members else empty
+        for a in (z, of_z)
+    )
+    return means, scales, counts
 
 
 def prototypes_vjp(z: Any, labels: Any, n_classes: int, dy: Any) -> tuple[Exact, ...]:
     """dz_i = dy of its class / shots of its class."""
     labels, dy = np.asarray(labels), exact(dy)
     share = _shares(labels, n_classes)
-    return (Exact.of(dy[labels] * share, abs(dy)[labels] * share, 2.0),)
+    return (Exact.of(dy[labels] * share, sizes(dy)[labels] * sizes(share), 2.0),)
 
 
 def _shares(labels: Any, n_classes: int) -> Array:
@@ -57,19 +58,19 @@ class Queries:
     """
 
     def __init__(
-        self, query: Any, c: Any, labels: Any, *, distance: Any, spread: Array | None = None, drop: Array | None = None
+        self, query: Any, c: Any, labels: Any, *, distance: Any, spread: Sizes | None = None, drop: Sizes | None = None
     ):
         self.query_labels = np.asarray(labels)
-        self.spread = elementwise(lambda _: ZERO, exact(c)) if spread is None else spread
-        self.drop = elementwise(lambda _: ZERO, exact(c)) if drop is None else drop
+        self.spread = np.zeros(np.shape(c)) if spread is None else spread
+        self.drop = np.zeros(np.shape(c)) if drop is None else drop
         self.metric = METRICS[distance.operation or type(distance).__name__](query, c, **distance.parameters)
-        self.distance_scale = number(SHARE) * self.metric.scale + self._condition(self.spread)
+        self.distance_scale = SHARE * self.metric.scale + self._condition(self.spread)
         self.distance_under = self.metric.under + self._condition(self.drop)
         self.rows = Softmax(-self.metric.value, self.distance_scale, _floats(self.distance_under))
 
-    def _condition(self, doubt: Array) -> Array:
+    def _condition(self, doubt: Sizes) -> Sizes:
         """The change (N, M) of the distances by doubt about the prototypes; 0 for exact ones."""
-        return self.metric.value_condition(doubt) if np.any(doubt) else zeros(self.metric.value.shape)
+        return self.metric.value_condition(doubt) if np.any(doubt) else np.zeros(self.metric.value.shape)
 
 
 class Episode(Queries):
@@ -80,12 +81,12 @@ class Episode(Queries):
         self.n_classes = int(self.labels.max()) + 1
         c, scales, counts = _class_means(exact(support), self.labels, self.n_classes)
         several = np.asarray(counts)[:, None] > 1
-        spread = number(SHARE) * where(several, scales, ZERO)  # the mean of one is exact
-        drop = where(several, exact(float(max(counts)) + 1.0), ZERO) + 0 * c  # what it may lose by underflow
+        spread = SHARE * only(several, scales)  # the mean of one is exact
+        drop = np.where(several, max(counts) + 1.0, np.zeros(c.shape))  # what it may lose by underflow
         super().__init__(query, c, query_labels, distance=distance, spread=spread, drop=drop)
 
 
-def _floats(values: Array) -> Any:
+def _floats(values: Sizes) -> Any:
     return np.asarray(values, dtype=np.float64)
 
 
@@ -102,21 +103,20 @@ class _Gradient:
     def __init__(self, episode: Queries, dy: Any):
         logits = loss_gradient(episode.rows, episode.query_labels, dy)
         self.jacobian, spread, drop = episode.metric.jacobian(), episode.spread, episode.drop
-        self.value, self.scale = exact(-logits.value)[..., None], exact(logits.scale)[..., None]
-        self.under, self.size = logits.under[..., None], abs(self.value)
+        self.value, self.scale = -logits.value[..., None], sizes(logits.scale)[..., None]
+        self.under, self.size = logits.under[..., None], sizes(self.value)
         self.drift = self.size * episode.metric.jacobian_condition(spread) if np.any(spread) else None
         self.drop = self.size * episode.metric.jacobian_condition(drop) if np.any(drop) else 0
         self.slack = logits.slack[..., None]
 
-    def both(self) -> Iterator[tuple[Array, Array, Any, Any]]:
+    def both(self) -> Iterator[tuple[Array, Sizes, Sizes, Any]]:
         """Value, scale, underflow and slack of dquery (Q, D), then of the prototypes' gradient (M, D)."""
         for side in self.jacobian.sides(self.value, self.scale):
             axis, j, value = side.axis, side.jacobian, side.sum
-            lost = along(self.under * rounded(j.magnitude), axis, value.shape)
+            lost = along(self.under * rounded(j.scale), axis, value.shape)
             lost = lost + along(self.size * j.under + 3 * j.last + self.drop, axis, value.shape)
-            slack = along(self.slack * rounded(j.magnitude), axis, value.shape)
-            sizes = side.sizes if self.drift is None else side.sizes + self.drift
-            yield value, total(sizes, axis), lost, slack
+            slack = along(self.slack * rounded(j.scale), axis, value.shape)
+            yield value, total(side.sizes if self.drift is None else side.sizes + self.drift, axis), lost, slack
 
 
 def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
@@ -126,8 +126,9 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     rows = np.broadcast_to(largest(episode.metric.reach, 1)[:, None], dquery.shape)
     everything = largest(episode.metric.reach, (0, 1))  # a prototype's gradient sums over all rows
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
-    dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * share, dc_under[labels] * share + 1.0, everything)
-    dsupport = replace(dsupport, slack=dc_slack[labels] * rounded(share))
+    size = sizes(share)
+    dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * size, dc_under[labels] * size + 1.0, everything)
+    dsupport = replace(dsupport, slack=dc_slack[labels] * size)
     return dsupport, replace(Exact.of(dquery, dquery_scale, dquery_under, rows), slack=dquery_slack)
 
 
@@ -145,13 +146,13 @@ class _Opened(NamedTuple):
     """A gradient with its scale, and the changes that the open choices make to it, as `spanned` takes them."""
 
     value: Array
-    scale: Array
+    scale: Sizes
     groups: Any
 
 
 def _opened(queries: Queries, dy: Any, doubt: Doubt) -> tuple[_Opened, _Opened] | None:
     """The open gradients of the queries and of the prototypes; None if no choice changes them."""
-    change = queries.metric.open_jacobian(doubt, queries.spread / number(SHARE))
+    change = queries.metric.open_jacobian(doubt, queries.spread / SHARE)
     if change is None:
         return None
     gradient = _Gradient(queries, dy)
@@ -174,4 +175,5 @@ def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradien
     of_queries, centres = opened
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
     groups = [group[:, labels] * share for group in centres.groups]
-    return spanned(centres.value[labels] * share, centres.scale[labels] * share, groups), spanned(*of_queries)
+    scale = centres.scale[labels] * sizes(share)
+    return spanned(centres.value[labels] * share, scale, groups), spanned(*of_queries)

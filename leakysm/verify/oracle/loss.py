@@ -18,16 +18,16 @@ from leakysm.verify.precise import (
     NAN,
     ONE,
     ZERO,
-    Array,
-    elementwise,
+    Sizes,
     exact,
     exp,
     is_nan,
     log1p,
+    only,
     rounded,
+    sizes,
     total,
     where,
-    zeros,
 )
 
 
@@ -39,31 +39,33 @@ class Softmax:
     numbers; both are 0 for logits that are given.
     """
 
-    def __init__(self, logits: Any, spread: Array | None = None, drop: Any = 0.0):
+    def __init__(self, logits: Any, spread: Sizes | None = None, drop: Any = 0.0):
         z = exact(logits)
         self.shape = z.shape
-        self.spread = elementwise(lambda _: ZERO, z) if spread is None else spread
-        self.drop = exact(np.broadcast_to(np.asarray(drop, dtype=np.float64), z.shape))
+        self.spread = np.zeros(z.shape) if spread is None else spread
+        self.drop = np.broadcast_to(np.asarray(drop, dtype=np.float64), z.shape)
         self.undefined = is_nan(z).any(-1) | (z == INF).any(-1) | ((z == -INF).all(-1) if z.shape[1] else False)
         z = where(self.undefined[:, None], ZERO, z)
         top = np.argmax(z, axis=-1) if z.shape[1] else np.zeros(z.shape[0], dtype=int)
         self.not_top = np.arange(z.shape[1])[None, :] != top[:, None]
         self.a = z - np.take_along_axis(z, top[:, None], -1) if z.shape[1] else z
         powers = exp(self.a)
-        rest = total(where(self.not_top, powers, ZERO), -1)
+        rest = total(only(self.not_top, powers), -1)
         self.log_sum = log1p(rest)
         self.p = powers / (ONE + rest)[:, None]
-        self.size = where(powers == 0, ZERO, abs(self.a))  # |a|, and 0 where the probability is 0
-        self.p_scale = self.p * (ONE + self.size + self._around(self.spread))
-        self.log_sum_scale = self.log_sum + total(where(self.not_top, self.p_scale, ZERO), -1)
-        self.p_under = ONE + self.p * (self.shape[1] + self._around(self.drop))
+        self.possible = np.asarray(powers != 0, dtype=bool)
+        self.size = sizes(only(self.possible, self.a))  # |a|, and 0 where the probability is 0
+        self.p_size = sizes(self.p)
+        self.p_scale = self.p_size * (1 + self.size + self._around(self.spread))
+        self.log_sum_scale = sizes(self.log_sum) + total(only(self.not_top, self.p_scale), -1)
+        self.p_under = 1 + self.p_size * (self.shape[1] + self._around(self.drop))
 
-    def _around(self, doubt: Array) -> Array:
+    def _around(self, doubt: Sizes) -> Sizes:
         """The relative change of a probability by doubt about the logits: its own logit's, and its row's mean."""
         if not np.any(doubt):
-            return zeros(self.shape)
-        own = where(self.p == 0, ZERO, doubt)
-        return own + total(self.p * own, -1)[:, None]
+            return np.zeros(self.shape)
+        own = only(self.possible, doubt)
+        return own + total(self.p_size * own, -1)[:, None]
 
 
 class LabelledSoftmax(Softmax):
@@ -77,7 +79,7 @@ class LabelledSoftmax(Softmax):
 def log_softmax(rows: Softmax) -> tuple[Exact, ...]:
     """a_j - log1p(S). Terms: a_j and log1p(S), with the condition of S."""
     value = where(rows.undefined[:, None], NAN, rows.a - rows.log_sum[:, None])
-    scale = where(rows.a == -INF, ZERO, abs(rows.a)) + rows.log_sum_scale[:, None]
+    scale = sizes(only(rows.a != -INF, rows.a)) + rows.log_sum_scale[:, None]
     return (Exact.of(value, scale, rows.shape[1] + 2.0),)
 
 
@@ -85,8 +87,8 @@ def log_softmax_vjp(rows: Softmax, dy: Any) -> tuple[Exact, ...]:
     """dlogits_j = dy_j - p_j sum_m dy_m. Terms: dy_j and every p_j dy_m."""
     dy = exact(dy)
     value = dy - rows.p * total(dy, -1)[:, None]
-    size = total(abs(dy), -1)[:, None]
-    scale = abs(dy) + rows.p_scale * size
+    size = total(sizes(dy), -1)[:, None]
+    scale = sizes(dy) + rows.p_scale * size
     return (Exact.of(where(rows.undefined[:, None], NAN, value), scale, 2 + size * rows.p_under + rows.shape[1]),)
 
 
@@ -98,25 +100,25 @@ def cross_entropy(rows: LabelledSoftmax) -> tuple[Exact, ...]:
 def mean_loss(rows: Softmax, labels: Any) -> tuple[Exact, ...]:
     n, m = rows.shape
     here = _is_label(rows, labels)
-    a_label = total(where(here, rows.a, ZERO), -1)
+    a_label = total(only(here, rows.a), -1)
     losses = where(rows.undefined, NAN, rows.log_sum - a_label)
-    finite = where(a_label == -INF, ZERO, abs(a_label))
-    scales = finite + rows.log_sum + _own_scale(rows) + _moved(rows, here, rows.spread)
+    finite = sizes(only(a_label != -INF, a_label))
+    scales = finite + sizes(rows.log_sum) + _own_scale(rows) + _moved(rows, here, rows.spread)
     under = m + 3.0 + _moved(rows, here, rows.drop)
     count = max(n, 1)
     return (Exact.of(total(losses / count), total(scales / count), total(under / count + 0 * scales) + n + 1.0),)
 
 
-def _moved(rows: Softmax, here: Any, doubt: Array) -> Array:
+def _moved(rows: Softmax, here: Any, doubt: Sizes) -> Sizes:
     """What doubt about the logits does to log1p(S) - a_label: (onehot - p) . doubt, without cancellation, (N,)."""
     if not np.any(doubt):
-        return zeros(rows.shape[:1])
-    others = total(where(here | (rows.p == 0), ZERO, rows.p * doubt), -1)
-    return others + total(where(here, doubt, ZERO), -1) * total(where(here, ZERO, rows.p), -1)
+        return np.zeros(rows.shape[:1])
+    others = total(only(~here & rows.possible, rows.p_size * doubt), -1)
+    return others + total(only(here, doubt), -1) * total(only(~here, rows.p_size), -1)
 
 
-def _own_scale(rows: Softmax) -> Array:
-    return total(where(rows.not_top, rows.p * (ONE + rows.size), ZERO), -1)
+def _own_scale(rows: Softmax) -> Sizes:
+    return total(only(rows.not_top, rows.p_size * (1 + rows.size)), -1)
 
 
 def _is_label(rows: Softmax, labels: Any) -> Any:
@@ -140,14 +142,14 @@ def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
     """
     n = rows.shape[0]
     weight = exact(dy)[()] / max(n, 1)
-    here = _is_label(rows, labels)
+    steep, here = sizes(weight), _is_label(rows, labels)
 
-    def at_label(others: Array) -> Array:
-        return where(here, total(where(here, ZERO, others), -1)[:, None], others)
+    def at_label(others: Any) -> Any:
+        return where(here, total(only(~here, others), -1)[:, None], others)
 
     value = where(here, -ONE, ONE) * at_label(rows.p)
-    under = 2 + abs(weight) * (2 + at_label(rows.p_under))
+    under = 2 + steep * (2 + at_label(rows.p_under))
     defined = where(rows.undefined[:, None], NAN, weight * value)
-    wrong = total(where(here, ZERO, rows.p), -1)[:, None]
-    slack = where(here | (rows.a != ZERO), ZERO, THROUGH_MAXIMUM * abs(weight) * wrong)
-    return replace(Exact.of(defined, abs(weight) * at_label(rows.p_scale), under), slack=rounded(slack))
+    wrong = total(only(~here, rows.p_size), -1)[:, None]
+    slack = only(~here & (rows.a == ZERO), THROUGH_MAXIMUM * steep * wrong)
+    return replace(Exact.of(defined, steep * at_label(rows.p_scale), under), slack=rounded(slack))

@@ -27,7 +27,7 @@ from leakysm.verify.oracle.distances import (
     RestrictedSquaredEuclidean,
     SquaredEuclidean,
 )
-from leakysm.verify.precise import ONE, Array, atan, log1p, number, rounded, sqrt, total, where
+from leakysm.verify.precise import ONE, TWO, Array, Sizes, atan, log1p, number, rounded, sizes, sqrt, total, where
 
 
 class Curved(RestrictedSquaredEuclidean):
@@ -41,8 +41,9 @@ class Curved(RestrictedSquaredEuclidean):
     def __init__(self, x: Any, c: Any, *, width: float, per: str):
         super().__init__(x, c, per=per)
         self.width = number(width)
-        value, scale, self.derivative, self.bend = self.parts(self.argument)
-        self._set(value, scale)
+        value, scale, derivative, self.bend = self.parts(self.argument)
+        self.twice = TWO * derivative
+        self._set(value, sizes(scale))
 
     def parts(self, d: Array) -> tuple[Array, Array, Array, Array]:
         raise NotImplementedError
@@ -50,13 +51,13 @@ class Curved(RestrictedSquaredEuclidean):
     def jacobian(self) -> Jacobian:
         """r' and dy may be multiplied first, and then by 2 (x - c)."""
         lost = self.terms if self.per == "pair" else 1
-        last = 1 + np.abs(rounded(self.pairs.doubled))
-        return Jacobian(self.derivatives, 3 + last * (1 + lost / float(self.width)), last)
+        last = 1 + 2 * rounded(self.pairs.gaps)
+        return Jacobian(self.derivatives(), self.steepness, 3 + last * (1 + lost / float(self.width)), last)
 
-    def jacobian_condition(self, spread: Array) -> Array:
-        size = abs(self.pairs.doubled)
+    def jacobian_condition(self, spread: Sizes) -> Sizes:
+        size = 2 * self.pairs.gaps
         moved = size * spread[None]
-        bent = self.bend * (total(moved, -1) if self.per == "pair" else moved)
+        bent = sizes(self.bend) * (total(moved, -1) if self.per == "pair" else moved)
         return super().jacobian_condition(spread) + size * (bent[..., None] if self.per == "pair" else bent)
 
 
@@ -117,11 +118,11 @@ class Halved(SquaredEuclidean):
         return self.distance / 2
 
     @property
-    def scale(self) -> Array:
-        return self.distance / 2
+    def scale(self) -> Sizes:
+        return sizes(self.distance) / 2
 
     def factor(self) -> Any:
-        return ONE / 2
+        return ONE
 
 
 METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted, "Halved": Halved}
