@@ -66,7 +66,7 @@ class Queries:
         self.metric = METRICS[distance.operation or type(distance).__name__](query, c, **distance.parameters)
         self.distance_scale = SHARE * self.metric.scale + self._condition(self.spread)
         self.distance_under = self.metric.under + self._condition(self.drop)
-        self.rows = Softmax(-self.metric.value, self.distance_scale, _floats(self.distance_under))
+        self.rows = Softmax(-self.metric.value, self.distance_scale, rounded(self.distance_under))
 
     def _condition(self, doubt: Sizes) -> Sizes:
         """The change (N, M) of the distances by doubt about the prototypes; 0 for exact ones."""
@@ -84,10 +84,6 @@ class Episode(Queries):
         spread = SHARE * only(several, scales)  # the mean of one is exact
         drop = np.where(several, max(counts) + 1.0, np.zeros(c.shape))  # what it may lose by underflow
         super().__init__(query, c, query_labels, distance=distance, spread=spread, drop=drop)
-
-
-def _floats(values: Sizes) -> Any:
-    return np.asarray(values, dtype=np.float64)
 
 
 def queries_loss(episode: Queries) -> tuple[Exact, ...]:
@@ -128,7 +124,7 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
     size = sizes(share)
     dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * size, dc_under[labels] * size + 1.0, everything)
-    dsupport = replace(dsupport, slack=dc_slack[labels] * size)
+    dsupport = replace(dsupport, slack=dc_slack[labels] * rounded(size))
     return dsupport, replace(Exact.of(dquery, dquery_scale, dquery_under, rows), slack=dquery_slack)
 
 
