@@ -54,7 +54,7 @@ def train(
 ) -> None:
     """Train a few-shot classifier and test it. Without options it trains on the built-in strokes for about a minute.
 
-    On Omniglot, the default of 10000 episodes takes hours without a GPU; --episodes 300 takes minutes.
+    On Omniglot, the default of 10000 episodes takes an hour or more without a GPU; --episodes 300 takes minutes.
 
     Example: leakysm train --dataset omniglot --data FOLDER --episodes 300
 
