@@ -143,7 +143,7 @@ def info(
             f"{name:10}{one.n_classes:9}{len(one.images):9}  {fewest if fewest == most else f'{fewest} to {most}'}"
         )
     typer.echo(f"checksum  {loaded.digest}")
-    if loaded.name == "folder" and loaded.folder is None:
+    if loaded.divided:
         typer.echo(
             "There are no folders train, val and test, so leakysm split the classes. The split is always the same."
         )

@@ -139,6 +139,8 @@ def _distance(folder: RunFolder, config: TrainConfig) -> str:
 
     settings = config.settings()
     given = {key: settings[key] for key in LEAKY if key in settings} | dict(settings.get("set", {}))
+    if config.learn_scale:
+        return " --distance squared-euclidean --learn-scale"
     if config.distance == "squared-euclidean" or (config.distance == "leaky" and {**LEAKY, **given} == LEAKY):
         return ""
     name = config.distance

@@ -39,8 +39,8 @@ def verify(
         str | None,
         typer.Option(
             help="Only check the derivative of this distance: your own, FILE.py:CLASS, or a built-in one by its "
-            "name. Restrictions (log, root, your own) are checked in 50 digits, and their rounding errors measured; "
-            "built-in metrics are checked in float64.",
+            "name. Restrictions (leaky, log, root, your own) are checked in 50 digits, and their rounding errors "
+            "measured; built-in metrics are checked in float64.",
             rich_help_panel=o.DISTANCE,
         ),
     ] = None,
@@ -70,7 +70,8 @@ def verify(
     """
     if distance is not None:
         why = "cannot be combined with --distance; leave one of them out"
-        o.refuse(why, operation=operation, thorough=thorough or None, search=search, threads=threads, device=device)
+        engine_options = {"backend": None if backend == "numpy" else backend, "threads": threads, "device": device}
+        o.refuse(why, operation=operation, thorough=thorough or None, search=search, **engine_options)
         from leakysm_cli.own_distance import verify_distance
 
         verify_distance(distance, o.parameters(set or []), json=json)

@@ -49,8 +49,8 @@ def class_folders(path: Path) -> ClassFolders:
     source = FolderSource(path)
     while inner := _inner(source):
         source = FolderSource(inner)
-    if lists := _read_lists(source):
-        return _by_lists(FolderSource(source.path / "data"), lists)
+    if (lists := _read_lists(source)) and (listed := _listed(source)):
+        return _by_lists(FolderSource(listed), lists)
     places = _places(source)
     spelled: dict[str, tuple[str, str]] = {}  # the folder of its split and the class, as they are first written
     files: dict[str, Classes] = {}
@@ -130,6 +130,11 @@ def _recognised(names: Sequence[str], in_splits: Sequence[str]) -> str:
     return LAYOUTS
 
 
+def _layout(names: Sequence[str]) -> str:
+    in_splits = any(name.count("/") == 2 and split_named(name.split("/")[0]) for name in names if is_image_name(name))
+    return IN_SPLITS if in_splits else IN_CLASSES
+
+
 def _image_names(source: FolderSource) -> list[str]:
     """All image files. Other files, such as a README, may only stand in the top folder."""
     if not source.names and source.empty_folders in ([], [""]):
@@ -140,7 +145,8 @@ def _image_names(source: FolderSource) -> list[str]:
         folder, _, file = name.rpartition("/")
         if folder and not is_image_name(file):
             raise UserError(
-                f"{source.path}: {name} is not an image by its name; move it out of {folder}, or save it as PNG"
+                f"{source.path}: {name} is not an image by its name; the others are sorted as {_layout(source.names)}: "
+                f"move it out of {folder}, or save it as PNG"
             )
     names = [name for name in source.names if is_image_name(name)]
     if not names:
@@ -149,12 +155,12 @@ def _image_names(source: FolderSource) -> list[str]:
 
 
 def _read_lists(source: FolderSource) -> dict[str, list[str]]:
-    """Classes by split, if the folder has `data` and lists of its classes; else none.
+    """Classes by split, if the folder has lists of its classes beside `data` or `images`; else none.
 
     UserError if there are several lists of a split, or two splits share a class.
     """
     files = [name for name in source.names if _LIST.fullmatch(name)]
-    if not files or not (source.path / "data").is_dir():
+    if not files or _listed(source) is None:
         return {}
     folders = sorted({name.rpartition("/")[0] for name in files})
     if len(folders) > 1:
@@ -163,6 +169,11 @@ def _read_lists(source: FolderSource) -> dict[str, list[str]]:
     labels = {split: _read_list(file) for split, file in lists.items()}
     refuse_shared("class", labels, lists)
     return labels
+
+
+def _listed(source: FolderSource) -> Path | None:
+    """The folder of the classes that lists beside it name."""
+    return next((folder for name in ("data", "images") if (folder := source.path / name).is_dir()), None)
 
 
 def _read_list(file: Path) -> list[str]:

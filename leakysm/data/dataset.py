@@ -23,8 +23,8 @@ _ALSO_CALLED = {"valid": "val", "validation": "val"}
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder's or a user's name means: train for "Train", val for "valid". None for other names."""
-    name = name.lower()
+    """The split that a name means: train for "Train" and "meta-train", val for "valid". None for other names."""
+    name = name.lower().removeprefix("meta-").removeprefix("meta_")
     return _ALSO_CALLED.get(name, name if name in USUAL_SPLITS else None)
 
 
@@ -36,7 +36,7 @@ def same_class(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
-def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path], mend: str = "") -> None:
+def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mapping[str, Path]) -> None:
     """UserError if two splits share a name. kind: what is named, "class" or "image". files: each split's list."""
     split_of: dict[str, str] = {}
     for split, names in by_split.items():
@@ -44,7 +44,7 @@ def refuse_shared(kind: str, by_split: Mapping[str, Iterable[str]], files: Mappi
             if split_of.setdefault(name, split) != split:
                 raise UserError(
                     f"{files[split]} has the {kind} {name}, which {files[split_of[name]].name} has too; "
-                    f"few-shot splits share no {kind}{mend}"
+                    f"few-shot splits share no {kind}: leave it out of one"
                 )
 
 
@@ -107,7 +107,8 @@ class ClassSet:
 class Dataset:
     """Images in splits. `splits`: images by split. `inputs`: how pixels become a net's input. `digest`: a SHA-256.
 
-    `folder`: the user's folder, if it has folders for the splits. `own`: whether it was made from arrays.
+    `folder`: the user's folder, if it has folders for the splits. `own`: whether it was made from arrays. `divided`:
+    whether leakysm divided the classes among the splits.
 
     Examples
     --------
@@ -123,6 +124,7 @@ class Dataset:
     digest: str
     folder: Path | None = None
     own: bool = False
+    divided: bool = False
 
     @classmethod
     def from_arrays(

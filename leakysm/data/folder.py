@@ -34,7 +34,8 @@ def folder_dataset(
     found = class_folders(path)
     splits, digest = cached("folder", found.checksum, lambda: _read(found, report), cache_dir)
     if ALL in splits:
-        return normalised("folder", divide(path, splits[ALL], seed), digest_of(digest, f"seed {seed}"))
+        data = normalised("folder", divide(path, splits[ALL], seed), digest_of(digest, f"seed {seed}"))
+        return replace(data, divided=True)
     data = normalised("folder", {split: splits[split] for split in USUAL_SPLITS if split in splits}, digest)
     return replace(data, folder=found.root)
 

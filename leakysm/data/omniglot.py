@@ -90,9 +90,11 @@ def _read_part(source: Source, part: str, report: Report | None) -> ClassSet:
     for full, name in zip(source.names, names, strict=True):
         match = _IMAGE.fullmatch(name)
         if not match or full != prefix + name:
+            top, _, inside = full.partition("/")
+            mend = f"rename its top folder {top} to {part}" if _IMAGE.fullmatch(inside) else "download it again"
             raise UserError(
                 f"{source.path} holds '{full}', which is not Omniglot's {part}: expected only "
-                f"{prefix}<alphabet>/character<NN>/<NNNN>_<NN>.png; download it again"
+                f"{prefix}<alphabet>/character<NN>/<NNNN>_<NN>.png; {mend}"
             )
         characters.setdefault(match[1], []).append(full)
     if not characters:

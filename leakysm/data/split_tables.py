@@ -51,7 +51,7 @@ def table_dataset(
 
     def build() -> Splits:
         files = {split: files_of(source, tables[split], rows[split], split) for split in USUAL_SPLITS}
-        refuse_shared("image", files, tables, mend=": leave it out of one")
+        refuse_shared("image", files, tables)
         return {split: _read_split(source, files[split], rows[split], report) for split in USUAL_SPLITS}
 
     return normalised(name, *cached(name, checksum, build, cache_dir))
@@ -166,6 +166,7 @@ def _read_split(source: Source, files: list[str], rows: Rows, report: Report | N
 
 def _file(name: str, label: str, split: str, there: Mapping[str, str]) -> str | None:
     """An image's name in the source, in the first of the usual layouts that has it; by name, else in any spelling."""
+    name = name.replace("\\", "/").removeprefix("./")
     below = ("", f"{label}/", f"{split}/{label}/", f"{split}/")
     folders = [images + folder for folder in below for images in ("images/", "")]
     files = [folder + one for one in (name, name.removeprefix("images/")) for folder in folders]

@@ -191,6 +191,9 @@ def is_users(metric: Metric) -> bool:
 
 def require_metric(distance: Any) -> None:
     """UserError unless `distance` is a metric."""
+    if isinstance(distance, Restriction):
+        wrapped = f"leakysm.{RestrictedSquaredEuclidean.__name__}({distance!r})"
+        raise UserError(f"distance is the restriction {distance!r}; a metric is expected: write {wrapped}")
     if not isinstance(distance, Metric):
         raise UserError(f"distance is {distance!r}; a metric is expected, e.g. leakysm.SquaredEuclidean()")
 
@@ -224,6 +227,8 @@ def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None
     for key in parameters:
         if key not in names:
             has = suggestion(key, names) if names else f"it has no parameter: leave {key} out"
+            if isinstance(value := getattr(kind, key, None), int | float):
+                has = f"to make {key} of its class one, annotate it there: {key}: {type(value).__name__} = {value!r}"
             raise UserError(f"distance {name} has no {key}; {has}")
     missing = [key for key, field in known.items() if key not in parameters and _default(field) is MISSING]
     if missing:
@@ -231,7 +236,8 @@ def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None
             f"distance {name} needs {missing[0]}; give it a value, --set {missing[0]}=VALUE on the command line"
         )
     whole = {
-        key: _as_field(known[key], parameters[key]) if key in parameters else _default(known[key]) for key in known
+        key: _as_field(name, known[key], parameters[key]) if key in parameters else _default(known[key])
+        for key in known
     }
     return whole | ({"per": parameters.get("per", "pair")} if issubclass(kind, Restriction) else {})
 
@@ -267,8 +273,8 @@ def _default(field: Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def _as_field(field: Field[Any], value: Any) -> Any:
-    """The value in the type that the field is annotated with. UserError if it is of another."""
+def _as_field(distance: str, field: Field[Any], value: Any) -> Any:
+    """The value in the type that the distance's field is annotated with. UserError if it is of another."""
     kinds: dict[str, tuple[str, Any]] = {
         "float": ("a number", (int, float)),
         "int": ("a whole number", int),
@@ -281,5 +287,7 @@ def _as_field(field: Field[Any], value: Any) -> Any:
     words, types = kinds.get(kind, ("", object))
     wrong = not isinstance(value, types) or (isinstance(value, bool) and kind in ("float", "int"))
     if wrong or (isinstance(value, float) and math.isnan(value)):
-        raise UserError(f"{field.name} is {value!r}: expected {words or 'a number'}")
+        raise UserError(
+            f"{field.name} of distance {distance} is {value!r}; {words or 'a number'} is expected: give one"
+        )
     return float(value) if kind == "float" else value

@@ -86,7 +86,7 @@ def _require(what: str, found: Any, forms: Sequence[Form]) -> None:
         raise OwnCodeError(f"{what} returns {kind}; {names} are expected: return both")
     for form, array in zip(forms, found if len(forms) > 1 else [found], strict=True):
         name = f"{form.name} as " if len(forms) > 1 else ""
-        if not (hasattr(array, "dtype") and hasattr(array, "shape")):
+        if not is_array_api_obj(array):
             raise OwnCodeError(f"{what} returns {name}{_kind(array)}; an array of shape {form.shape} is expected")
         if tuple(array.shape) != form.shape:
             raise OwnCodeError(

@@ -20,7 +20,8 @@ def new_net(config: TrainConfig, in_channels: int, engine: Engine, own: Net | No
     """
     if own is None and config.net:
         raise UserError(
-            f"the net {config.net} was made in Python; give the same object again, in Python: net={config.net}(...)"
+            f"the net {config.net} was made in Python; give the same object again, in Python "
+            f"(leakysm.train, leakysm.evaluate_run): net={config.net}(...)"
         )
     if own is not None:
         require_net(own)

@@ -168,7 +168,8 @@ def metric_of(settings: Mapping[str, Any], own: FormulaFile | Metric | None = No
     if settings["distance"].startswith(PREFIX):
         name = settings["distance"].removeprefix(PREFIX)
         raise UserError(
-            f"the distance {name} was made in Python; give the same object again, in Python: metric={name}(...)"
+            f"the distance {name} was made in Python; give the same object again, in Python "
+            f"(leakysm.train, leakysm.evaluate_run): metric={name}(...)"
         )
     return metric_named(settings["distance"], own, **metric_parameters(settings))
 

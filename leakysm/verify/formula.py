@@ -204,7 +204,8 @@ class _Look:
             )
             raise _WrongError(
                 f"the derivative of {self.restriction} is wrong: at d = {d:.10g}, where the value is {value:.10g}, it "
-                f"gives {float(found):.10g}, but the slope of the value is {float(slope):.10g}{kink}"
+                f"gives {float(found):.10g}, but the slope of the value is {float(slope):.10g}{kink}; "
+                "correct one of them"
             )
 
     def require_finite(self, points: Any) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from leakysm.ops.metrics import Metric, RestrictedSquaredEuclidean
+from leakysm.ops.metrics import LeakySquaredEuclidean, Metric, RestrictedSquaredEuclidean
+from leakysm.ops.restriction import Leak
 from leakysm.verify.formula import EXACT, Findings, Kink, check_restriction
 from leakysm.verify.own_metric import check_metric
 
@@ -14,6 +15,8 @@ ERROR_HEADER = ("error of", "dtype", "largest, in eps", "at d", "proposed bound,
 
 def check_distance(metric: Metric, *, thorough: bool = True) -> Findings:
     """What is found of a restriction, or of a whole metric. thorough: check more than the derivative."""
+    if isinstance(metric, LeakySquaredEuclidean):
+        return check_restriction(Leak(metric.threshold, metric.slope), thorough=thorough)
     if isinstance(metric, RestrictedSquaredEuclidean):
         return check_restriction(metric.restriction, thorough=thorough)
     return check_metric(metric)

@@ -327,8 +327,8 @@ def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], 
         (["sibling.py:Soft"], "No module named 'my_formula'; it cannot import other files of yours: put what it needs"),
         (["lgo"], "distance is 'lgo': did you mean 'log'?"),
         ([NAMED, "--set", "scael=2"], f"distance {NAMED} has no scael; did you mean 'scale'?"),
-        ([NAMED, "--set", "scale=wide"], "scale is 'wide': expected a number"),
-        ([NAMED, "--set", "scale=nan"], "scale is nan: expected a number"),
+        ([NAMED, "--set", "scale=wide"], f"scale of distance {NAMED} is 'wide'; a number is expected: give one"),
+        ([NAMED, "--set", "scale=nan"], f"scale of distance {NAMED} is nan; a number is expected: give one"),
         ([NAMED, "--set", "scale"], "--set is 'scale': expected NAME=VALUE, e.g. scale=2"),
         ([NAMED, "--set", "scale=1", "--set", "scale=2"], "--set scale is given twice"),
         ([NAMED, "--threshold", "1"], f"threshold is given, but the distance is {NAMED}; leave it out"),
@@ -388,7 +388,21 @@ def test_a_parameter_may_be_none_unless_it_is_given(formula: Path, fails: Fails)
     assert resolve({**config.settings()})[0] == config
     config, _ = resolve({"distance": NAMED, "set": {"top": 2}, "way": 3, "device": "cpu"})
     assert config.set == (("scale", 1.0), ("top", 2.0))
-    assert fails("verify", "--distance", NAMED, "--set", "top=wide") == "top is 'wide': expected a number"
+    assert fails("verify", "--distance", NAMED, "--set", "top=wide") == (
+        f"top of distance {NAMED} is 'wide'; a number is expected: give one"
+    )
+
+
+def test_an_attribute_that_is_no_parameter_is_told(formula: Path, fails: Fails) -> None:
+    formula.write_text(SOFT.replace("scale: float = 1.0", "scale = 1.0"))
+    assert fails("verify", "--distance", NAMED, "--set", "scale=2") == (
+        f"distance {NAMED} has no scale; to make scale of its class one, annotate it there: scale: float = 1.0"
+    )
+
+
+def test_exchanged_arguments_are_told(formula: Path, fails: Fails) -> None:
+    formula.write_text(SOFT.replace("(self, xp, d)", "(self, d, xp)").replace("return self", "return d  # self"))
+    assert "value returns a value of type module; an array of shape" in fails("verify", "--distance", NAMED)
 
 
 def test_a_file_of_settings_may_name_it(formula: Path) -> None:

@@ -130,8 +130,14 @@ def bad(files: dict[str, bytes]) -> dict[str, bytes]:
         (pictures("train/a", "val/b", "Valid/c"), "Valid, train, val: several of them are the split val"),
         (pictures("train/a", "test/ a"), "has the class a in test and train; few-shot splits share no class"),
         (pictures("train/e\u0301", "test/\xe9"), "has the class .* in test and train; few-shot splits share no class"),
-        (bad({"a/notes.txt": b""}), r"a/notes\.txt is not an image by its name; move it out of a, or"),
-        ({**SORTED, "train/labels.csv": b""}, r"train/labels\.csv is not an image by its name; move it out of train"),
+        (
+            bad({"a/notes.txt": b""}),
+            r"a/notes\.txt is not an image by its name; the others are sorted as <class>/<image>: move it out of a, or",
+        ),
+        (
+            {**SORTED, "train/labels.csv": b""},
+            r"train/labels\.csv is not an image by its name; the others are sorted as <split>/<class>/<image>: move",
+        ),
         (bad({"a/9.png": b"text"}), r"a/9\.png is not an image that Pillow can read"),
         (
             bad({"a/9.png": png(noise(0, 8, 8))}),
@@ -211,6 +217,31 @@ def test_cifar_fs_is_read_by_its_own_lists(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.splits["train"].images[2], noise(20, 8, 6, 3))
     (root / "cifar100/splits/bertinetto/train.txt").write_text("a")
     assert load("folder", root).splits["train"].names == ("a",)
+
+
+def test_lists_may_stand_beside_images(tmp_path: Path) -> None:
+    files = {name.replace("data/", "images/"): one for name, one in cifar_fs(LISTS, *"abcd").items()}
+    data = load("folder", write_files(tmp_path / "cub", files))
+    assert {split: one.names for split, one in data.splits.items()} == {
+        "train": ("a", "c"),
+        "val": ("b",),
+        "test": ("d",),
+    }
+    assert not data.divided
+
+
+def test_splits_may_be_called_meta(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "x", pictures("meta-train/a", "meta-train/b", "meta_val/c", "Meta-Test/d"))
+    assert {split: one.names for split, one in load("folder", root).splits.items()} == {
+        "train": ("a", "b"),
+        "val": ("c",),
+        "test": ("d",),
+    }
+
+
+def test_whether_leakysm_divided_the_classes_is_known(tmp_path: Path) -> None:
+    assert load("folder", write_files(tmp_path / "x", pictures(*"abcdef"))).divided
+    assert not load("folder", write_files(tmp_path / "y", pictures("train/a", "train/b", "test/c"))).divided
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,15 @@ def test_the_minimal_sets_have_their_published_numbers(part: str, images: int) -
     assert omniglot.PARTS[f"images_background_{part}"] * omniglot.DRAWERS == images
 
 
+def test_a_zip_with_another_top_folder_is_told_its_name(zips: Path) -> None:
+    write_zip(
+        zips / "images_background.zip",
+        {name.replace("images_background/", "omniglot/"): one for name, one in BACKGROUND.items()},
+    )
+    with pytest.raises(UserError, match="rename its top folder omniglot to images_background$"):
+        load("omniglot", zips)
+
+
 def test_an_empty_zip_is_refused(zips: Path) -> None:
     write_zip(zips / "images_background.zip", {})
     with pytest.raises(UserError, match=r"images_background\.zip is empty"):

@@ -116,7 +116,10 @@ def test_other_places_of_images_and_tables_give_the_same(photographs: Path, tmp_
         assert load("caltech101", write_files(tmp_path / form, content)).digest == expected
 
 
-@pytest.mark.parametrize("form", ["images/{file}", "{split}/{label}/{file}", "images/{split}/{label}/{file}"])
+@pytest.mark.parametrize(
+    "form",
+    ["images/{file}", "{split}/{label}/{file}", "images/{split}/{label}/{file}", "./images/{file}", "images\\{file}"],
+)
 @pytest.mark.parametrize("place", ["images", "."])
 def test_tables_may_name_folders(photographs: Path, tmp_path: Path, form: str, place: str) -> None:
     """`images/a0.jpg` beside a folder `images`, `<split>/<class>/<file>`, and files that lie so or flat."""
@@ -129,7 +132,8 @@ def test_tables_may_name_folders(photographs: Path, tmp_path: Path, form: str, p
         names = [form.format(split=split, label=label, file=file) for file, label in rows]
         table = "\n".join([head, *(f"{name},{label}" for name, (_, label) in zip(names, rows, strict=True))])
         contents = [archive.read(f"images/{file}") for file, _ in rows]
-        files = {f"{place}/{name.removeprefix('images/')}": one for name, one in zip(names, contents, strict=True)}
+        plain = [name.replace("\\", "/").removeprefix("./").removeprefix("images/") for name in names]
+        files = {f"{place}/{name}": one for name, one in zip(plain, contents, strict=True)}
         write_files(root, {**files, f"{split}.csv": table.encode()})
     found = load("caltech101", root)
     for split, one in expected.splits.items():

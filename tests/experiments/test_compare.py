@@ -138,7 +138,7 @@ def other_form() -> FinishedRun:
         ([squared(), squared(seed=1)], "all runs are squared-euclidean"),
         ([squared(), squared(seed=1), finished([0.5] * 4)], "has no run with seed 1, but another setting has"),
         ([squared(), finished([0.5] * 4, digest="e")], "were made on different data"),
-        ([squared(), other_form()], "share no test of the same way, shot, query and number of episodes"),
+        ([squared(), other_form()], "share no test of .* it has .* queries, .* has .* with 1 queries, .*; add one to"),
     ],
 )
 def test_what_cannot_be_compared_is_told_in_one_line(runs: list[FinishedRun], message: str) -> None:

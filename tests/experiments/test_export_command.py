@@ -190,6 +190,7 @@ def test_a_learned_scale_is_in_the_metadata(tmp_path: Path) -> None:
     assert "squared-euclidean, learned scale, on " in made.out
     scale = restore(tmp_path / "run", backend("reference")).scale
     assert f"learned scale {scale:.4g}" in made.out
+    assert "--distance squared-euclidean --learn-scale  # what the distance does to gradients" in made.out
     *_, said = leakysm("export", tmp_path / "run").out.splitlines()
     assert said == f"learned scale of the distances {scale:.9g}: in the metadata, as scale"
     _, about = safetensors.load((tmp_path / "run" / "conv4.safetensors").read_bytes(), "it")

@@ -117,10 +117,11 @@ def test_it_is_compared_and_exported_like_any_other(made: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("objects", "told"),
     [
-        ({}, "the net Linear was made in Python; give the same object again, in Python: net=Linear(...)"),
+        ({}, "the net Linear was made in Python; give the same object again, in Python (leakysm.train, "),
         (
             {"net": Linear(64)},
-            "the distance Soft was made in Python; give the same object again, in Python: metric=Soft(...)",
+            "the distance Soft was made in Python; give the same object again, in Python (leakysm.train, "
+            "leakysm.evaluate_run): metric=Soft(...)",
         ),
         ({"net": Linear(64), "metric": METRIC}, "the data set birds was made in Python from arrays; give the same"),
         ({"net": Linear(64, width=3)}, "the state holds vector [256], and the net Linear has vector [192]"),

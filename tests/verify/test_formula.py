@@ -178,12 +178,19 @@ def test_another_dtype_is_refused():
         check_distance(Squared("dtype"))
 
 
-@pytest.mark.parametrize("metric", [Squared(), lk.Euclidean(), lk.Cosine(), lk.LeakySquaredEuclidean(1, 0.5)], ids=str)
+@pytest.mark.parametrize("metric", [Squared(), lk.Euclidean(), lk.Cosine()], ids=str)
 def test_a_right_metric_passes(metric):
     found = check_distance(metric)
     assert found.problem is None
     assert found.points > 40
     assert as_json(found)["formula"] == str(metric)
+
+
+def test_the_leaky_distance_is_looked_at_as_a_restriction():
+    found = check_distance(lk.LeakySquaredEuclidean(threshold=3, slope=0.5))
+    assert found.problem is None
+    assert [(kink.at, kink.left, kink.right, kink.named) for kink in found.kinks] == [(3, 1, 0.5, True)]
+    assert {error.dtype for error in found.errors} == {"float32", "float64"}
 
 
 @given(st.sampled_from(["exp", "log1p", "sqrt", "tanh", "abs"]), st.floats(0.01, 4))

@@ -99,11 +99,18 @@ def _require_alike(runs: Sequence[FinishedRun]) -> None:
 def _forms(runs: Sequence[FinishedRun]) -> tuple[Form, ...]:
     common = set.intersection(*({test.form for test in run.tests} for run in runs))
     if not common:
+        first = {test.form for test in runs[0].tests}
+        other = next((run for run in runs if not first & {test.form for test in run.tests}), runs[-1])
         raise UserError(
-            f"{runs[0].path} and the others share no test of the same way, shot, query and number of episodes; "
-            "train with the same --test options"
+            f"{runs[0].path} and the others share no test of the same way, shot, query and number of episodes: it has "
+            f"{_told(runs[0])}, {other.path} has {_told(other)}; add one to each by `leakysm evaluate RUN --keep`"
         )
     return tuple(test.form for test in runs[0].tests if test.form in common)
+
+
+def _told(run: FinishedRun) -> str:
+    """A run's tests."""
+    return ", ".join("{} with {} queries, {} episodes".format(*test.form) for test in run.tests) or "none"
 
 
 def _labels(runs: Sequence[FinishedRun]) -> list[str]:

@@ -19,6 +19,8 @@ PANELS = (  # figure, title, label of the y axis, whether that axis is logarithm
     ("mean_max_probability", "How sure the net is", "mean of the largest probability", False),
 )
 LONGER = "training step\nThis can be larger although more entries\nvanish: the few that remain are large"
+OF_WRONG = "training step\nThin lines: only queries that are still wrong"
+BELOW = {"mean_query_gradient": LONGER, "vanished_distance_gradients": OF_WRONG}  # what stands below a panel
 LEAST = 1e-6  # gradients below it are drawn as one bin
 
 
@@ -30,7 +32,9 @@ def traces_figure(traces: Traces, title: str) -> bytes:
         values = traces.figure(name) * (100 if "%" in unit else 1)
         for label, style, lines in zip(traces.labels, plots.styles(traces.labels), values, strict=True):
             plots.band(axis, steps, lines, style, label)
-        plots.panel(axis, heading, LONGER if name == "mean_query_gradient" else "training step", unit)
+        if name == "vanished_distance_gradients":
+            _draw_wrong(axis, steps, traces)
+        plots.panel(axis, heading, BELOW.get(name, "training step"), unit)
         if logarithmic and (values > 0).all():
             plots.logarithmic(axis)
         elif not logarithmic:
@@ -38,6 +42,17 @@ def traces_figure(traces: Traces, title: str) -> bytes:
     plots.finding(figure, vanished_in_words(traces.labels, traces.figure("vanished_distance_gradients")[:, :, 0]))
     plots.legend(figure, axes[0], f"{title}, {plots.seeds_in_words(len(traces.seeds))}")
     return plots.png(figure)
+
+
+def _draw_wrong(axis: Any, steps: plots.Floats, traces: Traces) -> None:
+    """The same part of the entries of queries that are still wrong, a thin line for each setting: the mean over the
+    seeds that have such queries."""
+    of_wrong = traces.figure("vanished_of_wrong")
+    known = ~np.isnan(of_wrong)
+    with np.errstate(invalid="ignore"):
+        means = np.where(known, of_wrong, 0.0).sum(axis=1) / known.sum(axis=1)
+    for style, mean in zip(plots.styles(traces.labels), means, strict=True):
+        axis.plot(steps, 100 * mean, lw=0.8, alpha=0.8, **plots.line(style))
 
 
 def vanished_in_words(labels: Sequence[str], parts: plots.Floats) -> str:
