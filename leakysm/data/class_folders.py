@@ -47,7 +47,7 @@ def class_folders(path: Path) -> ClassFolders:
     class, called as the first is written.
     """
     source = FolderSource(path)
-    while inner := _inner(source):
+    while not _list_names(source) and (inner := _inner(source)):
         source = FolderSource(inner)
     if (lists := _read_lists(source)) and (listed := _listed(source)):
         return _by_lists(FolderSource(listed), lists)
@@ -159,8 +159,8 @@ def _read_lists(source: FolderSource) -> dict[str, list[str]]:
 
     UserError if there are several lists of a split, or two splits share a class.
     """
-    files = [name for name in source.names if _LIST.fullmatch(name)]
-    if not files or _listed(source) is None:
+    files = _list_names(source)
+    if not files:
         return {}
     folders = sorted({name.rpartition("/")[0] for name in files})
     if len(folders) > 1:
@@ -169,6 +169,11 @@ def _read_lists(source: FolderSource) -> dict[str, list[str]]:
     labels = {split: _read_list(file) for split, file in lists.items()}
     refuse_shared("class", labels, lists)
     return labels
+
+
+def _list_names(source: FolderSource) -> list[str]:
+    """The lists of classes, if the folder of these classes stands beside them."""
+    return [name for name in source.names if _LIST.fullmatch(name)] if _listed(source) else []
 
 
 def _listed(source: FolderSource) -> Path | None:

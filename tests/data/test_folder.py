@@ -219,8 +219,9 @@ def test_cifar_fs_is_read_by_its_own_lists(tmp_path: Path) -> None:
     assert load("folder", root).splits["train"].names == ("a",)
 
 
-def test_lists_may_stand_beside_images(tmp_path: Path) -> None:
-    files = {name.replace("data/", "images/"): one for name, one in cifar_fs(LISTS, *"abcd").items()}
+@pytest.mark.parametrize("more", [{}, {"images.txt": b"1 a/0.png\n"}], ids=["alone", "as CUB-200-2011"])
+def test_lists_may_stand_beside_images(tmp_path: Path, more: dict[str, bytes]) -> None:
+    files = more | {name.replace("data/", "images/"): one for name, one in cifar_fs(LISTS, *"abcd").items()}
     data = load("folder", write_files(tmp_path / "cub", files))
     assert {split: one.names for split, one in data.splits.items()} == {
         "train": ("a", "c"),

@@ -240,7 +240,7 @@ def test_a_zip_with_another_top_folder_is_told_its_name(zips: Path) -> None:
         zips / "images_background.zip",
         {name.replace("images_background/", "omniglot/"): one for name, one in BACKGROUND.items()},
     )
-    with pytest.raises(UserError, match="rename its top folder omniglot to images_background$"):
+    with pytest.raises(UserError, match=r"rename its top folder omniglot to images_background$"):
         load("omniglot", zips)
 
 
