@@ -17,11 +17,11 @@ import gmpy2
 import numpy as np
 
 Array = Any  # a NumPy array of dtype object, holding mpfr numbers
-Sizes = Any  # sizes of terms, for an error's scale: a float64 array where that is safe, else an `Array`
+Magnitude = Any  # of terms, for an error's scale: a float64 array where that is safe, else an `Array`
 
 BITS = 170
-MODERATE = 2.0**64  # sizes from 1 / MODERATE to MODERATE may be computed with in float64
-_ALL_DIGITS = ContextVar("_ALL_DIGITS", default=False)  # whether sizes have 50 digits as well
+MODERATE = 2.0**64  # magnitudes from 1 / MODERATE to MODERATE may be computed with in float64
+_ALL_DIGITS = ContextVar("_ALL_DIGITS", default=False)  # whether magnitudes have 50 digits as well
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -35,7 +35,7 @@ def arithmetic() -> Iterator[None]:
 
 @contextlib.contextmanager
 def all_digits() -> Iterator[None]:
-    """Inside, sizes have 50 digits as well: those of published cases stay the same, to the last bit."""
+    """Inside, magnitudes have 50 digits as well: those of published cases stay the same, to the last bit."""
     token = _ALL_DIGITS.set(True)
     try:
         yield
@@ -98,19 +98,19 @@ def where(condition: Any, a: Any, b: Any) -> Array:
 
 
 def only(condition: Any, a: Any) -> Any:
-    """a, an `Array` or sizes, where the condition holds, else 0."""
+    """a, an `Array` or magnitudes, where the condition holds, else 0."""
     return np.where(condition, a, _zero(a))
 
 
 def total(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
-    """The sum along an axis, all axes by default, of an `Array` or of sizes; 0 for an empty one."""
+    """The sum along an axis, all axes by default, of an `Array` or of magnitudes; 0 for an empty one."""
     array = np.asarray(a)
     result = np.add.reduce(array, axis=axis, initial=_zero(array))
     return boxed(result) if array.dtype == object and not isinstance(result, np.ndarray) else np.asarray(result)
 
 
 def largest(a: Any, axis: int | tuple[int, ...]) -> Any:
-    """The maximum along an axis of nonnegative numbers, an `Array` or sizes; 0 for an empty one."""
+    """The maximum along an axis of nonnegative numbers, an `Array` or magnitudes; 0 for an empty one."""
     return np.maximum.reduce(a, axis=axis, initial=_zero(a))
 
 
@@ -118,7 +118,7 @@ def _zero(a: Any) -> Any:
     return ZERO if a.dtype == object else 0.0
 
 
-def sizes(a: Any) -> Sizes:
+def magnitude(a: Any) -> Magnitude:
     """|a|, for the scale of an error and for what underflow may cost.
 
     These need no more than float64. Its range might not be enough for very large or small numbers and their products:
@@ -186,5 +186,5 @@ def in_floats(a: Array, b: Array, terms: int) -> tuple[Any, Any] | None:
 
 
 def rounded(a: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The nearest float64s; beyond their range +-inf. Sizes in float64 pass through."""
+    """The nearest float64s; beyond their range +-inf. Magnitudes in float64 pass through."""
     return np.asarray(a).astype(np.float64, copy=False)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from leakysm.verify import entries  # noqa: F401
 from leakysm.verify.cases.numbers import noise
-from leakysm.verify.precise import arithmetic, exact, in_floats, number, precisely, rounded, sizes, total
+from leakysm.verify.precise import arithmetic, exact, in_floats, magnitude, number, precisely, rounded, total
 from leakysm.verify.registry import ENTRIES, Truth
 
 H = number(2.0**-40)  # truncation: 1e-48 of the fifth derivative; rounding: 1e-38 of the value
@@ -187,14 +187,14 @@ def test_scales_in_float64_are_those_in_50_digits(operation: str) -> None:
 
 @given(hnp.arrays(np.float64, 3, elements=st.floats(allow_nan=False, width=64)))
 @precisely
-def test_sizes_are_absolute_values(values: np.ndarray[Any, Any]) -> None:
-    found = sizes(values)
+def test_magnitudes_are_absolute_values(values: np.ndarray[Any, Any]) -> None:
+    found = magnitude(values)
     assert np.all(exact(found) == abs(exact(values)))
     moderate = [v == 0 or 2.0**-64 <= abs(v) <= 2.0**64 for v in values.tolist()]
     assert (found.dtype != object) is all(moderate)
 
 
 @precisely
-def test_a_size_below_float64s_range_is_not_taken_for_0() -> None:
+def test_a_magnitude_below_float64s_range_is_not_taken_for_0() -> None:
     tiny = exact(np.array([5e-324])) ** 2
-    assert sizes(tiny)[0] == tiny[0] > 0
+    assert magnitude(tiny)[0] == tiny[0] > 0

@@ -16,16 +16,16 @@ from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.convolution import (
     correlate,
     correlate_dw,
-    correlate_dw_sizes,
+    correlate_dw_magnitudes,
     correlate_dx,
-    correlate_dx_sizes,
-    correlate_sizes,
+    correlate_dx_magnitudes,
+    correlate_magnitudes,
     first_maximum,
     pool_windows,
     unpool,
 )
 from leakysm.verify.oracle.normalization import BatchStatistics, GivenStatistics, per_channel
-from leakysm.verify.precise import ZERO, Array, Sizes, exact, largest, sizes, where
+from leakysm.verify.precise import ZERO, Array, Magnitude, exact, largest, magnitude, where
 
 MOST_OPTIONS = 200  # a gradient on which more options are open is not judged: each costs a backward pass
 
@@ -37,16 +37,16 @@ class Block:
     """
 
     scale: Array
-    normalised: tuple[Array, Sizes, Sizes]
+    normalised: tuple[Array, Magnitude, Magnitude]
 
     def __init__(self, x: Any, w: Any):
-        self.x, self.w, self.x_sizes, self.w_sizes = x, w, sizes(x), sizes(w)
+        self.x, self.w, self.x_magnitude, self.w_magnitude = x, w, magnitude(x), magnitude(w)
         z = exact(correlate(x, w))
         self.shape = z.shape
-        self.z, self.noise = per_channel(z), per_channel(correlate_sizes(self.x_sizes, self.w_sizes))
+        self.z, self.noise = per_channel(z), per_channel(correlate_magnitudes(self.x_magnitude, self.w_magnitude))
         self.terms = 9 * max(x.shape[-1], 1)
 
-    def _windows(self) -> tuple[Array, Sizes, Sizes]:
+    def _windows(self) -> tuple[Array, Magnitude, Magnitude]:
         """The normalised values, their scales and underflow as pooling windows (N, H // 2, W // 2, F, 4)."""
         value, scale, under = (pool_windows(part.reshape(self.shape)) for part in self.normalised)
         return value, scale, under
@@ -71,13 +71,13 @@ class Block:
     def vjp(self, dy: Any) -> tuple[Exact, ...]:
         return self.backward(self.routed(dy, self.pooled()[1]))
 
-    def through_convolution(self, dz: tuple[Array, Sizes, Sizes]) -> tuple[Exact, Exact]:
+    def through_convolution(self, dz: tuple[Array, Magnitude, Magnitude]) -> tuple[Exact, Exact]:
         """dx and dw from the gradient at the convolution's output, its scale and underflow."""
         value, scale, under = (part.reshape(self.shape) for part in dz)
         terms = 9.0 * max(self.w.shape[-1], 1), float(max(len(self.z), 1))
-        w, x = self.w_sizes, self.x_sizes
-        dx_scale, dx_under = correlate_dx_sizes(w, scale), terms[0] + correlate_dx_sizes(w, under)
-        dw_scale, dw_under = correlate_dw_sizes(x, scale), terms[1] + correlate_dw_sizes(x, under)
+        w, x = self.w_magnitude, self.x_magnitude
+        dx_scale, dx_under = correlate_dx_magnitudes(w, scale), terms[0] + correlate_dx_magnitudes(w, under)
+        dw_scale, dw_under = correlate_dw_magnitudes(x, scale), terms[1] + correlate_dw_magnitudes(x, under)
         return (
             Exact.of(correlate_dx(self.w, value), dx_scale, dx_under),
             Exact.of(correlate_dw(self.x, value), dw_scale, dw_under),
@@ -124,7 +124,7 @@ class TrainingBlock(Block):
         self.scale = exact(scale)
         value, scale_of, under = self.batch.output(self.scale, exact(shift))
         # What underflow may cost z comes through the normalisation twice at most.
-        self.normalised = value, scale_of, under + 2 * self.terms * sizes(self.scale) / self.batch.deviation
+        self.normalised = value, scale_of, under + 2 * self.terms * magnitude(self.scale) / self.batch.deviation
 
     def value(self) -> tuple[Exact, ...]:
         mean, variance = self.batch.statistics()
@@ -146,7 +146,7 @@ class InferenceBlock(Block):
         self.given = GivenStatistics(self.z, scale, shift, mean, variance, eps, self.noise)
         self.scale = self.given.scale
         value, scale_of, under = self.given.output()
-        self.normalised = value, scale_of, under + self.terms * sizes(self.scale) / self.given.deviation
+        self.normalised = value, scale_of, under + self.terms * magnitude(self.scale) / self.given.deviation
 
     def value(self) -> tuple[Exact, ...]:
         return (self.pooled()[0],)

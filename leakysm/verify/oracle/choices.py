@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Floats, Precision, split
-from leakysm.verify.precise import Array, Sizes, precisely, rounded, total
+from leakysm.verify.precise import Array, Magnitude, precisely, rounded, total
 
 LISTED = 4  # an element on which at most so many choices are open is compared with every combination
 
@@ -28,7 +28,7 @@ class Doubt:
     k: float
     precision: Precision
 
-    def of(self, scale: Sizes, under: Any) -> Sizes:
+    def of(self, scale: Magnitude, under: Any) -> Magnitude:
         return self.k * self.precision.eps * scale + self.precision.smallest_normal * under
 
 
@@ -55,7 +55,7 @@ class OpenGradient:
 
 
 @precisely
-def spanned(base: Array, scale: Sizes, groups: Sequence[Array]) -> OpenGradient:
+def spanned(base: Array, scale: Magnitude, groups: Sequence[Array]) -> OpenGradient:
     """base (...) plus one option of every group (P, ...): the changes that its options make, the first of them 0."""
     sizes = [abs(group) for group in groups]
     least = base + sum((np.minimum.reduce(group, axis=0) for group in groups), start=0 * base)

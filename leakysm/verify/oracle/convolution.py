@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import ZERO, Array, Sizes, exact, in_floats, sizes, where
+from leakysm.verify.precise import ZERO, Array, Magnitude, exact, in_floats, magnitude, where
 
 
 def correlate(x: Array, w: Array) -> Array:
@@ -18,8 +18,8 @@ def correlate(x: Array, w: Array) -> Array:
     return _correlated(*(in_floats(x, w, 9 * x.shape[-1]) or (exact(x), exact(w))))
 
 
-def correlate_sizes(x: Sizes, w: Sizes) -> Sizes:
-    """The same of sizes: sums of floats may be rounded."""
+def correlate_magnitudes(x: Magnitude, w: Magnitude) -> Magnitude:
+    """The same of magnitudes: sums of floats may be rounded."""
     return correlate(x, w) if object in (x.dtype, w.dtype) else _correlated(x, w)
 
 
@@ -41,9 +41,9 @@ def correlate_dx(w: Array, dy: Array) -> Array:
     return correlate(dy, _turned(w))
 
 
-def correlate_dx_sizes(w: Sizes, dy: Sizes) -> Sizes:
-    """The same of sizes."""
-    return correlate_sizes(dy, _turned(w))
+def correlate_dx_magnitudes(w: Magnitude, dy: Magnitude) -> Magnitude:
+    """The same of magnitudes."""
+    return correlate_magnitudes(dy, _turned(w))
 
 
 def _turned(w: Any) -> Any:
@@ -55,8 +55,8 @@ def correlate_dw(x: Array, dy: Array) -> Array:
     return _correlated_dw(*(in_floats(x, dy, x.shape[0] * x.shape[1] * x.shape[2]) or (exact(x), exact(dy))))
 
 
-def correlate_dw_sizes(x: Sizes, dy: Sizes) -> Sizes:
-    """The same of sizes."""
+def correlate_dw_magnitudes(x: Magnitude, dy: Magnitude) -> Magnitude:
+    """The same of magnitudes."""
     return correlate_dw(x, dy) if object in (x.dtype, dy.dtype) else _correlated_dw(x, dy)
 
 
@@ -65,14 +65,14 @@ def _correlated_dw(x: Any, dy: Any) -> Any:
 
 
 def conv2d(x: Any, w: Any) -> tuple[Exact, ...]:
-    return (Exact.of(correlate(x, w), correlate_sizes(sizes(x), sizes(w)), 9.0 * max(x.shape[-1], 1)),)
+    return (Exact.of(correlate(x, w), correlate_magnitudes(magnitude(x), magnitude(w)), 9.0 * max(x.shape[-1], 1)),)
 
 
 def conv2d_vjp(x: Any, w: Any, dy: Any) -> tuple[Exact, ...]:
-    pixels, (x_sizes, w_sizes, dy_sizes) = x.shape[0] * x.shape[1] * x.shape[2], map(sizes, (x, w, dy))
+    pixels, (x_magnitude, w_magnitude, dy_magnitude) = x.shape[0] * x.shape[1] * x.shape[2], map(magnitude, (x, w, dy))
     return (
-        Exact.of(correlate_dx(w, dy), correlate_dx_sizes(w_sizes, dy_sizes), 9.0 * max(w.shape[-1], 1)),
-        Exact.of(correlate_dw(x, dy), correlate_dw_sizes(x_sizes, dy_sizes), float(max(pixels, 1))),
+        Exact.of(correlate_dx(w, dy), correlate_dx_magnitudes(w_magnitude, dy_magnitude), 9.0 * max(w.shape[-1], 1)),
+        Exact.of(correlate_dw(x, dy), correlate_dw_magnitudes(x_magnitude, dy_magnitude), float(max(pixels, 1))),
     )
 
 

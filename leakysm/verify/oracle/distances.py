@@ -27,13 +27,13 @@ from leakysm.verify.precise import (
     TWO,
     ZERO,
     Array,
-    Sizes,
+    Magnitude,
     exact,
     largest,
+    magnitude,
     number,
     only,
     rounded,
-    sizes,
     sqrt,
     total,
     where,
@@ -45,16 +45,16 @@ class Jacobian:
     """dd_ij/dx_ik (N, M, D). dd_ij/dc_jk is `other()`, and by default the negative.
 
     scale: (N, M, D), |derivative| for most metrics. under: smallest normal numbers that J itself may lose; last: what
-    the product dy J is multiplied by at last. Both are numbers or sizes, and broadcast against (N, M, D).
+    the product dy J is multiplied by at last. Both are numbers or magnitudes, and broadcast against (N, M, D).
     """
 
     derivative: Array
-    scale: Sizes
+    scale: Magnitude
     under: Any = 3
     last: Any = 1
     other: Callable[[], Jacobian] | None = None
 
-    def sides(self, weight: Array, size: Sizes) -> Iterator[Side]:
+    def sides(self, weight: Array, size: Magnitude) -> Iterator[Side]:
         """The terms weight J of dx, then those of dc; their sizes are `size` times the scale."""
         terms, of_terms = weight * self.derivative, size * self.scale
         yield Side(1, False, terms, of_terms, self)
@@ -73,7 +73,7 @@ class Side:
     axis: int
     negative: bool
     terms: Array
-    sizes: Sizes
+    sizes: Magnitude
     jacobian: Jacobian
 
     @property
@@ -91,9 +91,9 @@ class _Pairs:
         self.distance = total(self.squares, -1)
 
     @cached_property
-    def gaps(self) -> Sizes:
+    def gaps(self) -> Magnitude:
         """|x_ik - c_jk| (N, M, D)."""
-        return sizes(self.difference)
+        return magnitude(self.difference)
 
 
 _KNOWN: OrderedDict[Any, _Pairs] = OrderedDict()
@@ -126,12 +126,12 @@ class SquaredEuclidean:
         return self.distance
 
     @property
-    def scale(self) -> Sizes:
-        return sizes(self.distance)
+    def scale(self) -> Magnitude:
+        return magnitude(self.distance)
 
     @property
-    def reach(self) -> Sizes:
-        return sizes(self.distance)
+    def reach(self) -> Magnitude:
+        return magnitude(self.distance)
 
     @property
     def under(self) -> float:
@@ -150,19 +150,19 @@ class SquaredEuclidean:
         return self.factor() * self.difference
 
     @cached_property
-    def steepness(self) -> Sizes:
+    def steepness(self) -> Magnitude:
         """|dd_ij/dx_ik| (N, M, D)."""
-        return sizes(self.factor()) * self.pairs.gaps
+        return magnitude(self.factor()) * self.pairs.gaps
 
-    def value_condition(self, spread: Sizes) -> Sizes:
+    def value_condition(self, spread: Magnitude) -> Magnitude:
         """Scale of the value's change when c changes by up to eps * spread (M, D)."""
         return total(self.steepness * spread[None], -1)
 
-    def jacobian_condition(self, spread: Sizes) -> Sizes:
+    def jacobian_condition(self, spread: Magnitude) -> Magnitude:
         """Scale of the Jacobian's change when c changes by up to eps * spread; broadcasts against (N, M, D)."""
-        return only(spread[None] != 0, sizes(self.factor()) * spread[None])
+        return only(spread[None] != 0, magnitude(self.factor()) * spread[None])
 
-    def open_jacobian(self, doubt: Doubt, spread: Sizes | None = None) -> Array | None:
+    def open_jacobian(self, doubt: Doubt, spread: Magnitude | None = None) -> Array | None:
         """The change of dd_ij/dx_ik (N, M, D) by the other option of every open choice; None if none is open."""
         return None
 
@@ -180,7 +180,7 @@ class RestrictedSquaredEuclidean(SquaredEuclidean):
         self.per = per
         self.argument = self.distance if per == "pair" else self.squares
 
-    def _set(self, value: Array, scale: Sizes) -> None:
+    def _set(self, value: Array, scale: Magnitude) -> None:
         self.restricted = value if self.per == "pair" else total(value, -1)
         self.restricted_scale = scale if self.per == "pair" else total(scale, -1)
 
@@ -189,7 +189,7 @@ class RestrictedSquaredEuclidean(SquaredEuclidean):
         return self.restricted
 
     @property
-    def scale(self) -> Sizes:
+    def scale(self) -> Magnitude:
         return self.restricted_scale
 
     @property
@@ -212,19 +212,19 @@ class LeakySquaredEuclidean(RestrictedSquaredEuclidean):
         super().__init__(x, c, per=per)
         self.t, self.s = number(threshold), number(slope)
         self.within = np.asarray(self.argument <= self.t, dtype=bool)
-        restricted, terms, beyond = self.argument.copy(), sizes(self.argument), ~self.within
+        restricted, terms, beyond = self.argument.copy(), magnitude(self.argument), ~self.within
         leaked = self.s * self.argument[beyond]
         restricted[beyond], terms[beyond] = leaked + self.t * (1 - self.s), leaked + self.t * (1 + self.s)
         self._set(restricted, terms)
         self.twice = where(self.within, TWO, TWO * self.s)
 
     @property
-    def reach(self) -> Sizes:
+    def reach(self) -> Magnitude:
         unrestricted = self.distance if self.per == "pair" else largest(self.squares, -1)
         return np.maximum(unrestricted, self.restricted_scale)
 
-    def open_jacobian(self, doubt: Doubt, spread: Sizes | None = None) -> Array | None:
-        scale = sizes(self.argument)
+    def open_jacobian(self, doubt: Doubt, spread: Magnitude | None = None) -> Array | None:
+        scale = magnitude(self.argument)
         under = float(self.terms) if self.per == "pair" else 1.0
         if spread is not None:
             moved = 2 * self.pairs.gaps * spread[None]
@@ -249,11 +249,11 @@ class Euclidean(SquaredEuclidean):
         return self.root
 
     @property
-    def scale(self) -> Sizes:
-        return sizes(self.root)
+    def scale(self) -> Magnitude:
+        return magnitude(self.root)
 
     @property
-    def reach(self) -> Sizes:
+    def reach(self) -> Magnitude:
         return self.scale
 
     @property
@@ -261,18 +261,18 @@ class Euclidean(SquaredEuclidean):
         return 2.0
 
     def jacobian(self) -> Jacobian:
-        last = 1 + 1 / sizes(self.divisor)
+        last = 1 + 1 / magnitude(self.divisor)
         return Jacobian(self.difference / self.divisor, self.steepness, 3 * last, last)
 
     @cached_property
-    def steepness(self) -> Sizes:
-        return self.pairs.gaps / sizes(self.divisor)
+    def steepness(self) -> Magnitude:
+        return self.pairs.gaps / magnitude(self.divisor)
 
-    def value_condition(self, spread: Sizes) -> Sizes:
+    def value_condition(self, spread: Magnitude) -> Magnitude:
         return _lengths(spread)[None, :] + np.zeros(self.root.shape)  # |r(c + e) - r(c)| <= |e|
 
-    def jacobian_condition(self, spread: Sizes) -> Sizes:
-        return 2 * _lengths(spread)[None, :, None] / sizes(self.divisor)
+    def jacobian_condition(self, spread: Magnitude) -> Magnitude:
+        return 2 * _lengths(spread)[None, :, None] / magnitude(self.divisor)
 
 
 class Cosine:
@@ -285,7 +285,7 @@ class Cosine:
         self.x_norm, self.x_unit = _norm_and_unit(exact(x))
         self.c_norm, self.c_unit = _norm_and_unit(exact(c))
         products = self.x_unit[:, None, :] * self.c_unit[None, :, :]
-        self.cosine, self.cosine_scale = total(products, -1), total(sizes(products), -1)
+        self.cosine, self.cosine_scale = total(products, -1), total(magnitude(products), -1)
         self.terms = max(products.shape[-1], 1)
         zero = (self.x_norm == 0)[:, None] | (self.c_norm == 0)[None, :]
         self.alive = where(np.asarray(zero, dtype=bool), ZERO, ONE)[..., None]  # (N, M, 1)
@@ -295,11 +295,11 @@ class Cosine:
         return ONE - self.cosine
 
     @property
-    def scale(self) -> Sizes:
-        return self.cosine_scale + sizes(ONE - self.cosine)
+    def scale(self) -> Magnitude:
+        return self.cosine_scale + magnitude(ONE - self.cosine)
 
     @property
-    def reach(self) -> Sizes:
+    def reach(self) -> Magnitude:
         return self.scale
 
     @property
@@ -318,30 +318,30 @@ class Cosine:
         inner = 3 * self.terms + 4  # the cosine's, and what its product with a unit vector loses
 
         def one(x: Array, c: Array, inverse: Array, other: Callable[[], Jacobian] | None) -> Jacobian:
-            steep = sizes(inverse)
-            terms = (sizes(c) + scale * sizes(x)) * steep
+            steep = magnitude(inverse)
+            terms = (magnitude(c) + scale * magnitude(x)) * steep
             return Jacobian((cosine * x - c) * inverse, terms, 1 + inner * steep, 1 + steep, other)
 
         return one(x, c, x_inverse, lambda: one(c, x, c_inverse, None))
 
-    def value_condition(self, spread: Sizes) -> Sizes:
+    def value_condition(self, spread: Magnitude) -> Magnitude:
         return self._relative(spread) + np.zeros(self.cosine.shape)
 
-    def jacobian_condition(self, spread: Sizes) -> Sizes:
+    def jacobian_condition(self, spread: Magnitude) -> Magnitude:
         """The change of dx and of dc: unit vectors move by at most 2 |e| / |c|, lengths by |e|."""
         x_inverse, c_inverse = self._inverses()
-        return 6 * self._relative(spread)[..., None] * sizes(x_inverse + c_inverse)
+        return 6 * self._relative(spread)[..., None] * magnitude(x_inverse + c_inverse)
 
-    def _relative(self, spread: Sizes) -> Sizes:
-        return (2 * _lengths(spread) / sizes(_nonzero(self.c_norm)))[None, :]
+    def _relative(self, spread: Magnitude) -> Magnitude:
+        return (2 * _lengths(spread) / magnitude(_nonzero(self.c_norm)))[None, :]
 
-    def open_jacobian(self, doubt: Doubt, spread: Sizes | None = None) -> Array | None:
+    def open_jacobian(self, doubt: Doubt, spread: Magnitude | None = None) -> Array | None:
         return None
 
 
-def _lengths(spread: Sizes) -> Sizes:
+def _lengths(spread: Magnitude) -> Magnitude:
     """The length of each row."""
-    return sizes(sqrt(total(spread * spread, -1)))
+    return magnitude(sqrt(total(spread * spread, -1)))
 
 
 def _nonzero(norm: Array) -> Array:
@@ -371,7 +371,7 @@ def vjp(metric: Any, dy: Any, only: int | None = None) -> tuple[Exact, ...]:
 
     only: 0 for dx alone, 1 for dc alone.
     """
-    sides = metric.jacobian().sides(exact(dy)[..., None], sizes(dy)[..., None])
+    sides = metric.jacobian().sides(exact(dy)[..., None], magnitude(dy)[..., None])
     size = np.abs(rounded(dy))[..., None]
     wanted = itertools.islice(sides, only or 0, None if only is None else only + 1)
     return tuple(_summed(metric, side, size) for side in wanted)
@@ -385,7 +385,7 @@ def _summed(metric: Any, side: Side, size: Floats) -> Exact:
 
 
 def along(terms: Any, axis: int, shape: tuple[int, ...]) -> Any:
-    """The sum along an axis of numbers or sizes, broadcast to the shape of a gradient."""
+    """The sum along an axis of numbers or magnitudes, broadcast to the shape of a gradient."""
     return np.broadcast_to(np.add.reduce(terms, axis=axis, initial=0), shape)
 
 
@@ -396,7 +396,7 @@ def open_gradients(metric: Any, dy: Any, doubt: Doubt) -> tuple[OpenGradient | N
         return None, None
     weight = exact(dy)[..., None]
     changes = weight * change
-    of_x, of_c = metric.jacobian().sides(weight, sizes(dy)[..., None])
+    of_x, of_c = metric.jacobian().sides(weight, magnitude(dy)[..., None])
     return (
         spanned(of_x.sum, total(of_x.sizes, 1), both(np.moveaxis(changes, 1, 0))),
         spanned(of_c.sum, total(of_c.sizes, 0), both(-changes)),

@@ -13,7 +13,7 @@ from leakysm.verify.oracle.choices import Doubt, OpenGradient, spanned
 from leakysm.verify.oracle.distances import along, both
 from leakysm.verify.oracle.loss import Softmax, loss_gradient, mean_loss
 from leakysm.verify.oracle.restricted import METRICS
-from leakysm.verify.precise import Array, Sizes, exact, largest, only, rounded, sizes, total, zeros
+from leakysm.verify.precise import Array, Magnitude, exact, largest, magnitude, only, rounded, total, zeros
 
 
 def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
@@ -22,8 +22,8 @@ def prototypes(z: Any, labels: Any, n_classes: int) -> tuple[Exact, ...]:
     return (Exact.of(means, scales, max([*counts, 1]) + 1.0),)
 
 
-def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Sizes, list[int]]:
-    members, of_z, empty = [labels == j for j in range(n_classes)], sizes(z), zeros((0, z.shape[1]))
+def _class_means(z: Array, labels: Any, n_classes: int) -> tuple[Array, Magnitude, list[int]]:
+    members, of_z, empty = [labels == j for j in range(n_classes)], magnitude(z), zeros((0, z.shape[1]))
     counts = [int(np.sum(rows)) for rows in members]
     means, scales = (
         np.stack([total(a[rows], 0) / n for rows, n in zip(members, counts, strict=True)]) if members else empty
@@ -36,7 +36,7 @@ def prototypes_vjp(z: Any, labels: Any, n_classes: int, dy: Any) -> tuple[Exact,
     """dz_i = dy of its class / shots of its class."""
     labels, dy = np.asarray(labels), exact(dy)
     share = _shares(labels, n_classes)
-    return (Exact.of(dy[labels] * share, sizes(dy)[labels] * sizes(share), 2.0),)
+    return (Exact.of(dy[labels] * share, magnitude(dy)[labels] * magnitude(share), 2.0),)
 
 
 def _shares(labels: Any, n_classes: int) -> Array:
@@ -58,7 +58,14 @@ class Queries:
     """
 
     def __init__(
-        self, query: Any, c: Any, labels: Any, *, distance: Any, spread: Sizes | None = None, drop: Sizes | None = None
+        self,
+        query: Any,
+        c: Any,
+        labels: Any,
+        *,
+        distance: Any,
+        spread: Magnitude | None = None,
+        drop: Magnitude | None = None,
     ):
         self.query_labels = np.asarray(labels)
         self.spread = np.zeros(np.shape(c)) if spread is None else spread
@@ -68,7 +75,7 @@ class Queries:
         self.distance_under = self.metric.under + self._condition(self.drop)
         self.rows = Softmax(-self.metric.value, self.distance_scale, rounded(self.distance_under))
 
-    def _condition(self, doubt: Sizes) -> Sizes:
+    def _condition(self, doubt: Magnitude) -> Magnitude:
         """The change (N, M) of the distances by doubt about the prototypes; 0 for exact ones."""
         return self.metric.value_condition(doubt) if np.any(doubt) else np.zeros(self.metric.value.shape)
 
@@ -99,13 +106,13 @@ class _Gradient:
     def __init__(self, episode: Queries, dy: Any):
         logits = loss_gradient(episode.rows, episode.query_labels, dy)
         self.jacobian, spread, drop = episode.metric.jacobian(), episode.spread, episode.drop
-        self.value, self.scale = -logits.value[..., None], sizes(logits.scale)[..., None]
-        self.under, self.size = logits.under[..., None], sizes(self.value)
+        self.value, self.scale = -logits.value[..., None], magnitude(logits.scale)[..., None]
+        self.under, self.size = logits.under[..., None], magnitude(self.value)
         self.drift = self.size * episode.metric.jacobian_condition(spread) if np.any(spread) else None
         self.drop = self.size * episode.metric.jacobian_condition(drop) if np.any(drop) else 0
         self.slack = logits.slack[..., None]
 
-    def both(self) -> Iterator[tuple[Array, Sizes, Sizes, Any]]:
+    def both(self) -> Iterator[tuple[Array, Magnitude, Magnitude, Any]]:
         """Value, scale, underflow and slack of dquery (Q, D), then of the prototypes' gradient (M, D)."""
         for side in self.jacobian.sides(self.value, self.scale):
             axis, j, value = side.axis, side.jacobian, side.sum
@@ -122,7 +129,7 @@ def prototypical_loss_vjp(episode: Episode, dy: Any = 1.0) -> tuple[Exact, ...]:
     rows = np.broadcast_to(largest(episode.metric.reach, 1)[:, None], dquery.shape)
     everything = largest(episode.metric.reach, (0, 1))  # a prototype's gradient sums over all rows
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
-    size = sizes(share)
+    size = magnitude(share)
     dsupport = Exact.of(dc[labels] * share, dc_scale[labels] * size, dc_under[labels] * size + 1.0, everything)
     dsupport = replace(dsupport, slack=dc_slack[labels] * rounded(size))
     return dsupport, replace(Exact.of(dquery, dquery_scale, dquery_under, rows), slack=dquery_slack)
@@ -142,7 +149,7 @@ class _Opened(NamedTuple):
     """A gradient with its scale, and the changes that the open choices make to it, as `spanned` takes them."""
 
     value: Array
-    scale: Sizes
+    scale: Magnitude
     groups: Any
 
 
@@ -171,5 +178,5 @@ def open_gradients(episode: Episode, dy: Any, doubt: Doubt) -> tuple[OpenGradien
     of_queries, centres = opened
     share, labels = _shares(episode.labels, episode.n_classes), episode.labels
     groups = [group[:, labels] * share for group in centres.groups]
-    scale = centres.scale[labels] * sizes(share)
+    scale = centres.scale[labels] * magnitude(share)
     return spanned(centres.value[labels] * share, scale, groups), spanned(*of_queries)

@@ -18,14 +18,14 @@ from leakysm.verify.precise import (
     NAN,
     ONE,
     ZERO,
-    Sizes,
+    Magnitude,
     exact,
     exp,
     is_nan,
     log1p,
+    magnitude,
     only,
     rounded,
-    sizes,
     total,
     where,
 )
@@ -39,7 +39,7 @@ class Softmax:
     numbers; both are 0 for logits that are given.
     """
 
-    def __init__(self, logits: Any, spread: Sizes | None = None, drop: Any = 0.0):
+    def __init__(self, logits: Any, spread: Magnitude | None = None, drop: Any = 0.0):
         z = exact(logits)
         self.shape = z.shape
         self.spread = np.zeros(z.shape) if spread is None else spread
@@ -54,13 +54,13 @@ class Softmax:
         self.log_sum = log1p(rest)
         self.p = powers / (ONE + rest)[:, None]
         self.possible = np.asarray(powers != 0, dtype=bool)
-        self.size = sizes(only(self.possible, self.a))  # |a|, and 0 where the probability is 0
-        self.p_size = sizes(self.p)
+        self.size = magnitude(only(self.possible, self.a))  # |a|, and 0 where the probability is 0
+        self.p_size = magnitude(self.p)
         self.p_scale = self.p_size * (1 + self.size + self._around(self.spread))
-        self.log_sum_scale = sizes(self.log_sum) + total(only(self.not_top, self.p_scale), -1)
+        self.log_sum_scale = magnitude(self.log_sum) + total(only(self.not_top, self.p_scale), -1)
         self.p_under = 1 + self.p_size * (self.shape[1] + self._around(self.drop))
 
-    def _around(self, doubt: Sizes) -> Sizes:
+    def _around(self, doubt: Magnitude) -> Magnitude:
         """The relative change of a probability by doubt about the logits: its own logit's, and its row's mean."""
         if not np.any(doubt):
             return np.zeros(self.shape)
@@ -79,7 +79,7 @@ class LabelledSoftmax(Softmax):
 def log_softmax(rows: Softmax) -> tuple[Exact, ...]:
     """a_j - log1p(S). Terms: a_j and log1p(S), with the condition of S."""
     value = where(rows.undefined[:, None], NAN, rows.a - rows.log_sum[:, None])
-    scale = sizes(only(rows.a != -INF, rows.a)) + rows.log_sum_scale[:, None]
+    scale = magnitude(only(rows.a != -INF, rows.a)) + rows.log_sum_scale[:, None]
     return (Exact.of(value, scale, rows.shape[1] + 2.0),)
 
 
@@ -87,8 +87,8 @@ def log_softmax_vjp(rows: Softmax, dy: Any) -> tuple[Exact, ...]:
     """dlogits_j = dy_j - p_j sum_m dy_m. Terms: dy_j and every p_j dy_m."""
     dy = exact(dy)
     value = dy - rows.p * total(dy, -1)[:, None]
-    size = total(sizes(dy), -1)[:, None]
-    scale = sizes(dy) + rows.p_scale * size
+    size = total(magnitude(dy), -1)[:, None]
+    scale = magnitude(dy) + rows.p_scale * size
     return (Exact.of(where(rows.undefined[:, None], NAN, value), scale, 2 + size * rows.p_under + rows.shape[1]),)
 
 
@@ -102,14 +102,14 @@ def mean_loss(rows: Softmax, labels: Any) -> tuple[Exact, ...]:
     here = _is_label(rows, labels)
     a_label = total(only(here, rows.a), -1)
     losses = where(rows.undefined, NAN, rows.log_sum - a_label)
-    finite = sizes(only(a_label != -INF, a_label))
-    scales = finite + sizes(rows.log_sum) + _own_scale(rows) + _moved(rows, here, rows.spread)
+    finite = magnitude(only(a_label != -INF, a_label))
+    scales = finite + magnitude(rows.log_sum) + _own_scale(rows) + _moved(rows, here, rows.spread)
     under = m + 3.0 + _moved(rows, here, rows.drop)
     count = max(n, 1)
     return (Exact.of(total(losses / count), total(scales / count), total(under / count + 0 * scales) + n + 1.0),)
 
 
-def _moved(rows: Softmax, here: Any, doubt: Sizes) -> Sizes:
+def _moved(rows: Softmax, here: Any, doubt: Magnitude) -> Magnitude:
     """What doubt about the logits does to log1p(S) - a_label: (onehot - p) . doubt, without cancellation, (N,)."""
     if not np.any(doubt):
         return np.zeros(rows.shape[:1])
@@ -117,7 +117,7 @@ def _moved(rows: Softmax, here: Any, doubt: Sizes) -> Sizes:
     return others + total(only(here, doubt), -1) * total(only(~here, rows.p_size), -1)
 
 
-def _own_scale(rows: Softmax) -> Sizes:
+def _own_scale(rows: Softmax) -> Magnitude:
     return total(only(rows.not_top, rows.p_size * (1 + rows.size)), -1)
 
 
@@ -142,7 +142,7 @@ def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
     """
     n = rows.shape[0]
     weight = exact(dy)[()] / max(n, 1)
-    steep, here = sizes(weight), _is_label(rows, labels)
+    steep, here = magnitude(weight), _is_label(rows, labels)
 
     def at_label(others: Any) -> Any:
         return where(here, total(only(~here, others), -1)[:, None], others)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from leakysm.verify.bounds import Exact
-from leakysm.verify.precise import Array, Sizes, exact, number, sizes, sqrt, total
+from leakysm.verify.precise import Array, Magnitude, exact, magnitude, number, sqrt, total
 
 _UNIT = 2.0**-24  # one rounding in float32
 
@@ -32,12 +32,12 @@ def per_channel(x: Array) -> Array:
 
 
 class BatchStatistics:
-    """Batch statistics of x (n, C), x-hat, and their conditions B, Q (C,) and P (n, C), which are sizes.
+    """Batch statistics of x (n, C), x-hat, and their conditions B, Q (C,) and P (n, C), which are magnitudes.
 
     terms: how many terms each x is itself a sum of. lost: what underflow may have cost each x, a number or (C,).
     """
 
-    def __init__(self, x: Array, eps: float, noise: Sizes | None = None, terms: int = 0):
+    def __init__(self, x: Array, eps: float, noise: Magnitude | None = None, terms: int = 0):
         self.count = x.shape[0]
         self.noise = np.zeros(x.shape) if noise is None else noise
         self.mean = self.average(x)
@@ -46,8 +46,8 @@ class BatchStatistics:
         self.eps, self.terms = number(eps), terms
         self.sigma = sqrt(self.variance + self.eps)
         self.x_hat = centred / self.sigma
-        self.deviation, self.hat = sizes(self.sigma), sizes(self.x_hat)
-        self.b = self.average(sizes(x) + self.noise)
+        self.deviation, self.hat = magnitude(self.sigma), magnitude(self.x_hat)
+        self.b = self.average(magnitude(x) + self.noise)
         bend = (self.count + terms + 2) * _UNIT * self.b * self.b
         shared = self.average(self.hat * self.noise)
         self.drift = self.deviation * self.b / 4 + bend + 2 * self.deviation * shared
@@ -55,37 +55,37 @@ class BatchStatistics:
         self.p = (self.b + self.noise) / self.deviation + self.hat * self.q
 
     def average(self, values: Any) -> Any:
-        """The mean (C,) of an array or of sizes."""
+        """The mean (C,) of an array or of magnitudes."""
         return total(values, 0) / self.count
 
     def statistics(self) -> tuple[Exact, Exact]:
         """Mean and biased variance (C,)."""
-        variance_scale = sizes(self.variance) + self.drift
+        variance_scale = magnitude(self.variance) + self.drift
         lost = self.terms + 3.0
         return Exact.of(self.mean, self.b, lost), Exact.of(self.variance, variance_scale, 1 + lost * (1 + 4 * self.b))
 
-    def output(self, scale: Array, shift: Array) -> tuple[Array, Sizes, Sizes]:
+    def output(self, scale: Array, shift: Array) -> tuple[Array, Magnitude, Magnitude]:
         """scale x-hat + shift, the scale of its rounding error, and what underflow may cost it, (n, C)."""
-        size = sizes(scale)
+        size = magnitude(scale)
         under = 2 + size * (1 + self._lost())
-        return self.x_hat * scale + shift, self.p * size + sizes(shift), under
+        return self.x_hat * scale + shift, self.p * size + magnitude(shift), under
 
-    def _lost(self) -> Sizes:
+    def _lost(self) -> Magnitude:
         """What x-hat may lose by underflow: in x - mean, in the product, and in the variance."""
         return 1 + 3 / self.deviation + self.hat * (2 / self.deviation) / self.deviation
 
-    def gradients(self, scale: Array, dy: Array) -> tuple[tuple[Array, Sizes, Sizes], Exact, Exact]:
+    def gradients(self, scale: Array, dy: Array) -> tuple[tuple[Array, Magnitude, Magnitude], Exact, Exact]:
         """dx (n, C) with its scale and underflow; dscale = sum dy x-hat; dshift = sum dy.
 
         dx = scale / sigma (dy - mean dy - x-hat mean(dy x-hat)); its terms, times Q for sigma, and P for each x-hat.
         """
-        size, aligned, steep = sizes(dy), dy * self.x_hat, sizes(scale) / self.deviation
+        size, aligned, steep = magnitude(dy), dy * self.x_hat, magnitude(scale) / self.deviation
         overlap, lost = self.average(size * self.hat), self._lost()
         dx = scale / self.sigma * (dy - self.average(dy) - self.x_hat * self.average(aligned))
         terms = self.q * (size + self.average(size) + self.hat * overlap)
         terms = terms + self.p * overlap + self.hat * self.average(size * self.p)
         cost = 4 + lost * overlap + self.hat * (2 + self.average(size * lost))
-        under = 2 + sizes(scale) + steep * cost
+        under = 2 + magnitude(scale) + steep * cost
         dscale = Exact.of(total(aligned, 0), total(size * self.p, 0), self.count + total(size * lost, 0))
         dshift = Exact.of(total(dy, 0), total(size, 0), float(self.count))
         return (dx, steep * terms, under), dscale, dshift
@@ -109,25 +109,25 @@ class GivenStatistics:
     """Normalisation of x (n, C) by a given mean and variance. Terms: scale x / sigma, scale mean / sigma, shift."""
 
     def __init__(
-        self, x: Array, scale: Any, shift: Any, mean: Any, variance: Any, eps: float, noise: Sizes | None = None
+        self, x: Array, scale: Any, shift: Any, mean: Any, variance: Any, eps: float, noise: Magnitude | None = None
     ):
         self.count = x.shape[0]
         self.scale, self.shift, self.mean = exact(scale), exact(shift), exact(mean)
         self.sigma = sqrt(exact(variance) + number(eps))
-        self.centred, self.deviation = x - self.mean, sizes(self.sigma)
-        self.centred_scale = sizes(x) + sizes(self.mean) + (0 if noise is None else noise)
+        self.centred, self.deviation = x - self.mean, magnitude(self.sigma)
+        self.centred_scale = magnitude(x) + magnitude(self.mean) + (0 if noise is None else noise)
 
-    def output(self) -> tuple[Array, Sizes, Sizes]:
+    def output(self) -> tuple[Array, Magnitude, Magnitude]:
         """The normalised values (n, C), the scale of their rounding error, and what underflow may cost."""
         factor = self.scale / self.sigma
-        size = sizes(factor)
-        under = 3 + 3 * size + sizes(self.scale) + self.centred_scale
-        return self.centred * factor + self.shift, self.centred_scale * size + sizes(self.shift), under
+        size = magnitude(factor)
+        under = 3 + 3 * size + magnitude(self.scale) + self.centred_scale
+        return self.centred * factor + self.shift, self.centred_scale * size + magnitude(self.shift), under
 
-    def gradients(self, dy: Array) -> tuple[tuple[Array, Sizes, Sizes], Exact, Exact, Exact, Exact]:
+    def gradients(self, dy: Array) -> tuple[tuple[Array, Magnitude, Magnitude], Exact, Exact, Exact, Exact]:
         """dx with its scale and underflow, then dscale, dshift, dmean, dvariance (C,)."""
-        factor, size, count = self.scale / self.sigma, sizes(dy), float(self.count)
-        steep, cubic = sizes(factor), self.scale / (2 * self.sigma * self.sigma * self.sigma)
+        factor, size, count = self.scale / self.sigma, magnitude(dy), float(self.count)
+        steep, cubic = magnitude(factor), self.scale / (2 * self.sigma * self.sigma * self.sigma)
         centred, spread = total(dy * self.centred, 0), total(size * self.centred_scale, 0)
         all_dy, inverse = total(size, 0), 1 / self.deviation
         lost = count * (2 + 3 * inverse) + all_dy * (1 + 3 * inverse)  # of dscale: in x - mean, x-hat and dy x-hat
@@ -138,7 +138,7 @@ class GivenStatistics:
             Exact.of(-total(dy, 0) * factor, all_dy * steep, 2 + all_dy + count * steep),
             Exact.of(
                 -centred * cubic,
-                spread * sizes(cubic),
+                spread * magnitude(cubic),
                 3 + (1 + inverse) * spread * inverse + steep * (1 + lost * inverse),
             ),
         )

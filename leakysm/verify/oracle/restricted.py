@@ -27,7 +27,20 @@ from leakysm.verify.oracle.distances import (
     RestrictedSquaredEuclidean,
     SquaredEuclidean,
 )
-from leakysm.verify.precise import ONE, TWO, Array, Sizes, atan, log1p, number, rounded, sizes, sqrt, total, where
+from leakysm.verify.precise import (
+    ONE,
+    TWO,
+    Array,
+    Magnitude,
+    atan,
+    log1p,
+    magnitude,
+    number,
+    rounded,
+    sqrt,
+    total,
+    where,
+)
 
 
 class Curved(RestrictedSquaredEuclidean):
@@ -43,7 +56,7 @@ class Curved(RestrictedSquaredEuclidean):
         self.width = number(width)
         value, scale, derivative, self.bend = self.parts(self.argument)
         self.twice = TWO * derivative
-        self._set(value, sizes(scale))
+        self._set(value, magnitude(scale))
 
     def parts(self, d: Array) -> tuple[Array, Array, Array, Array]:
         raise NotImplementedError
@@ -54,10 +67,10 @@ class Curved(RestrictedSquaredEuclidean):
         last = 1 + 2 * rounded(self.pairs.gaps)
         return Jacobian(self.derivatives(), self.steepness, 3 + last * (1 + lost / float(self.width)), last)
 
-    def jacobian_condition(self, spread: Sizes) -> Sizes:
+    def jacobian_condition(self, spread: Magnitude) -> Magnitude:
         size = 2 * self.pairs.gaps
         moved = size * spread[None]
-        bent = sizes(self.bend) * (total(moved, -1) if self.per == "pair" else moved)
+        bent = magnitude(self.bend) * (total(moved, -1) if self.per == "pair" else moved)
         return super().jacobian_condition(spread) + size * (bent[..., None] if self.per == "pair" else bent)
 
 
@@ -118,8 +131,8 @@ class Halved(SquaredEuclidean):
         return self.distance / 2
 
     @property
-    def scale(self) -> Sizes:
-        return sizes(self.distance) / 2
+    def scale(self) -> Magnitude:
+        return magnitude(self.distance) / 2
 
     def factor(self) -> Any:
         return ONE
