@@ -19,6 +19,21 @@ const FORMULAS = {
   euclidean: { value: (d) => Math.sqrt(d), derivative: (d) => (d > 0 ? 0.5 / Math.sqrt(d) : 0) },
 };
 
+// A user's own formula: linear between the distances of a table, `d` from 0 up, `value` and `derivative`.
+function tabulated(table) {
+  const at = (row) => (d) => {
+    let low = 0;
+    let high = table.d.length - 1;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (table.d[middle] <= d) low = middle;
+      else high = middle;
+    }
+    return row[low] + ((row[high] - row[low]) * (d - table.d[low])) / (table.d[high] - table.d[low]);
+  };
+  return { value: at(table.value), derivative: at(table.derivative) };
+}
+
 // One query. squared: its distances to the prototypes; label: its own class.
 // Returns the restricted distances, the probabilities, and the gradient of its loss by each restricted distance.
 function query(squared, label, formula, t, s) {

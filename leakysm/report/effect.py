@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from leakysm.choices import LEAKY_SLOPE, LEAKY_THRESHOLD
+from leakysm.errors import UserError
+from leakysm.ops.formula_file import is_own
+from leakysm.ops.metrics import RestrictedSquaredEuclidean
+from leakysm.ops.restriction import Restriction
 from leakysm.report.html import Html, join, tag
 from leakysm.report.page import Page
 from leakysm.runs import TrainConfig
-from leakysm.runs.settings import metric_parameters
+from leakysm.runs.settings import PREFIX, metric_parameters
 from leakysm.training.sparsity import VANISHED
 
 FORMULAS = {  # by the names of effect.js
@@ -27,12 +34,13 @@ TABLE_ROWS = (
     ("accuracy", "queries right"),
 )
 LARGEST_THRESHOLD = 1000.0  # of the slider
+NEARER, POINTS = 1e-6, 1200  # the table of a user's formula: its first distance after 0, and how many there are
 
 
 def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> None:
     """The section with sliders; played: what `to_play_with` gives."""
     form = played["form"]
-    own = own_formula(config)
+    own = own_formula(config, max(d for net in played["nets"] for row in net["squared"] for d in row))
     page.effect = {key: played[key] for key in ("labels", "nets")} | {"own": own}
     what = (
         f"The first training episode of this run, {form['way']}-way {form['shot']}-shot, with its squared distances d "
@@ -43,16 +51,23 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     if own["note"]:
         page.add(tag("p", own["note"], class_="note"))
     reset = "Back to the start" if own["note"] else "The run's own setting"
-    page.add(_controls([net["name"] for net in played["nets"]], reset), _charts(), _figures())
+    formulas = FORMULAS | ({"own": f"{own['words']}: the run's own"} if own["formula"] == "own" else {})
+    page.add(_controls(formulas, [net["name"] for net in played["nets"]], reset), _charts(), _figures())
 
 
-def own_formula(config: TrainConfig) -> dict[str, Any]:
-    """The run's formula, with which the sliders start; note: why it is another."""
+def own_formula(config: TrainConfig, largest: float) -> dict[str, Any]:
+    """The run's formula, with which the sliders start; note: why it is another.
+
+    A user's own restriction has a table of its value and derivative at squared distances up to `largest`.
+    """
     given = metric_parameters(config.settings())
     threshold = given.get("threshold", given.get("scale", LEAKY_THRESHOLD))
     start = {"threshold": min(threshold, LARGEST_THRESHOLD), "slope": given.get("slope", LEAKY_SLOPE)}
     if config.distance in FORMULAS and config.per != "coordinate":
         return {"formula": config.distance, "note": "", **start}
+    restriction = None if config.per == "coordinate" else _own_restriction(config)
+    if restriction is not None and (table := _table(restriction, largest)):
+        return {"formula": "own", "words": str(restriction), "note": "", "table": table, **start}
     why = f"{config.distance} per coordinate" if config.per == "coordinate" else config.distance
     note = (
         f"The run's own distance, {why}, is not among these formulas. The page starts with squared Euclidean distance."
@@ -60,9 +75,30 @@ def own_formula(config: TrainConfig) -> dict[str, Any]:
     return {"formula": "squared-euclidean", "note": note, **start}
 
 
-def _controls(nets: list[str], reset: str) -> Html:
-    """The lists, sliders and the button whose words are `reset`."""
-    formulas = (tag("option", words, value=name) for name, words in FORMULAS.items())
+def _own_restriction(config: TrainConfig) -> Restriction | None:
+    """A user's restriction of pairs; None for another distance, and for code that may not be run."""
+    if not config.distance.startswith(PREFIX) and not is_own(config.distance):
+        return None
+    try:
+        metric = config.metric
+    except UserError:
+        return None
+    return metric.restriction if isinstance(metric, RestrictedSquaredEuclidean) else None
+
+
+def _table(restriction: Restriction, largest: float) -> dict[str, list[float]] | None:
+    """Its values and derivatives, to seven digits; None if some are not finite."""
+    d = np.concatenate([[0.0], np.geomspace(NEARER, max(largest, 2 * NEARER), POINTS)])
+    with np.errstate(all="ignore"):
+        rows = {"d": d, "value": restriction.value(np, d), "derivative": restriction.derivative(np, d)}
+    if not all(np.isfinite(row).all() for row in rows.values()):
+        return None
+    return {name: [float(f"{one:.7g}") for one in row] for name, row in rows.items()}
+
+
+def _controls(known: Mapping[str, str], nets: list[str], reset: str) -> Html:
+    """The lists, sliders and the button whose words are `reset`. known: words about each formula."""
+    formulas = (tag("option", words, value=name) for name, words in known.items())
     choices = (tag("option", name, value=str(i)) for i, name in enumerate(nets))
     shown = {name: tag("output", "", id=f"effect-{name}-shown") for name in ("threshold", "slope", "query")}
     threshold = tag("span", "threshold t", id="effect-threshold-name")

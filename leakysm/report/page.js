@@ -169,6 +169,7 @@ const LOWEST = -9;
 function effect(played) {
   const control = (name) => document.getElementById(`effect-${name}`);
   const own = played.own;
+  if (own.table) FORMULAS.own = tabulated(own.table);
   const exact = { threshold: own.threshold, slope: own.slope }; // a slider's position rounds them
 
   function reset() {

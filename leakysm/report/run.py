@@ -96,7 +96,7 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
     if run.config.way**2 > PAIRS:
         page.missing(f"There are no sliders, because episodes of {run.config.way} classes are too large for this page.")
     else:
-        effect_section(page, run.config, to_play_with(restored, images))
+        effect_section(page, restored.config, to_play_with(restored, images))
     try:
         _ = restored.config.metric
     except UserError as error:  # somebody's own formula

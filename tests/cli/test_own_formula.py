@@ -135,7 +135,9 @@ def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: 
     told = leakysm("report", str(run))
     assert (told.exit_code, "leakysm: There is no episode: " in told.stderr) == (0, True)
     assert "then add --trust to run it" in told.stderr
+    assert "the run's own</option>" not in (run / "report.html").read_text()
     assert leakysm("report", str(run), "--trust").stderr == ""
+    assert "Soft scale=4.0: the run&#x27;s own</option>" in (run / "report.html").read_text()
     (run / "summary.json").unlink()
     (run / "manifest.json").unlink()
     picture = str(pictures / "test" / "test0" / "0.png")

@@ -14,7 +14,8 @@ import leakysm as lk
 from leakysm.choices import DISTANCES
 from leakysm.ops import RestrictedSquaredEuclidean
 from leakysm.ops.metrics import Metric
-from leakysm.report.effect import FORMULAS
+from leakysm.ops.restriction import Restriction
+from leakysm.report.effect import FORMULAS, _table
 from leakysm.training.sparsity import FIGURES, sparsity
 
 NODE = shutil.which("node")
@@ -33,6 +34,31 @@ def test_every_formula_is_looked_at() -> None:
     assert {name for name, *_ in CASES} == {*FORMULAS}, "add a case to CASES here"
     missing = {*DISTANCES} - {"cosine"} - {*FORMULAS}
     assert not missing, f"{missing}: add to effect.py and effect.js of leakysm/report"
+
+
+@pytest.mark.skipif(NODE is None, reason="there is no node on this machine")
+@pytest.mark.parametrize("restriction", [lk.Log(2), lk.Root(3), lk.Leak(1, 0.1)], ids=str)
+def test_a_formula_is_read_off_its_table(restriction: Restriction) -> None:
+    table = _table(restriction, 500.0)
+    d = np.array([0.0, 1e-7, 0.01, 0.9, 2.5, 77.0, 500.0])
+    code = (files("leakysm.report") / "effect.js").read_text("utf-8")
+    ask = f"const one = tabulated({json.dumps(table)}); const d = {d.tolist()};"
+    told = f"{code}\n{ask}\nconsole.log(JSON.stringify([d.map(one.value), d.map(one.derivative)]))"
+    done = subprocess.run([str(NODE), "-"], input=told, capture_output=True, text=True, check=True)
+    value, derivative = json.loads(done.stdout)
+    np.testing.assert_allclose(value, restriction.value(np, d), rtol=1e-3, atol=1e-9)
+    np.testing.assert_allclose(derivative, restriction.derivative(np, d), rtol=1e-2)
+
+
+def test_a_formula_that_is_infinite_has_no_table() -> None:
+    class Inverse(lk.Restriction):
+        def value(self, xp, d):
+            return -1 / d
+
+        def derivative(self, xp, d):
+            return 1 / d**2
+
+    assert _table(Inverse(), 10.0) is None
 
 
 @pytest.mark.skipif(NODE is None, reason="there is no node on this machine")
