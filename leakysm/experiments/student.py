@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEAST = 3  # differences; from fewer nothing is inferred
-_ROUNDING = 2.0**-53
+_ROUNDING, _SAME = 2.0**-53, 1e-12
 
 
 @dataclass(frozen=True)
 class Paired:
     """Differences in pairs, of `n` training seeds. interval: half the 95 % interval's width; p_value: two-sided, of the
-    hypothesis that the mean difference is 0. Both None if n is below 3."""
+    hypothesis that the mean difference is 0. Both None if n is below 3. No p-value is known of differences that are
+    all the same and not 0."""
 
     mean: float
     interval: float | None
@@ -36,8 +37,8 @@ def paired(differences: Sequence[float]) -> Paired:
     if n < LEAST:
         return Paired(mean, None, None, n)
     spread = max(abs(d - mean) for d in differences)
-    if spread == 0:
-        return Paired(mean, 0.0, float(mean == 0), n)
+    if spread <= _SAME * max(map(abs, differences)):
+        return Paired(mean, 0.0, None if mean else 1.0, n)
     # divided by the spread, so that no square vanishes
     error = spread * math.sqrt(math.fsum(((d - mean) / spread) ** 2 for d in differences) / (n - 1) / n)
     return Paired(mean, quantile(0.95, n - 1) * error, two_sided(mean / error, n - 1), n)

@@ -129,10 +129,12 @@ def test_nothing_is_inferred_from_fewer_than_three(differences: list[float]) -> 
 
 
 @given(st.integers(-8, 8), st.integers(3, 9))
-def test_equal_differences_leave_no_doubt(value: int, n: int) -> None:
-    result = paired([value / 4] * n)
-    assert (result.mean, result.interval) == (value / 4, 0.0)
-    assert result.p_value == (1.0 if value == 0 else 0.0)
+def test_equal_differences_have_no_spread_from_which_to_infer(value: int, n: int) -> None:
+    """Also if they are equal but for rounding."""
+    for last in (value / 4, value / 4 * (1 + 2.0**-50)):
+        result = paired([value / 4] * (n - 1) + [last])
+        assert (result.mean, result.interval) == (pytest.approx(value / 4), 0.0)
+        assert result.p_value == (1.0 if value == 0 else None)
 
 
 def test_no_differences_are_refused() -> None:
