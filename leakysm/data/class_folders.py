@@ -8,7 +8,7 @@ one class a line (CIFAR-FS: Bertinetto et al., 2019); or a folder `images` of cl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def class_folders(path: Path) -> ClassFolders:
     source = FolderSource(path)
     while not _list_names(source) and (inner := _inner(source)):
         source = FolderSource(inner)
-    if (lists := _read_lists(source)) and (listed := _listed(source)):
+    if (listed := _listed(source)) and (lists := _read_lists(source)):
         return _by_lists(FolderSource(listed), lists)
     places = _places(source)
     spelled: dict[str, tuple[str, str]] = {}  # the folder of its split and the class, as they are first written
@@ -85,9 +85,7 @@ def _inner(source: FolderSource) -> Path | None:
 def _places(source: FolderSource) -> dict[str, tuple[str, str]]:
     """By image: the folder of its split ("" if there are no splits), and its class."""
     names = _image_names(source)
-    in_splits = sorted(
-        {name.split("/")[0] for name in names if name.count("/") == 2 and split_named(name.split("/")[0])}
-    )
+    in_splits = _split_folders(names)
     twice = [folder for k, folder in enumerate(in_splits) if split_named(folder) in map(split_named, in_splits[:k])]
     if twice:
         raise UserError(
@@ -131,8 +129,12 @@ def _recognised(names: Sequence[str], in_splits: Sequence[str]) -> str:
 
 
 def _layout(names: Sequence[str]) -> str:
-    in_splits = any(name.count("/") == 2 and split_named(name.split("/")[0]) for name in names if is_image_name(name))
-    return IN_SPLITS if in_splits else IN_CLASSES
+    return IN_SPLITS if _split_folders(filter(is_image_name, names)) else IN_CLASSES
+
+
+def _split_folders(images: Iterable[str]) -> list[str]:
+    """The folders of images, two levels above them, that have the name of a split."""
+    return sorted({folder for name in images if name.count("/") == 2 and split_named(folder := name.split("/")[0])})
 
 
 def _image_names(source: FolderSource) -> list[str]:

@@ -9,13 +9,12 @@ import numpy as np
 
 from leakysm.choices import LEAKY_SLOPE, LEAKY_THRESHOLD
 from leakysm.errors import UserError
-from leakysm.ops.formula_file import is_own
-from leakysm.ops.metrics import RestrictedSquaredEuclidean
+from leakysm.ops.metrics import RestrictedSquaredEuclidean, is_users
 from leakysm.ops.restriction import Restriction
 from leakysm.report.html import Html, join, tag
 from leakysm.report.page import Page
 from leakysm.runs import TrainConfig
-from leakysm.runs.settings import PREFIX, metric_parameters
+from leakysm.runs.settings import metric_parameters
 from leakysm.training.sparsity import VANISHED
 
 FORMULAS = {  # by the names of effect.js
@@ -77,13 +76,11 @@ def own_formula(config: TrainConfig, largest: float) -> dict[str, Any]:
 
 def _own_restriction(config: TrainConfig) -> Restriction | None:
     """A user's restriction of pairs; None for another distance, and for code that may not be run."""
-    if not config.distance.startswith(PREFIX) and not is_own(config.distance):
-        return None
     try:
         metric = config.metric
     except UserError:
         return None
-    return metric.restriction if isinstance(metric, RestrictedSquaredEuclidean) else None
+    return metric.restriction if isinstance(metric, RestrictedSquaredEuclidean) and is_users(metric) else None
 
 
 def _table(restriction: Restriction, largest: float) -> dict[str, list[float]] | None:

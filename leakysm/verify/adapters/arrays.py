@@ -238,7 +238,8 @@ def _function(library: Arrays, expression: str, count: int) -> Callable[..., Any
     """An expression as a function of so many arrays."""
     names = [f"_{i}" for i in range(count)]
     code = f"lambda {', '.join(names)}: {library.spelled(expression).format(*names)}"
-    return eval(code, dict(library.scope))  # type: ignore[no-any-return]
+    function: Callable[..., Any] = eval(code, dict(library.scope))
+    return function
 
 
 @lru_cache(maxsize=100)

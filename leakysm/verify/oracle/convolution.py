@@ -19,7 +19,7 @@ def correlate(x: Array, w: Array) -> Array:
 
 
 def correlate_magnitudes(x: Magnitude, w: Magnitude) -> Magnitude:
-    """The same of magnitudes: sums of floats may be rounded."""
+    """Magnitudes x (N, H, W, C), correlated with w (3, 3, C, F) -> (N, H, W, F). Sums of floats may be rounded."""
     return correlate(x, w) if object in (x.dtype, w.dtype) else _correlated(x, w)
 
 
@@ -42,7 +42,7 @@ def correlate_dx(w: Array, dy: Array) -> Array:
 
 
 def correlate_dx_magnitudes(w: Magnitude, dy: Magnitude) -> Magnitude:
-    """The same of magnitudes."""
+    """The scale of dx, from the magnitudes of w and dy. Sums of floats may be rounded."""
     return correlate_magnitudes(dy, _turned(w))
 
 
@@ -56,7 +56,7 @@ def correlate_dw(x: Array, dy: Array) -> Array:
 
 
 def correlate_dw_magnitudes(x: Magnitude, dy: Magnitude) -> Magnitude:
-    """The same of magnitudes."""
+    """The scale of dw, from the magnitudes of x and dy. Sums of floats may be rounded."""
     return correlate_dw(x, dy) if object in (x.dtype, dy.dtype) else _correlated_dw(x, dy)
 
 

@@ -90,11 +90,6 @@ class _Pairs:
         self.squares = self.difference * self.difference
         self.distance = total(self.squares, -1)
 
-    @cached_property
-    def gaps(self) -> Magnitude:
-        """|x_ik - c_jk| (N, M, D)."""
-        return magnitude(self.difference)
-
 
 _KNOWN: OrderedDict[Any, _Pairs] = OrderedDict()
 _MOST_KNOWN = 8  # restrictions, and parameters rounded to several dtypes, meet the same points one after the other
@@ -117,8 +112,8 @@ class SquaredEuclidean:
     """d = sum_k (x_k - c_k)^2. The scale is d itself: differences first, so nothing cancels."""
 
     def __init__(self, x: Any, c: Any):
-        self.pairs = _pairs(x, c)
-        self.difference, self.squares, self.distance = self.pairs.difference, self.pairs.squares, self.pairs.distance
+        pairs = _pairs(x, c)
+        self.difference, self.squares, self.distance = pairs.difference, pairs.squares, pairs.distance
         self.terms = max(np.shape(x)[1], 1)
 
     @property
@@ -150,9 +145,14 @@ class SquaredEuclidean:
         return self.factor() * self.difference
 
     @cached_property
+    def gaps(self) -> Magnitude:
+        """|x_ik - c_jk| (N, M, D). Not of the pairs that are kept: a published case needs all digits, others do not."""
+        return magnitude(self.difference)
+
+    @cached_property
     def steepness(self) -> Magnitude:
         """|dd_ij/dx_ik| (N, M, D)."""
-        return magnitude(self.factor()) * self.pairs.gaps
+        return magnitude(self.factor()) * self.gaps
 
     def value_condition(self, spread: Magnitude) -> Magnitude:
         """Scale of the value's change when c changes by up to eps * spread (M, D)."""
@@ -227,7 +227,7 @@ class LeakySquaredEuclidean(RestrictedSquaredEuclidean):
         scale = magnitude(self.argument)
         under = float(self.terms) if self.per == "pair" else 1.0
         if spread is not None:
-            moved = 2 * self.pairs.gaps * spread[None]
+            moved = 2 * self.gaps * spread[None]
             scale = scale + (total(moved, -1) if self.per == "pair" else moved)
         near = np.asarray(abs(self.argument - self.t) <= doubt.of(scale, under), dtype=bool)
         if self.s == 1 or not near.any():
@@ -266,7 +266,7 @@ class Euclidean(SquaredEuclidean):
 
     @cached_property
     def steepness(self) -> Magnitude:
-        return self.pairs.gaps / magnitude(self.divisor)
+        return self.gaps / magnitude(self.divisor)
 
     def value_condition(self, spread: Magnitude) -> Magnitude:
         return _lengths(spread)[None, :] + np.zeros(self.root.shape)  # |r(c + e) - r(c)| <= |e|

@@ -64,11 +64,11 @@ class Curved(RestrictedSquaredEuclidean):
     def jacobian(self) -> Jacobian:
         """r' and dy may be multiplied first, and then by 2 (x - c)."""
         lost = self.terms if self.per == "pair" else 1
-        last = 1 + 2 * rounded(self.pairs.gaps)
+        last = 1 + 2 * rounded(self.gaps)
         return Jacobian(self.derivatives(), self.steepness, 3 + last * (1 + lost / float(self.width)), last)
 
     def jacobian_condition(self, spread: Magnitude) -> Magnitude:
-        size = 2 * self.pairs.gaps
+        size = 2 * self.gaps
         moved = size * spread[None]
         bent = magnitude(self.bend) * (total(moved, -1) if self.per == "pair" else moved)
         return super().jacobian_condition(spread) + size * (bent[..., None] if self.per == "pair" else bent)
