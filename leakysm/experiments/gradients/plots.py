@@ -45,8 +45,9 @@ def traces_figure(traces: Traces, title: str) -> bytes:
 
 
 def _draw_wrong(axis: Any, steps: plots.Floats, traces: Traces) -> None:
-    """The part of the gradient entries that has vanished, of queries that are still wrong: a thin line for each setting,
-    the mean over the seeds that have such queries."""
+    """The part of the gradient entries of queries that are still wrong which has vanished.
+
+    A thin line for each setting: the mean over the seeds that have such queries."""
     of_wrong = traces.figure("vanished_of_wrong")
     known = ~np.isnan(of_wrong)
     with np.errstate(invalid="ignore"):
