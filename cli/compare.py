@@ -30,7 +30,7 @@ def compare(
         list[str] | None,
         typer.Option(
             help="A setting to compare, DISTANCE[,key=value...]; give it several times.",
-            show_default="squared-euclidean and leaky",
+            show_default="squared-euclidean, leaky, and pure scaling: leaky with threshold 0",
         ),
     ] = None,
     seeds: Annotated[
@@ -116,7 +116,7 @@ def _train(
         refuse_what_is_there(out, "choose another --out, or continue with --resume")
     if out:
         refuse_another_kind(out, FILES)
-    parsed = settings.parse_settings(texts or settings.DEFAULT, COMPARABLE)
+    parsed = settings.parse_settings(texts, COMPARABLE)
     if len(parsed) < 2:
         raise UserError(f"one setting is given, {next(iter(parsed))}; give --setting twice or more")
     with shown_count("reading images") as report:

@@ -23,7 +23,7 @@ def export(
         Path | None,
         typer.Option(
             help="File to write: *.safetensors or *.npz; *.py for the text of the run's own formula.",
-            show_default="RUN/conv4.safetensors",
+            show_default="RUN/conv4.safetensors, or RUN/net.safetensors for a net of your own",
         ),
     ] = None,
     layout: Annotated[
@@ -77,17 +77,17 @@ def _file(source: Path, out: Path | None, layout: str, prefix: str, bias: bool) 
     from leakysm.exchange.torch_layout import to_torch
     from leakysm.exchange.weights import require_suffix, write_weights
 
-    if out is None:
-        if not source.is_dir():
-            raise UserError("--out is missing; name the file to write, e.g. conv4.safetensors")
-        out = source / "conv4.safetensors"
-    if out.suffix == ".py":
+    if out is None and not source.is_dir():
+        raise UserError("--out is missing; name the file to write, e.g. conv4.safetensors")
+    if out and out.suffix == ".py":
         if layout == "torch":
             raise UserError(f"--layout torch is for weights, and --out is {out}; leave it out, or choose another --out")
         _formula(source, out)
         return
-    require_suffix(out)
+    if out:
+        require_suffix(out)
     state, about, run = _loaded(source, layout)
+    out = out or source / f"{'net' if run and run.config.net else 'conv4'}.safetensors"
     episodes = run.checkpoint.episode if run else 0
     arrays = to_torch(state, prefix=prefix, bias=bias, batches=episodes) if layout == "torch" else state
     write_weights(out, arrays, about)

@@ -74,7 +74,8 @@ DistanceBesideBaseline = Annotated[
     str | None,
     typer.Option(
         "--distance",
-        help="Instead of --setting: compare this distance with squared-euclidean. FILE.py:CLASS is your own.",
+        help="Instead of --setting: compare this distance with squared-euclidean; a leaky one with pure scaling, too. "
+        "FILE.py:CLASS is your own.",
         rich_help_panel=DISTANCE,
     ),
 ]
@@ -167,19 +168,20 @@ def given(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str
 def compared(
     settings: list[str] | None, distance: str | None, texts: list[str] | None, learn_scale: bool | None = None
 ) -> list[str]:
-    """The settings to compare as text: those of --setting, or the one that the other options name beside the baseline.
+    """The settings to compare as text: those of --setting, or the distance of the other options beside the baseline.
 
-    An empty list if none is given. UserError if both are.
+    Without either, the leaky distance at its defaults. UserError if both are given.
     """
     if settings:
         why = "is given beside --setting; write it as --setting DISTANCE[,key=value...]"
         refuse(why, distance=distance, set=texts, learn_scale=learn_scale)
+        return settings
     if distance is None:
         refuse("is given without --distance; add it", set=texts, learn_scale=learn_scale)
-        return settings or []
     from leakysm.experiments.settings import beside_baseline
 
-    return beside_baseline(distance, parameters(texts or []) | ({"learn_scale": True} if learn_scale else {}))
+    scaled = {"learn_scale": True} if learn_scale else {}
+    return beside_baseline(distance or "leaky", parameters(texts or []) | scaled)
 
 
 def parameters(texts: Sequence[str]) -> dict[str, Any]:

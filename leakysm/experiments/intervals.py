@@ -25,7 +25,6 @@ def differences_in_words(
     for label, (mean, interval) in differences.items():
         around = f"95 %, {many}" if interval is not None else many
         chance = "; it may be chance" if interval is not None and abs(mean) <= interval else ""
-        short = label.replace(",threshold=", " t=").replace(",slope=", " s=")
-        parts.append(f"{short}: {with_interval(mean, interval, sign='+')} percentage points ({around}{chance})")
+        parts.append(f"{label}: {with_interval(mean, interval, sign='+')} percentage points ({around}{chance})")
     doubt = f"; fewer than {LEAST} seeds give no interval" if n < LEAST else ""
     return f"{test}, against {baseline}: {'; '.join(parts)}{doubt}"

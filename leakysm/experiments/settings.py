@@ -19,7 +19,7 @@ from leakysm.runs.schema import unknown
 from leakysm.runs.settings import KEYS, TrainConfig, checked, metric_of
 from leakysm.small_texts import parse_toml
 
-DEFAULT = ("squared-euclidean", "leaky")
+BASELINE = "squared-euclidean"
 METRIC_KEYS = ("distance", *METRIC_PARAMETERS, "learn_scale")
 
 Setting = dict[str, Any]
@@ -81,8 +81,14 @@ def _pairs(text: str) -> dict[str, Any]:
 
 
 def beside_baseline(distance: str, parameters: Mapping[str, Any]) -> list[str]:
-    """Two settings as text: squared Euclidean distance, and this one with its parameters."""
-    return [DEFAULT[0], label({"distance": distance, **parameters})]
+    """Settings as text: squared Euclidean distance, this one with its parameters, and its control.
+
+    The control of a leaky distance is pure scaling: threshold 0 at the same slope. Other distances have none.
+    """
+    compared = [{"distance": BASELINE}, {"distance": distance, **parameters}]
+    if distance == "leaky" and parameters.get("threshold") != 0:
+        compared.append(compared[-1] | {"threshold": 0.0})
+    return [label(one) for one in compared]
 
 
 def resolve_each(

@@ -100,7 +100,7 @@ def _net(page: Page, run: FinishedRun, engine: Engine, data: Path | None, report
     try:
         _ = restored.config.metric
     except UserError as error:  # somebody's own formula
-        page.missing(f"There is no episode: {error}")
+        page.missing(f"The page shows no test episode: {error}")
         return
     _tested(page, restored, images, report)
 

@@ -133,7 +133,7 @@ def test_code_from_a_run_is_not_run_unasked(run: Path, leakysm: Leakysm, fails: 
     assert "agrees" in passes(leakysm, "audit", run, "--episodes", 0)
     assert "agrees" in passes(leakysm, "audit", run, "--episodes", 1, "--trust")
     told = leakysm("report", str(run))
-    assert (told.exit_code, "leakysm: There is no episode: " in told.stderr) == (0, True)
+    assert (told.exit_code, "leakysm: The page shows no test episode: " in told.stderr) == (0, True)
     assert "then add --trust to run it" in told.stderr
     assert "the run's own</option>" not in (run / "report.html").read_text()
     assert leakysm("report", str(run), "--trust").stderr == ""

@@ -97,7 +97,8 @@ def test_the_leaky_distance_raises_the_gradient_of_distances_and_lowers_the_othe
 
 
 def test_the_table_is_printed_and_written_in_three_forms(tmp_path: Path) -> None:
-    outcome = leakysm("gradients", *SMALL, "--out", tmp_path)
+    settings = ("--setting", "squared-euclidean", "--setting", "leaky")
+    outcome = leakysm("gradients", *SMALL, *settings, "--out", tmp_path)
     assert outcome.code == 0
     assert "claims, before the first update" in outcome.out
     assert outcome.out.count(FEW) == 3

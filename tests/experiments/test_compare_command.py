@@ -34,7 +34,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert folder == str(out)
     assert files == "files: comparison.json, comparison.md, curves.png"
     assert report == f"next: leakysm report {out}"
-    leaky = "leaky t=inf s=0.03: +0.00 +- 0.00 percentage points (95 %, 3 seeds; it may be chance)"
+    leaky = "leaky,threshold=inf,slope=0.03: +0.00 +- 0.00 percentage points (95 %, 3 seeds; it may be chance)"
     assert verdict.startswith(f"3-way 1-shot test, against squared-euclidean: {leaky}; euclidean: ")
     assert outcome.err.splitlines()[-1] == "run 9 of 9: euclidean, seed 2"
     return out

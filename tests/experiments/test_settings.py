@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from leakysm_cli import options
 
 from leakysm.errors import UserError
-from leakysm.experiments.settings import DEFAULT, label, parse_setting, parse_settings, value_of
+from leakysm.experiments.settings import label, parse_setting, parse_settings, value_of
 from leakysm.ops.metrics import METRICS, LeakySquaredEuclidean, SquaredEuclidean
 from leakysm.runs.settings import metric_of
 
@@ -53,10 +53,16 @@ def test_the_metric_has_the_parameters(setting: dict) -> None:
     assert metric_of(setting) == LeakySquaredEuclidean(setting["threshold"], setting["slope"], setting["per"])
 
 
-def test_the_default_is_the_papers_pair_at_the_packages_defaults() -> None:
-    parsed = parse_settings(DEFAULT)
-    assert [metric_of(setting) for setting in parsed.values()] == [SquaredEuclidean(), LeakySquaredEuclidean()]
-    assert list(parsed) == ["squared-euclidean", "leaky,threshold=1,slope=0.03"]
+def test_a_leaky_distance_has_pure_scaling_beside_it() -> None:
+    parsed = parse_settings(options.compared(None, None, None))
+    metrics = [SquaredEuclidean(), LeakySquaredEuclidean(), LeakySquaredEuclidean(threshold=0.0)]
+    assert [metric_of(setting) for setting in parsed.values()] == metrics
+    assert list(parsed) == ["squared-euclidean", "leaky,threshold=1,slope=0.03", "leaky,threshold=0,slope=0.03"]
+    beside = list(parse_settings(options.compared(None, "leaky", ["slope=0.1", "threshold=7"])))
+    assert beside[1:] == ["leaky,threshold=7,slope=0.1", "leaky,threshold=0,slope=0.1"]
+    for nothing in ("0", "-0.0", "0e1"):
+        assert len(parse_settings(options.compared(None, "leaky", [f"threshold={nothing}"]))) == 2
+    assert options.compared(["leaky"], None, None) == ["leaky"]
 
 
 def test_the_order_of_keys_does_not_make_two_settings_of_one() -> None:

@@ -109,6 +109,8 @@ def test_it_is_compared_and_exported_like_any_other(made: Path, tmp_path: Path) 
     assert leakysm("export", made, "--out", tmp_path / "weights.npz").code == 0
     with np.load(tmp_path / "weights.npz") as weights:
         assert weights["vector"].shape == (256,)
+    run = shutil.copytree(made, tmp_path / "run")
+    assert leakysm("export", run).out.startswith(f"{run / 'net.safetensors'}: 1 arrays")
     assert "--layout torch is only for Conv4, but the run's net is Linear" in refused(
         "export", made, "--layout", "torch"
     )
