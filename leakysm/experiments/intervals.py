@@ -21,10 +21,9 @@ def differences_in_words(
     """
     n = len(seeds)
     many = f"seed {seeds[0]}" if n == 1 else f"{n} seeds"
+    around = f"95 %, {many}" if n >= LEAST else f"{many}; fewer than {LEAST} seeds give no interval"
     parts = []
     for label, (mean, interval) in differences.items():
-        around = f"95 %, {many}" if interval is not None else many
-        chance = "; it may be chance" if interval is not None and abs(mean) <= interval else ""
-        parts.append(f"{label}: {with_interval(mean, interval, sign='+')} percentage points ({around}{chance})")
-    doubt = f"; fewer than {LEAST} seeds give no interval" if n < LEAST else ""
-    return f"{test}, against {baseline}: {'; '.join(parts)}{doubt}"
+        chance = " (may be chance)" if interval is not None and abs(mean) <= interval else ""
+        parts.append(f"{label} {with_interval(mean, interval, sign='+')}{chance}")
+    return f"{test}, percentage points against {baseline} ({around}): {'; '.join(parts)}"

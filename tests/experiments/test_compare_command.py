@@ -34,8 +34,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert folder == str(out)
     assert files == "files: comparison.json, comparison.md, curves.png"
     assert report == f"next: leakysm report {out}"
-    leaky = "leaky,threshold=inf,slope=0.03: +0.00 +- 0.00 percentage points (95 %, 3 seeds; it may be chance)"
-    assert verdict.startswith(f"3-way 1-shot test, against squared-euclidean: {leaky}; euclidean: ")
+    leaky = "leaky,threshold=inf,slope=0.03 +0.00 +- 0.00 (may be chance)"
+    compared = "3-way 1-shot test, percentage points against squared-euclidean (95 %, 3 seeds): "
+    assert verdict.startswith(f"{compared}{leaky}; euclidean ")
     assert outcome.err.splitlines()[-1] == "run 9 of 9: euclidean, seed 2"
     return out
 
@@ -92,7 +93,7 @@ def test_runs_are_compared_by_their_folders(compared: Path, tmp_path: Path) -> N
     base, _, euclidean = whole["tests"][0]["settings"]
     assert found["tests"][0]["settings"] == [base, {k: v for k, v in euclidean.items() if k != "p_holm"}]
     outcome = leakysm("compare", *runs[:2], "--out", tmp_path / "new")
-    assert outcome.out.splitlines()[-1].endswith("(seed 0); fewer than 3 seeds give no interval")
+    assert "(seed 0; fewer than 3 seeds give no interval): euclidean " in outcome.out.splitlines()[-1]
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["comparison.json", "comparison.md", "curves.png"]
 
 

@@ -142,12 +142,14 @@ class Arrays:
     def differentiated_in_part(self, function: Callable[..., Any], arrays: Sequence[Any], dy: Any) -> tuple[Any, ...]:
         """The gradients if some arguments need none: of all such calls, those farthest from the usual ones.
 
-        For large arrays only calls in which one or two arguments need none.
+        For large arrays only calls in which one or two arguments need none; one, if the library compiles for each call.
         """
+        n = len(arrays)
         small = sum(math.prod(a.shape) for a in arrays) < SMALL
+        least = n - 1 if self.compiles else 2 if small else n - 2
         whole = self.differentiated(function, arrays, dy)
         farthest, distances = list(whole), [0.0] * len(whole)
-        for chosen in _parts(len(arrays), 2 if small else len(arrays) - 2):
+        for chosen in _parts(n, least):
             gradients = self.differentiated(of_places(function, arrays, chosen), [arrays[i] for i in chosen], dy)
             for place, gradient in zip(chosen, gradients, strict=True):
                 difference = np.abs(np.subtract(self.to_host(gradient), self.to_host(whole[place])))
