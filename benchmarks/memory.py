@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,8 @@ def peak_of_this_process() -> float:
         match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
         if match:
             return int(match[1]) / 1e3
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 

@@ -45,8 +45,8 @@ class Call(Contender):
 @dataclass(frozen=True)
 class Comparison:
     """ratio: median of a peer's time over ours in the same round; above 1, ours is faster. Times in seconds a step:
-    median, lower and upper quartile. kind: "peer", "floor" for a part of the work alone, "variant" for another way of
-    ours."""
+    median, lower and upper quartile. kind: "peer", "floor" for a part of the work alone, "bound" for the time
+    that is allowed."""
 
     peer: str
     size: str

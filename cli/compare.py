@@ -161,12 +161,12 @@ def _report(runs: list[FinishedRun], out: Path | None, as_json: bool) -> None:
     from leakysm.experiments.compare.comparison import compare, to_json
     from leakysm.experiments.compare.report import differences, learning_curves, markdown, without_metrics
     from leakysm.experiments.outputs import write_files
-    from leakysm.strict_json import json_text
+    from leakysm.strict_json import json_bytes
 
     comparison = compare(runs)
     content, table = to_json(comparison), markdown(comparison)
     if out:
-        files = {"comparison.json": f"{json_text(content, indent=2)}\n".encode(), "comparison.md": table.encode()}
+        files = {"comparison.json": json_bytes(content), "comparison.md": table.encode()}
         if lacking := without_metrics(comparison):
             typer.echo(f"leakysm: no curves.png: {lacking[0]} holds no metrics.csv", err=True)
         else:

@@ -243,7 +243,8 @@ def _from_file(given: dict[str, Any], embeddings: Path, labels: Path | None) -> 
     from leakysm.runs.device import engine_for
     from leakysm.runs.settings import checked
 
-    unused = {key: given.get(key) for key in ("dataset", "data", "split", "optimizer", "learning_rate")}
+    of_a_run = ("dataset", "data", "split", "channels", "blocks", "optimizer", "learning_rate")
+    unused = {key: given.get(key) for key in of_a_run}
     o.refuse("cannot be used with --embeddings; leave one of the two out", **unused)
     checked(given)
     z, starts = read_embeddings(embeddings, labels)

@@ -47,7 +47,7 @@ class OneLineErrors(SectionedGroup):
     """A group of commands that reports a user's error in one line on standard error, with its exit status."""
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **keywords: Any) -> Any:
-        args = (sys.argv[1:] if args is None else list(args)) or ["--help"]
+        args = [with_home(word) for word in (sys.argv[1:] if args is None else args)] or ["--help"]
         keywords["standalone_mode"] = False
         request.words = args
         try:
@@ -62,6 +62,12 @@ class OneLineErrors(SectionedGroup):
                 raise KeyboardInterrupt from error
             fail(*told(error))
         sys.exit(request.status(code if isinstance(code, int) else 0))
+
+
+def with_home(word: str) -> str:
+    """`--data=~/x` with the home folder in it: a shell puts it into `--data ~/x` alone."""
+    name, equals, value = word.partition("=")
+    return f"{name}={os.path.expanduser(value)}" if equals and name.startswith("--") and value[:1] == "~" else word
 
 
 def flush() -> None:

@@ -15,7 +15,10 @@ def line_width() -> int | None:
 def tell_unfinished(
     run: object, what: str, *, checkpoint: str | None, checkpoint_episode: int | None, finished: bool | None
 ) -> None:
-    """A line on standard error if a run's net is not the best of a finished run. what: was done with it."""
+    """A line on standard error if a run's net is not the best of a finished run.
+
+    what: what was done with the net, such as "tested".
+    """
     if checkpoint_episode == 0:
         print(f"{run} holds imported weights: {what} {checkpoint}", file=sys.stderr)
     elif not finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -74,11 +75,12 @@ def shown_run() -> Iterator[Callable[[Progress], None]]:
     """A row for each phase of a run, with moving averages of loss and accuracy, the rate and the time left."""
     with _rows() as show:
         recent = {"loss": 0.0, "accuracy": 0.0}
+        seen = itertools.count(1)
 
         def report(progress: Progress) -> None:
             figures = ""
             if progress.loss is not None and progress.accuracy is not None:
-                keep = min(0.95, 1 - 1 / max(progress.done, 1))
+                keep = min(0.95, 1 - 1 / next(seen))
                 for name, value in (("loss", progress.loss), ("accuracy", progress.accuracy)):
                     recent[name] = keep * recent[name] + (1 - keep) * value
                 figures = f"loss {recent['loss']:.3f}  accuracy {recent['accuracy']:.1f} %"

@@ -52,7 +52,7 @@ request = Request()
 
 
 def raise_again(problem: sys.UnraisableHookArgs) -> None:
-    """A sys.unraisablehook: Python drops what is raised inside callbacks of its own; a request to stop comes again."""
+    """A sys.unraisablehook. Python drops an exception in one of its own callbacks, so the signal is sent again."""
     if isinstance(problem.exc_value, KeyboardInterrupt) and request.number:
         request.ending = False
         # To the process: a signal that this thread raises itself would not wake the main one.

@@ -140,10 +140,10 @@ def _counted(runs: int) -> str:
 def _report(result: SweepResult, out: Path, as_json: bool) -> None:
     from leakysm.experiments.outputs import write_files
     from leakysm.experiments.sweep.report import heat_map, markdown, to_json
-    from leakysm.strict_json import json_text
+    from leakysm.strict_json import json_bytes
 
     content, table, picture = to_json(result), markdown(result), heat_map(result)
-    write_files(out, {"sweep.json": f"{json_text(content, indent=2)}\n".encode(), "sweep.md": table.encode()})
+    write_files(out, {"sweep.json": json_bytes(content), "sweep.md": table.encode()})
     if picture:
         write_files(out, {"heatmap.png": picture})
     if as_json:

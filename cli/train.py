@@ -136,19 +136,17 @@ def _distance(folder: RunFolder, config: TrainConfig) -> str:
     from shlex import quote
 
     from leakysm.choices import LEAKY
+    from leakysm.runs.settings import metric_parameters
 
-    settings = config.settings()
-    given = {key: settings[key] for key in LEAKY if key in settings} | dict(settings.get("set", {}))
-    if config.learn_scale:
-        return " --distance squared-euclidean --learn-scale"
-    if config.distance == "squared-euclidean" or (config.distance == "leaky" and {**LEAKY, **given} == LEAKY):
+    given = metric_parameters(config.settings())
+    by_default = config.distance == "squared-euclidean" or (config.distance == "leaky" and {**LEAKY, **given} == LEAKY)
+    if by_default and not config.learn_scale:
         return ""
     name = config.distance
     if folder.formula.exists():
         name = f"{folder.formula}:{name.rpartition(':')[2]}"
-    return "".join(
-        [f" --distance {quote(name)}", *(f" --set {quote(f'{key}={value}')}" for key, value in given.items())]
-    )
+    parameters = "".join(f" --set {quote(f'{key}={value}')}" for key, value in given.items())
+    return f" --distance {quote(name)}{parameters}{' --learn-scale' if config.learn_scale else ''}"
 
 
 def _trust(folder: RunFolder) -> str:

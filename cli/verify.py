@@ -119,8 +119,8 @@ def verified(
     results: dict[int, tuple[Row, Checks]] = {}
     with shown_count("checking") as bar, mapped(check, names, processes or usable_cores()) as finished:
         for place, result in finished:
-            bar(len(results), len(names))
             results[place] = result
+            bar(len(results), len(names))
     in_order = [results[place] for place in range(len(names))]
     checks = [gradients for _, gradients in in_order]
     report = Report(implementation.name, implementation.versions, [row for row, _ in in_order])

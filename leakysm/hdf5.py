@@ -98,7 +98,7 @@ def read_hdf5(
 
 
 class _Reader:
-    """What a file may still hold: bytes and objects."""
+    """Reads one open file, and counts what it may still hold: bytes and objects."""
 
     def __init__(self, file: Any, content: bytes, depth: int | None, attributes: bool) -> None:
         self.file, self.content = file, content

@@ -16,6 +16,11 @@ def json_text(content: object, *, indent: int | None = None, compact: bool = Fal
     return json.dumps(_finite(content), indent=indent, separators=separators, sort_keys=sort_keys, allow_nan=False)
 
 
+def json_bytes(content: object) -> bytes:
+    """Strict JSON as a file that people can read."""
+    return (json_text(content, indent=2) + "\n").encode()
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

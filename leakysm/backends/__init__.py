@@ -21,7 +21,7 @@ def backend(
     """The engine `name`: "numpy" (fast, on the CPU), "cupy" (on a CUDA device) or "reference" (readable, on the CPU).
 
     threads: only for numpy; None is one for each core that this process may use.
-    device: only for cupy, "cuda" or "cuda:N"; None or "cpu" for the others.
+    device: for cupy "cuda", "cuda:N" or the number N; for the others "cpu". None and "auto" fit every engine.
     products: how float32 matrix products are made. "float32": on the ordinary units. Only for cupy: "split", on tensor
     cores, within float32's bounds; "tf32", with factors rounded to 10 bits. Choose it before a process's first product.
     UserError (a ValueError) for an unknown name, a wrong device, or a missing GPU.

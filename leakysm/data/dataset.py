@@ -138,6 +138,7 @@ class Dataset:
         """
         images, labels = _checked_arrays(images, np.asarray(labels), name)
         by_split = _by_split(splits)
+        same = np.array([_meant(one) for one in labels.tolist()], str) if labels.dtype.kind == "U" else labels
         split_of = {_meant(one): split for split, classes in by_split.items() for one in classes}
         sets: dict[str, ClassSet] = {}
         for split, classes in by_split.items():
@@ -145,7 +146,7 @@ class Dataset:
             if shared := [k for k, one in enumerate(meant) if split_of[one] != split or one in meant[:k]]:
                 one = classes[shared[0]]
                 raise UserError(f"the class {one!r} is in {split} and in {split_of[_meant(one)]}; leave one out")
-            of_class = [images[labels == one] for one in classes]
+            of_class = [images[same == one] for one in meant]
             if empty := [one for one, found in zip(classes, of_class, strict=True) if not len(found)]:
                 known = ", ".join(repr(_as_label(one)) for one in np.unique(labels)[:5])
                 raise UserError(

@@ -36,9 +36,10 @@ def write_resized(name: str, path: Path, size: int, out: Path, report: Report | 
     if size > LARGEST:
         raise UserError(f"--size is {size}, expected at most {LARGEST}; give a smaller one")
     source, targets, tables = _of_folder(path) if name == "folder" else _of_tables(name, path)
-    if len({*targets.values()}) < len(targets):
-        twice = next(name for name, target in targets.items() if name != target and target in targets)
-        raise UserError(f"{source.path}: the copies of {twice} and {targets[twice]} would have one name; rename one")
+    first: dict[str, str] = {}
+    for one, target in targets.items():
+        if (other := first.setdefault(target, one)) != one:
+            raise UserError(f"{source.path}: the copies of {other} and {one} would have one name; rename one")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(out) as work:

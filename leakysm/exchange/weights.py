@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from importlib.util import decode_source
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
         content = safetensors.dump(arrays, about)
     else:
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, **dict[str, Any](arrays))
         content = buffer.getvalue()
     write_new(path, content)
 

@@ -72,9 +72,8 @@ def audit(
     if not why:
         _ = config.metric  # code that is not trusted is reported before the data are read
         settings = config.settings() | ({"data": data} if data else {})
-        engine = engine_of(config)
-        if device or backend or threads:
-            engine = engine_for(device, backend, threads)
+        chosen = device or backend or threads
+        engine = engine_for(device, backend, threads) if chosen else engine_of(config)
         loaded = load_data(settings)
         _require_same_data(folder, read, loaded.digest, data or config.data or config.dataset)
         lines = folder.metrics.read_text("utf-8").splitlines()[: episodes + 1]

@@ -20,6 +20,7 @@ from leakysm.runs.settings import KEYS, TrainConfig, checked, metric_of
 from leakysm.small_texts import parse_toml
 
 BASELINE = "squared-euclidean"
+LONGEST = 200  # bytes of a label in a file's name, of which systems allow 255
 METRIC_KEYS = ("distance", *METRIC_PARAMETERS, "learn_scale")
 
 Setting = dict[str, Any]
@@ -130,8 +131,8 @@ def labels(settings: Sequence[Setting]) -> list[str]:
 
 
 def as_file_name(label: str) -> str:
-    """A label as a part of a file's name."""
-    return label.translate(str.maketrans(",/:", "---"))
+    """A label as a part of a file's name: without the characters that a system refuses, and cut where it is long."""
+    return re.sub(r'[,/:\\*?"<>|]', "-", label).encode()[:LONGEST].decode(errors="ignore")
 
 
 def value_of(text: str) -> Any:

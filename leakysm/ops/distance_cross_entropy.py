@@ -32,8 +32,9 @@ from leakysm.ops.arrays import (
 )
 from leakysm.ops.cross_entropy import cross_entropy, require_cotangent
 from leakysm.ops.log_softmax import vanished
-from leakysm.ops.metrics import Metric, require_metric
-from leakysm.ops.registry import OPERATIONS, Argument, Operation, arrays, register
+from leakysm.ops.metrics import Metric, kinks_of, require_metric
+from leakysm.ops.pairs import spans
+from leakysm.ops.registry import Argument, Operation, arrays, register
 
 DISTANCES = 1 << 20  # that are held at a time, in a run of prototypes
 
@@ -61,9 +62,10 @@ class _Tops(NamedTuple):
 
 def _runs(xp: Any, x: Array, c: Array, labels: Array, distance: Metric) -> Iterator[_Run]:
     step = max(DISTANCES // x.shape[0], 1)
-    for start in range(0, c.shape[0], step):
-        classes = slice(start, min(start + step, c.shape[0]))
-        numbers = xp.arange(start, classes.stop, dtype=labels.dtype, device=array_api_compat.device(labels))[None, :]
+    for classes in spans(c.shape[0], step):
+        numbers = xp.arange(classes.start, classes.stop, dtype=labels.dtype, device=array_api_compat.device(labels))[
+            None, :
+        ]
         yield _Run(classes, numbers, -distance(x, c[classes, :]), labels[:, None] == numbers)
 
 
@@ -174,8 +176,7 @@ def distance_cross_entropy_vjp(
 
 def _kinks(x: Array, c: Array, labels: Any, *, distance: Metric) -> dict[str, Array]:
     """The discrete choices of the distance."""
-    choices = OPERATIONS[distance.operation].kinks if distance.is_operation else None
-    return {} if choices is None else choices(x, c, **distance.parameters)
+    return kinks_of(distance, x, c)
 
 
 register(

@@ -198,6 +198,12 @@ def require_metric(distance: Any) -> None:
         raise UserError(f"distance is {distance!r}; a metric is expected, e.g. leakysm.SquaredEuclidean()")
 
 
+def kinks_of(metric: Metric, x: Array, c: Array) -> dict[str, Array]:
+    """The discrete choices that a metric makes, as its operation tells them; none for a user's own metric."""
+    choices = OPERATIONS[metric.operation].kinks if metric.is_operation else None
+    return {} if choices is None else choices(x, c, **metric.parameters)
+
+
 def distance_named(name: str, file: FormulaFile | None = None) -> Distance:
     """The class of a distance: in DISTANCES, or in FILE.py:CLASS. file: the file's text, if read already.
 
@@ -290,4 +296,7 @@ def _as_field(distance: str, field: Field[Any], value: Any) -> Any:
         raise UserError(
             f"{field.name} of distance {distance} is {value!r}; {words or 'a number'} is expected: give one"
         )
-    return float(value) if kind == "float" else value
+    try:
+        return float(value) if kind == "float" else value
+    except OverflowError:
+        raise UserError(f"{field.name} of distance {distance} is too large for a number: give a smaller one") from None

@@ -12,9 +12,9 @@ from typing import Any
 from leakysm.errors import UserError
 from leakysm.ops.arrays import Array, integer_labels, known, label_span, quiet, require_shape, working
 from leakysm.ops.cross_entropy import cross_entropy, cross_entropy_vjp, require_cotangent
-from leakysm.ops.metrics import Metric, require_metric
+from leakysm.ops.metrics import Metric, kinks_of, require_metric
 from leakysm.ops.prototypes import prototypes, prototypes_vjp
-from leakysm.ops.registry import OPERATIONS, Argument, Operation, register
+from leakysm.ops.registry import Argument, Operation, register
 
 
 def _classes(xp: Any, support: Array, given: Any) -> int:
@@ -86,11 +86,9 @@ def _kinks(
     support: Array, support_labels: Any, query: Array, query_labels: Any, *, distance: Metric
 ) -> dict[str, Array]:
     """The discrete choices of the distance, for the distances from queries to prototypes."""
-    choices = OPERATIONS[distance.operation].kinks if distance.is_operation else None
     xp, (support, query), _ = working(support=support, query=query)
-    n_classes = _classes(xp, support, support_labels)
-    centres = prototypes(support, support_labels, n_classes)
-    return {} if choices is None else choices(query, centres, **distance.parameters)
+    centres = prototypes(support, support_labels, _classes(xp, support, support_labels))
+    return kinks_of(distance, query, centres)
 
 
 register(

@@ -10,7 +10,7 @@ import numpy as np
 from leakysm.plots import Floats
 from leakysm.report.html import Html, legend, tag
 from leakysm.report.page import Page, series, styled
-from leakysm.runs.curves import EARLY, SMALL_TOO, smoothed
+from leakysm.runs.curves import EARLY, SMALL_TOO, smoothed, validations
 from leakysm.training.sparsity import VANISHED
 
 Rows = Mapping[str, Floats]  # the columns of a metrics.csv by name
@@ -34,8 +34,8 @@ def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
     cut = {label: [{name: y[:shared] for name, y in rows.items()} for rows in seeds] for label, seeds in runs.items()}
     curves = (_smoothed("Loss", "loss", 1), _smoothed("Accuracy in training", "accuracy", 100))
     charts = [_chart(page, f"{title}, moving mean", unit, points, cut) for title, unit, points in curves]
-    if all(_validations(rows).sum() > 1 for seeds in cut.values() for rows in seeds):
-        charts.append(_chart(page, "Accuracy in validation", "% right", _validation, cut, marks=True))
+    if all(validations(rows)[0].size > 1 for seeds in cut.values() for rows in seeds):
+        charts.append(_chart(page, "Accuracy in validation", "% right", validations, cut, marks=True))
     _add(page, [*cut], charts)
     first = f"The first {EARLY} of {shared:,} steps, where distances differ most." if shared > EARLY else "All steps."
     page.section("Early gradients", tag("p", f"{first} {SMALL_TOO.capitalize()}.", class_="note"))
@@ -76,13 +76,3 @@ def _smoothed(title: str, column: str, factor: int) -> tuple[str, str, Any]:
     """Title, unit and points of a column's moving mean."""
     unit = "% right" if factor == 100 else column
     return title, unit, lambda rows: smoothed(rows["episode"], factor * rows[column])
-
-
-def _validations(rows: Rows) -> np.ndarray:
-    """After which episodes the run was validated (episodes,) bool."""
-    return np.isfinite(rows["validation_accuracy"])
-
-
-def _validation(rows: Rows) -> tuple[Floats, Floats]:
-    there = _validations(rows)
-    return rows["episode"][there], 100 * rows["validation_accuracy"][there]

@@ -11,7 +11,7 @@ const FORMULAS = {
     value: (d, t, s) => (d <= t ? d : t + s * (d - t)),
     derivative: (d, t, s) => (d <= t ? 1 : s),
   },
-  log: { value: (d, t) => t * Math.log1p(d / t), derivative: (d, t) => 1 / (1 + d / t) },
+  log: { value: (d, t) => (t === Infinity ? d : t * Math.log1p(d / t)), derivative: (d, t) => 1 / (1 + d / t) },
   root: {
     value: (d, t) => (d <= t ? d : 2 * Math.sqrt(t * d) - t),
     derivative: (d, t) => (d <= t ? 1 : Math.sqrt(t / d)),

@@ -32,7 +32,7 @@ TABLE_ROWS = (
     ("loss", "loss"),
     ("accuracy", "queries right"),
 )
-LARGEST_THRESHOLD = 1000.0  # of the slider
+SLIDERS = ("threshold", "scale", "slope")  # parameters; a scale has the threshold's slider
 NEARER, POINTS = 1e-6, 1200  # the table of a user's formula: its first distance after 0, and how many there are
 
 
@@ -49,6 +49,10 @@ def effect_section(page: Page, config: TrainConfig, played: dict[str, Any]) -> N
     page.section("Play with the effect", tag("p", what))
     if own["note"]:
         page.add(tag("p", own["note"], class_="note"))
+    if config.learn_scale:
+        page.add(
+            tag("p", "This run also multiplies its distances by a learned scale. It is left out here.", class_="note")
+        )
     reset = "Back to the start" if own["note"] else "The run's own setting"
     formulas = FORMULAS | ({"own": f"{own['words']}: the run's own"} if own["formula"] == "own" else {})
     page.add(_controls(formulas, [net["name"] for net in played["nets"]], reset), _charts(), _figures())
@@ -59,10 +63,10 @@ def own_formula(config: TrainConfig, largest: float) -> dict[str, Any]:
 
     A user's own restriction has a table of its value and derivative at squared distances up to `largest`.
     """
-    given = metric_parameters(config.settings())
-    threshold = given.get("threshold", given.get("scale", LEAKY_THRESHOLD))
-    start = {"threshold": min(threshold, LARGEST_THRESHOLD), "slope": given.get("slope", LEAKY_SLOPE)}
+    start = {"threshold": LEAKY_THRESHOLD, "slope": LEAKY_SLOPE}
     if config.distance in FORMULAS and config.per != "coordinate":
+        given = metric_parameters(config.settings())
+        start |= {"threshold" if name == "scale" else name: value for name, value in given.items() if name in SLIDERS}
         return {"formula": config.distance, "note": "", **start}
     restriction = None if config.per == "coordinate" else _own_restriction(config)
     if restriction is not None and (table := _table(restriction, largest)):

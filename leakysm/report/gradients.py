@@ -11,7 +11,7 @@ from leakysm.experiments.gradients.plots import vanished_in_words
 from leakysm.report.charts import EARLY_CHARTS, early_curves
 from leakysm.report.html import Html, table, tag
 from leakysm.report.page import Page, begun
-from leakysm.report.stored import MEND, StoredGradients, read_gradients, read_stored
+from leakysm.report.stored import FIRST_COLUMN, MEND, StoredGradients, read_gradients, read_stored
 
 
 def gradients_page(folder: Path) -> Page:
@@ -23,7 +23,7 @@ def gradients_page(folder: Path) -> Page:
     title = (
         f"{config.get('dataset')}, {config.get('way')}-way {config.get('shot')}-shot: the first {stored.steps} steps"
     )
-    page = begun(title, vanished_in_words(labels, figures["vanished_distance_gradients"][:, :, 0]) + ".")
+    page = begun(title, vanished_in_words(labels, figures[FIRST_COLUMN][:, :, 0]) + ".")
     note = (
         f"{plots.seeds_in_words(len(stored.seeds))}. All settings start at the same weights, and see the same episodes."
         " For sliders: leakysm train, then leakysm report RUN."
@@ -53,6 +53,7 @@ def _claims(page: Page, path: Path, stored: StoredGradients) -> None:
 def _at_step(labels: list[str], figures: dict[str, plots.Floats], step: int) -> Html:
     rows = []
     for name, title, part, spec in EARLY_CHARTS:
-        means = part * figures[name][:, :, step].mean(axis=1)
-        rows.append([title, spec["y"], *(f"{mean:.4g}" for mean in means)])
+        if name in figures:
+            means = part * figures[name][:, :, step].mean(axis=1)
+            rows.append([title, spec["y"], *(f"{mean:.4g}" for mean in means)])
     return table(("mean over the seeds", "", *labels), rows, numbers=range(2, 2 + len(labels)))

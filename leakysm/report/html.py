@@ -24,7 +24,7 @@ class Html(str):
 
 
 def text(words: str) -> str:
-    """The words as text that UTF-8 takes: what is no character becomes \\udcff or the like."""
+    """The words, with an escape such as \\udcff for each code that UTF-8 cannot hold."""
     return words.encode("utf-8", "backslashreplace").decode()
 
 

@@ -170,13 +170,14 @@ function effect(played) {
   const control = (name) => document.getElementById(`effect-${name}`);
   const own = played.own;
   if (own.table) FORMULAS.own = tabulated(own.table);
-  const exact = { threshold: own.threshold, slope: own.slope }; // a slider's position rounds them
+  const start = { threshold: own.threshold ?? Infinity, slope: own.slope }; // JSON has no infinity
+  const exact = { ...start }; // a slider's position rounds them
 
   function reset() {
     control("formula").value = own.formula;
-    Object.assign(exact, { threshold: own.threshold, slope: own.slope });
-    control("threshold").value = positionOfThreshold(own.threshold);
-    control("slope").value = positionOfSlope(own.slope);
+    Object.assign(exact, start);
+    control("threshold").value = positionOfThreshold(start.threshold);
+    control("slope").value = positionOfSlope(start.slope);
     show();
   }
 

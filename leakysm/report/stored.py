@@ -18,6 +18,7 @@ from leakysm.small_texts import parse_json
 from leakysm.training.trainer import STEP_COLUMNS
 
 LARGEST = 1 << 24  # bytes of a JSON file
+FIRST_COLUMN = "vanished_distance_gradients"  # the page begins with it
 LARGEST_TABLE = 1 << 28  # bytes of gradients.csv
 MEND = "make the experiment again"
 
@@ -155,7 +156,7 @@ def read_stored(path: Path, model: type[M]) -> M:
 
 
 def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
-    """Its columns, some or all of STEP_COLUMNS, each as (settings, seeds, steps).
+    """Its columns, some or all of STEP_COLUMNS, FIRST_COLUMN among them, each as (settings, seeds, steps).
 
     UserError unless the file holds what gradients.json tells.
     """
@@ -165,8 +166,9 @@ def read_gradients(path: Path, stored: StoredGradients) -> dict[str, Floats]:
         header, *rows = csv.reader(text.splitlines())
         names = header[3:]
         strange = [name for name in names if name not in STEP_COLUMNS or names.count(name) > 1]
-        if strange or not names:
-            raise ValueError(f"it has the columns {', '.join(names)}, expected some of {', '.join(STEP_COLUMNS)}")
+        if strange or FIRST_COLUMN not in names:
+            expected = f"{FIRST_COLUMN} and others of {', '.join(STEP_COLUMNS)}"
+            raise ValueError(f"it has the columns {', '.join(names)}, expected {expected}")
         if len(rows) != math.prod(shape):
             raise ValueError(f"{len(rows)} rows, {path.with_suffix('.json').name} has {math.prod(shape)}")
         labels = [one.setting for one in stored.settings]

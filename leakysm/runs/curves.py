@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,8 @@ def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str
     plots.panel(loss, "Loss of a training episode", "training episode", "loss")
     _line(accuracy, rows["episode"], 100 * rows["accuracy"], colour)
     plots.panel(accuracy, "Accuracy", "training episode", "% of the queries right")
-    validated = ~np.isnan(rows["validation_accuracy"])
-    if validated.any():
-        x, y = rows["episode"][validated], 100 * rows["validation_accuracy"][validated]
+    x, y = validations(rows)
+    if x.size:
         accuracy.plot(x, y, "o-", color=VALIDATION, ms=4, label="validation (other classes)")
     _early(vanished, rows, 100 * rows["vanished_distance_gradients"], colour)
     plots.panel(
@@ -51,6 +51,12 @@ def draw_curves(metrics: Path, picture: Path, title: str, data: str, metric: str
 def window_of(points: int) -> int:
     """The length of the moving window of `smoothed`."""
     return max(1, points // 50)
+
+
+def validations(rows: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The episodes after which a run was validated, and the accuracies in percent."""
+    there = np.isfinite(rows["validation_accuracy"])
+    return rows["episode"][there], 100 * rows["validation_accuracy"][there]
 
 
 def smoothed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from leakysm.errors import UserError
-from leakysm.files import create_atomically, printable, read_file, require_path, write_atomically, write_new
+from leakysm.files import create_atomically, expanded, printable, read_file, require_path, write_atomically, write_new
 from leakysm.locks import locked
 from leakysm.ops.formula_file import FormulaFile
 from leakysm.runs.checkpoint import Checkpoint, load_checkpoint
 from leakysm.runs.schema import TF32
 from leakysm.runs.settings import TrainConfig, conv4_size, differing, formula_text, in_full, read_settings, shown
 from leakysm.runs.sound import require_sound
-from leakysm.strict_json import json_text
+from leakysm.strict_json import json_bytes
 
 FILES = {
     "config": "config.toml",
@@ -59,7 +59,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str) -> None:
         require_path("the run's folder", path)
-        self.path = Path(path)
+        self.path = expanded(path)
         for purpose, name in FILES.items():
             setattr(self, purpose, self.path / name)
 
@@ -244,11 +244,6 @@ class RunFolder:
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write JSON that people can read, atomically."""
         write_atomically(path, json_bytes(content))
-
-
-def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """JSON that people can read, as it stands in a run's files."""
-    return (json_text(content, indent=2) + "\n").encode()
 
 
 def _as_written_now(config: str) -> str:

@@ -141,7 +141,8 @@ def read_metrics(path: Path, content: bytes | None = None) -> dict[str, NDArray[
         for number, line in enumerate(lines, 2):
             if len(line.split(",")) != len(names):
                 raise ValueError(f"line {number} has {line.count(',') + 1} fields, the header {len(names)}")
-        columns = dict(zip(names, np.genfromtxt(lines, delimiter=",", ndmin=2).T, strict=True))
+        rows = [[float(field or "nan") for field in line.split(",")] for line in lines]
+        columns = dict(zip(names, np.array(rows, np.float64).T, strict=True))
     except UserError:
         raise
     except ValueError as error:

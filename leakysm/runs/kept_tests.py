@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from leakysm.errors import UserError
-from leakysm.runs.folder import RunFolder, json_bytes
+from leakysm.runs.folder import RunFolder
 from leakysm.runs.manifest import replace_files, require_listed
 from leakysm.runs.restore import Restored
 from leakysm.runs.results import episodes_bytes, read_summary, with_episodes
 from leakysm.runs.settings import TrainConfig
+from leakysm.strict_json import json_bytes
 from leakysm.training.test_result import TestResult
 
 

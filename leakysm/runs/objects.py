@@ -30,6 +30,7 @@ def configured(
     UserError for a setting that an object decides, and for whatever `resolve` refuses.
     """
     require_kind("config", given, Mapping, "a TrainConfig or a dictionary of settings is expected: give one")
+    given = {key: value for key, value in given.items() if value is not None}
     decided = {"dataset": f"{PREFIX}{data.name}" if data.own else given.get("dataset", data.name)}
     if metric is not None:
         decided |= distance_settings(metric)

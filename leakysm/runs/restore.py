@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from leakysm.backends import Engine
@@ -22,6 +24,7 @@ from leakysm.runs.objects import with_metric
 from leakysm.runs.settings import TrainConfig
 from leakysm.small_texts import parse_toml
 from leakysm.training.closeness import Limits
+from leakysm.training.evaluation import CHUNK_PIXELS
 
 DECISIVE = ("distance", "threshold", "slope", "per", "set", "formula", "norm")  # for what is close
 
@@ -56,8 +59,13 @@ class Restored(Stored):
 
     def embed(self, images: NDArray[np.uint8], norm: str) -> Any:
         """Embeddings (n, D), on the engine, of images uint8 (n, H, W, C) of the format `checkpoint.inputs`."""
-        pixels = self.checkpoint.inputs.to_float(images)
-        return self.net.embed(self.net.engine.asarray(pixels), "episode" if norm == "episode" else "running")
+        engine, inputs = self.net.engine, self.checkpoint.inputs
+        if norm == "episode":
+            return self.net.embed(engine.asarray(inputs.to_float(images)), "episode")
+        size = max(1, CHUNK_PIXELS // math.prod(inputs.image_shape[:2]))
+        chunks = (images[first : first + size] for first in range(0, len(images), size))
+        z = [self.net.embed(engine.asarray(inputs.to_float(chunk)), "running") for chunk in chunks]
+        return array_namespace(*z).concat(z, axis=0)
 
     @property
     def scale(self) -> float:
@@ -65,10 +73,11 @@ class Restored(Stored):
         return self.checkpoint.learned_scale if self.config.learn_scale else 1.0
 
     def closeness(self) -> Limits:
-        """How many spreads of a support an image usually is from its class, by the number of examples of a class.
+        """By the number of examples of a class: the distance to the nearest prototype that 95 % of validation's images
+        do not exceed, in spreads of a support.
 
-        Empty for older runs, for runs without validation, and if `config` has another distance
-        or norm than the run. UserError if summary.json is damaged.
+        Empty for older runs, for runs without validation, and if `config` has another distance or norm than the run.
+        UserError if summary.json is damaged.
         """
         from leakysm.runs.results import read_summary
 

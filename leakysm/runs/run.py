@@ -24,13 +24,14 @@ from leakysm.runs.checkpoint import Checkpoint, save_checkpoint
 from leakysm.runs.curves import draw_curves
 from leakysm.runs.device import engine_of
 from leakysm.runs.environment import environment
-from leakysm.runs.folder import RunFolder, json_bytes
+from leakysm.runs.folder import RunFolder
 from leakysm.runs.journal import METRICS_COLUMNS, TIMING_COLUMNS, Journal, rows_up_to
 from leakysm.runs.kept_tests import other_tests
 from leakysm.runs.manifest import replace_files, write_manifest
 from leakysm.runs.objects import configured
 from leakysm.runs.results import Summary, episodes_bytes
 from leakysm.runs.settings import TrainConfig, formula_text
+from leakysm.strict_json import json_bytes
 from leakysm.training.closeness import Limits, closeness_limits
 from leakysm.training.evaluation import SplitEmbeddings, embed_split, evaluate
 from leakysm.training.images import SplitImages

@@ -10,6 +10,7 @@ import numpy as np
 from leakysm.data.within_alphabet import WAYS, Task, within_alphabet
 from leakysm.episodes import EpisodeForm
 from leakysm.errors import UserError
+from leakysm.files import expanded
 from leakysm.runs.device import engine_for
 from leakysm.runs.restore import Restored, restore
 from leakysm.runs.run import Progress, ReportProgress
@@ -46,7 +47,7 @@ def evaluate_within_alphabet(
     if place is None:
         raise UserError("the within-alphabet protocol needs Omniglot's all_runs.zip; give the place with --data")
     norm = norm or restored.config.norm
-    tasks, accuracies = within_alphabet(Path(place)), np.empty(0)
+    tasks, accuracies = within_alphabet(expanded(place)), np.empty(0)
     for done, task in enumerate(tasks, 1):
         accuracies = np.append(accuracies, _accuracy(restored, task, norm))
         report(Progress("test", done, len(tasks)))

@@ -22,14 +22,14 @@ from leakysm.backends.cupy.blocks import (
     first_weight_gradient,
 )
 from leakysm.backends.cupy.convolution import image_gradient, turn, weight_gradient
-from leakysm.backends.cupy.kernels import ROW_FIGURES, THREADS, Kernels, ceil_div
+from leakysm.backends.cupy.kernels import PACK, ROW_FIGURES, THREADS, Kernels, ceil_div
 from leakysm.backends.cupy.program import Recorder
 from leakysm.nets import Conv4, Net
 from leakysm.nets.conv4 import KEEP
 from leakysm.ops.arrays import Array
 from leakysm.ops.batch_norm import EPS
 from leakysm.ops.metrics import Metric
-from leakysm.optim import Optimizer
+from leakysm.optim import OPTIMIZERS, Optimizer
 from leakysm.training.sparsity import FAINT, VANISHED
 
 JUDGES = 64  # blocks that look for the gradient's largest magnitude
@@ -262,9 +262,10 @@ def device_step(
     shot: int,
     query: int,
 ) -> Callable[[np.ndarray], np.ndarray] | None:
-    """A whole training step in one call, for the CuPy engine, a Conv4, and the distances of its kernels.
+    """A whole training step in one call: for the CuPy engine, its distances, a built-in optimizer, and a float32 Conv4.
 
-    None for any other, whose operations the trainer calls one by one.
+    The net has a multiple of PACK channels. None for all else, such as a subclass of Conv4: then the trainer calls one
+    operation after the other.
 
     images: a split's bytes (n, H, W, C), mean and deviation (C,), on the device. The call takes the indices of an
     episode's images, support first, and gives (8,): loss, accuracy, the five figures of sparsity, and the gradient's
@@ -273,7 +274,10 @@ def device_step(
     kernels = getattr(engine, "kernels", None)
     if (
         not isinstance(kernels, Kernels)
-        or not isinstance(net, Conv4)
+        or type(net) is not Conv4
+        or net.dtype != np.float32
+        or net.channels % PACK
+        or type(optimizer) not in OPTIMIZERS.values()
         or not metric.is_operation
         or metric.operation not in distances.OPERATIONS
     ):

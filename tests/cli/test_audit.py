@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from leakysm.errors import UserError
 from leakysm.experiments import finished
-from leakysm.runs import Checkpoint, folder, load_checkpoint
+from leakysm.runs import Checkpoint, RunFolder, folder, load_checkpoint
 
 Leakysm = Callable[..., Result]
 RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
@@ -123,6 +124,25 @@ def test_a_published_run_is_trained_again(
     result = leakysm("audit", str(run), "--data", str(omniglot_path), "--episodes", "1")
     assert result.exit_code == 0, result.output
     assert "trained again: the same to the bit" in result.stdout or "within float32 rounding" in result.stdout
+
+
+def test_a_run_of_a_gpu_is_trained_again_on_a_cpu(leakysm: Leakysm, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_gpu(config: object) -> None:
+        raise UserError("no GPU")
+
+    monkeypatch.setattr("leakysm.experiments.audit.engine_of", no_gpu)
+    assert leakysm("audit", str(run), "--device", "cpu").exit_code == 0
+    assert "no GPU" in leakysm("audit", str(run)).stderr
+
+
+def test_a_place_in_the_home_folder_needs_no_shell(leakysm: Leakysm, run: Path, pictures: Path, tmp_path: Path) -> None:
+    """Bash leaves `--data=~/x` as it is."""
+    (tmp_path / "moved").symlink_to(pictures)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path))
+        patch.setenv("USERPROFILE", str(tmp_path))
+        assert leakysm("audit", str(run), "--data=~/moved", "--episodes", "1").exit_code == 0
+        assert RunFolder("~/run").path == run
 
 
 def test_other_data_are_refused(fails: Callable[..., str], run: Path, pictures: Path) -> None:

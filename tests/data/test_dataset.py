@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from leakysm.data import DATASETS, ClassSet, load
+from leakysm.data import DATASETS, ClassSet, Dataset, load
 from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
+from tests.data.conftest import noise
 
 
 @st.composite
@@ -61,6 +62,12 @@ def test_offsets_that_do_not_fit_are_refused(starts: list[int]) -> None:
     names = tuple("abc"[: len(starts) - 1])
     with pytest.raises(ValueError, match="starts"):
         ClassSet(np.zeros((2, 1, 1, 1), np.uint8), np.array(starts), names)
+
+
+def test_labels_in_two_unicode_forms_are_one_class() -> None:
+    labels = ["\u00e9", "e\u0301", "b", "b"]
+    data = Dataset.from_arrays(noise(0, 4, 28, 28), labels, splits={"train": ["e\u0301"], "test": ["b"]})
+    assert [len(data.split(name).images) for name in ("train", "test")] == [2, 2]
 
 
 def test_splits_of_another_size_than_the_inputs_are_refused() -> None:

@@ -37,6 +37,7 @@ def prepare(*arguments: str | Path) -> str:
 
 
 CUB = {f"images/{k // 2:03}.Bird/{k}.jpg": photograph(k) for k in range(8)}
+TWO_CLASSES = {"train": "a", "test": "b"}
 CUB_TEXTS = dict.fromkeys(("images.txt", "attributes/attributes.txt"), b"")
 
 
@@ -129,6 +130,10 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, monkeypatch: pytes
             ("--dataset", "folder", "--data", "q", "--size", "84"),
             r"copies of a/0\.jpg and a/0\.jpg\.png would have one name",
         ),
+        (
+            ("--dataset", "folder", "--data", "lists", "--size", "84"),
+            r"lists/data: the copies of a/0\.jpg and a/0\.jpg\.png would have one name",
+        ),
     ],
 )
 def test_bad_use_is_refused(
@@ -137,6 +142,9 @@ def test_bad_use_is_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("x/a/0.png", "y/a/0.png", "p/mini-imagenet-cache-val.pkl", "q/a/0.jpg", "q/a/0.jpg.png"):
         write_files(tmp_path, {name: png(noise(0, 4, 4))})
+    pictures = [f"lists/data/{name}" for name in ("a/0.jpg", "a/0.jpg.png", "b/0.jpg")]
+    write_files(tmp_path, dict.fromkeys(pictures, png(noise(0, 4, 4))))
+    write_files(tmp_path, {f"lists/splits/s/{split}.txt": f"{one}\n".encode() for split, one in TWO_CLASSES.items()})
     with pytest.raises(UserError, match=message):
         prepare(*options)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["p", "q", "x", "y"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["lists", "p", "q", "x", "y"]

@@ -193,6 +193,25 @@ def test_runs_that_were_at_work_beside_one_that_died_go_on_too(tmp_path: Path) -
     assert sorted(sound.handed) == sorted(str(tmp_path / point.folder) for point in work)
 
 
+class BrokenBefore(Here):
+    """A worker dies while nobody waits for it: the executor takes no second run."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        if self.handed:
+            raise BrokenProcessPool("died")
+        self.handed.append(arguments[1])
+        return Future()
+
+
+def test_no_run_is_lost_when_a_broken_executor_refuses_it(tmp_path: Path) -> None:
+    work = runs()
+    sound = Here(trains=False)
+    executors = iter([BrokenBefore(), sound])
+    states = run_all(work, tmp_path, Pool(lambda: next(executors), 3), lambda states: None)
+    assert {state.status for state in states.values()} == {"finished"}
+    assert sorted(sound.handed) == sorted(str(tmp_path / point.folder) for point in work)
+
+
 def test_every_setting_is_run_before_any_is_run_with_a_second_seed(tmp_path: Path) -> None:
     here = Here(trains=False)
     swept(runs(), tmp_path, here)

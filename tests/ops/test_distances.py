@@ -178,6 +178,7 @@ def test_other_bad_calls_are_one_line_errors():
         (lambda: lk.squared_euclidean_vjp(x, x, np.ones((2, 3))), r"dy has shape"),
         (lambda: lk.metric_named("leeky"), "did you mean 'leaky'"),
         (lambda: lk.metric_named("cosine", slope=0.1), "no slope"),
+        (lambda: lk.metric_named("log", scale=10**400), "scale of distance log is too large"),
     ]
     for call, message in bad:
         with pytest.raises(ValueError, match=message) as raised:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakysm.errors import UserError
-from leakysm.runs.journal import Journal, rows_up_to
+from leakysm.runs.journal import REQUIRED_COLUMNS, Journal, read_metrics, rows_up_to
 
 COLUMNS = ("episode", "loss")
 
@@ -63,6 +63,15 @@ def test_a_file_with_other_columns_goes_on_with_its_own(tmp_path: Path) -> None:
     with Journal(path, ("episode", "loss", "new"), size=size, digest=digest) as journal:
         journal.append((2, 0.25, 9))
     assert path.read_text() == "episode,gone,loss\n1,7,0.5\n2,,0.25\n"
+
+
+def test_a_field_that_is_no_number_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(f"{','.join(REQUIRED_COLUMNS)}\n1{',' * (len(REQUIRED_COLUMNS) - 1)}\n")
+    assert np.isnan(read_metrics(path)["loss"]).all()
+    path.write_text(path.read_text().replace("1,", "1,abc", 1))
+    with pytest.raises(UserError, match=r"damaged \(could not convert string to float: 'abc'\)"):
+        read_metrics(path)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:-2] + b"9\n", lambda b: b""])

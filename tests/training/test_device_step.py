@@ -182,3 +182,18 @@ def test_a_metric_without_a_kernel_has_no_step_of_its_own(tmp_path):
     assert device_step(engine, net, Adam(0.01), metric, images(), **form) is None
     own = type("Own", (SquaredEuclidean,), {"__call__": lambda self, x, c: 0})()
     assert device_step(engine, net, Adam(0.01), own, images(), **form) is None
+
+
+def test_what_the_kernels_cannot_compute_has_no_step_of_its_own(tmp_path):
+    """Channels in no groups of four, float64, and what somebody's own class may compute in another way."""
+    engine, form = HostEngine(HostKernels(tmp_path)), {"way": WAY, "shot": SHOT, "query": QUERY}
+    net = Conv4(1, channels=4, seed=1, engine=engine)
+    others = [
+        Conv4(1, channels=6, engine=engine),
+        Conv4(1, channels=4, dtype="float64", engine=engine),
+        type("Own", (Conv4,), {})(1, channels=4, engine=engine),
+    ]
+    for other in others:
+        assert device_step(engine, other, Adam(0.01), METRICS[1], images(), **form) is None
+    assert device_step(engine, net, type("Own", (Adam,), {})(0.01), METRICS[1], images(), **form) is None
+    assert device_step(engine, net, Adam(0.01), METRICS[1], images(), **form) is not None

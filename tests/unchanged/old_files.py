@@ -80,7 +80,7 @@ def _begin(work: Path) -> None:
         array[..., ACTIVE:] = still
         if name.endswith("weight") and name != "block1.weight":
             array[:, :, ACTIVE:] = 0
-    np.savez(work / "few.npz", allow_pickle=False, **state)
+    np.savez(work / "few.npz", **state)
     command("export", work / "few.npz", "--like", work / "first", "--out", work / "begun")
 
 

@@ -25,7 +25,7 @@ __device__ inline void store(T* to, const Pack<T, N>& pack) {
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
-// Division of 0 <= n < 2^31 by a divisor that is fixed for the kernel: a product and a shift, which the host finds (`divider`
+// Division of 0 <= n < 2^31 by a divisor that is fixed for the kernel: a product and a shift, which the host finds (`dividers`
 // in kernels.py).
 struct Divider {
     unsigned magic, shift;

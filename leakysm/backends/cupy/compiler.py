@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from leakysm.backends.cupy.kernels import compile_options, source
 from leakysm.cores import usable_cores
+from leakysm.errors import UserError
 from leakysm.files import read_file, write_atomically
 
 MOST_WORKERS = 8
@@ -103,7 +104,7 @@ class Compiled(NamedTuple):
 def keep(path: Path, compiled: Compiled) -> None:
     """Write a line of JSON with names and the code's digest, then the code; nothing if it cannot be written."""
     head = {"names": compiled.lowered, "sha256": hashlib.sha256(compiled.code).hexdigest()}
-    with suppress(OSError):
+    with suppress(OSError, UserError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(head).encode() + b"\n" + compiled.code)
 

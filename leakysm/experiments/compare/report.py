@@ -13,7 +13,7 @@ from leakysm.experiments.finished import read_finished_metrics
 from leakysm.experiments.intervals import differences_in_words, with_interval
 from leakysm.experiments.student import LEAST
 from leakysm.runs import RunFolder
-from leakysm.runs.curves import smoothed, window_of
+from leakysm.runs.curves import smoothed, validations, window_of
 from leakysm.tables import markdown_table
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,6 @@ def markdown(comparison: Comparison) -> str:
         lines.append(f"## {name} ({query} queries a class, {episodes} test episodes)\n")
         lines.append(_accuracies(comparison, form))
         lines.append("Seed by seed. These intervals are over the test episodes: they describe one trained net each.\n")
-
         lines.append(_by_seed(comparison, form))
     return "\n".join(lines)
 
@@ -80,13 +79,13 @@ def without_metrics(comparison: Comparison) -> list[str]:
 def learning_curves(comparison: Comparison) -> bytes:
     """Training accuracy (moving mean), and validation accuracy where every run has two or more. A PNG file."""
     read = {key: read_finished_metrics(run.path) for key, run in comparison.runs.items()}
-    validated = all(np.isfinite(rows["validation_accuracy"]).sum() > 1 for rows in read.values())
+    validated = all(validations(rows)[0].size > 1 for rows in read.values())
     figure, axes = plots.new_figure(1, 1 + validated, height=3.8)
     for label, style in zip(comparison.labels, plots.styles(comparison.labels), strict=True):
         runs = [read[label, seed] for seed in comparison.seeds]
         _curve(axes[0], style, label, [smoothed(rows["episode"], 100 * rows["accuracy"]) for rows in runs])
         if validated:
-            _curve(axes[1], style, label, [_validation(rows) for rows in runs])
+            _curve(axes[1], style, label, [validations(rows) for rows in runs])
     window = window_of(min(len(rows["episode"]) for rows in read.values()))
     moving = f"Accuracy in training, moving mean of {window} episode{'s' * (window > 1)}"
     for axis, heading in zip(axes, (moving, "Accuracy in validation"), strict=False):
@@ -110,8 +109,3 @@ def _curve(axis: Any, style: plots.Style, label: str, curves: list[tuple[Floats,
     """Draw the runs of one setting. Where their lengths differ, only the common part is drawn."""
     length = min(len(x) for x, _ in curves)
     plots.band(axis, curves[0][0][:length], np.stack([y[:length] for _, y in curves]), style, label)
-
-
-def _validation(rows: dict[str, Floats]) -> tuple[Floats, Floats]:
-    there = np.isfinite(rows["validation_accuracy"])
-    return rows["episode"][there], 100 * rows["validation_accuracy"][there]

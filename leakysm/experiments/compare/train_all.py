@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -46,4 +47,7 @@ def train_all(
 
 def run_path(out: Path, label: str, seed: int) -> Path:
     """The folder of a run, such as out/leaky-threshold=1-slope=0.1/seed-0."""
-    return out / as_file_name(label) / f"seed-{seed}"
+    name = as_file_name(label)
+    if len(name) < len(label):
+        name = f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return out / name / f"seed-{seed}"

@@ -13,7 +13,7 @@ from leakysm.experiments.gradients.plots import histogram_figure, traces_figure
 from leakysm.experiments.outputs import write_files
 from leakysm.experiments.settings import METRIC_KEYS
 from leakysm.runs.settings import TrainConfig
-from leakysm.strict_json import json_text
+from leakysm.strict_json import json_bytes
 from leakysm.tables import csv_table
 from leakysm.training.trainer import STEP_COLUMNS
 
@@ -60,7 +60,7 @@ def write(
             ("setting", "seed", "step", *traces.columns[len(STEP_COLUMNS) :]), traces.rows(traces.observed)
         ),
         "gradients.png": traces_figure(traces, title),
-        "gradients.json": (json_text(result, indent=2) + "\n").encode(),
+        "gradients.json": json_bytes(result),
     }
     if verdicts:
         files["claims.md"] = claims.markdown(verdicts, traces.labels[0], title, traces.seeds).encode()

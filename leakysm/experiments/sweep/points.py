@@ -17,8 +17,6 @@ from leakysm.runs.device import choose
 from leakysm.runs.resolve import Load, Loader, resolve
 from leakysm.runs.settings import KEYS, checked, read_settings
 
-LONGEST = 200  # bytes of a setting in a folder's name, of which systems allow 255
-
 
 @dataclass(frozen=True)
 class Point:
@@ -89,5 +87,4 @@ def _as_they_are(device: str | None, backend: str | None) -> tuple[str, str]:
 def _folder(name: str, config: TrainConfig) -> str:
     """A name by the whole configuration except the number of threads, which changes no bit of a result."""
     digest = hashlib.sha256(replace(config, threads=None).to_toml().encode()).hexdigest()
-    readable = as_file_name(name).encode()[:LONGEST].decode(errors="ignore")
-    return f"{readable}-seed={config.seed}-{digest[:8]}"
+    return f"{as_file_name(name)}-seed={config.seed}-{digest[:8]}"

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, described
 from leakysm.experiments.finished import is_finished
 from leakysm.experiments.sweep.points import Point
 from leakysm.experiments.sweep.pools import Pool
@@ -97,8 +97,12 @@ def _run_until_broken(
     with _executor(pool) as executor:
         while waiting or running:
             while waiting and (pool.window is None or len(running) < pool.window):
-                point = waiting.popleft()
-                running[executor.submit(run_one, point.config, str(out / point.folder))] = point
+                point = waiting[0]
+                try:
+                    begun = executor.submit(run_one, point.config, str(out / point.folder))
+                except BrokenExecutor:
+                    return list(running.values())
+                running[begun] = waiting.popleft()
                 states[point] = State(RUNNING)
             watch(states)
             if stop():
@@ -129,7 +133,7 @@ def _state_of(done: Future[str | None]) -> State | None:
     except CancelledError:
         return State(FAILED, "its scheduler is gone; start one, then the same command continues")
     except Exception as failure:  # an error of the executor, such as Dask's KilledWorker
-        return State(FAILED, " ".join(f"{type(failure).__name__}: {failure}".split()))
+        return State(FAILED, described(failure))
     return State(FAILED, error) if error else State(FINISHED)
 
 

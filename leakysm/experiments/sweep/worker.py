@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from leakysm.errors import LeakysmError, described
 from leakysm.experiments.finished import is_finished
+from leakysm.files import printable
 from leakysm.locks import locked
 from leakysm.runs import RunFolder, Stopped, TrainConfig, train
 from leakysm.runs.resolve import Loader
@@ -98,9 +99,9 @@ def run_one(config: TrainConfig, path: str) -> str | None:
 
 
 def _failed(folder: RunFolder, message: str, details: str = "") -> str:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     try:
-        (folder.path / FAILURE).write_text(f"{line}\n{details}", "utf-8")
+        (folder.path / FAILURE).write_text(f"{line}\n{printable(details)}", "utf-8")
     except OSError as error:
         return f"{line} (and {folder.path / FAILURE} cannot be written: {error.strerror})"
     return line
