@@ -12,6 +12,7 @@ import numpy as np
 from leakysm.verify import registry
 from leakysm.verify.bounds import Sizes
 from leakysm.verify.case import Case
+from leakysm.verify.cases import alike as alike_cases
 from leakysm.verify.cases import batches as batch_cases
 from leakysm.verify.cases import contrasts as contrast_cases
 from leakysm.verify.cases import coordinates as coordinate_cases
@@ -58,6 +59,7 @@ def _enter(
             *pattern_cases.of(operation, ordinary),
             *crowd_cases.of(operation, ordinary),
             *batch_cases.of(operation, ordinary),
+            *alike_cases.of(operation, ordinary),
             *own_class_cases.of(operation, ordinary),
         ]
         varied += coordinate_cases.of(varied)

@@ -18,7 +18,8 @@ from leakysm.verify.adapters.arrays import Arrays, HostArray, WatchedSetting, Wa
 from leakysm.verify.adapters.unfilled import nan_in_unfilled
 
 IS_KERNEL = "({0}.ndim == 4 and {0}.shape[:2] == (3, 3))"  # (3, 3, C, F), which others store as (F, C, 3, 3)
-FILLER = 99  # fills the memory between the numbers of a strided array
+FILLER = 99  # fills the memory beside the numbers of an array that is a part of another
+BETWEEN = f"np.full_like({{0}}, {FILLER}) if {{0}}.dtype.kind == 'f' else np.flip({{0}})"  # labels, between labels
 
 
 def _set_environment(variables: Mapping[str, str]) -> None:
@@ -32,6 +33,7 @@ def _set_filters(filters: list[Any]) -> None:
 
 PROGRAM = (
     WatchedSetting("np.geterr()", "numpy", lambda value: np.seterr(**value)),
+    WatchedSetting("np.geterrcall()", "numpy", np.seterrcall),
     WatchedSetting("np.getbufsize()", "numpy", np.setbufsize),
     WatchedSetting("np.get_printoptions()", "numpy", lambda value: np.set_printoptions(**value)),
     WatchedSetting(
@@ -66,7 +68,7 @@ class NumPyArrays(Arrays):
         "contiguous": "{0}",
         "reversed": "np.flip(np.flip({0}).copy())",
         "offset": f"np.pad({{0}}.ravel(), (3, 2), constant_values={FILLER})[3:-2].reshape({{0}}.shape)",
-        "strided": f"np.stack([{{0}}, np.full_like({{0}}, {FILLER})], -1)[..., 0]",
+        "strided": f"np.stack([{{0}}, {BETWEEN}], -1)[..., 0]",
         "transposed": "np.asfortranarray({0})",
         "channels-first": (
             f"(np.transpose(np.transpose({{0}}, (3, 2, 0, 1)).copy(), (2, 3, 1, 0)) if {IS_KERNEL} else "

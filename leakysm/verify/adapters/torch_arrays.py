@@ -43,6 +43,9 @@ def nan_in_unfilled_tensors() -> AbstractContextManager[None]:
     return _while_set(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True)
 
 
+BETWEEN = f"torch.full_like({{0}}, {FILLER}) if {{0}}.is_floating_point() else {{0}}.flip(0)"  # labels, between labels
+
+
 class TorchArrays(Arrays):
     """Tensors on the CPU. Torch has no negative strides; the layout `reversed` is a part of a larger tensor instead."""
 
@@ -54,7 +57,7 @@ class TorchArrays(Arrays):
         "contiguous": "{0}",
         "inside": f"torch.nn.functional.pad({{0}}, (3, 2), value={FILLER})[..., 3:-2]",
         "offset": f"torch.nn.functional.pad({{0}}.reshape(-1), (3, 2), value={FILLER})[3:-2].view({{0}}.shape)",
-        "strided": f"torch.stack([{{0}}, torch.full_like({{0}}, {FILLER})], -1)[..., 0]",
+        "strided": f"torch.stack([{{0}}, {BETWEEN}], -1)[..., 0]",
         "transposed": "{0}.movedim(-1, 0).contiguous().movedim(0, -1)",
         "channels-first": (
             f"({{0}}.permute(3, 2, 0, 1).contiguous().permute(2, 3, 1, 0) if {IS_KERNEL} else "

@@ -1,7 +1,7 @@
 """The fixed adversarial cases. Their names are for ever: reference vectors are known by them.
 
 By operation: `distances`, `restricted`, `coordinates`, `loss` (logits and labels), `episode` (prototypes and the losses of distances),
-`images` (convolution, pooling, batch norm, the block). By kind, for every operation: `batches`, `contrasts`,
+`images` (convolution, pooling, batch norm, the block). By kind, for every operation: `alike`, `batches`, `contrasts`,
 `corners`, `cotangents`, `crowds`, `equal`, `magnitudes`, `one_number`, `patterns`, `rare`, and `sizes` with its `size_tables`.
 `own_class` has a restriction and a metric that are not leakysm's. `numbers` makes the numbers.
 

@@ -1,4 +1,4 @@
-"""A restriction and a metric of somebody's own class, where a function may know the built-in ones by name or fields.
+"""A restriction and a metric of somebody's own class, where a function may know the built-in ones by class, name or fields.
 
 Not in the reference vectors.
 """
@@ -9,18 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from leakysm.ops.metrics import Metric, RestrictedSquaredEuclidean
-from leakysm.ops.restriction import Restriction
+from leakysm.ops.metrics import RestrictedSquaredEuclidean, SquaredEuclidean
+from leakysm.ops.restriction import Log
 from leakysm.ops.squared_euclidean import squared_euclidean, squared_euclidean_vjp
 from leakysm.verify.case import Case
 from leakysm.verify.cases.contrasts import changed
 from leakysm.verify.cases.equal import plain_case
 
 
-class Arctan(Restriction):
-    """r(d) = s atan(d / s), with one field of the name that `Log` has: it rises to s pi / 2."""
-
-    scale: float = 2.0
+class Arctan(Log):
+    """r(d) = s atan(d / s), a subclass of `Log` with its field: it rises to s pi / 2."""
 
     def value(self, xp: Any, d: Any) -> Any:
         """s atan(d / s)."""
@@ -32,8 +30,8 @@ class Arctan(Restriction):
         return 1 / (1 + part * part)
 
 
-class Halved(Metric):
-    """d(x, c) = |x - c|^2 / 2, which is no operation of leakysm."""
+class Halved(SquaredEuclidean):
+    """d(x, c) = |x - c|^2 / 2, a subclass of a metric that is an operation of leakysm."""
 
     def __call__(self, x: Any, c: Any) -> Any:
         """Distances (N, M)."""

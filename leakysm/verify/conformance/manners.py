@@ -19,7 +19,7 @@ from leakysm.verify.flags import rank
 from leakysm.verify.registry import Entry, Truth
 
 HARD = ("far", "coincident", "contrast", "magnitude", "overflow")  # flags of cases that are hard
-MANY = 100  # numbers of the first array, in the case that finds functions which look at its first numbers only
+MANY = (100, 1200)  # numbers of the first array, in the cases that find functions which look at some of them only
 LARGE = 1 << 15  # numbers of a large array, of which a checksum may read a part only
 HUGE = 1 << 18  # a call of more numbers takes long: such cases are called in fewer ways
 LONG = 500  # an axis is long that has more numbers
@@ -226,18 +226,20 @@ def _flipped_inside(values: Any) -> Any:
 
 
 def _alike_at_first(truths: Sequence[Truth]) -> Iterator[Truth]:
-    """A case of many numbers, the same with other numbers in its second half, and with other labels at the end.
+    """A case of many numbers, the same with other numbers in its second half or its middle, and with other last labels.
 
-    An answer that is kept for the first numbers of its arguments is wrong for them.
+    An answer that is kept for the first and last numbers of its arguments is wrong for them.
     """
-    many = [t for t in truths if _is_ordinary(t) and np.size(t.case.floats[0]) >= MANY]
-    for truth in sorted(many, key=lambda t: t.case.size)[:1]:
+    ordinary = sorted(filter(_is_ordinary, truths), key=lambda t: t.case.size)
+    smallest = (next((t for t in ordinary if np.size(t.case.floats[0]) >= many), None) for many in MANY)
+    for truth in filter(None, smallest):
         case, kinds = truth.case, truth.case.definition.arguments
         tails = [_half_flipped(a) if k.kind == "array" else a for a, k in zip(case.arguments, kinds, strict=True)]
+        middles = [_middle_exchanged(case.arguments[0]), *case.arguments[1:]]
         labels = [_exchanged(a) if k.kind == "labels" else a for a, k in zip(case.arguments, kinds, strict=True)]
         yield truth
-        for name, arguments in (("tails", tails), ("labels", labels)):
-            if name == "tails" or _has_labels(truth.entry):
+        for name, arguments in (("tails", tails), ("middles", middles), ("labels", labels)):
+            if name != "labels" or _has_labels(truth.entry):
                 other = replace(case, name=f"{case.name}-other-{name}", arguments=tuple(arguments), note="")
                 yield Truth(truth.entry, other)
 
@@ -246,6 +248,13 @@ def _half_flipped(values: Any) -> Any:
     flat = np.ravel(values)
     half = len(flat) // 2
     return np.concatenate([flat[:half], flat[half:][::-1]]).reshape(np.shape(values))
+
+
+def _middle_exchanged(values: Any) -> Any:
+    flat = np.array(values).ravel()
+    middle = len(flat) // 2
+    flat[middle - 1 : middle + 1] = flat[middle - 1 : middle + 1][::-1]
+    return flat.reshape(np.shape(values))
 
 
 def _exchanged(labels: Any) -> Any:
