@@ -92,7 +92,7 @@ def _judged(framework, case, dtype):
 
 def test_torch_conforms_on_small_cases():
     pytest.importorskip("torch")
-    _conforms("tests.ops.reexported_torch", most_numbers=40)
+    _conforms("tests.ops.reexported_torch", most_numbers=60, most_cases=40)
 
 
 def test_jax_conforms_on_a_plain_case():

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from leakysm.ops.metrics import RestrictedSquaredEuclidean, SquaredEuclidean
+from leakysm.ops.metrics import Euclidean, RestrictedSquaredEuclidean, SquaredEuclidean
 from leakysm.ops.restriction import Log
 from leakysm.ops.squared_euclidean import squared_euclidean, squared_euclidean_vjp
 from leakysm.verify.case import Case
@@ -42,12 +42,20 @@ class Halved(SquaredEuclidean):
         return squared_euclidean_vjp(x, c, dy / 2)
 
 
+class OtherHalved(Euclidean):
+    """The same as a subclass of another metric."""
+
+    __call__ = Halved.__call__
+    vjp = Halved.vjp
+
+
 def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     """The first plain case of an operation that takes a restriction or a metric, with `Arctan` or `Halved`."""
     plain, flags = plain_case(cases), ("own-class",)
     if operation in ("distance_cross_entropy", "prototypical_loss"):
-        case = changed(plain, "own-class-metric", {}, "a metric of an own class", flags)
-        yield replace(case, parameters={"distance": Halved()})
+        for name, metric in (("own-class-metric", Halved()), ("own-class-other-metric", OtherHalved())):
+            case = changed(plain, name, {}, "a metric of an own class", flags)
+            yield replace(case, parameters={"distance": metric})
     for per in ("pair", "coordinate"):
         case = changed(plain, f"own-class-per-{per}", {}, f"a restriction of an own class, per {per}", flags)
         if operation == "restricted_squared_euclidean":

@@ -70,7 +70,8 @@ class Queries:
         self.query_labels = np.asarray(labels)
         self.spread = np.zeros(np.shape(c)) if spread is None else spread
         self.drop = np.zeros(np.shape(c)) if drop is None else drop
-        self.metric = METRICS[distance.operation if distance.is_operation else type(distance).__name__](query, c, **distance.parameters)
+        name = distance.operation if distance.is_operation else type(distance).__name__
+        self.metric = METRICS[name](query, c, **distance.parameters)
         self.distance_scale = SHARE * self.metric.scale + self._condition(self.spread)
         self.distance_under = self.metric.under + self._condition(self.drop)
         self.rows = Softmax(-self.metric.value, self.distance_scale, rounded(self.distance_under))

@@ -138,4 +138,9 @@ class Halved(SquaredEuclidean):
         return ONE
 
 
-METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted, "Halved": Halved}
+METRICS: dict[str, Any] = {
+    **distances.METRICS,
+    "restricted_squared_euclidean": restricted,
+    "Halved": Halved,
+    "OtherHalved": Halved,
+}
