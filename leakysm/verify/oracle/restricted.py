@@ -138,9 +138,4 @@ class Halved(SquaredEuclidean):
         return ONE
 
 
-METRICS: dict[str, Any] = {
-    **distances.METRICS,
-    "restricted_squared_euclidean": restricted,
-    "Halved": Halved,
-    "OtherHalved": Halved,
-}
+METRICS: dict[str, Any] = {**distances.METRICS, "restricted_squared_euclidean": restricted, "Halved": Halved}
