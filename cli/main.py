@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from errno import EDQUOT, EIO, ENOSPC
+from errno import EDQUOT, EIO, EMFILE, ENFILE, ENOSPC
 from typing import Annotated, Any
 
 import typer
@@ -92,9 +92,13 @@ def told(error: Exception) -> tuple[str, int]:
         return shortened(reworded(error)), error.exit_code
     if isinstance(error, LeakysmError):
         return shortened(" ".join(str(error).split())), error.exit_code
+    if isinstance(error, OSError) and error.errno in (EMFILE, ENFILE):
+        return "too many files are open; allow more: ulimit -n 1024", 1
     if isinstance(error, OSError) and error.filename:  # a file or folder that the system refuses
         mend = "make room, or choose another place" if error.errno in FULL else "give another one"
         return f"{error.filename}: {error.strerror}; {mend}", 2
+    if isinstance(error, FileNotFoundError):  # of os.getcwd
+        return "the current folder does not exist any more; change to another one", 2
     if isinstance(error, OSError) and error.errno in (*FULL, EIO):
         return f"the output cannot be written: {error.strerror}; make room, or send it elsewhere", 1
     if isinstance(error, MemoryError):
@@ -173,6 +177,7 @@ def prepare() -> None:
     # Pillow's warnings: we report them as errors ourselves, or they do not matter. Matplotlib's: a font lacks a letter
     for words in ("Image size .* exceeds limit", "Corrupt EXIF data", "Glyph .* missing from"):
         warnings.filterwarnings("ignore", message=words)
+    os.environ["MPLBACKEND"] = "agg"  # a notebook names its own, which is not there in this process
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it complains where there is no home folder
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

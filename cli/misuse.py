@@ -28,8 +28,9 @@ def _unknown_option(error: Any) -> str | None:
         return None
     known = [option for p in error.ctx.command.params for option in p.opts if option.startswith("--")]
     name = error.option_name.lstrip("-")
-    if name in LEAKY and "--set" in known:
-        return f"there is no option {error.option_name}; did you mean --set {name}=VALUE?"
+    if name in {*LEAKY, "scale"} and "--set" in known:
+        mend = f"--setting leaky,{name}=VALUE" if "--setting" in known and name in LEAKY else f"--set {name}=VALUE"
+        return f"there is no option {error.option_name}; did you mean {mend}?"
     usual = "--" + ALSO_CALLED.get(name, "").replace("_", "-")
     near = usual if usual in known else nearest(error.option_name, known)
     return f"there is no option {error.option_name}" + (f"; did you mean {near}?" if near else "")

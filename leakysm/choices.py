@@ -148,6 +148,8 @@ ALSO_CALLED = {  # other usual names
     "t": "threshold",
     "s": "slope",
     "metric": "distance",
+    "epochs": "episodes",
+    "gpu": "device",
     "tf32": "products",
 }
 

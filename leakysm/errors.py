@@ -26,8 +26,12 @@ class ArrayError(UserError, TypeError):
 
 
 def described(error: BaseException) -> str:
-    """The type and the text of an exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    """The type and the text of an exception in one line; the type alone if its text cannot be had."""
+    try:
+        text = str(error)
+    except Exception:  # an exception of somebody's own class
+        text = ""
+    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
 
 
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:

@@ -75,30 +75,39 @@ def sample(
 
 
 def check_episode(
-    starts: NDArray[np.integer], way: int, shot: int, query: int, *, split: str, names: Sequence[str] = ()
+    starts: NDArray[np.integer],
+    way: int,
+    shot: int,
+    query: int,
+    *,
+    split: str,
+    names: Sequence[str] = (),
+    prefix: str = "",
 ) -> None:
     """UserError unless a split with these class offsets has enough classes, and enough images of each.
 
-    names: of the classes; then the error names the class that has too few images.
+    names: of the classes; then the error names the class that has too few images. prefix: of the names way, shot and
+    query in an error, such as test_.
     """
     require_classes(starts, split)
-    for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
+    names_of = [f"{prefix}{one}" for one in ("way", "shot", "query")]
+    for name, value, least in zip(names_of, (way, shot, query), (2, 1, 1), strict=True):
         require_kind(name, value, Integral, f"a whole number is expected: give {least} or more")
         if value < least:
             raise UserError(f"{name} is {value}: an episode needs at least {least}; give {name} {least} or more")
     counts = np.diff(starts)
     if way > len(counts):
         raise UserError(
-            f"way is {way}, but the {split} split has {len(counts)} class{'es' * (len(counts) != 1)}; "
-            f"give a way of {len(counts)} or less"
+            f"{prefix}way is {way}, but the {split} split has {len(counts)} class{'es' * (len(counts) != 1)}; "
+            f"give a {prefix}way of {len(counts)} or less"
         )
     smallest = int(counts.argmin())
     fewest = int(counts[smallest])
     if shot + query > fewest:
         name = f"class {names[smallest]!r}" if names else "the smallest class"
-        mend = "lower shot or query, or add images" if fewest > 1 else "add images to it, or remove it"
+        mend = f"lower {prefix}shot or {prefix}query, or add images" if fewest > 1 else "add images to it, or remove it"
         raise UserError(
-            f"shot + query is {shot} + {query} = {shot + query}, but {name} of the {split} split has "
+            f"{prefix}shot + {prefix}query is {shot} + {query} = {shot + query}, but {name} of the {split} split has "
             f"{fewest} image{'s' * (fewest != 1)}; {mend}"
         )
 

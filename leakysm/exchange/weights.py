@@ -107,7 +107,10 @@ def check_state(state: State) -> None:
 def require_suffix(path: Path) -> None:
     """UserError unless the name's ending is one of SUFFIXES."""
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}; choose one of them")
+        mend = "choose one of them"
+        if path.suffix in (".pt", ".pth"):
+            mend = "a pickle can run code: in PyTorch, save the state dict by safetensors.torch.save_file"
+        raise UserError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}; {mend}")
 
 
 def _read(path: Path) -> State:

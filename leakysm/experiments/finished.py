@@ -40,6 +40,10 @@ def read_run(path: Path | str) -> FinishedRun:
     folder = RunFolder(path)
     config = folder.require_config()
     if not folder.summary.exists():
+        if folder.last.exists() and folder.checkpoint(folder.last, config).episode == 0:
+            raise UserError(
+                f"{folder.path} holds imported weights, not a finished run; test them: leakysm evaluate {folder.path}"
+            )
         trust = " --trust" if config.formula else ""
         raise UserError(f"{folder.path} is not finished; go on with leakysm train --resume --out {folder.path}{trust}")
     summary, tests = read_summary(folder.summary)

@@ -94,7 +94,9 @@ def _module(path: Path, text: bytes) -> ModuleType:
     try:
         with redirect_stdout(sys.stderr):  # what it prints is no part of a command's output
             return fresh_module(path, text=text)
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
         raise UserError(f"{printable(path)} {import_problem(problem)}; {_mend(problem)}") from problem
 
 

@@ -268,7 +268,9 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
         return RestrictedSquaredEuclidean(kind(**parameters), per)
     except LeakysmError:
         raise
-    except (Exception, SystemExit) as problem:  # somebody's own class
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # somebody's own class
         mend = "correct its class"
         if isinstance(problem, FrozenInstanceError):
             mend = "declare parameters in the class, such as scale: float = 1.0, in place of an __init__"

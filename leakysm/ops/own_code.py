@@ -59,9 +59,9 @@ def _guarded(method: Callable[..., Any], forms: Forms) -> Callable[..., Any]:
     def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
         try:
             found = method(self, *arguments, **keywords)
-        except (OwnCodeError, MemoryError):
+        except (OwnCodeError, MemoryError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             frames = traceback.walk_tb(error.__traceback__)
             lines = [line for frame, line in frames if frame.f_code.co_filename == file]
             where = f", in line {lines[-1]}," if lines else ""

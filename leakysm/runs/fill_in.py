@@ -124,7 +124,9 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
     config = TrainConfig(**chosen | dict(settings))
     check_episode(train.starts, config.way, config.shot, config.query, split="train", names=train.names)
     for way in config.test_way:
-        check_episode(test.starts, way, config.test_shot, config.test_query, split="test", names=test.names)
+        check_episode(
+            test.starts, way, config.test_shot, config.test_query, split="test", names=test.names, prefix="test_"
+        )
     return config
 
 

@@ -77,7 +77,9 @@ def judge(
             # In float32 alone, to save time.
             again = seen.again or (call.results() if dtype == "float32" else seen.results)
             twin = _twin(implementation, truth, dtype, part, manner)
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
         if (isinstance(problem, case.refusable(dtype)) or call.way.refusable) and not strict:
             return
         wrong = isinstance(problem, WrongResult)
@@ -128,7 +130,10 @@ def _misshapen(results: Sequence[HostArray], exacts: Sequence[Exact], names: Seq
 
 def raised(problem: BaseException) -> str:
     """An exception in one line."""
-    first = next(iter(str(problem).splitlines()), "")
+    try:
+        first = next(iter(str(problem).splitlines()), "")
+    except Exception:  # an exception of somebody's own class
+        first = ""
     return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
 
 

@@ -179,7 +179,9 @@ def _run(
             scope[snippet.owner] = _afresh(implementation.name, snippet.offered)
             exec(compile(text, "counterexample", "exec"), scope)
             results = arrays.hosted(scope["result"])
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
         said = str(problem) if isinstance(problem, WrongResult) else raised(problem)
         return outcome if said == outcome.problem else None
     if outcome.kind == "impure":

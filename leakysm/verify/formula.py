@@ -131,7 +131,9 @@ def _require_usable(restriction: Restriction) -> None:
             raise UserError(f"{name} of {restriction} changes its argument d; compute a new array")
     try:
         kinks = restriction.kinks
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UserError(f"kinks of {restriction} raises {described(error)}; correct it") from error
     if not isinstance(kinks, Iterable):
         found = "is a method" if callable(kinks) else f"is {kinks!r}"

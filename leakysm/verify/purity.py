@@ -69,7 +69,9 @@ def observed(call: Call) -> Observation:
                 raw = as_tuple(function(*given.values()))
                 changes = changed()
             results = arrays.hosted(raw)
-        except (Exception, SystemExit) as problem:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:
             return Observation(raised=problem)
         never = (of_setting(setting) for setting in changes if not setting.once)
         impurity = _changed(call, given, marks) or _view(call, given, raw) or next(never, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -144,6 +145,8 @@ def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, fails: Call
     [
         (PermissionError(13, "Permission denied", "run/config.toml"), 2, "run/config.toml: Permission denied"),
         (OSError(28, "No space left on device"), 1, "the output cannot be written: No space left on device; make room"),
+        (OSError(24, "Too many open files", "x.ttf"), 1, "too many files are open; allow more: ulimit -n 1024"),
+        (FileNotFoundError(2, "No such file or directory"), 2, "the current folder does not exist any more; change"),
         (MemoryError("Unable to allocate 5 GiB"), 1, "out of memory (Unable to allocate 5 GiB); use a smaller way"),
     ],
 )
@@ -166,6 +169,15 @@ def test_an_output_that_is_full_is_told(words: tuple[str, ...]) -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "No space left on device" in line
+
+
+def test_a_notebooks_backend_of_matplotlib_does_no_harm(tmp_path: Path) -> None:
+    """Jupyter sets it for every command that a cell starts."""
+    words = ("data", "show", "--out", str(tmp_path / "a.png"))
+    command = [sys.executable, "-c", "from leakysm_cli.main import main; main()", *words]
+    named = os.environ | {"MPLBACKEND": "module://nosuch.backend_inline"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=named)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_output_that_nobody_reads_on_is_silent() -> None:

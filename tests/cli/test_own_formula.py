@@ -251,7 +251,10 @@ def test_a_wrong_derivative_is_refused_with_its_counterexample(
     assert not Path("run").exists()
 
 
-@pytest.mark.parametrize("fault", ["raise RuntimeError('boom')", "raise SystemExit"])
+FAULTS = ["raise RuntimeError('boom')", "raise SystemExit", "raise GeneratorExit"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_what_a_formula_raises_in_use_is_one_line_that_names_it(
     leakysm: Leakysm, fails: Fails, tiny: list[str], fault: str
 ) -> None:
@@ -441,3 +444,6 @@ def test_a_similarity_is_told_and_trained_with_a_warning(tiny: list[str], formul
 def test_a_parameter_of_a_distance_is_shown_as_verify_takes_it(fails: Fails) -> None:
     told = fails("verify", "--distance", "leaky", "--threshold", "3")
     assert "there is no option --threshold; did you mean --set threshold=VALUE?" in told
+    told = fails("train", "--distance", "my_formula.py:Soft", "--scale", "4")
+    assert "there is no option --scale; did you mean --set scale=VALUE?" in told
+    assert "did you mean --setting leaky,slope=VALUE?" in fails("compare", "--slope", "0.1")

@@ -243,9 +243,9 @@ def test_training_by_default_takes_less_than_a_gigabyte(python: Callable[..., Co
     ("arguments", "message"),
     [
         (["--way", "5"], "way is 5, but the train split has 4 classes; give a way of 4 or less"),
-        (["--test-way", "5"], "way is 5, but the test split has 4 classes"),
+        (["--test-way", "5"], "test_way is 5, but the test split has 4 classes"),
         (["--shot", "3", "--query", "2"], "shot + query is 3 + 2 = 5, but class 'train0' of the train split has 4"),
-        (["--test-shot", "3"], "shot + query is 3 + 2 = 5, but class 'test0' of the test split has 4"),
+        (["--test-shot", "3"], "test_shot + test_query is 3 + 2 = 5, but class 'test0' of the test split has 4"),
         (["--way", "1"], "way is 1: give 2 or more"),
         (["--episodes", "0"], "episodes is 0: give 1 or more"),
         (["--slope", "0"], "slope is 0.0: expected 0 < slope <= 1"),

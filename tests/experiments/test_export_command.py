@@ -102,6 +102,8 @@ def test_weights_from_elsewhere_become_a_run(run: Path, tmp_path: Path) -> None:
     tested = json.loads(leakysm("evaluate", tmp_path / "new", "--json").out)
     assert tested["episodes"] == 3
     assert "holds imported weights" in leakysm("evaluate", tmp_path / "new").err
+    told = f"new holds imported weights, not a finished run; test them: leakysm evaluate {tmp_path / 'new'}"
+    assert told in refused("compare", tmp_path / "new")
     assert leakysm("train", "--resume", "--out", tmp_path / "new").code == 0
     assert (tmp_path / "new" / "config.toml").read_text() == (run / "config.toml").read_text()
     # the same episodes as the run's own, from other weights

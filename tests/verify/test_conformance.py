@@ -73,6 +73,47 @@ def test_a_module_that_cannot_be_imported_is_a_row(tmp_path: Path, text: str, wh
     assert not report.ok
 
 
+LAZY = """
+def __getattr__(name):
+    import no_such_module_at_all
+"""
+CANCELLED = """
+import asyncio
+def relu(x):
+    raise asyncio.CancelledError
+"""
+UNSAID = """
+class Odd(Exception):
+    def __str__(self):
+        raise ValueError
+def relu(x):
+    raise Odd
+"""
+OBJECTS = """
+def relu(x):
+    return x.astype(object)
+"""
+
+
+def test_a_module_that_finds_its_names_when_asked_may_fail_in_that(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="asking for relu raises ModuleNotFoundError: No module named"):
+        row(tmp_path, LAZY)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (CANCELLED, "raised CancelledError"),
+        (UNSAID, "raised Odd"),
+        (OBJECTS, "returned an array of dtype object; one of numbers is expected"),
+    ],
+)
+def test_whatever_a_function_raises_or_returns_is_a_row(tmp_path: Path, text: str, problem: str) -> None:
+    found = row(tmp_path, text)
+    assert found.status == "failed"
+    assert problem in str(found.problem)
+
+
 def test_a_module_that_offers_nothing_is_a_row(tmp_path: Path) -> None:
     report = conform_module(module(tmp_path, "def rectify(x): return x"))
     assert report.rows[0].status == "broken"

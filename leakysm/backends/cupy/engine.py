@@ -24,7 +24,8 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         raise UserError(
-            f"device cuda: CuPy cannot be imported ({error}); the GPU needs it: {EXTRAS}; or use --device cpu"
+            f"device cuda: CuPy cannot be imported ({error}); the GPU needs it: {EXTRAS}; "
+            "or use device cpu and backend numpy"
         ) from None
     return cupy
 

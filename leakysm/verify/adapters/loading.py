@@ -129,7 +129,7 @@ def cannot_be_imported(target: str, problem: BaseException) -> str:
     if isinstance(problem, ModuleNotFoundError) and problem.name == str(path):
         return f"no module {path} here; give the path of its .py file, or run in its folder"
     text = import_problem(problem)
-    if isinstance(problem, ImportError) and "relative import" in str(problem) and path.suffix == ".py":
+    if isinstance(problem, ImportError) and "relative import" in text and path.suffix == ".py":
         parts = [p for p in path.with_suffix("").parts if p not in ("/", ".", "..")]
         text += f"; its folder has no __init__.py: use the dotted name, leakysm conform {'.'.join(parts)}"
     return text

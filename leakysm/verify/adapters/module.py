@@ -10,7 +10,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from leakysm.errors import UserError
+from leakysm.errors import UserError, described
 from leakysm.ops.metrics import Metric
 from leakysm.ops.registry import OPERATIONS
 from leakysm.ops.restriction import Restriction
@@ -68,7 +68,13 @@ class ModuleImplementation(Implementation):
         self.versions: Mapping[str, str] = {**arrays.versions, **_versions(offered)}
 
     def _function(self, operation: str, part: str = "value") -> Callable[..., Any] | None:
-        function = getattr(self.offered, operation + ("_vjp" if part == "vjp" else ""), None)
+        name = operation + ("_vjp" if part == "vjp" else "")
+        try:
+            function = getattr(self.offered, name, None)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # of a module that finds its names when they are asked for
+            raise UserError(f"{self.name}: asking for {name} raises {described(problem)}; define it there") from problem
         return function if callable(function) else None
 
     def offers(self, operation: str, part: str) -> bool:

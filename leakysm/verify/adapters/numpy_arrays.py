@@ -120,6 +120,8 @@ class NumPyArrays(Arrays):
     def to_host(self, array: Any) -> HostArray:
         if not isinstance(array, np.ndarray | np.generic):
             raise WrongResult(f"returned a {type(array).__name__}; a NumPy array is expected")
+        if array.dtype.hasobject:
+            raise WrongResult(f"returned an array of dtype {array.dtype}; one of numbers is expected")
         return np.asarray(array)
 
 
