@@ -177,6 +177,8 @@ class Dataset:
                 f"{self.folder} has no split '{name}', only {', '.join(self.splits)}; "
                 f"add {self.folder / name} with a folder for each class"
             )
+        if name not in self.splits and self.own and name in USUAL_SPLITS:
+            raise UserError(f"{self.name} has no split '{name}'; give classes for '{name}' in splits")
         if name not in self.splits:
             raise UserError(f"{self.name} has no split '{name}'; {suggestion(name, self.splits)}")
         return self.splits[name]

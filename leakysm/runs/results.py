@@ -75,7 +75,12 @@ def read_summary(path: Path) -> tuple[dict[str, Any], list[TestResult]]:
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); train again into another folder") from None
+        raise UserError(f"{path} is damaged ({error}); {_mend(path)}") from None
+
+
+def _mend(path: Path) -> str:
+    again = f"leakysm train --resume --out {path.parent}"
+    return f"put the run's own copy back; or delete summary.json and manifest.json, and test again: {again}"
 
 
 def episodes_bytes(tests: Iterable[TestResult]) -> memoryview:
@@ -94,7 +99,7 @@ def episodes_bytes(tests: Iterable[TestResult]) -> memoryview:
 
 def with_episodes(path: Path, tests: Iterable[TestResult]) -> list[TestResult]:
     """The tests with each episode's accuracy, from test-episodes.h5. UserError if the file does not hold them all."""
-    content = read_file(path, most=LARGEST_EPISODES, mend="put it back, or train again into another folder")
+    content = read_file(path, most=LARGEST_EPISODES, mend=_mend(path))
     return [_with_episodes(path, content, test) for test in tests]
 
 
@@ -104,11 +109,11 @@ def _with_episodes(path: Path, content: bytes, test: TestResult) -> TestResult:
         per_episode = file.data(test.name).astype(np.float64)
         stated = {key: file.members[test.name].attributes.get(key) for key in ("query", "norm")}
     except (Hdf5Error, TypeError, ValueError) as error:
-        raise UserError(f"{path}: {test.name} cannot be read ({error}); train again into another folder") from None
+        raise UserError(f"{path}: {test.name} cannot be read ({error}); {_mend(path)}") from None
     if per_episode.shape != (test.episodes,):
         raise UserError(
             f"{path}: {test.name} holds {per_episode.shape} values, summary.json says {test.episodes} episodes; "
-            "train again into another folder"
+            f"{_mend(path)}"
         )
     mean = 100 * per_episode.mean()
     if abs(mean - test.accuracy) > AGREEMENT or not ((per_episode >= 0) & (per_episode <= 1)).all():

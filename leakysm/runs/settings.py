@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from leakysm.choices import LEAKY, SETTINGS, USUAL
 from leakysm.errors import UserError
 from leakysm.files import read_file
@@ -200,7 +202,14 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
     None counts as not given. UserError if a key is unknown or its value is not one that it takes.
     """
-    return validated(settings_table(), {key: value for key, value in given.items() if value is not None})
+    return validated(settings_table(), {key: _plain(value) for key, value in given.items() if value is not None})
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's numbers and lists."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def differing(stored: TrainConfig, given: Mapping[str, Any]) -> str | None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leakysm.errors import UserError
 from leakysm.runs import TrainConfig
-from leakysm.runs.settings import differing, read_settings
+from leakysm.runs.settings import checked, differing, read_settings
 
 Make = Callable[..., TrainConfig]
 
@@ -131,3 +132,8 @@ def test_what_a_configuration_does_not_name_is_as_usual(config: Make) -> None:
     assert "channels" not in stored.to_toml()
     assert differing(stored, {"channels": 64}) is differing(stored, {"channels": None}) is None
     assert differing(stored, {"channels": 8}) == differing(config(channels=8), {"channels": 64}) == "channels"
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    given = {"way": np.int64(5), "slope": np.float32(0.5), "test_way": np.array([3, 5]), "test_shot": None}
+    assert checked(given) == checked({"way": 5, "slope": 0.5, "test_way": [3, 5]})
