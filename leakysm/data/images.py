@@ -56,11 +56,11 @@ def decode(content: bytes, where: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise UserError(f"{where} has more pixels than Pillow reads; save it smaller") from None
     except UnidentifiedImageError:
-        raise UserError(f"{where} is not an image that Pillow can read; remove it, or save it as PNG") from None
+        raise UserError(f"{where} is not an image that Pillow can read; leave it out, or save it as PNG") from None
     except MemoryError:
         raise
     except Exception as error:  # Pillow fails in many ways on damaged files
-        raise UserError(f"{where} is a damaged image ({error}); save it again as PNG, or remove it") from None
+        raise UserError(f"{where} is a damaged image ({error}); save it again as PNG, or leave it out") from None
 
 
 def _refuse_unfaithful(image: ImageFile, where: str) -> None:

@@ -87,6 +87,8 @@ def beside_baseline(distance: str, parameters: Mapping[str, Any]) -> list[str]:
     The control of a leaky distance is pure scaling: threshold 0 at the same slope. Other distances have none.
     """
     compared = [{"distance": BASELINE}, {"distance": distance, **parameters}]
+    if compared[0] == compared[1]:
+        raise UserError(f"the distance is {distance}, with which others are compared; give another")
     if distance == "leaky" and parameters.get("threshold") != 0:
         compared.append(compared[-1] | {"threshold": 0.0})
     return [label(one) for one in compared]

@@ -89,6 +89,11 @@ def _refuse_unknown(text: str, setting: Setting) -> str:
         return _refuse_unwritable(text)
     if text.endswith(".py"):
         raise ValueError(f"it names no class; write {text}:CLASS")
+    name, comma, _ = text.partition(",")
+    if comma and setting.own == OWN_DISTANCE:
+        raise ValueError(f"its parameters stand in it; give {name} alone, and each parameter by its own option")
+    if re.fullmatch(setting.own, text.replace(":", ".py:", 1)):
+        raise ValueError(f"did you mean {text.replace(':', '.py:', 1)!r}?")
     raise ValueError(suggestion(text, (*setting.choices, *(["FILE.py:CLASS"] if setting.own == OWN_DISTANCE else []))))
 
 

@@ -326,6 +326,8 @@ def test_a_whole_metric_trains_and_is_tested(leakysm: Leakysm, tiny: list[str], 
     [
         (["my_formula.py:Sotf"], "my_formula.py has no class 'Sotf'; did you mean 'Soft'?"),
         (["my_formula.py"], "distance is 'my_formula.py': it names no class; write my_formula.py:CLASS"),
+        (["my_formula:Soft"], "distance is 'my_formula:Soft': did you mean 'my_formula.py:Soft'?"),
+        (["leaky,threshold=1"], "its parameters stand in it; give leaky alone, and each parameter by its own option"),
         (["absent.py:Soft"], "absent.py does not exist; check the name"),
         (["my_formula.py:lk"], "lk is no subclass of leakysm.Restriction or leakysm.Metric; make it one"),
         (["broken.py:Soft"], "broken.py cannot be imported: ZeroDivisionError: division by zero; correct the file"),

@@ -63,6 +63,8 @@ def test_a_leaky_distance_has_pure_scaling_beside_it() -> None:
     for nothing in ("0", "-0.0", "0e1"):
         assert len(parse_settings(options.compared(None, "leaky", [f"threshold={nothing}"]))) == 2
     assert options.compared(["leaky"], None, None) == ["leaky"]
+    with pytest.raises(UserError, match="with which others are compared; give another"):
+        options.compared(None, "squared-euclidean", None)
 
 
 def test_the_order_of_keys_does_not_make_two_settings_of_one() -> None:
