@@ -194,6 +194,9 @@ def require_metric(distance: Any) -> None:
     if isinstance(distance, Restriction):
         wrapped = f"leakysm.{RestrictedSquaredEuclidean.__name__}({distance!r})"
         raise UserError(f"distance is the restriction {distance!r}; a metric is expected: write {wrapped}")
+    if isinstance(distance, type):
+        name = distance.__name__
+        raise UserError(f"distance is the class {name}; an object of it is expected: write {name}(...)")
     if not isinstance(distance, Metric):
         raise UserError(f"distance is {distance!r}; a metric is expected, e.g. leakysm.SquaredEuclidean()")
 

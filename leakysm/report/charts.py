@@ -7,22 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from leakysm.experiments.gradients.plots import LONGER, PANELS
 from leakysm.plots import Floats
 from leakysm.report.html import Html, legend, tag
 from leakysm.report.page import Page, series, styled
 from leakysm.runs.curves import EARLY, SMALL_TOO, smoothed, validations
-from leakysm.training.sparsity import VANISHED
 
 Rows = Mapping[str, Floats]  # the columns of a metrics.csv by name
-# A column of the first steps, what it shows, its factor, and its axis.
-EARLY_CHARTS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
-    ("vanished_distance_gradients", "Gradient entries that have vanished", 100,
-     {"y": f"% of dL/dd below {VANISHED}", "least": 0, "most": 100}),
-    ("mean_max_probability", "How sure the net is", 1, {"y": "largest probability", "least": 0, "most": 1}),
-    ("mean_distance", "Distance to a prototype", 1, {"y": "mean distance", "log": True}),
-    ("mean_query_gradient", "Length of a query's gradient", 1, {"y": "mean |dL/dz|", "log": True}),
-)  # fmt: skip
-LONGER = "This can be larger although more entries vanish: the few that remain are large."
 
 
 def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
@@ -39,22 +30,24 @@ def learning_curves(page: Page, runs: Mapping[str, Sequence[Rows]]) -> None:
     _add(page, [*cut], charts)
     first = f"The first {EARLY} of {shared:,} steps, where distances differ most." if shared > EARLY else "All steps."
     page.section("Early gradients", tag("p", f"{first} {SMALL_TOO.capitalize()}.", class_="note"))
-    names = {name for name, *_ in EARLY_CHARTS if all(name in rows for seeds in cut.values() for rows in seeds)}
+    names = {one.column for one in PANELS if all(one.column in rows for seeds in cut.values() for rows in seeds)}
     early_curves(
         page, {name: [np.stack([rows[name] for rows in seeds]) for seeds in cut.values()] for name in names}, [*cut]
     )
 
 
 def early_curves(page: Page, figures: Mapping[str, Sequence[Floats]], labels: Sequence[str]) -> None:
-    """Charts of the first steps. figures: for each of EARLY_CHARTS, the values (seeds, steps) of each setting."""
+    """Charts of the first steps. figures: for each column of PANELS, the values (seeds, steps) of each setting."""
     charts = []
-    for name, title, factor, spec in EARLY_CHARTS:
-        if name in figures:
-            values = [factor * y[:, :EARLY] for y in figures[name]]
+    for panel in PANELS:
+        if panel.column in figures:
+            values = [panel.factor * y[:, :EARLY] for y in figures[panel.column]]
             x = np.arange(values[0].shape[1], dtype=np.float64)
             lines = [series(x, y, style, label) for (label, style), y in zip(styled(labels), values, strict=True)]
-            note = LONGER if name == "mean_query_gradient" else ""
-            charts.append(page.chart(title, {"x": "training step", "series": lines, **spec}, note))
+            note = f"{LONGER}." if panel.column == "mean_query_gradient" else ""
+            ends = {"log": True} if panel.logarithmic else {"least": 0, "most": panel.factor}
+            spec = {"x": "training step", "series": lines, "y": panel.unit, **ends}
+            charts.append(page.chart(panel.title, spec, note))
     _add(page, labels, charts)
 
 

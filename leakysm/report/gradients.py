@@ -7,8 +7,8 @@ from pathlib import Path
 from leakysm import plots
 from leakysm.errors import UserError
 from leakysm.experiments.gradients import claims
-from leakysm.experiments.gradients.plots import vanished_in_words
-from leakysm.report.charts import EARLY_CHARTS, early_curves
+from leakysm.experiments.gradients.plots import PANELS, vanished_in_words
+from leakysm.report.charts import early_curves
 from leakysm.report.html import Html, table, tag
 from leakysm.report.page import Page, begun
 from leakysm.report.stored import FIRST_COLUMN, MEND, StoredGradients, read_gradients, read_stored
@@ -52,8 +52,8 @@ def _claims(page: Page, path: Path, stored: StoredGradients) -> None:
 
 def _at_step(labels: list[str], figures: dict[str, plots.Floats], step: int) -> Html:
     rows = []
-    for name, title, part, spec in EARLY_CHARTS:
-        if name in figures:
-            means = part * figures[name][:, :, step].mean(axis=1)
-            rows.append([title, spec["y"], *(f"{mean:.4g}" for mean in means)])
+    for panel in PANELS:
+        if panel.column in figures:
+            means = panel.factor * figures[panel.column][:, :, step].mean(axis=1)
+            rows.append([panel.title, panel.unit, *(f"{mean:.4g}" for mean in means)])
     return table(("mean over the seeds", "", *labels), rows, numbers=range(2, 2 + len(labels)))

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from leakysm.choices import DATASET_DEFAULTS, FITTED, METRIC_PARAMETERS, SETTINGS, USUAL
 from leakysm.data import ClassSet, Dataset
 from leakysm.episodes import check_episode, require_classes
@@ -122,6 +124,8 @@ def fit(settings: Mapping[str, Any], data: Dataset) -> TrainConfig:
         "test_query": _queries(wanted["test_query"], test, test_shot),
     }
     config = TrainConfig(**chosen | dict(settings))
+    if config.slope is not None and np.float32(config.slope) == 0:
+        raise UserError(f"slope is {config.slope:g}, which is 0 in float32, as nets are trained; give 1e-37 or more")
     check_episode(train.starts, config.way, config.shot, config.query, split="train", names=train.names)
     for way in config.test_way:
         check_episode(

@@ -58,6 +58,7 @@ def test_a_right_and_certain_query_keeps_its_digits():
         (lambda x: lk.distance_cross_entropy(x, x[:0], [0, 0], distance=METRIC), "labels run from 0 to 0"),
         (lambda x: lk.distance_cross_entropy(x, x[:, :1], [0, 1], distance=METRIC), "c has shape"),
         (lambda x: lk.distance_cross_entropy(x, x, [0, 1], distance="leaky"), "a metric is expected"),
+        (lambda x: lk.distance_cross_entropy(x, x, [0, 1], distance=lk.Euclidean), r"write Euclidean\(...\)"),
         (lambda x: lk.distance_cross_entropy_vjp(x, x, [0, 1], np.ones(2), distance=METRIC), "dy has shape"),
         (lambda x: lk.distance_cross_entropy_vjp(x, x, [0, 1], True, distance=METRIC), "a number or 0-d array"),
     ],

@@ -60,6 +60,7 @@ def test_omniglot_follows_the_published_protocol() -> None:
         ({"test_shot": 15, "test_query": 6}, "class '0' of the test split has 20"),
         ({"distance": "euclidean", "slope": 0.5}, "slope is given, but the distance is euclidean"),
         ({"split": "lake"}, "split is given, but strokes has no choice of splits"),
+        ({"distance": "leaky", "slope": 1e-50}, "slope is 1e-50, which is 0 in float32"),
         ({"dataset": "strocks"}, "dataset is 'strocks': did you mean 'strokes'"),
     ],
 )

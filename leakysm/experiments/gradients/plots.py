@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,14 +13,29 @@ from leakysm.experiments.gradients import histogram
 from leakysm.experiments.gradients.measure import Traces
 from leakysm.training.sparsity import VANISHED
 
-PANELS = (  # figure, title, label of the y axis, whether that axis is logarithmic
-    ("vanished_distance_gradients", "Gradient entries that have vanished", f"% of dL/dd below {VANISHED}", False),
-    ("mean_query_gradient", "Length of a query's gradient", "mean |dL/dz|", True),
-    ("mean_distance", "Distance to a prototype", "mean distance", True),
-    ("mean_max_probability", "How sure the net is", "mean of the largest probability", False),
+
+class Panel(NamedTuple):
+    """A figure of the first steps: its column, its title, the label of its axis, and whether that is logarithmic."""
+
+    column: str
+    title: str
+    unit: str
+    logarithmic: bool = False
+
+    @property
+    def factor(self) -> int:
+        """What the column is multiplied by."""
+        return 100 if "%" in self.unit else 1
+
+
+PANELS = (
+    Panel("vanished_distance_gradients", "Gradient entries that have vanished", f"% of dL/dd below {VANISHED}"),
+    Panel("mean_query_gradient", "Length of a query's gradient", "mean |dL/dz|", logarithmic=True),
+    Panel("mean_distance", "Distance to a prototype", "mean distance", logarithmic=True),
+    Panel("mean_max_probability", "How sure the net is", "mean of the largest probability"),
 )
-LONGER = "training step\nThis can be larger although more entries\nvanish: the few that remain are large"
-OF_WRONG = "training step\nThin lines: only queries that are still wrong"
+LONGER = "This can be larger although more entries vanish: the few that remain are large"  # of the second panel
+OF_WRONG = "Thin lines: only queries that are still wrong"
 BELOW = {"mean_query_gradient": LONGER, "vanished_distance_gradients": OF_WRONG}  # what stands below a panel
 LEAST = 1e-6  # gradients below it are drawn as one bin
 
@@ -28,17 +44,18 @@ def traces_figure(traces: Traces, title: str) -> bytes:
     """Four figures of the first steps, one line for each setting, bands over the seeds. A PNG file."""
     figure, axes = plots.new_figure(2, 2)
     steps = np.arange(traces.figures.shape[2], dtype=np.float64)
-    for axis, (name, heading, unit, logarithmic) in zip(axes, PANELS, strict=True):
-        values = traces.figure(name) * (100 if "%" in unit else 1)
+    for axis, panel in zip(axes, PANELS, strict=True):
+        values = panel.factor * traces.figure(panel.column)
         for label, style, lines in zip(traces.labels, plots.styles(traces.labels), values, strict=True):
             plots.band(axis, steps, lines, style, label)
-        if name == "vanished_distance_gradients":
+        if panel is PANELS[0]:
             _draw_wrong(axis, steps, traces)
-        plots.panel(axis, heading, BELOW.get(name, "training step"), unit)
-        if logarithmic and (values > 0).all():
+        below = textwrap.fill(BELOW.get(panel.column, ""), 46)
+        plots.panel(axis, panel.title, f"training step\n{below}".rstrip(), panel.unit)
+        if panel.logarithmic and (values > 0).all():
             plots.logarithmic(axis)
-        elif not logarithmic:
-            axis.set_ylim(0, 105 if "%" in unit else 1.05)
+        elif not panel.logarithmic:
+            axis.set_ylim(0, 1.05 * panel.factor)
     plots.finding(figure, vanished_in_words(traces.labels, traces.figure("vanished_distance_gradients")[:, :, 0]))
     plots.legend(figure, axes[0], f"{title}, {plots.seeds_in_words(len(traces.seeds))}")
     return plots.png(figure)
