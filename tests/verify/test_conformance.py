@@ -213,7 +213,7 @@ def test_a_parameter_that_a_function_lacks_may_have_its_default_only(tmp_path: P
     per_coordinate = [
         t for t in registry.ENTRIES[found.operation].truths if t.case.parameters.get("per") == "coordinate"
     ]
-    derived = 3  # of other cases: with a constant dy, with numbers in reverse, in their second half
+    derived = 6  # of other cases: with a constant dy, numbers in reverse, other ones in their second half or middle
     assert found.cases <= len(registry.ENTRIES[found.operation].truths) - len(per_coordinate) + derived + QUICK.examples
     assert found.notes == ["it takes no per: checked at 'pair' only"]
 
