@@ -25,13 +25,17 @@ class ArrayError(UserError, TypeError):
     """Arrays of a kind that an operation cannot take: mixed namespaces, mixed or non-float dtypes."""
 
 
-def described(error: BaseException) -> str:
-    """The type and the text of an exception in one line; the type alone if its text cannot be had."""
+def text_of(error: BaseException) -> str:
+    """The text of an exception; none if it cannot be had, as an exception of somebody's own class may raise another."""
     try:
-        text = str(error)
-    except Exception:  # an exception of somebody's own class
-        text = ""
-    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+        return str(error)
+    except Exception:
+        return ""
+
+
+def described(error: BaseException) -> str:
+    """The type and the text of an exception in one line."""
+    return " ".join(f"{type(error).__name__}: {text_of(error)}".split()).removesuffix(":")
 
 
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:

@@ -269,9 +269,7 @@ def metric_named(name: str, file: FormulaFile | None = None, /, **parameters: An
             return kind(**parameters)
         per = parameters.pop("per")
         return RestrictedSquaredEuclidean(kind(**parameters), per)
-    except LeakysmError:
-        raise
-    except KeyboardInterrupt:
+    except (LeakysmError, KeyboardInterrupt):
         raise
     except BaseException as problem:  # somebody's own class
         mend = "correct its class"

@@ -15,6 +15,7 @@ from leakysm.backends import Engine
 from leakysm.errors import UserError
 from leakysm.nets import Net
 from leakysm.ops.metrics import Metric
+from leakysm.ops.pairs import spans
 from leakysm.ops.restriction import Restriction
 from leakysm.runs.build import new_net
 from leakysm.runs.checkpoint import Arrays, Checkpoint
@@ -63,8 +64,8 @@ class Restored(Stored):
         if norm == "episode":
             return self.net.embed(engine.asarray(inputs.to_float(images)), "episode")
         size = max(1, CHUNK_PIXELS // math.prod(inputs.image_shape[:2]))
-        chunks = (images[first : first + size] for first in range(0, len(images), size))
-        z = [self.net.embed(engine.asarray(inputs.to_float(chunk)), "running") for chunk in chunks]
+        chunks = spans(len(images), size)
+        z = [self.net.embed(engine.asarray(inputs.to_float(images[chunk])), "running") for chunk in chunks]
         return array_namespace(*z).concat(z, axis=0)
 
     @property

@@ -92,8 +92,9 @@ def _refuse_unknown(text: str, setting: Setting) -> str:
     name, comma, _ = text.partition(",")
     if comma and setting.own == OWN_DISTANCE:
         raise ValueError(f"its parameters stand in it; give {name} alone, and each parameter by its own option")
-    if re.fullmatch(setting.own, text.replace(":", ".py:", 1)):
-        raise ValueError(f"did you mean {text.replace(':', '.py:', 1)!r}?")
+    in_file = text.replace(":", ".py:", 1)
+    if re.fullmatch(setting.own, in_file):
+        raise ValueError(f"did you mean {in_file!r}?")
     raise ValueError(suggestion(text, (*setting.choices, *(["FILE.py:CLASS"] if setting.own == OWN_DISTANCE else []))))
 
 

@@ -16,6 +16,7 @@ from leakysm.episodes import EpisodeForm, Indices, sample
 from leakysm.errors import CheckFailed
 from leakysm.nets import Net, require_embeddings
 from leakysm.ops.metrics import Metric, is_users
+from leakysm.ops.pairs import spans
 from leakysm.training.distance import distance_pair
 from leakysm.training.images import SplitImages
 from leakysm.training.test_result import TestResult
@@ -56,11 +57,10 @@ def embed_split(net: Net, images: SplitImages, norm: str, *, report: Report | No
         return SplitEmbeddings(images, norm, embed)
     size = max(1, CHUNK_PIXELS // images.pixels)
     embedded = []
-    for first in range(0, len(images), size):
-        chunk = np.arange(first, min(first + size, len(images)))
-        embedded.append(embed(chunk))
+    for chunk in spans(len(images), size):
+        embedded.append(embed(np.arange(chunk.start, chunk.stop)))
         if report:
-            report(int(chunk[-1]) + 1, len(images))
+            report(chunk.stop, len(images))
     z = array_namespace(*embedded).concat(embedded, axis=0)
     return SplitEmbeddings(images, norm, lambda indices: z[images.engine.asarray(indices)])
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from leakysm.errors import text_of
 from leakysm.verify.adapters.arrays import HostArray, WrongResult
 from leakysm.verify.adapters.implementation import Implementation
 from leakysm.verify.bounds import Exact, Precision
@@ -130,10 +131,7 @@ def _misshapen(results: Sequence[HostArray], exacts: Sequence[Exact], names: Seq
 
 def raised(problem: BaseException) -> str:
     """An exception in one line."""
-    try:
-        first = next(iter(str(problem).splitlines()), "")
-    except Exception:  # an exception of somebody's own class
-        first = ""
+    first = next(iter(text_of(problem).splitlines()), "")
     return f"raised {type(problem).__name__}: {first[:160]}".rstrip(": ")
 
 

@@ -15,7 +15,7 @@ from leakysm.verify.cases.equal import plain_case
 from leakysm.verify.cases.numbers import Floats, noise, single, whole
 
 _FAINT = {"threshold": 1.0, "slope": 1e-17}
-# Two shapes of the same numbers: of the first argument, and of each that follows; () for dy is a scalar.
+# Two sets of shapes: of each argument in turn, then of dy.
 _IMAGES = ((1, 4, 4, 1), (1, 2, 8, 1))
 _HALF = ((1, 2, 2, 1), (1, 1, 4, 1))
 _SHAPES: Mapping[str, Sequence[Sequence[tuple[int, ...]]]] = {
@@ -66,7 +66,7 @@ def _cotangents(plain: Case) -> Iterator[Case]:
 
 
 def _shapes(plain: Case) -> Iterator[Case]:
-    """The same numbers in arrays of another shape, one case after the other."""
+    """Two cases, one after the other, whose arrays hold equal numbers in different shapes."""
     for number, shapes in enumerate(_SHAPES.get(plain.operation, ())):
         values: dict[int, Floats] = {}
         for at, shape in enumerate(shapes):
