@@ -51,7 +51,7 @@ def _both_apart(self: Any, block: Any, gradient: Any, k: np.ndarray) -> tuple[np
 
 
 BOTH = backward.BackwardPass._both
-UNCUT = {"small": ENDLESS}  # products as BLAS cuts them itself
+UNCUT = {"small": products.WHOLE}  # products as BLAS cuts them itself
 AS_IT_COMES = np.ascontiguousarray  # the start of an array's memory
 
 

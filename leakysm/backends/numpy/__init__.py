@@ -2,5 +2,5 @@
 
 `engine` has the fast pairs: `block` (convolution, batch norm, ReLU, pooling), `distances`, `distance_cross_entropy` and
 `prototypes`. They share `arrays` (names of types), `products`, `sums`, `runs` (how lengths are cut), `scratch` and
-`memory` (buffers), and `threads`.
+`memory` (buffers), `threads`, and `blas` (NumPy's matrix products: kernels, threads).
 """

@@ -1,8 +1,9 @@
-"""Matrix products cut into pieces that BLAS multiplies where they lie.
+"""Matrix products cut as it suits BLAS.
 
-OpenBLAS copies a product's operands into its own order first, but not those of a small one (SMALL multiplications):
-on tall and narrow matrices a stack of small products is some 15 % faster than one large product. This saves a tenth of
-the time of a training step.
+OpenBLAS copies a product's factors into its own order first. Its AVX-512 kernels do not copy those of a small one
+(SMALL multiplications): on tall and narrow matrices a stack of small products is then some 15 % faster than one large
+product, which saves a tenth of the time of a training step. Its other kernels copy in every call, so that few large
+products are the faster ones, by a quarter.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from functools import lru_cache
 import numpy as np
 
 from leakysm.backends.numpy.arrays import Floats
+from leakysm.backends.numpy.blas import multiplies_in_place
 from leakysm.backends.numpy.sums import RunningSum, pairwise_sum
 
-SMALL = 1_000_000  # multiplications of a product that OpenBLAS makes without copying
+SMALL = 1_000_000  # multiplications of a product that OpenBLAS makes without copying, if its kernels can
+WHOLE = 1 << 62  # more multiplications than any product has
 FEWEST_COLUMNS, MOST_COLUMNS = 32, 64  # of one small product a^T b
 RESULTS = 2048  # that a small product a^T b has, about
 LANES = 8  # values that the processor computes at once: numbers of rows are multiples of it, if possible
@@ -25,9 +28,15 @@ STACKED = 1 << 14  # results of a stack of such products
 FEWEST = 16  # rows of a small product that is worth its call
 
 
-def multiply(a: Floats, b: Floats, out: Floats, *, small: int = SMALL) -> None:
-    """out = a b. a (m, k), b (k, n), out (m, n) contiguous. small: multiplications of one piece, at most."""
+def _piece() -> int:
+    """The multiplications of a piece, at most."""
+    return SMALL if multiplies_in_place() else WHOLE
+
+
+def multiply(a: Floats, b: Floats, out: Floats, *, small: int | None = None) -> None:
+    """out = a b. a (m, k), b (k, n), out (m, n) contiguous. small: multiplications of a piece; None: as suits BLAS."""
     (m, k), n = a.shape, b.shape[1]
+    small = _piece() if small is None else small
     if b.size <= IN_ORDER:
         b = np.ascontiguousarray(b)  # a small product reads it as it lies
     most = small // max(1, k * n) // LANES * LANES
@@ -76,9 +85,10 @@ class TransposedProduct:
     are alike and every rounding goes the same way. Several products share a call, as a stack.
     """
 
-    def __init__(self, k: int, n: int, dtype: np.dtype, *, small: int = SMALL) -> None:
+    def __init__(self, k: int, n: int, dtype: np.dtype, *, small: int | None = None) -> None:
         self._k, self._dtype = k, dtype
-        self._width = _width(k, n)
+        small = _piece() if small is None else small
+        self._width = n if small == WHOLE else _width(k, n)
         self._strips = n // self._width  # b is multiplied strip by strip, `width` columns each
         self._rows = max(1, min(LONGEST, small // max(1, k * self._width)))
         self._stack = max(1, STACKED // max(1, k * n))

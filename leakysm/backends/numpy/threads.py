@@ -8,7 +8,6 @@ threads: so the results do not either, bit for bit. On two threads a training st
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,8 +15,8 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from leakysm.backends.numpy.blas import single_threaded_blas
 from leakysm.cores import usable_cores
 from leakysm.errors import UserError
 
@@ -25,36 +24,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GROUPS = 16  # partial sums of a call: enough to share among many threads, few enough to add up quickly
-
-
-class _SingleThreadedBlas:
-    """Holds BLAS to one thread while any thread is inside. The limit is the process's, so entries are counted."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._libraries: list[Any] | None = None
-        self._before: list[int] = []
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                if self._libraries is None:  # finding them takes milliseconds, and the controller's own limit 5 us
-                    self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-                self._before = [library.num_threads for library in self._libraries]
-                for library in self._libraries:
-                    library.set_num_threads(1)
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                for library, threads in zip(self._libraries or (), self._before, strict=True):
-                    library.set_num_threads(threads)
-
-
-single_threaded_blas = _SingleThreadedBlas()
 
 
 def _take(pending: deque[int]) -> int | None:

@@ -17,7 +17,13 @@ def whole(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(-4, 5, shape).astype("float32")
 
 
-@given(m=sizes, k=sizes, n=sizes, small=st.sampled_from([1, 500, 20_000]), transposed=st.booleans())
+@given(
+    m=sizes,
+    k=sizes,
+    n=sizes,
+    small=st.sampled_from([1, 500, 20_000, products.WHOLE, None]),
+    transposed=st.booleans(),
+)
 def test_multiply(m, k, n, small, transposed):
     rng = np.random.default_rng(0)
     a = whole(rng, k, m).T if transposed else whole(rng, m, k)
@@ -27,7 +33,10 @@ def test_multiply(m, k, n, small, transposed):
 
 
 @given(
-    rows=st.lists(sizes, max_size=4), k=st.integers(1, 40), n=st.integers(1, 90), small=st.sampled_from([1, 500, 10**6])
+    rows=st.lists(sizes, max_size=4),
+    k=st.integers(1, 40),
+    n=st.integers(1, 90),
+    small=st.sampled_from([1, 500, 10**6, products.WHOLE, None]),
 )
 def test_transposed_product(rows, k, n, small):
     rng = np.random.default_rng(1)
@@ -41,8 +50,10 @@ def test_transposed_product(rows, k, n, small):
 
 @pytest.mark.parametrize(("k", "n"), [(9, 1), (9, 64), (64, 576)])
 @pytest.mark.parametrize("rows", [1, 700, 1229, 17248])
-def test_a_long_sum_of_equal_terms_does_not_drift(k: int, n: int, rows: int) -> None:
-    product, calls = products.TransposedProduct(k, n, np.dtype(np.float32)), max(3, 60_000 // rows) if rows > 1 else 3
+@pytest.mark.parametrize("small", [products.SMALL, products.WHOLE])
+def test_a_long_sum_of_equal_terms_does_not_drift(k: int, n: int, rows: int, small: int) -> None:
+    product = products.TransposedProduct(k, n, np.dtype(np.float32), small=small)
+    calls = max(3, 60_000 // rows) if rows > 1 else 3
     a, b = np.full((rows, k), 0.7, np.float32), np.full((rows, n), 0.7, np.float32)
     for _ in range(calls):
         product.add(a, b)

@@ -1,4 +1,4 @@
-"""The thread pool: order, errors, BLAS's own threads."""
+"""The thread pool: order, errors."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info
 
-from leakysm.backends.numpy.threads import GROUPS, Workers, in_groups, single_threaded_blas
+from leakysm.backends.numpy.threads import GROUPS, Workers, in_groups
 from leakysm.cores import usable_cores
 from leakysm.errors import UserError
-
-# What another package brings along later, SciPy say, is not NumPy's to use.
-AT_HAND = [library["filepath"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-
-def blas_threads() -> list[int]:
-    """Of the libraries that were loaded with NumPy."""
-    loaded = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
-    return [loaded[path] for path in AT_HAND if "numpy" in path] or [loaded[path] for path in AT_HAND]
 
 
 @given(items=st.lists(st.integers(), max_size=40), threads=st.integers(1, 5))
@@ -46,21 +36,6 @@ def test_an_error_reaches_the_caller(threads, error):
 def test_the_work_is_shared():
     both = threading.Barrier(2, timeout=60)  # passed by two threads at once, or never
     Workers(2).map(lambda _: both.wait(), range(2))
-
-
-def test_blas_has_one_thread_while_there_is_work_and_its_own_again_after():
-    before = blas_threads()
-    found = Workers(2).map(lambda _: blas_threads(), range(4))
-    assert found == [[1] * len(before)] * 4
-    assert blas_threads() == before
-
-
-def test_work_within_work_keeps_blas_to_one_thread():
-    before = blas_threads()
-    with single_threaded_blas:
-        Workers(2).map(abs, range(4))
-        assert blas_threads() == [1] * len(before)
-    assert blas_threads() == before
 
 
 def test_work_raises_no_floating_point_warning():
