@@ -15,6 +15,7 @@ from leakysm_benchmarks.train_step import OurStep, compare_steps
 from leakysm_benchmarks.turns import Contender
 
 from leakysm.backends.numpy import memory, products, scratch
+from leakysm.backends.numpy.blas import multiplies_in_place
 from leakysm.backends.numpy.block import backward, forward
 from leakysm.backends.numpy.block.chunks import Tiling
 from leakysm.backends.numpy.engine import NumpyEngine
@@ -51,16 +52,16 @@ def _both_apart(self: Any, block: Any, gradient: Any, k: np.ndarray) -> tuple[np
 
 
 BOTH = backward.BackwardPass._both
-UNCUT = {"small": products.WHOLE}  # products as BLAS cuts them itself
+OTHER = {"small": products.WHOLE if multiplies_in_place() else products.SMALL}  # products as they suit other kernels
 AS_IT_COMES = np.ascontiguousarray  # the start of an array's memory
 
 
 def tricks() -> dict[str, Without]:
     """A context for each trick, by name, in which the engine does without it. `engines` has the other tricks."""
     return {
-        "matrix products uncut": _patched(
-            (products.multiply, "__kwdefaults__", UNCUT),
-            (products.TransposedProduct.__init__, "__kwdefaults__", UNCUT),
+        "matrix products cut as for other kernels": _patched(
+            (products.multiply, "__kwdefaults__", OTHER),
+            (products.TransposedProduct.__init__, "__kwdefaults__", OTHER),
         ),
         "weights anywhere in memory": _patched(
             (forward, "aligned_copy", AS_IT_COMES), (backward, "aligned_copy", AS_IT_COMES)

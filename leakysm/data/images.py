@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from leakysm.data.inputs import InputFormat
 from leakysm.errors import UserError
 from leakysm.files import printable, read_file
 
+RUN = 16  # images that a thread reads before it takes more
 # What Pillow may open. For others it may start a program: Ghostscript for an EPS file, whatever its name is.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -143,20 +145,17 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], report: Report | 
 
     Threads help because Pillow and zlib release Python's lock. report(done, total) is called as results come.
     """
-    step = 16
-    slices = [items[i : i + step] for i in range(0, len(items), step)]
-    workers = usable_cores()
-    done = 0
+    runs = (items[first : first + RUN] for first in range(0, len(items), RUN))
+    workers, done = usable_cores(), 0
     with ThreadPoolExecutor(workers) as pool:
-        ahead = deque(pool.submit(_each, function, one) for one in slices[: 4 * workers])
-        for following in [*slices[4 * workers :], *[None] * min(len(slices), 4 * workers)]:
+        begun = deque(pool.submit(_each, function, run) for run in islice(runs, 4 * workers))
+        while begun:
             try:
-                results = ahead.popleft().result()
+                results = begun.popleft().result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-            if following is not None:
-                ahead.append(pool.submit(_each, function, following))
+            begun.extend(pool.submit(_each, function, run) for run in islice(runs, 1))
             yield from results
             done += len(results)
             if report:

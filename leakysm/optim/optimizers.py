@@ -51,11 +51,15 @@ class Optimizer:
 
     def step(self, vector: Array, gradient: Array) -> None:
         """Update `vector` (P,) in place. `gradient` (P,) has the same dtype and is not changed."""
+        self.make_slots(vector)
+        self._update(vector, gradient)
+        self.steps += 1
+
+    def make_slots(self, vector: Array) -> None:
+        """Make the slots for parameters `vector` (P,), all 0, unless there are some."""
         if not self.slots:
             xp = array_namespace(vector)
             self.slots = {name: xp.zeros_like(vector) for name in self.slot_names}
-        self._update(vector, gradient)
-        self.steps += 1
 
     def _update(self, vector: Array, gradient: Array) -> None:
         raise NotImplementedError

@@ -62,11 +62,7 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
         if twice := next((key for key in parameters if key in settings), None):
             raise UserError(f"{twice} is given twice; leave one out")
         return {**completed(name, parameters), **settings}
-    for key in ("threshold", "slope"):
-        if key in settings:
-            has = key in {field.name for field in fields(distance_named(name, code))}  # type: ignore[arg-type]
-            mend = f"write --set {key}={settings[key]:g}" if has else "leave it out, or choose leaky"
-            raise UserError(f"{key} is given, but the distance is {name}; {mend}")
+    _refuse_those_of_leaky(settings)
     per = {"per": settings["per"]} if "per" in settings else {}  # a parameter of the metric, but a setting of its own
     parameters = completed(name, parameters | per, code)
     if issubclass(distance_named(name, code), Restriction):
@@ -75,6 +71,16 @@ def with_distance(settings: Mapping[str, Any]) -> dict[str, Any]:
         settings.pop("per", None)
     parameters = {key: value for key, value in parameters.items() if value is not None}  # None is filled in again
     return settings | ({"set": tuple(parameters.items())} if parameters else {})
+
+
+def _refuse_those_of_leaky(settings: Mapping[str, Any]) -> None:
+    """UserError if threshold or slope is given as a setting of its own, as for leaky alone."""
+    name = settings["distance"]
+    for key in ("threshold", "slope"):
+        if key in settings:
+            has = key in {field.name for field in fields(distance_named(name, settings.get("own")))}  # type: ignore[arg-type]
+            mend = f"write --set {key}={settings[key]:g}" if has else "leave it out, or choose leaky"
+            raise UserError(f"{key} is given, but the distance is {name}; {mend}")
 
 
 def under_distance(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:

@@ -82,9 +82,7 @@ class TrainingStep:
 
     def _prepare(self) -> Callable[[], None]:
         """The program, recorded anew if an array that it works on was exchanged, by `load_state` for example."""
-        if not self.optimizer.slots:
-            names = self.optimizer.slot_names
-            self.optimizer.slots = {name: self.kernels.xp.zeros_like(self.net.vector) for name in names}
+        self.optimizer.make_slots(self.net.vector)
         state = (self.net.vector, *self.net.running.values(), *self.optimizer.slots.values())
         addresses = tuple(map(self.kernels.address, state))
         if self._run and addresses == self._built:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Form = tuple[str, int, int]  # what tests of two nets must share to be compared: name, queries, episodes
+
 
 @dataclass(frozen=True)
 class TestResult:
@@ -42,7 +44,7 @@ class TestResult:
         return f"{self.way}-way {self.shot}-shot"
 
     @property
-    def form(self) -> tuple[str, int, int]:
+    def form(self) -> Form:
         """What tests of two nets must share to be compared: name, query, episodes."""
         return self.name, self.query, self.episodes
 

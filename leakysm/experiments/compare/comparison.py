@@ -18,8 +18,8 @@ from leakysm.experiments.settings import METRIC_KEYS, labels
 from leakysm.experiments.student import Paired, holm, paired
 from leakysm.runs import TestResult
 from leakysm.training.evaluation import mean_and_interval
+from leakysm.training.test_result import Form
 
-Form = tuple[str, int, int]
 MACHINE = {"seed", "backend", "device", "threads", "data"}  # differences that no label names
 TESTED = {"test_way", "test_shot", "test_query", "test_episodes"}
 

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakysm import plots
-from leakysm.experiments.compare.comparison import Comparison, Form
+from leakysm.experiments.compare.comparison import Comparison
 from leakysm.experiments.finished import read_finished_metrics
 from leakysm.experiments.intervals import differences_in_words, with_interval
 from leakysm.experiments.student import LEAST
 from leakysm.runs import RunFolder
 from leakysm.runs.curves import smoothed, validations, window_of
 from leakysm.tables import markdown_table
+from leakysm.training.test_result import Form
 
 Floats = NDArray[np.float64]
 HOLM = "p (Holm): corrected by Holm's method for the number of settings that are compared with the first one in a test."

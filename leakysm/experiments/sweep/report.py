@@ -17,8 +17,7 @@ from leakysm.experiments.student import Paired, paired
 from leakysm.experiments.sweep.points import Point
 from leakysm.experiments.sweep.run_all import FAILED, FINISHED, State
 from leakysm.tables import markdown_table
-
-Form = tuple[str, int, int]
+from leakysm.training.test_result import Form
 
 
 @dataclass(frozen=True)
