@@ -25,6 +25,7 @@ from leakysm.verify.cases import equal as equal_cases
 from leakysm.verify.cases import images as image_cases
 from leakysm.verify.cases import loss as loss_cases
 from leakysm.verify.cases import magnitudes as magnitude_cases
+from leakysm.verify.cases import medleys as medley_cases
 from leakysm.verify.cases import one_number as one_number_cases
 from leakysm.verify.cases import own_class as own_class_cases
 from leakysm.verify.cases import patterns as pattern_cases
@@ -60,6 +61,7 @@ def _enter(
             *crowd_cases.of(operation, ordinary),
             *batch_cases.of(operation, ordinary),
             *alike_cases.of(operation, ordinary),
+            *medley_cases.of(operation, ordinary),
             *own_class_cases.of(operation, ordinary),
         ]
         varied += coordinate_cases.of(varied)

@@ -55,7 +55,7 @@ def _points(plain: Case) -> Iterator[Case]:
     yield replace(near, sample=PairSample(_FEW, _FEW))
     yield _many_points(plain)
     yield from _nearly_the_same(plain)
-    sparse = np.where(noise(f"sparse {name}", 48) < -0.8, noise(f"sparse x {name}", 48, bits=11), 0.0)
+    sparse = np.where(noise(f"sparse {name}", 48) < -0.92, noise(f"sparse x {name}", 48, bits=11), 0.0)
     x, c = (noise(f"sparse {a} {name}", n, 48, bits=11) * 2.0**-10 for a, n in (("x", 3), ("c", 4)))
     x, c = (sparse + np.where(sparse == 0, 0.0, a) for a in (x, c))
     yield _other(plain, "crowd-sparse", x, c, "points near each other, nine of ten coordinates 0", ("far",))

@@ -40,9 +40,9 @@ def chosen_dtypes(implementation: Implementation, truth: Truth, settings: Settin
 def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
     """The cases without the sizes that add nothing, for a library that compiles for each shape and each parameter.
 
-    A kept case has an axis of a length that none before it had, or two long axes whose pair is new. Lengths from one
-    power of 8 to the next count as one. Of the corners of a loss's metric that are not in the reference vectors every
-    sixth is kept: the distances keep all of theirs.
+    A kept case has hard data, an axis of a length that none before it had, or two long axes whose pair is new. Lengths
+    from one power of 8 to the next count as one. Of the corners of a loss's metric that are not in the reference
+    vectors every sixth is kept: the distances keep all of theirs.
     """
     known: set[tuple[int, ...]] = set()
     kept, corners = [], itertools.count()
@@ -55,7 +55,7 @@ def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
             powers = [(n.bit_length() - 1) // 3 for n in lengths]
             long = [axis for axis, power in enumerate(powers) if power]
             seen = {*enumerate(powers), *((a, b, -1) for a, b in itertools.combinations(long, 2))}
-            if seen <= known:
+            if seen <= known and case.flags == ("size",):
                 continue
             known |= seen
         kept.append(truth)
