@@ -130,17 +130,17 @@ def cross_entropy_vjp(rows: LabelledSoftmax, dy: Any = 1.0) -> tuple[Exact, ...]
     return (loss_gradient(rows, rows.labels, dy),)
 
 
-THROUGH_MAXIMUM = 4.0  # roundings of a sum that is 0, where a gradient passes through the row's maximum
+THROUGH_MAXIMUM = 4.0  # eps that a sum of few terms may miss 0 by, where a gradient passes through the row's maximum
 
 
 def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
     """dL/dlogits.
 
-    Autodiff through a = z - max z adds to the gradient at the maximum a sum over the row, which is 0 but for rounding.
-    Implementations other than ours are allowed this rounding at a maximum that is not the label: there the probability
-    is large, or all are small.
+    Autodiff through a = z - max z adds to the gradient at the maximum a sum over the row, which is 0 but for rounding:
+    half an eps for each class, in any order. Implementations other than ours are allowed this rounding at a maximum
+    that is not the label: there the probability is large, or all are small.
     """
-    n = rows.shape[0]
+    n, classes = rows.shape
     weight = exact(dy)[()] / max(n, 1)
     steep, here = magnitude(weight), _is_label(rows, labels)
 
@@ -151,5 +151,5 @@ def loss_gradient(rows: Softmax, labels: Any, dy: Any) -> Exact:
     under = 2 + steep * (2 + at_label(rows.p_under))
     defined = where(rows.undefined[:, None], NAN, weight * value)
     wrong = total(only(~here, rows.p_size), -1)[:, None]
-    slack = only(~here & (rows.a == ZERO), THROUGH_MAXIMUM * steep * wrong)
+    slack = only(~here & (rows.a == ZERO), max(THROUGH_MAXIMUM, classes / 2) * steep * wrong)
     return replace(Exact.of(defined, steep * at_label(rows.p_scale), under), slack=rounded(slack))
