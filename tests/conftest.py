@@ -12,9 +12,6 @@ from leakysm.verify.processes import wait_passively
 # Before anything loads torch. Else its threads wait in loops, and the tests of torch take several times as long.
 wait_passively()
 
-# The tests start hundreds of commands, which begin three times as fast if they need not compile leakysm's files anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 # No test depends on the clock; examples are drawn anew on each machine but from fixed seeds, so that main stays green.
 settings.register_profile(
     "leakysm", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -229,7 +229,7 @@ def completed(name: str, parameters: Mapping[str, Any], file: FormulaFile | None
     UserError for one that the distance does not have, for a value of another type, and for one that is missing.
     """
     kind = distance_named(name, file)
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name: field for field in fields(kind)}
     names = [*known, *(["per"] if issubclass(kind, Restriction) else [])]
     if names.count("per") > 1:
         raise UserError(f"distance {name} has a parameter named per, which every restriction has; rename it")

@@ -18,7 +18,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar, dataclass_transform
 
@@ -83,11 +83,12 @@ class Restriction:
     """
 
     ranges: ClassVar[dict[str, str]] = {}
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # every subclass is made a dataclass
 
     def __init_subclass__(cls) -> None:
         if "__annotations__" in cls.__dict__ or "__dataclass_fields__" not in cls.__dict__:
             dataclass(frozen=True)(cls)
-        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        names = [field.name for field in fields(cls)]
         for name, span in cls.ranges.items():
             if name not in names:
                 has = suggestion(name, names) if names else "it has no parameter: leave it out"
@@ -119,7 +120,7 @@ class Restriction:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __str__(self) -> str:
         return " ".join([type(self).__name__, *(f"{name}={value}" for name, value in self.parameters.items())])

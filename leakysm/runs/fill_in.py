@@ -78,7 +78,7 @@ def _refuse_those_of_leaky(settings: Mapping[str, Any]) -> None:
     name = settings["distance"]
     for key in ("threshold", "slope"):
         if key in settings:
-            has = key in {field.name for field in fields(distance_named(name, settings.get("own")))}  # type: ignore[arg-type]
+            has = key in {field.name for field in fields(distance_named(name, settings.get("own")))}
             mend = f"write --set {key}={settings[key]:g}" if has else "leave it out, or choose leaky"
             raise UserError(f"{key} is given, but the distance is {name}; {mend}")
 

@@ -31,10 +31,14 @@ def of(operation: str, cases: Sequence[Case]) -> Iterator[Case]:
     plain = plain_case(cases)
     if operation in OF_PAIRS:
         yield from _points(plain)
+        yield from _one_number_of_many(plain)
+        if operation == "cosine_distance":
+            yield _zero_vectors(plain)
     elif operation in ("log_softmax", "cross_entropy"):
         yield from _rows(plain)
     elif operation in ("distance_cross_entropy", "prototypical_loss"):
         yield from _far_classes(plain)
+        yield from _every_metric(plain)
     elif operation == "prototypes":
         yield _examples(plain)
     elif operation == "conv2d":
@@ -58,13 +62,14 @@ def _points(plain: Case) -> Iterator[Case]:
         sample = PairSample(np.append(few, n - 1), np.append(few, m - 1))
         # The squares of these numbers are exact in float64, and the roundings of their sums go one way.
         yield replace(case, sample=sample, one_way=("float64",) if width > 16 else ())
-    yield from _one_number_of_many(plain)
-    if plain.operation == "cosine_distance":
-        x, c = (noise(f"medley zero {a}", n, 2) for a, n in (("x", 70), ("c", 66)))
-        x[[0, 9]] = c[65] = 0.0
-        values = {0: x, 1: c, -1: noise("medley zero dy", 70, 66)}
-        case = changed(plain, "medley-zero", values, "zero vectors among many", ("zero-vector", "size"))
-        yield replace(case, sample=PairSample(np.array([0, 1, 9, 69]), np.array([0, 1, 64, 65])))
+
+
+def _zero_vectors(plain: Case) -> Case:
+    x, c = (noise(f"medley zero {a}", n, 2) for a, n in (("x", 70), ("c", 66)))
+    x[[0, 9]] = c[65] = 0.0
+    values = {0: x, 1: c, -1: noise("medley zero dy", 70, 66)}
+    case = changed(plain, "medley-zero", values, "zero vectors among many", ("zero-vector", "size"))
+    return replace(case, sample=PairSample(np.array([0, 1, 9, 69]), np.array([0, 1, 64, 65])))
 
 
 def _one_number_of_many(plain: Case) -> Iterator[Case]:
@@ -107,7 +112,7 @@ def _logits(plain: Case, name: str, logits: Floats, what: str) -> Case:
 
 
 def _far_classes(plain: Case) -> Iterator[Case]:
-    """Many classes, all of them far from all queries; classes in groups that are far from each other; every metric."""
+    """Many classes, all of them far from all queries; classes in groups that are far from each other."""
     for m in (9001, 130) if plain.operation == "distance_cross_entropy" else (130,):
         x, c = (noise(f"medley far {a} {m}", n, 1, bits=8) for a, n in (("x", 3), ("c", m)))
         values = queries(plain, x, c + 2.0**11, np.array([m - 1, 0, m // 2]))
@@ -117,6 +122,9 @@ def _far_classes(plain: Case) -> Iterator[Case]:
     values = queries(plain, c[labels] + noise("medley queries", 70, 2, bits=8), c, labels)
     yield changed(plain, "medley-groups", values, "130 classes in three groups, far from each other", ("far", "size"))
 
+
+def _every_metric(plain: Case) -> Iterator[Case]:
+    """66 classes of width 17, which some forms of one metric alone are for."""
     for name, metric in METRICS.items():
         x, c = (noise(f"medley {name} {a}", n, 17) for a, n in (("x", 9), ("c", 66)))
         values = queries(plain, x, c + 0.5, np.arange(9) * 8)

@@ -15,7 +15,7 @@ from leakysm.verify.registry import Entry, Truth
 BOTH_DTYPES = {"plain"}  # stored cases with these flags run in every dtype, even if the library compiles for each
 # Cases with these flags, and those that are not stored, then run in one dtype, which varies.
 IN_TURN = {"size", "corner", "limit", "magnitude", "contrast"}
-HARD = {"contrast", "saturated", "ties", "large-mean"}  # flags of large cases that are kept for their data
+KEPT = {"contrast", "saturated", "ties", "large-mean"}  # flags of large cases that are kept for their data
 
 
 def fixed_truths(implementation: Implementation, entry: Entry, settings: Settings) -> list[Truth]:
@@ -56,7 +56,7 @@ def few_sizes(truths: Sequence[Truth]) -> list[Truth]:
             powers = [(n.bit_length() - 1) // 3 for n in lengths]
             long = [axis for axis, power in enumerate(powers) if power]
             seen = {*enumerate(powers), *((a, b, -1) for a, b in itertools.combinations(long, 2))}
-            if seen <= known and not HARD & {*case.flags}:
+            if seen <= known and not KEPT & {*case.flags}:
                 continue
             known |= seen
         kept.append(truth)

@@ -18,7 +18,7 @@ AT_HAND = [library["filepath"] for library in threadpool_info() if library["user
 
 
 def blas_threads() -> list[int]:
-    """Of the libraries that were loaded with NumPy."""
+    """How many threads each BLAS library has that was loaded with NumPy."""
     loaded = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
     return [loaded[path] for path in AT_HAND if "numpy" in path] or [loaded[path] for path in AT_HAND]
 
